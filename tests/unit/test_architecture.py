@@ -95,7 +95,7 @@ def reached(start: str) -> set[str]:
     return found
 
 
-def test_the_arrows_point_one_way() -> None:
+def test_folders_only_import_what_the_table_allows() -> None:
     wrong = [
         f"{module} imports {other}"
         for module, others in graph().items()
@@ -108,12 +108,12 @@ def test_the_arrows_point_one_way() -> None:
     assert wrong == []
 
 
-def test_the_table_itself_has_no_circle() -> None:
+def test_the_table_has_no_cycle() -> None:
     table = {name: set(may.split()) - {"*"} for name, may in MAY_IMPORT.items()}
     TopologicalSorter(table).prepare()
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_no_import_cycles() -> None:
     """Not even in functions, or for types only."""
     try:
         TopologicalSorter(graph()).prepare()
@@ -121,7 +121,7 @@ def test_no_module_imports_itself_through_others() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
-def test_the_plugin_needs_nothing_of_the_bridge() -> None:
+def test_the_plugin_imports_nothing_of_the_bridge() -> None:
     for module in modules():
         if module.startswith("pelican_indieauth"):
             tops = {name.partition(".")[0] for name in reached(module)}
@@ -131,7 +131,7 @@ def test_the_plugin_needs_nothing_of_the_bridge() -> None:
 @pytest.mark.parametrize(
     ("rooms", "foreign"), [(NO_AIOHTTP, "aiohttp"), (NO_GIT, "git")], ids=["aiohttp", "git"]
 )
-def test_what_knows_no_http_and_what_knows_no_git(rooms: tuple[str, ...], foreign: str) -> None:
+def test_folders_that_may_not_import_http_or_git(rooms: tuple[str, ...], foreign: str) -> None:
     guilty = [
         module
         for module in modules()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.runtime.backoff import jittered, next_pause
 
 
-def test_pauses_come_in_their_order_and_end() -> None:
+def test_pauses_are_used_in_order_and_end() -> None:
     pauses = [next_pause((1.0, 60.0), tries, jitter=0.0) for tries in range(3)]
     assert pauses == [1.0, 60.0, None]
 

@@ -123,7 +123,7 @@ class TestForms:
         assert (await send(content_type, b"")).read() == RequestBody("empty")
 
     @pytest.mark.parametrize("data", [b"a=%FF", b"a=\xff", b"a=%ED%A0%80"])
-    async def test_what_is_not_utf8_is_refused(self, send: Send, data: bytes) -> None:
+    async def test_input_that_is_not_utf8_is_refused(self, send: Send, data: bytes) -> None:
         assert "UTF-8" in (await send(FORM, data)).refused(400)
 
     async def test_too_many_fields_are_refused(self, send: Send) -> None:
@@ -145,20 +145,20 @@ class TestForms:
 
 
 class TestToken:
-    async def test_the_token_is_taken_out_of_a_form(self, send: Send) -> None:
+    async def test_the_token_is_removed_from_a_form(self, send: Send) -> None:
         body = (await send(FORM, b"access_token=secret&content=x&access_token[]=secret")).read()
         assert body.access_token == "secret"
         assert body.fields == (("content", "x"),)
         assert "secret" not in repr(body)
 
-    async def test_the_token_is_taken_out_of_a_multipart_form(self, send: Send) -> None:
+    async def test_the_token_is_removed_from_a_multipart_form(self, send: Send) -> None:
         data = parts(
             (disposition('name="access_token"'), b"secret"), (disposition('name="a"'), b"1")
         )
         body = (await send(MULTIPART, data)).read()
         assert (body.access_token, body.fields) == ("secret", (("a", "1"),))
 
-    async def test_the_token_is_taken_out_of_json(self, send: Send) -> None:
+    async def test_the_token_is_removed_from_json(self, send: Send) -> None:
         body = (
             await send("application/json", b'{"access_token": "secret", "type": "h-entry"}')
         ).read()
@@ -228,7 +228,7 @@ class TestMultipart:
             ('FileName="caps.jpg";', "caps.jpg"),
         ],
     )
-    async def test_file_names_as_they_come(self, send: Send, given: str, filename: str) -> None:
+    async def test_file_names_in_all_notations(self, send: Send, given: str, filename: str) -> None:
         data = parts((disposition(f'name="photo"; {given}'), b"\xff"))
         assert (await send(MULTIPART, data)).read().fields == (("photo", File(filename, b"\xff")),)
 
@@ -241,7 +241,7 @@ class TestMultipart:
         data = parts((disposition('name="photo"') + f"\r\nContent-Type: {kind}", b"abc"))
         assert (await send(MULTIPART, data)).read().fields == (("photo", File("", b"abc")),)
 
-    async def test_bytes_that_are_no_text_are_a_file(self, send: Send) -> None:
+    async def test_binary_data_is_a_file(self, send: Send) -> None:
         data = parts((disposition('name="file[]"'), b"\xff\xd8"))
         assert (await send(MULTIPART, data)).read().fields == (("file[]", File("", b"\xff\xd8")),)
 
@@ -261,7 +261,7 @@ class TestMultipart:
         assert (body.kind, body.fields) == ("form", (("content", "x"),))
 
     @pytest.mark.parametrize("length", ["5", "1", "999"])
-    async def test_a_parts_own_length_is_not_believed(self, send: Send, length: str) -> None:
+    async def test_a_parts_content_length_is_ignored(self, send: Send, length: str) -> None:
         data = parts((disposition('name="content"') + f"\r\nContent-Length: {length}", b"12345"))
         assert (await send(MULTIPART, data)).read().fields == (("content", "12345"),)
 
@@ -309,7 +309,7 @@ class TestMultipart:
     @pytest.mark.parametrize(
         "boundary", ["", "; boundary=", "; boundary=" + "x" * 80, "; charset=x"]
     )
-    async def test_without_a_boundary_it_cannot_be_read(self, send: Send, boundary: str) -> None:
+    async def test_a_missing_boundary_is_refused(self, send: Send, boundary: str) -> None:
         data = parts((disposition('name="a"'), b"1"))
         assert "multipart" in (await send(f"multipart/form-data{boundary}", data)).refused(400)
 
@@ -319,7 +319,7 @@ class TestMultipart:
 
 
 class TestSize:
-    async def test_who_announces_too_much_is_refused_at_once(self, send: Send) -> None:
+    async def test_a_too_large_content_length_is_refused_at_once(self, send: Send) -> None:
         (await send(FORM, b"", length=MAX_BYTES + 1)).refused(413)
 
     async def test_text_has_a_limit_of_its_own(self, send: Send) -> None:
@@ -336,7 +336,7 @@ class TestSize:
         )
         assert "accepted" in unannounced.refused(413)
 
-    async def test_a_compressed_body_counts_unpacked(self, send: Send) -> None:
+    async def test_a_compressed_body_is_limited_by_its_decompressed_size(self, send: Send) -> None:
         bomb = gzip.compress(b"a=" + b"0" * 50_000_000)
         assert len(bomb) < 100_000
         (await send(FORM, bomb, "Content-Encoding: gzip")).refused(413)
@@ -344,7 +344,7 @@ class TestSize:
         assert (await send(FORM, small, "Content-Encoding: gzip")).read().fields == (("a", "1"),)
 
     @pytest.mark.parametrize("content_type", [FORM, "application/json", MULTIPART])
-    async def test_a_client_that_hangs_up_is_no_defect(self, content_type: str) -> None:
+    async def test_a_disconnecting_client_is_not_an_error(self, content_type: str) -> None:
         refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         started = asyncio.Event()
 
@@ -370,7 +370,7 @@ class TestSize:
         assert await asyncio.wait_for(refused, 10) == 400
         await runner.cleanup()
 
-    async def test_a_body_that_is_not_compressed_as_it_says(self, send: Send) -> None:
+    async def test_a_body_with_a_wrong_content_encoding(self, send: Send) -> None:
         (await send(FORM, b"not gzip at all", "Content-Encoding: gzip")).refused(400)
 
 
@@ -412,7 +412,7 @@ class TestJson:
             (b'{"a": "line\nbreak"}', "malformed"),
         ],
     )
-    async def test_what_could_not_be_kept_is_refused(
+    async def test_json_that_could_not_be_stored_is_refused(
         self, send: Send, data: bytes, why: str
     ) -> None:
         assert why in (await self.json(send, data)).refused(400)

@@ -44,7 +44,7 @@ def catalogue_of(store: MemoryStore, site: object, file: Path) -> Catalogue:
     return Catalogue(store, cast("CurrentSite", site), file, folder="content")
 
 
-async def test_an_index_that_is_not_complete_ends_at_once_and_keeps_what_it_has(
+async def test_an_incomplete_index_closes_at_once_and_keeps_its_entries(
     tmp_path: Path,
 ) -> None:
     store = MemoryStore()
@@ -73,7 +73,7 @@ async def test_an_index_that_is_not_complete_ends_at_once_and_keeps_what_it_has(
     index.close()
 
 
-async def test_a_site_that_is_still_being_loaded_does_not_hold_up_the_end(tmp_path: Path) -> None:
+async def test_a_site_that_is_being_loaded_does_not_delay_closing(tmp_path: Path) -> None:
     store, loading = MemoryStore(), asyncio.Event()
     head = commit(store, {"content/a.md": b"1 note a published"})
 

@@ -21,14 +21,14 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed
     monkeypatch.setenv("PATH", path)
 
 
-def test_what_the_shell_finds_has_its_plain_name(
+def test_a_command_in_path_is_named_plainly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path, monkeypatch, path=str(tmp_path / "bin"), typed="micropub-bridge")
     assert command() == "micropub-bridge"
 
 
-def test_another_installation_is_called_as_it_was_typed(
+def test_another_installation_is_named_as_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -37,7 +37,7 @@ def test_another_installation_is_called_as_it_was_typed(
     assert command() == typed
 
 
-def test_a_module_is_called_by_the_command_beside_its_python(
+def test_a_module_is_named_by_the_command_beside_its_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path, monkeypatch, path="/usr/bin", typed="/x/bridge/__main__.py")

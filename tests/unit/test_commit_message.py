@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.posts.commits import commit_message, shorten
 
 
-def test_it_has_a_subject_and_trailers() -> None:
+def test_a_message_has_a_subject_and_trailers() -> None:
     message = commit_message(
         "create", "Note: C++ & é", url="https://a.example/x/", client_id="https://quill.p3k.io/"
     )
@@ -15,7 +15,7 @@ def test_it_has_a_subject_and_trailers() -> None:
     )
 
 
-def test_line_ends_and_controls_begin_no_trailer() -> None:
+def test_line_breaks_and_control_characters_cannot_forge_a_trailer() -> None:
     message = commit_message(
         "create",
         "a\nPost-URL: x",
@@ -26,7 +26,7 @@ def test_line_ends_and_controls_begin_no_trailer() -> None:
     assert sum(line.startswith("Micropub-Action") for line in message.splitlines()) == 1
 
 
-def test_a_long_subject_ends_at_a_word() -> None:
+def test_a_long_subject_is_truncated_at_a_word() -> None:
     assert shorten("one two three four", 12) == "one two…"
     assert shorten("x" * 20, 10) == "x" * 9 + "…"
     assert shorten("short", 10) == "short"

@@ -18,7 +18,7 @@ PUBLIC = {
 }
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     missing = []
     for row in DOC.splitlines():
         source = ""
@@ -39,7 +39,7 @@ def exists(name: str, source: str) -> bool:
     return True
 
 
-def test_every_public_test_has_one_of_ours() -> None:
+def test_every_public_test_has_a_counterpart() -> None:
     ours = "".join(
         file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "protocol").glob("test_*.py")
     )

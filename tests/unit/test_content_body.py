@@ -53,7 +53,7 @@ def of_html(sent: str, rules: SiteRules) -> str:
         "</figure>",
     ],
 )  # fmt: skip
-def test_html_is_on_the_page_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+def test_html_is_unchanged_on_the_page(sent: str, rules: SiteRules) -> None:
     written = of_html(sent, rules)
     page = rules.site.render(written).html
     assert tree(page) == tree(f"<div>{sent}</div>")
@@ -87,7 +87,7 @@ def tree(source: str) -> str:
         "<div markdown='1' onclick=x>",
     ],
 )
-def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
+def test_active_html_is_neutralised(sent: str, rules: SiteRules) -> None:
     page = rules.site.render(of_html(sent, rules)).html
     assert not html.find_unsafe(page)
     for word in ("<script", "onclick", "onerror", "onload", "javascript:", "<iframe", "<form"):
@@ -107,17 +107,17 @@ def test_html_that_acts_is_taken_apart(sent: str, rules: SiteRules) -> None:
         '<blockquote cite="{static}/x">y</blockquote>',
     ],
 )
-def test_html_reaches_no_file(sent: str, rules: SiteRules, trusting: SiteRules) -> None:
+def test_html_cannot_include_files(sent: str, rules: SiteRules, trusting: SiteRules) -> None:
     for owner in (rules, trusting):
         page = owner.site.render(of_html(sent, owner)).html
         assert list(owner.site.links.find(page)) == []
 
 
-def test_the_text_about_static_links_stays(rules: SiteRules) -> None:
+def test_text_about_static_links_is_unchanged(rules: SiteRules) -> None:
     assert "{static}/x" in of_html("<p>Write <code>{static}/x</code></p>", rules)
 
 
-def test_trusted_html_may_act(trusting: SiteRules) -> None:
+def test_trusted_html_may_be_active(trusting: SiteRules) -> None:
     sent = "<script>start({static: '{\"a\": 1}'})</script>"
     assert of_html(sent, trusting) == f"<div>{sent}</div>\n"
 
@@ -146,7 +146,7 @@ def test_trusted_html_may_act(trusting: SiteRules) -> None:
         "x[^1]\n\n[^1]: [y](|static|/../secret)",
     ],
 )
-def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: SiteRules) -> None:
+def test_active_or_including_markdown_becomes_harmless_html(sent: str, rules: SiteRules) -> None:
     written = body.encode(sent, markdown=True, rules=rules)
     page = rules.site.render(written.text).html
     assert not html.find_unsafe(page)
@@ -169,19 +169,19 @@ def test_markdown_that_acts_or_reaches_becomes_harmless_html(sent: str, rules: S
         "Use `[y]({static}/x)` for files.",
     ],
 )
-def test_ordinary_markdown_stays_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+def test_ordinary_markdown_is_unchanged(sent: str, rules: SiteRules) -> None:
     assert body.encode(sent, markdown=True, rules=rules) == body.PostBody(f"{sent}\n", "markdown")
     assert decoded(f"{sent}\n", "markdown", rules) == sent
 
 
-def test_trusted_markdown_may_act_but_not_reach(trusting: SiteRules) -> None:
+def test_trusted_markdown_may_be_active_but_not_include_files(trusting: SiteRules) -> None:
     acting = "<script>x()</script> [a](javascript:x)"
     assert body.encode(acting, markdown=True, rules=trusting).text == f"{acting}\n"
     reaching = body.encode("<i>[a]({static}/../x)</i>", markdown=True, rules=trusting)
     assert reaching.form == "html"
 
 
-def test_own_media_are_the_sites_own_copy(rules: SiteRules) -> None:
+def test_uploads_are_linked_as_the_sites_own_files(rules: SiteRules) -> None:
     markdown = body.encode(f"![x]({MEDIA_URL})", markdown=True, rules=rules)
     assert markdown.text == "![x]({static}/media/2026/x.jpg)\n"
     assert decoded(markdown.text, "markdown", rules) == f"![x]({MEDIA_URL})"
@@ -196,7 +196,7 @@ def test_no_content_is_an_empty_body(content: Any, rules: SiteRules) -> None:
     assert decoded("", "text", rules) is None
 
 
-def test_a_body_that_a_hand_has_unwrapped_is_still_html(rules: SiteRules) -> None:
+def test_html_without_its_wrapper_is_still_html(rules: SiteRules) -> None:
     assert decoded("<p>x</p>\n", "html", rules) == {"html": "<p>x</p>"}
 
 
@@ -209,7 +209,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map("".join))
-def test_what_counts_as_harmless_is_what_the_sanitiser_leaves_alone(source: str) -> None:
+def test_the_check_for_harmless_html_agrees_with_the_sanitiser(source: str) -> None:
     """A browser-like sanitiser finds nothing to remove in HTML that passed the bridge's own
     check.
     """

@@ -92,7 +92,7 @@ def test_the_build_succeeds(built: dict[str, Any]) -> None:
     assert [line for line in left_out if "secret" not in line] == []
 
 
-def test_every_page_is_where_it_was_said_to_be(built: dict[str, Any]) -> None:
+def test_every_page_has_the_predicted_url(built: dict[str, Any]) -> None:
     output = built["root"] / "output"
     missing = [
         where.save_as for _, where in built["placed"] if not (output / where.save_as).is_file()
@@ -103,7 +103,7 @@ def test_every_page_is_where_it_was_said_to_be(built: dict[str, Any]) -> None:
     assert {str(page.relative_to(output)) for page in output.glob("2026/**/*.html")} == pages
 
 
-def test_no_page_acts_and_no_file_leaks(built: dict[str, Any]) -> None:
+def test_no_page_is_active_and_no_file_leaks(built: dict[str, Any]) -> None:
     output = built["root"] / "output"
     for file in output.rglob("*"):
         if file.is_file():

@@ -118,7 +118,7 @@ def on_the_site(markdown: str) -> str:
 
 
 @pytest.mark.parametrize("sent", DIFFERENT)
-def test_the_page_shows_what_commonmark_makes_of_it(sent: str) -> None:
+def test_the_page_is_rendered_as_commonmark(sent: str) -> None:
     written, changes = adapt(sent)
     meant = shown(COMMONMARK.render(sent))
     assert on_the_site(sent) != meant or "pre>" in sent
@@ -129,7 +129,7 @@ def test_the_page_shows_what_commonmark_makes_of_it(sent: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n"])
-def test_code_whose_end_is_forgotten_goes_on_to_the_end_of_the_text(end: str) -> None:
+def test_unclosed_code_extends_to_the_end_of_the_text(end: str) -> None:
     sent = f"Text\n```sh\n# no heading\n- no list{end}"
     written, changes = adapt(sent)
     assert on_the_site(written) == shown(COMMONMARK.render(sent))
@@ -137,7 +137,7 @@ def test_code_whose_end_is_forgotten_goes_on_to_the_end_of_the_text(end: str) ->
 
 
 @pytest.mark.parametrize("sent", ALIKE)
-def test_what_both_read_alike_is_not_touched(sent: str) -> None:
+def test_text_that_both_render_alike_is_unchanged(sent: str) -> None:
     assert adapt(sent) == (sent, ())
 
 
@@ -145,7 +145,7 @@ PIECES = ["- ", "1. ", "2) ", "    ", "  ", "```\n", "<pre>", "</pre>", "|-|", "
 
 
 @given(st.lists(st.sampled_from([*PIECES, *"#*+>|ab~<"]), max_size=40).map("".join))
-def test_what_was_sent_comes_out_of_what_was_written(sent: str) -> None:
+def test_the_sent_text_is_recovered_from_the_file(sent: str) -> None:
     written, changes = adapt(sent)
     assert restore(written, changes) == sent
 
@@ -160,7 +160,7 @@ def article(content: str) -> Post:
 
 
 @pytest.mark.parametrize("sent", [*DIFFERENT, *ALIKE, "\n\nText\n- a\n\n"])
-def test_an_article_comes_back_as_it_was_sent(sent: str, rules: SiteRules) -> None:
+def test_an_article_is_read_back_unchanged(sent: str, rules: SiteRules) -> None:
     url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
     sent = f"![lake]({url}) {url}\n\n{sent}\n- ![lake]({url})\n"
     file = PelicanFile.parse(compose(article(sent), when=WHEN, rules=rules).text())
@@ -174,7 +174,7 @@ def test_an_article_comes_back_as_it_was_sent(sent: str, rules: SiteRules) -> No
     assert edited.body.endswith("More:\n\n- b\n")
 
 
-def test_a_hand_that_writes_for_the_site_is_left_alone(rules: SiteRules) -> None:
+def test_handwritten_markdown_is_unchanged(rules: SiteRules) -> None:
     file = compose(article("Shopping:\n- milk"), when=WHEN, rules=rules)
     by_hand = file.with_body("#Heading\nShopping:\n- milk\n")
     found = read(by_hand, rules)

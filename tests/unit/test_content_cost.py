@@ -35,7 +35,7 @@ def processor_seconds(work: Callable[[], object]) -> float:
     "piece",
     ["[a", "[[", "[a](", "\n", "a\n\n", "> \n", "**a ", "**a & [", "``a`", "_a & ", "<![CDATA["],
 )
-def test_a_note_of_any_characters_is_written_read_and_edited_at_once(
+def test_notes_of_any_characters_are_fast_to_write_read_and_edit(
     piece: str, rules: SiteRules
 ) -> None:
     sent = (piece * LENGTH)[:LENGTH]

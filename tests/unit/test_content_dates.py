@@ -40,7 +40,7 @@ PARIS = ZoneInfo("Europe/Paris")
         ("1969-07-20T20:17:40Z", "1969-07-20T20:17:40+00:00"),
     ],
 )
-def test_a_date_is_understood(sent: Any, meant: str) -> None:
+def test_dates_are_parsed(sent: Any, meant: str) -> None:
     assert dates.form(dates.parse(sent, PARIS)) == meant
 
 
@@ -55,7 +55,7 @@ def test_a_date_is_understood(sent: Any, meant: str) -> None:
         ("2026-10-31 23:30", "2026-10-31T23:30:00+01:00"),
     ],
 )
-def test_an_instant_in_utc_is_on_the_clock_of_the_site(sent: str, shown: str) -> None:
+def test_utc_is_converted_to_the_sites_time_zone(sent: str, shown: str) -> None:
     moment = dates.on_the_clock(sent, PARIS)
     assert dates.form(moment) == shown
     assert moment == dates.parse(sent, PARIS)
@@ -66,13 +66,13 @@ def test_an_instant_in_utc_is_on_the_clock_of_the_site(sent: str, shown: str) ->
     ["tomorrow", "", " ", "2026-13-01", "2026-11-21T25:00", "10", "Nov 5", "0001-01-01", True,
      None, {}, [], "9999-12-31", "99999999999999999", "²0261121", "2026-11-21T18:37:00+99:99"],
 )  # fmt: skip
-def test_what_is_no_date_is_refused_and_never_now(sent: Any) -> None:
+def test_invalid_dates_are_refused_and_never_mean_now(sent: Any) -> None:
     with pytest.raises(InvalidRequest, match="is not a date"):
         dates.parse(sent, PARIS)
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_date_or_refused(text: str) -> None:
+def test_any_text_is_parsed_as_a_date_or_refused(text: str) -> None:
     try:
         moment = dates.parse(text, PARIS)
     except InvalidRequest:
@@ -95,7 +95,7 @@ def test_hand_written_dates_are_read_as_pelican_reads_them(value: str) -> None:
 
 @pytest.mark.parametrize("zone", ["Europe/Paris", "America/New_York", "Africa/Monrovia", "UTC"])
 @pytest.mark.parametrize("sent", ["1000-01-01", "1850-06-30T18:37:00", "1900-05-05 10:00"])
-def test_a_date_of_before_the_time_zones_is_one_that_pelican_reads(sent: str, zone: str) -> None:
+def test_a_date_before_standard_time_can_be_read_by_pelican(sent: str, zone: str) -> None:
     written = dates.form(dates.parse(sent, ZoneInfo(zone)))
     assert written.startswith(sent[:10])
     assert dates.as_pelican_reads(written).isoformat() == written

@@ -57,7 +57,7 @@ def changes(
     return [line for line in lines if line[0] in "+-"]
 
 
-def test_a_hand_written_post_is_understood(rules: SiteRules) -> None:
+def test_a_handwritten_post_is_parsed(rules: SiteRules) -> None:
     found = properties_of(read(PelicanFile.parse(HAND_WRITTEN), rules))
     assert found == {
         "name": ("An  *old* post & more",),
@@ -91,7 +91,7 @@ def test_a_hand_written_post_is_understood(rules: SiteRules) -> None:
         ("Author: Jane", {"author": ("Jane",)}),
     ],
 )
-def test_a_header_is_understood(header: str, properties: dict[str, Any], rules: SiteRules) -> None:
+def test_headers_are_parsed(header: str, properties: dict[str, Any], rules: SiteRules) -> None:
     assert properties_of(read(PelicanFile.parse(f"{header}\n\n"), rules)) == properties
 
 
@@ -108,7 +108,7 @@ def test_tags_are_added_to_a_hand_written_post(rules: SiteRules) -> None:
     ]
 
 
-def test_tags_on_several_lines_all_stay_when_one_is_added(rules: SiteRules) -> None:
+def test_tags_on_several_lines_are_kept_when_one_is_added(rules: SiteRules) -> None:
     written = HAND_WRITTEN.replace("a, b c", "a,\n    b c, d\n    e")
     assert set(changes(written, rules, category=("a", "b c", "d", "e", "new"))) == {
         "- Tags: a,",
@@ -128,7 +128,7 @@ def test_the_name_of_a_hand_written_post_changes_its_title(rules: SiteRules) -> 
     ]
 
 
-def test_what_the_owner_has_in_a_body_may_stay_when_a_client_edits_it(rules: SiteRules) -> None:
+def test_active_content_of_the_owner_is_kept_when_a_client_edits(rules: SiteRules) -> None:
     content = HAND_WRITTEN.partition("\n\n")[2].rstrip("\n")
     assert changes(HAND_WRITTEN, rules, content=content.replace("Some", "Much")) == [
         MODIFIED,
@@ -137,7 +137,7 @@ def test_what_the_owner_has_in_a_body_may_stay_when_a_client_edits_it(rules: Sit
     ]
 
 
-def test_what_a_client_adds_to_the_owners_body_may_not_act(rules: SiteRules) -> None:
+def test_active_content_added_by_a_client_is_neutralised(rules: SiteRules) -> None:
     file = PelicanFile.parse(HAND_WRITTEN)
     old = read(file, rules)
     sent = f"{old.text('content')}\n\n[x](javascript:x) ![y]({{static}}/../secret)"
@@ -148,7 +148,7 @@ def test_what_a_client_adds_to_the_owners_body_may_not_act(rules: SiteRules) -> 
     assert read(edited, rules).first("content") == sent
 
 
-def test_properties_that_pelican_does_not_know_come_into_mf2(rules: SiteRules) -> None:
+def test_properties_unknown_to_pelican_are_stored_in_mf2(rules: SiteRules) -> None:
     photo = {"value": "https://bridge.example/media/2026/x.jpg", "alt": "X"}
     assert changes(HAND_WRITTEN, rules, photo=photo) == [
         MODIFIED,
@@ -181,14 +181,14 @@ def test_a_deleted_property_leaves_no_trace(rules: SiteRules) -> None:
     assert Mf2Line.of(edited).properties == {}
 
 
-def test_deleting_the_date_keeps_pelicans(rules: SiteRules) -> None:
+def test_deleting_published_keeps_the_date_header(rules: SiteRules) -> None:
     file = PelicanFile.parse(HAND_WRITTEN)
     old = read(file, rules)
     edited = edit(file, old, old.with_properties({"published": ()}), when=LATER, rules=rules)
     assert edited.get("Date") == "2010-12-03 10:20"
 
 
-def test_a_note_gets_a_name_and_loses_it_again(rules: SiteRules) -> None:
+def test_a_name_is_added_to_a_note_and_removed(rules: SiteRules) -> None:
     file = compose(post(content="Hello *world*"), when=WHEN, rules=rules)
     old = read(file, rules)
     named = edit(file, old, old.with_properties({"name": ("Greeting",)}), when=LATER, rules=rules)
@@ -200,7 +200,7 @@ def test_a_note_gets_a_name_and_loses_it_again(rules: SiteRules) -> None:
     assert unnamed.get("Mf2") == file.get("Mf2")
 
 
-def test_a_made_up_title_follows_the_content_and_the_address_stays(rules: SiteRules) -> None:
+def test_a_generated_title_follows_the_content_but_the_url_is_kept(rules: SiteRules) -> None:
     text = compose(post(content="Hello"), when=WHEN, rules=rules).text()
     changed = changes(text, rules, content="Good bye")
     assert [line for line in changed if "Mf2:" not in line] == [
@@ -221,7 +221,7 @@ def test_text_that_replaces_html_is_text(rules: SiteRules) -> None:
     assert Mf2Line.of(edited).form == "text"
 
 
-def test_a_hand_edit_goes_before_the_original(rules: SiteRules) -> None:
+def test_a_hand_edit_takes_precedence_over_the_original(rules: SiteRules) -> None:
     sent = post(
         name="A\nname", content="x\r\ny", category=("a;b",), published="2026-11-21T17:37:00Z"
     )
@@ -242,7 +242,7 @@ def test_a_hand_edit_goes_before_the_original(rules: SiteRules) -> None:
     }
 
 
-def test_other_line_ends_are_no_hand_edit(rules: SiteRules) -> None:
+def test_other_line_endings_are_not_a_hand_edit(rules: SiteRules) -> None:
     text = compose(post(content={"html": "<P>x\n"}), when=WHEN, rules=rules).text()
     found = read(PelicanFile.parse(text.replace("\n", "\r\n")), rules)
     assert found.first("content") == {"html": "<P>x\n"}
@@ -259,7 +259,7 @@ def test_commands_beside_an_update_move_the_post(rules: SiteRules) -> None:
     assert any('"syndicate-to":["https://s.example/"]' in line for line in lines)
 
 
-def test_unknown_keys_in_mf2_and_aliases_stay(rules: SiteRules) -> None:
+def test_unknown_keys_in_mf2_and_aliases_are_kept(rules: SiteRules) -> None:
     line = '{"type":["h-entry"],"properties":{"x":["1"]},"aliases":["old/"],"mine":[1]}'
     text = f"Title: x\nDate: 2026-01-01\nMf2: {line}\n\nx\n"
     assert changes(text, rules, x=("2",)) == [
@@ -285,7 +285,7 @@ def test_a_broken_mf2_line_is_not_overwritten(rules: SiteRules) -> None:
         ({"x": float("nan")}, "JSON"),
     ],
 )
-def test_what_the_site_cannot_hold_is_refused_with_a_remedy(
+def test_values_that_the_site_cannot_store_are_refused_with_a_remedy(
     properties: dict[str, Any], problem: str, rules: SiteRules
 ) -> None:
     with pytest.raises(InvalidRequest, match=problem):
@@ -301,7 +301,7 @@ def test_a_site_whose_default_is_draft_gets_published_posts(tmp_path_factory: An
     assert compose(post(content="x"), when=WHEN, rules=rules).get("Status") == "published"
 
 
-def test_an_instant_in_utc_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+def test_a_time_in_utc_is_read_back_unchanged(rules: SiteRules) -> None:
     """In the site's time zone it is on another day and in another month, in date, path and slug."""
     sent = post(content="🎉", published="2026-10-31T23:30:00Z")
     file = compose(sent, when=WHEN, rules=rules)
@@ -310,7 +310,7 @@ def test_an_instant_in_utc_comes_back_as_it_was_sent(rules: SiteRules) -> None:
     assert read(file, rules).all("published") == ("2026-10-31T23:30:00Z",)
 
 
-def test_a_file_on_the_clock_of_utc_still_gives_back_what_was_sent(rules: SiteRules) -> None:
+def test_a_file_with_utc_dates_is_read_back_unchanged(rules: SiteRules) -> None:
     """A file written by an earlier version, with dates in UTC."""
     sent = post(name="A", content="x", published="2026-11-21T17:37:00.5Z")
     text = compose(sent, when=WHEN, rules=rules).text()
@@ -354,7 +354,7 @@ def test_code_stays_code(kind: str, name: dict[str, str], rules: SiteRules) -> N
     assert read(edited, rules).all("content") == ("<i>2</i>",)
 
 
-def test_a_client_may_say_what_its_text_is(rules: SiteRules) -> None:
+def test_a_client_may_declare_the_format_of_its_text(rules: SiteRules) -> None:
     text = "# Words"
     for kind, name, is_heading in (
         ("text/markdown", {}, True),
@@ -384,16 +384,14 @@ def test_a_client_may_say_what_its_text_is(rules: SiteRules) -> None:
         ("2 * 3 * 4 and snake_case #two", "2 * 3 * 4 and snake_case #two"),
     ],
 )
-def test_a_made_up_title_is_the_words_that_the_page_shows(
+def test_a_generated_title_is_the_displayed_text(
     content: str, title: str, rules: SiteRules
 ) -> None:
     assert compose(post(content=content), when=WHEN, rules=rules).get("Title") == title
 
 
 @pytest.mark.parametrize("before", ["some first words", "some *first* words"])
-def test_a_title_that_a_hand_has_written_survives_an_edit_of_the_text(
-    before: str, rules: SiteRules
-) -> None:
+def test_a_handwritten_title_survives_an_edit_of_the_text(before: str, rules: SiteRules) -> None:
     made = compose(post(content=before), when=WHEN, rules=rules)
     # Earlier versions left the stars in.
     for file in (made, made.with_header("Title", before)):
@@ -410,7 +408,7 @@ def test_a_title_that_a_hand_has_written_survives_an_edit_of_the_text(
     assert changed.get("Title") == "Real Title"
 
 
-def test_a_title_by_hand_does_not_make_markdown_of_a_notes_text(rules: SiteRules) -> None:
+def test_a_handwritten_title_does_not_turn_a_note_into_markdown(rules: SiteRules) -> None:
     sent = "#hashtag and https://a.example/x\n1. two\nlines"
     made = compose(post(content=sent), when=WHEN, rules=rules)
     by_hand = made.with_header("Title", "Real Title")
@@ -468,7 +466,7 @@ BY_HAND = [
 
 
 @given(note=st.sampled_from(NOTES), hand=st.lists(st.sampled_from(BY_HAND), max_size=3))
-def test_what_a_hand_adds_to_a_note_survives_an_edit_through_an_app(
+def test_handwritten_additions_to_a_note_survive_an_edit_by_an_app(
     note: str, hand: list[str], rules: SiteRules
 ) -> None:
     made = compose(post(content=note), when=WHEN, rules=rules)
@@ -481,14 +479,14 @@ def test_what_a_hand_adds_to_a_note_survives_an_edit_through_an_app(
     assert body == ["+ And a line."]
 
 
-def test_a_note_of_an_earlier_version_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+def test_a_note_of_an_earlier_version_is_read_back_unchanged(rules: SiteRules) -> None:
     made = compose(post(content="x"), when=WHEN, rules=rules)
     # These stars and this link are not escaped any more.
     earlier = made.with_body("a \\* b, \\[l](<https://x.example/?a=1&b=2>)\n")
     assert read(earlier, rules).all("content") == ("a * b, [l](https://x.example/?a=1&b=2)",)
 
 
-def test_a_title_made_of_a_text_with_a_list_is_the_words_of_the_page(rules: SiteRules) -> None:
+def test_a_title_generated_from_a_list_is_the_displayed_text(rules: SiteRules) -> None:
     made = compose(post(content="#first words"), when=WHEN, rules=rules)
     file = PelicanFile.parse(f"{made.text()}\n- a list\n")
     old = read(file, rules)
@@ -505,7 +503,7 @@ def test_a_title_made_of_a_text_with_a_list_is_the_words_of_the_page(rules: Site
         (("a b", "a-b", "a  b"), "a b;"),
     ],
 )
-def test_of_tags_with_one_slug_one_is_shown_and_all_come_back(
+def test_tags_with_the_same_slug_are_shown_once_and_all_read_back(
     sent: tuple[str, ...], tags: str, rules: SiteRules
 ) -> None:
     file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
@@ -519,7 +517,7 @@ def test_of_tags_with_one_slug_one_is_shown_and_all_come_back(
     ]
 
 
-def test_a_tag_that_a_hand_adds_leaves_the_others_exact(rules: SiteRules) -> None:
+def test_a_handwritten_tag_leaves_the_others_unchanged(rules: SiteRules) -> None:
     sent = ("c;d", '"q"', "x")
     file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
     by_hand = file.with_header("Tags", f"{file.get('Tags')} new;")

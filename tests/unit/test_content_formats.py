@@ -75,18 +75,18 @@ def edited(path: str, rules: SiteRules, **new: Any) -> tuple[PelicanFile, list[s
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_is_kept_to_the_byte(path: str) -> None:
+def test_a_file_is_kept_byte_for_byte(path: str) -> None:
     for text in (FILES[path], FILES[path].replace("\n", "\r\n"), "", "text", "\ufefftext\n"):
         assert PelicanFile.parse(text, path).text() == text
 
 
 @given(st.text(alphabet=":ab =#\n\t.<>/headbodytitle", max_size=60))
-def test_any_text_is_kept_to_the_byte(text: str) -> None:
+def test_any_text_is_kept_byte_for_byte(text: str) -> None:
     for path in FILES:
         assert PelicanFile.parse(text, path).text() == text
 
 
-def test_restructured_text_is_understood(rules: SiteRules) -> None:
+def test_restructured_text_is_parsed(rules: SiteRules) -> None:
     assert properties_of(read(PelicanFile.parse(RST, "x.rst"), rules)) == {
         "name": ("My *old* post",),
         "published": ("2010-12-03T10:20:00+01:00",),
@@ -124,14 +124,14 @@ def test_headers_come_after_comments_and_a_subtitle(
     [".. contents::\n\nT\n=\n\n:date: x\n", "T\n=\n\nS\n-\n\n:a: list\n\nS 2\n---\n\nx\n"],
     ids=["a directive", "a section"],
 )
-def test_what_is_the_texts_own_is_no_header(body: str) -> None:
+def test_field_lists_in_the_text_are_not_headers(body: str) -> None:
     file = PelicanFile.parse(body, "x.rst")
     assert file.get("date") is None
     assert body.endswith(file.body)
     assert len(file.body) >= len(body) - len("T\n=\n\n")
 
 
-def test_html_is_understood(rules: SiteRules) -> None:
+def test_html_files_are_parsed(rules: SiteRules) -> None:
     assert properties_of(read(PelicanFile.parse(HTML, "x.html"), rules)) == {
         "name": ("My old & post",),
         "published": ("2010-12-03T10:20:00+01:00",),
@@ -205,7 +205,7 @@ def test_nested_properties_survive_the_format(path: str, rules: SiteRules) -> No
         ({"author": "Me_"}, "author", "Me_"),
     ],
 )
-def test_pelican_reads_what_was_changed(
+def test_pelican_reads_the_changed_file(
     path: str, properties: dict[str, Any], key: str, seen: str, rules: SiteRules
 ) -> None:
     file = PelicanFile.parse(FILES[path], path)

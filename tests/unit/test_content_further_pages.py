@@ -41,7 +41,7 @@ def test_with_these_settings_they_never_clash(tmp_path: Path, settings: dict[str
     assert not pages(tmp_path, **settings).may_clash("tag")
 
 
-def test_nor_with_pages_in_folders(tmp_path: Path) -> None:
+def test_pages_in_folders_never_clash(tmp_path: Path) -> None:
     settings = load_site(tmp_path, DEFAULT_PAGINATION=5).settings
     settings["PAGINATION_PATTERNS"] = [
         PaginationRule(1, "{url}", "{save_as}"),
@@ -55,5 +55,5 @@ def test_pages_are_counted_as_pelican_counts_them(tmp_path: Path, posts: int, co
     assert pages(tmp_path).count("tag", posts) == count
 
 
-def test_a_few_left_over_stay_on_the_last_page(tmp_path: Path) -> None:
+def test_orphans_stay_on_the_last_page(tmp_path: Path) -> None:
     assert pages(tmp_path, DEFAULT_ORPHANS=2).count("tag", 12) == 2

@@ -37,14 +37,14 @@ def test_there_are_pairs() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_post_becomes_the_file(name: str, rules: SiteRules) -> None:
+def test_the_post_is_rendered_to_the_file(name: str, rules: SiteRules) -> None:
     post, commands = load(name)
     file = compose(post, commands=commands, when=WHEN, rules=rules)
     assert file.text() == (GOLDEN / f"{name}.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_file_is_the_post_again(name: str, rules: SiteRules) -> None:
+def test_the_file_is_read_as_the_post(name: str, rules: SiteRules) -> None:
     post, _ = load(name)
     found = read(PelicanFile.parse((GOLDEN / f"{name}.md").read_text("utf-8")), rules)
     assert found.type == post.type
@@ -54,7 +54,7 @@ def test_the_file_is_the_post_again(name: str, rules: SiteRules) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pelican_makes_a_page_of_the_file(name: str, rules: SiteRules) -> None:
+def test_pelican_builds_a_page_from_the_file(name: str, rules: SiteRules) -> None:
     text = (GOLDEN / f"{name}.md").read_text("utf-8")
     path = "content/notes/2026/11/x.md"
     location = site_of(rules).locate(text, path)

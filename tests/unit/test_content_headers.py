@@ -26,13 +26,13 @@ MIXED = (
 )
 
 
-def test_what_is_parsed_is_written_again_to_the_byte() -> None:
+def test_parsed_files_are_written_byte_for_byte() -> None:
     for text in (HAND_WRITTEN, MIXED, "", "\n", "no header\n", "Title: x", "a: b\rc: d\r\rbody"):
         assert PelicanFile.parse(text).text() == text
 
 
 @given(st.text(alphabet="abT:-. \t\r\n\ufeff\x02\x0b\x85{}", max_size=80))
-def test_any_text_is_written_again_to_the_byte(text: str) -> None:
+def test_any_text_is_written_byte_for_byte(text: str) -> None:
     assert PelicanFile.parse(text).text() == text
 
 
@@ -53,13 +53,13 @@ def test_repeated_keys_and_continuation_lines_are_values_of_one_key() -> None:
     assert file.body == "Tags: in the body\n"
 
 
-def test_changing_a_key_touches_its_line_alone() -> None:
+def test_changing_a_key_changes_only_its_line() -> None:
     file = PelicanFile.parse(MIXED).with_header("Title", "Bye")
     assert file.text() == MIXED.replace("Hello   ", "Bye")
     assert file.with_header("x-MINE", "yes").text() == file.text().replace("keep me", "yes")
 
 
-def test_the_same_value_again_changes_nothing() -> None:
+def test_setting_the_same_value_changes_nothing() -> None:
     file = PelicanFile.parse(MIXED)
     assert file.with_header("Title", "Hello") == file
 
@@ -72,7 +72,7 @@ def test_a_changed_key_has_one_value() -> None:
     )
 
 
-def test_a_key_is_taken_away_with_its_continuation_lines() -> None:
+def test_a_key_is_removed_with_its_continuation_lines() -> None:
     file = PelicanFile.parse(MIXED).with_header("Authors", None)
     assert file.text() == MIXED.replace("authors: A\n    B\n\tC\n", "")
     assert file.with_header("Nothing", None) == file
@@ -83,7 +83,7 @@ def test_a_new_key_comes_last_but_before_mf2() -> None:
     assert file.text() == "Title: x\nModified: now\nMf2: {}\n\nBody"
 
 
-def test_line_ends_and_byte_order_mark_stay() -> None:
+def test_line_endings_and_byte_order_mark_are_kept() -> None:
     file = PelicanFile.parse(HAND_WRITTEN)
     assert file.with_body("new\nbody\n").text().endswith("new\r\nbody\r\n")
     assert file.with_header("Slug", "x").text().startswith("\ufefftitle:   An old post\r\nDATE")
@@ -91,7 +91,7 @@ def test_line_ends_and_byte_order_mark_stay() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Body without header", "    indented code", "Title: x"])
-def test_a_header_is_never_run_together_with_the_body(text: str) -> None:
+def test_headers_are_separated_from_the_body(text: str) -> None:
     before = PelicanFile.parse(text)
     file = PelicanFile.parse(before.with_header("Slug", "s").text())
     assert file.get("Slug") == "s"
@@ -101,11 +101,11 @@ def test_a_header_is_never_run_together_with_the_body(text: str) -> None:
 @pytest.mark.parametrize(
     "value", ["a\nSlug: x", "a\rb", "a\u2028b", "\x85", "a\x02", " a", "\ud800"]
 )
-def test_a_value_that_would_not_stay_on_its_line_is_refused(value: str) -> None:
+def test_a_value_with_line_breaks_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="not a header"):
         PelicanFile().with_header("Title", value)
 
 
-def test_a_key_that_is_no_key_is_refused() -> None:
+def test_an_invalid_key_is_refused() -> None:
     with pytest.raises(ValueError, match="not a header"):
         PelicanFile().with_header("Ti tle", "x")

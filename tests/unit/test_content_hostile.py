@@ -40,7 +40,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 
 @pytest.mark.parametrize("markdown", [False, True])
 @pytest.mark.parametrize("reference", ["&#1;", "&#x1b;", "&#127;", "&#xFFFE;"])
-def test_no_reference_becomes_a_character_that_no_feed_can_hold(
+def test_character_references_cannot_break_a_feed(
     reference: str, markdown: bool, rules: SiteRules
 ) -> None:
     sent = f"a{reference}b <b onclick=x>c</b>"
@@ -60,7 +60,7 @@ def test_links_to_files_are_found_wherever_pelican_finds_them() -> None:
         assert list(links.find(disarmed)) == []
 
 
-def test_links_inside_links_are_disarmed_in_one_reading() -> None:
+def test_nested_links_are_escaped_in_one_pass() -> None:
     links = IntrasiteLinks(NOTATION)
     for link in ("href='{a}' ", "href='{a", "src='|"):
         hostile = '<p title="' + link * 20_000 + '">'
@@ -71,28 +71,28 @@ def test_links_inside_links_are_disarmed_in_one_reading() -> None:
         assert not PELICANS.search(disarmed)
 
 
-def test_a_line_of_dashes_is_looked_at_once() -> None:
+def test_a_line_of_dashes_takes_linear_time() -> None:
     line = "-" * 200_000 + "x"
     assert text.decode(text.encode(line)) == line
 
 
-def test_each_script_is_looked_at_once() -> None:
+def test_scripts_take_linear_time() -> None:
     assert html.find_unsafe("<SCRIPT>x</sCript>" * 20_000)
     assert html.find_unsafe("<script>" * 50_000)
 
 
-def test_the_parentheses_after_an_address_are_looked_at_once() -> None:
+def test_parentheses_after_a_url_take_linear_time() -> None:
     line = "http://a" + ")" * 300_000
     assert text.encode(line) == "<http://a>" + ")" * 300_000
 
 
-def test_a_bracket_that_nothing_closes_does_not_occupy_pelican(rules: SiteRules) -> None:
+def test_unclosed_brackets_do_not_keep_pelican_busy(rules: SiteRules) -> None:
     for sent in ("[a]({b) ", "[a](|b) ", '<a href="{b">x</a> '):
         written = body.encode(sent * 20, markdown=True, rules=rules)
         assert not re.search(r"""href\s*=\s*["'][{|]""", rules.site.render(written.text).html)
 
 
-def test_what_the_owner_wrote_with_a_bracket_stays(rules: SiteRules) -> None:
+def test_handwritten_brackets_are_unchanged(rules: SiteRules) -> None:
     own = "[a]({b) [c]({static}/d)\n"
     allowlist = body.Allowlist.of(own, "md", rules)
     kept = body.encode(f"{own}more", markdown=True, rules=rules, allowlist=allowlist)
@@ -116,7 +116,7 @@ def test_html_that_would_grow_is_refused(sent: str, rules: SiteRules) -> None:
         body.encode({"html": sent}, markdown=False, rules=rules)
 
 
-def test_attributes_are_measured_without_going_back() -> None:
+def test_attributes_are_measured_in_linear_time() -> None:
     for hostile in ("<b a=\"<b a='", "<b " + "a=b " * 50, "<b a", "<b = ", "<b a ", "<b ///"):
         with pytest.raises(InvalidRequest):
             html.refuse_what_grows(hostile * (200_000 // len(hostile)))
@@ -187,7 +187,7 @@ def changed(rules: SiteRules, folder: Path, kind: str = "rst", **properties: Any
         "10:20, https://example.org/?a=b:c_d and me: you",
     ],
 )
-def test_a_header_in_restructured_text_is_nothing_but_text(
+def test_a_header_in_restructured_text_cannot_contain_markup(
     sent: str, rules: SiteRules, tmp_path: Path
 ) -> None:
     (tmp_path / "secret.txt").write_text("TOP SECRET")
@@ -202,7 +202,7 @@ def test_a_header_in_restructured_text_is_nothing_but_text(
 
 @pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
 @pytest.mark.parametrize("as_html", [False, True])
-def test_no_character_ends_the_block_that_content_is_in(
+def test_no_character_ends_the_block_of_the_content(
     end: str, as_html: bool, rules: SiteRules, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.txt"
@@ -232,7 +232,7 @@ def test_no_character_ends_the_block_that_content_is_in(
         "<a href='/a?b=1&amp;c={d}'>e</a> <code>{static}/x</code>",
     ],
 )
-def test_html_in_a_post_written_by_hand_does_nothing(
+def test_client_html_in_a_handwritten_post_is_neutralised(
     sent: str, kind: str, rules: SiteRules, tmp_path: Path
 ) -> None:
     page = changed(rules, tmp_path, kind, content={"html": sent})._content
@@ -249,7 +249,7 @@ def test_html_in_a_post_written_by_hand_does_nothing(
         "<img src=x alt='src=\"|filename|secret.txt\"'>",
     ],
 )
-def test_html_in_a_post_written_by_hand_reaches_no_file(
+def test_client_html_in_a_handwritten_post_cannot_include_files(
     sent: str, rules: SiteRules, tmp_path: Path
 ) -> None:
     """Pelican resolves character references in HTML files, and outputs the characters."""
@@ -260,7 +260,7 @@ def test_html_in_a_post_written_by_hand_reaches_no_file(
 
 
 @pytest.mark.parametrize("kind", ["rst", "html"])
-def test_own_media_in_a_post_written_by_hand(kind: str, rules: SiteRules, tmp_path: Path) -> None:
+def test_uploads_in_a_handwritten_post(kind: str, rules: SiteRules, tmp_path: Path) -> None:
     sent = '<p><img src="https://bridge.example/media/2026/11/sea.jpg" alt="Sea"></p>'
     page = changed(rules, tmp_path, kind, content={"html": sent})._content
     assert "{static}/media/2026/11/sea.jpg" in page

@@ -24,7 +24,7 @@ def test_an_upload_is_the_sites_own_file() -> None:
     assert MEDIA.externalise(OWN) == BRIDGE
 
 
-def test_it_is_found_in_nested_values() -> None:
+def test_uploads_are_found_in_nested_values() -> None:
     value: Json = {"value": BRIDGE, "alt": "x", "more": [BRIDGE, 1, None]}
     assert MEDIA.internalise(value) == {"value": OWN, "alt": "x", "more": [OWN, 1, None]}
     assert MEDIA.externalise(MEDIA.internalise(value)) == value
@@ -44,7 +44,7 @@ def test_it_is_found_in_nested_values() -> None:
         "https://bridge.example.evil/media/x.jpg",
     ],
 )
-def test_what_is_not_ours_stays_as_it_is(url: str) -> None:
+def test_other_urls_are_unchanged(url: str) -> None:
     assert MEDIA.internalise(url) == url
 
 
@@ -62,7 +62,7 @@ def test_what_is_not_ours_stays_as_it_is(url: str) -> None:
         ("text {static}", "text {static}"),
     ],
 )
-def test_a_clients_notation_is_disarmed_and_comes_back(sent: str, stored: str) -> None:
+def test_a_clients_notation_is_escaped_and_read_back(sent: str, stored: str) -> None:
     assert MEDIA.internalise(sent) == stored
     assert MEDIA.externalise(stored) == sent
 
@@ -73,11 +73,11 @@ def test_a_clients_notation_is_disarmed_and_comes_back(sent: str, stored: str) -
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
     )
 )
-def test_every_value_comes_back(value: Any) -> None:
+def test_every_value_is_read_back(value: Any) -> None:
     assert MEDIA.externalise(MEDIA.internalise(value)) == value
 
 
-def test_links_in_html_and_markdown_are_own_files() -> None:
+def test_links_in_html_and_markdown_to_uploads() -> None:
     assert MEDIA.internalise_html(f'<img alt="{BRIDGE}" src="{BRIDGE}">') == (
         f'<img alt="{BRIDGE}" src="{OWN}">'
     )
@@ -87,7 +87,7 @@ def test_links_in_html_and_markdown_are_own_files() -> None:
     assert MEDIA.internalise_markdown(f"see {BRIDGE}") == f"see {BRIDGE}"
 
 
-def test_without_addresses_nothing_changes() -> None:
+def test_without_urls_nothing_changes() -> None:
     nowhere = MediaUrls("media", ())
     assert nowhere.internalise(BRIDGE) == BRIDGE
     assert nowhere.externalise(OWN) == OWN

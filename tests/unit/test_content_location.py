@@ -77,7 +77,7 @@ PATHS = [HERE, "content/2026-05-06_in-the-name.md", "content/other.md", "content
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(settings) or "usual")
-def test_the_quick_answer_is_pelicans(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_fast_path_agrees_with_pelican(settings: dict[str, Any], tmp_path: Path) -> None:
     site = load_site(tmp_path, **settings)
     answers = 0
     for header, path in itertools.product(HEADERS, PATHS):
@@ -93,7 +93,7 @@ def test_the_quick_answer_is_pelicans(settings: dict[str, Any], tmp_path: Path) 
     assert answers > 10 or unclear & set(settings) or "{title}" in formats
 
 
-def test_the_usual_settings_are_answered_quickly(tmp_path: Path) -> None:
+def test_common_settings_use_the_fast_path(tmp_path: Path) -> None:
     """``None`` (the fast way does not apply) is allowed, but not for common settings."""
     site = load_site(tmp_path)
     for header in HEADERS[:2]:
@@ -113,7 +113,9 @@ def test_the_usual_settings_are_answered_quickly(tmp_path: Path) -> None:
         ("Title: x\nDate: 2026-01-01\nSettings: x", "."),
     ],
 )
-def test_what_pelican_would_not_build_is_refused(header: str, problem: str, tmp_path: Path) -> None:
+def test_posts_that_pelican_would_not_build_are_refused(
+    header: str, problem: str, tmp_path: Path
+) -> None:
     with pytest.raises(InvalidRequest, match=problem):
         load_site(tmp_path).locate(f"{header}\n\nx", "content/x.md")
 
@@ -123,7 +125,7 @@ def test_what_pelican_would_not_build_is_refused(header: str, problem: str, tmp_
     ["content/pages/x.md", "elsewhere/x.md", "content/.hidden/x.md", "content/../x.md", "x.md",
      "content/a/.x.md", "/content/x.md", "content//x.md", "content/./x.md"],
 )  # fmt: skip
-def test_what_is_no_article_is_refused(path: str, tmp_path: Path) -> None:
+def test_paths_outside_of_the_articles_are_refused(path: str, tmp_path: Path) -> None:
     site = load_site(tmp_path, IGNORE_FILES=[".*"])
     assert not site.is_article(path)
     assert site.quick_locate(PelicanFile.parse(POST), path) is None
@@ -201,7 +203,7 @@ def test_settings_in_a_folder_of_the_repo(tmp_path: Path) -> None:
     assert not site.is_article("content/x.md")
 
 
-def test_settings_that_import_each_other_are_read_anew(
+def test_settings_that_import_other_files_are_evaluated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "pelicanconf", raising=False)
@@ -227,7 +229,7 @@ def test_settings_that_import_each_other_are_read_anew(
         ("PATH = '/elsewhere'", "specify a path"),
     ],
 )
-def test_settings_that_cannot_be_used_say_so(source: str, problem: str, tmp_path: Path) -> None:
+def test_the_error_for_unusable_settings(source: str, problem: str, tmp_path: Path) -> None:
     file = tmp_path / "pelicanconf.py"
     file.write_text(f"PLUGINS = []\n{source}")
     with pytest.raises(SettingsError, match=problem):
@@ -295,7 +297,7 @@ def test_pages_that_are_no_posts_are_known(
         ({"CATEGORY_SAVE_AS": "{slug}.html"}, ["all", "index", "Tags"], ["notes"]),
     ],
 )
-def test_a_category_has_no_file_of_the_whole_sites(
+def test_a_category_cannot_use_a_file_of_the_site(
     settings: dict[str, Any], names: list[str], free: list[str], tmp_path: Path
 ) -> None:
     site = load_site(tmp_path, **settings)
@@ -303,19 +305,19 @@ def test_a_category_has_no_file_of_the_whole_sites(
     assert [name for name in free if not site.can_be_category(name)] == []
 
 
-def test_nor_has_a_tag_or_an_author(tmp_path: Path) -> None:
+def test_a_tag_or_author_cannot_use_a_file_of_the_site(tmp_path: Path) -> None:
     site = load_site(tmp_path)
     assert (site.tag_slug("all"), site.can_be_author("all")) == ("all", False)
     assert not load_site(tmp_path, TAG_FEED_ATOM="feeds/{slug}.atom.xml").tag_slug("all")
 
 
-def test_a_post_has_the_date_of_its_address(tmp_path: Path) -> None:
+def test_a_post_keeps_the_date_in_its_url(tmp_path: Path) -> None:
     location = load_site(tmp_path).locate(POST, HERE)
     assert location.date == datetime.fromisoformat("2026-11-21T18:37:00+01:00")
 
 
 @pytest.mark.parametrize("save_as", ["{slug}.html", "{slug}/index.html"])
-def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_path: Path) -> None:
+def test_no_post_uses_a_path_reserved_by_hosts(save_as: str, tmp_path: Path) -> None:
     """GitHub Pages, Netlify, Cloudflare, Surge, Neocities and web servers reserve some paths,
     as does the bridge itself if it shares the site's host name.
     """
@@ -336,9 +338,7 @@ def test_no_post_takes_the_page_that_a_host_shows_for_errors(save_as: str, tmp_p
         ("http://example.com/x/", "http://example.com/x"),
     ],
 )
-def test_an_address_always_has_a_scheme_and_a_host(
-    siteurl: str, address: str, tmp_path: Path
-) -> None:
+def test_urls_are_always_absolute(siteurl: str, address: str, tmp_path: Path) -> None:
     """Older sites have a SITEURL that begins with ``//``; apps need an absolute URL."""
     settings = write_settings(tmp_path, SITEURL=siteurl)
     site = read_site(settings, siteurl="https://me.example/")

@@ -68,7 +68,7 @@ def cite(**properties: str) -> dict[str, Any]:
         ({"name": ["not text"]}, "2026-11-21-183705"),
     ],
 )  # fmt: skip
-def test_a_post_wishes_for_a_slug(properties: dict[str, Any], slug: str, site: Site) -> None:
+def test_the_requested_slug_of_a_post(properties: dict[str, Any], slug: str, site: Site) -> None:
     assert first_slug(slug_wishes(post(**properties), {}, PUBLISHED), site) == slug
 
 
@@ -96,12 +96,12 @@ def test_mp_slug_is_only_a_hint(wish: str, slug: str | None, site: Site) -> None
     )
 
 
-def test_no_wish_is_no_wish(site: Site) -> None:
+def test_an_empty_slug_is_not_a_request(site: Site) -> None:
     assert wished_slug({}, site) is None
     assert wished_slug({"slug": (1,)}, site) is None
 
 
-def test_a_site_that_slugifies_oddly_gets_safe_slugs(tmp_path: Path) -> None:
+def test_slugs_are_safe_whatever_the_sites_slugify_settings(tmp_path: Path) -> None:
     odd = load_site(tmp_path, SLUG_REGEX_SUBSTITUTIONS=[], SLUGIFY_USE_UNICODE=True)
     assert first_slug(slug_wishes(post(name="Ü ../?x=1#…"), {}, PUBLISHED), odd) == "ü-x-1-sharp"
 
@@ -118,7 +118,7 @@ def test_the_path_follows_the_template() -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_no_slug_and_no_category_leaves_the_content_folder(slug: str, category: str) -> None:
+def test_slugs_and_categories_stay_inside_the_content_folder(slug: str, category: str) -> None:
     path = PATH.path(slug=slug, category=category, published=PUBLISHED)
     parts = path.split("/")
     assert parts[0] == "content"
@@ -139,8 +139,6 @@ def test_no_slug_and_no_category_leaves_the_content_folder(slug: str, category: 
         ("{}/{slug}.md", "names"),
     ],
 )
-def test_a_template_that_cannot_work_is_an_error_of_the_settings(
-    template: str, problem: str
-) -> None:
+def test_an_unusable_path_template_is_a_settings_error(template: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         PathTemplate("content", template)

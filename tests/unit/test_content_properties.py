@@ -115,7 +115,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 
 @SLOW
 @given(post=posts, wishes=commands)
-def test_any_post_comes_back_from_its_file(
+def test_any_post_is_read_back_from_its_file(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
     file = compose(post, commands=wishes, when=WHEN, rules=rules)
@@ -142,7 +142,9 @@ def test_pelican_reads_any_post_and_finds_nothing_else_in_it(
 
 @SLOW
 @given(post=posts, wishes=commands)
-def test_the_quick_answer_is_pelicans(rules: SiteRules, post: Post, wishes: dict[str, Any]) -> None:
+def test_the_fast_path_agrees_with_pelican(
+    rules: SiteRules, post: Post, wishes: dict[str, Any]
+) -> None:
     file = compose(post, commands=wishes, when=WHEN, rules=rules)
     path = "content/notes/2026/x.md"
     assert site_of(rules).quick_locate(file, path) == site_of(rules).locate(file.text(), path)

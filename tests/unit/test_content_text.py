@@ -100,7 +100,7 @@ def test_the_page_shows_what_was_written(sent: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [*SURPRISES, *BLANKS])
-def test_the_text_comes_back(sent: str) -> None:
+def test_the_text_is_read_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
 
 
@@ -113,7 +113,7 @@ ANY = st.text(
 
 
 @given(ANY)
-def test_any_text_comes_back(sent: str) -> None:
+def test_any_text_is_read_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
 
 
@@ -129,7 +129,7 @@ MOSTLY_BLANK = st.text(
 
 
 @given(MOSTLY_BLANK.map(printable))
-def test_any_blanks_come_back(sent: str) -> None:
+def test_any_white_space_is_read_back(sent: str) -> None:
     assert text.decode(text.encode(sent)) == sent
 
 
@@ -139,7 +139,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 
 
 @given(content=MOSTLY_BLANK, summary=MOSTLY_BLANK, name=MOSTLY_BLANK)
-def test_blanks_in_a_post_come_back_out_of_its_file(
+def test_white_space_in_a_post_is_read_back_from_its_file(
     content: str, summary: str, name: str, rules: SiteRules
 ) -> None:
     given = {"content": content, "summary": summary, "name": name}
@@ -151,7 +151,7 @@ def test_blanks_in_a_post_come_back_out_of_its_file(
     assert found == sent
 
 
-def test_references_of_characters_written_by_hand_are_read_as_browsers_do() -> None:
+def test_handwritten_character_references_are_decoded_as_in_browsers() -> None:
     assert text.decode("&#8212; &#65; &#55296; &#0;") == "\u2014 A \ufffd \ufffd"
 
 
@@ -162,21 +162,21 @@ LITERAL = ANY.filter(
 
 
 @given(LITERAL)
-def test_any_literal_text_is_shown_as_it_is(sent: str) -> None:
+def test_any_literal_text_is_shown_unchanged(sent: str) -> None:
     # Control characters that are white space to Python are none to Markdown.
     sent = re.sub(r"[^\S \n\t]", " ", sent)
     assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
 
 
 @given(ANY)
-def test_no_text_brings_an_element_of_its_own(sent: str) -> None:
+def test_text_cannot_inject_elements(sent: str) -> None:
     html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{text.encode(sent)}")
     tags = set(re.findall(r"<\s*/?([a-zA-Z]+)", html))
     assert tags <= {"p", "br", "a", "em", "strong", "code", "img", "del"}
     assert not re.search(r"""(?:href|src)="(?!https?://)""", html)
 
 
-def test_what_is_meant_stays_markdown() -> None:
+def test_intended_markdown_is_kept() -> None:
     sent = "A [link](https://example.org/a_(b)), **strong** and *stressed* words, `code`."
     html = Markdown(extensions=EXTENSIONS).convert(text.encode(sent))
     assert '<a href="https://example.org/a_(b)">link</a>' in html
@@ -184,7 +184,7 @@ def test_what_is_meant_stays_markdown() -> None:
     assert text.encode(sent) == sent
 
 
-def test_a_bare_url_becomes_a_link_without_the_sentence_around_it() -> None:
+def test_a_bare_url_becomes_a_link_without_surrounding_punctuation() -> None:
     html = shown_html("See https://example.org/Foo_(bar). Or (http://x.y/?a=1&b=2)!")
     assert '<a href="https://example.org/Foo_(bar)">https://example.org/Foo_(bar)</a>.' in html
     assert '(<a href="http://x.y/?a=1&amp;b=2">http://x.y/?a=1&amp;b=2</a>)!' in html
@@ -200,7 +200,7 @@ def test_hard_wrapped_text_flows_and_a_poem_keeps_its_lines() -> None:
     assert shown_html("Roses are red\nViolets are blue").count("<br") == 1
 
 
-def test_a_list_of_long_lines_is_not_taken_for_hard_wrapped_text() -> None:
+def test_a_list_with_long_lines_is_not_reflowed() -> None:
     line = "- a line of some considerable length, as it would be if it were wrapped"
     assert shown_html("\n".join([line] * 4)).count("<br") == 3
 
@@ -264,14 +264,14 @@ LINKS = [
 
 
 @pytest.mark.parametrize(("written", "targets"), LINKS)
-def test_a_url_is_a_link_as_it_was_meant(written: str, targets: list[str]) -> None:
+def test_urls_become_links_as_intended(written: str, targets: list[str]) -> None:
     encoded = text.encode(written)
     shown = Markdown(extensions=EXTENSIONS).convert(encoded)
     assert [unescape(found) for found in re.findall(r'href="([^"]*)"', shown)] == targets
     assert text.decode(encoded) == written
 
 
-def test_an_upload_in_a_notes_text_is_the_sites_own_copy(rules: SiteRules) -> None:
+def test_an_upload_in_a_notes_text_is_linked_as_the_sites_own_file(rules: SiteRules) -> None:
     url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
     sent = f"A view ![lake]({url}) and [the file]({url})"
     post = Post("entry", MappingProxyType({"content": (sent,)}))
@@ -299,7 +299,7 @@ STATIC = "{static}/media/2026/11/teal_1-f6157e52bbc0.jpg"
         (f"{UPLOAD}?size=2", f"<{UPLOAD}?size=2>"),
     ],
 )
-def test_an_upload_named_by_its_url_alone_is_the_sites_own(
+def test_a_bare_upload_url_is_linked_as_the_sites_own_file(
     sent: str, body: str, rules: SiteRules
 ) -> None:
     file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
@@ -310,14 +310,14 @@ def test_an_upload_named_by_its_url_alone_is_the_sites_own(
     assert "bridge.example" not in file.text() or "?" in sent
 
 
-def test_a_link_that_is_called_like_its_upload_comes_back_as_it_was_sent(rules: SiteRules) -> None:
+def test_a_link_whose_text_is_the_uploads_url_is_read_back_unchanged(rules: SiteRules) -> None:
     for sent in (f"[teal\\_1-f6157e52bbc0.jpg]({UPLOAD})", f"![]({UPLOAD})"):
         post = Post("entry", MappingProxyType({"content": (sent,)}))
         assert read(compose(post, when=WHEN, rules=rules), rules).all("content") == (sent,)
 
 
 @pytest.mark.parametrize(("end", "title"), [("jpg", "Photo"), ("mp4", "Video"), ("pdf", "File")])
-def test_a_note_of_a_file_alone_is_called_by_its_kind(
+def test_a_note_with_only_a_file_is_titled_by_its_type(
     end: str, title: str, rules: SiteRules
 ) -> None:
     url = UPLOAD.replace(".jpg", f".{end}")
@@ -343,7 +343,7 @@ def test_a_note_of_a_file_alone_is_called_by_its_kind(
         "5~~6 ~~~ a ~~ b ~~, そうだね~~楽しい~~ はい~~",
     ],
 )
-def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
+def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
     html = shown_html(sent)
     assert "<em>" not in html
     assert "<strong>" not in html
@@ -457,7 +457,7 @@ def test_stars_that_stress_nothing_are_shown(sent: str) -> None:
         ("[l]( https://y.example/ )", '<a href="https://y.example/">l</a>', "l"),
     ],
 )
-def test_what_is_meant_is_markdown_within_each_other(sent: str, html: str, words: str) -> None:
+def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> None:
     assert shown_html(sent).replace(" />", ">") == f"<p>{html}</p>"
     assert text.decode(text.encode(sent)) == sent
     assert text.plain(sent) == words

@@ -84,7 +84,7 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
     ],
 )
-def test_a_title_says_what_the_post_is_about(
+def test_a_generated_title_describes_the_post(
     rules: SiteRules, properties: dict[str, Json], title: str
 ) -> None:
     post = Post(properties={name: (value,) for name, value in properties.items()})
@@ -100,12 +100,14 @@ def test_a_title_says_what_the_post_is_about(
      {"a": {"b": {"c": {"d": {"e": "deep"}}}}}, "http://[", "\x00", 1e300],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["like-of", "jam-of", "checkin", "item", "mood", "photo"])
-def test_what_makes_no_sense_costs_no_post(rules: SiteRules, name: str, value: Json) -> None:
+def test_a_title_is_generated_for_senseless_properties(
+    rules: SiteRules, name: str, value: Json
+) -> None:
     file = compose(Post(properties={name: (value,)}), when=WHEN, rules=rules)
     assert file.get("Title")
 
 
-def test_a_made_up_title_follows_what_it_was_made_of(rules: SiteRules) -> None:
+def test_a_generated_title_follows_its_source(rules: SiteRules) -> None:
     file = compose(Post(properties={"mood": ("happy",)}), when=WHEN, rules=rules)
     old = read(file, rules)
     new = old.with_properties({"mood": ("tired",)})
@@ -117,7 +119,7 @@ def test_a_made_up_title_follows_what_it_was_made_of(rules: SiteRules) -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\u2800", "\u200b\u2060", "\u3164", "\u00ad"])
-def test_a_name_that_cannot_be_seen_is_no_title(unseen: str, rules: SiteRules) -> None:
+def test_an_invisible_name_is_not_a_title(unseen: str, rules: SiteRules) -> None:
     sent = Post("entry", {"name": (unseen,), "content": ("Words",), "summary": (unseen,)})
     file = compose(sent, when=WHEN, rules=rules)
     assert file.get("Title") == "Words"

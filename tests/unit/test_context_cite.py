@@ -37,7 +37,7 @@ ARTICLE = """
 </article>"""
 
 
-def test_an_entry_tells_its_title_author_and_beginning() -> None:
+def test_an_entry_has_title_author_and_excerpt() -> None:
     author = {
         "type": ["h-card"],
         "properties": {
@@ -58,7 +58,7 @@ def test_a_note_has_no_title_of_its_own() -> None:
     assert said(note) == {"content": ["Snow at last."]}
 
 
-def test_a_summary_goes_before_the_content() -> None:
+def test_a_summary_is_preferred_to_the_content() -> None:
     entry = (
         '<div class="h-entry"><p class="p-summary">Short.</p><p class="e-content">Long.</p></div>'
     )
@@ -74,12 +74,12 @@ def test_of_many_entries_the_one_with_the_pages_url_counts() -> None:
     assert said(feed, url="http://other.example/2026/two/#comments")["name"] == ["two"]
 
 
-def test_of_many_entries_none_counts_where_none_is_the_page() -> None:
+def test_of_many_entries_none_counts_if_none_has_the_pages_url() -> None:
     feed = '<div class="h-entry p-name">a</div><div class="h-entry p-name">b</div>'
     assert said(feed, "<title>A blog</title>") == {"name": ["A blog"]}
 
 
-def test_the_author_may_stand_beside_the_entry() -> None:
+def test_the_author_may_be_outside_of_the_entry() -> None:
     entry = '<div class="h-entry"><p class="e-content">Hi</p></div>'
     card = '<a class="h-card" href="https://ada.example/">Ada</a>'
     (author,) = said(card + entry)["author"]
@@ -92,7 +92,7 @@ def test_the_author_may_stand_beside_the_entry() -> None:
     assert said(by_name)["author"][0]["properties"] == {"name": ["Ada L."]}
 
 
-def test_without_microformats_open_graph_speaks_then_the_title() -> None:
+def test_without_microformats_open_graph_is_used_then_the_title() -> None:
     graph = (
         '<meta property="og:title" content="Title &amp; more"><title>T | Site</title>'
         '<meta property="og:description" content="What it is about.">'
@@ -107,7 +107,7 @@ def test_a_page_without_metadata_has_no_cite(html: bytes) -> None:
     assert cite(html, URL) is None
 
 
-def test_what_strangers_write_is_cut_to_one_line_of_plain_text() -> None:
+def test_text_is_truncated_to_one_line_of_plain_text() -> None:
     long = "word \u202e\u0000\n" * 3000
     entry = (
         f'<div class="h-entry"><h1 class="p-name">{long}</h1><p class="p-author">{long}</p>'
@@ -122,7 +122,7 @@ def test_what_strangers_write_is_cut_to_one_line_of_plain_text() -> None:
     assert len(author) <= AUTHOR_LENGTH
 
 
-def test_emoji_of_several_signs_stay_whole() -> None:
+def test_emoji_sequences_are_not_split() -> None:
     family = "👨\u200d👩\u200d👧"
     assert said(f'<p class="h-entry p-name">{family}</p>')["name"] == [family]
 
@@ -142,7 +142,7 @@ def test_an_invalid_link_is_dropped(link: str) -> None:
     assert said(entry)["author"][0]["properties"] == {"name": ["Ada"]}
 
 
-def test_the_servers_word_on_the_encoding_counts() -> None:
+def test_the_charset_in_the_http_header_is_used() -> None:
     html = "<title>Caf\u00e9</title>".encode("latin-1")
     found = cite(html, URL, "latin-1")
     assert found is not None
@@ -151,11 +151,11 @@ def test_the_servers_word_on_the_encoding_counts() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_page_is_a_defect(html: bytes) -> None:
+def test_no_page_raises_an_error(html: bytes) -> None:
     cite(b"<div class='h-entry p-name'>" + html, URL)
 
 
-def test_targets_are_what_a_post_points_at_and_nothing_is_said_about() -> None:
+def test_targets_are_response_urls_without_a_context() -> None:
     described: Json = {
         "type": ["h-cite"],
         "properties": {"url": ["https://c.example/"], "name": ["Known"]},

@@ -95,7 +95,7 @@ async def fetcher(posts: Posts) -> AsyncIterator[ContextFetcher]:
         await fetcher.close()
 
 
-async def test_what_a_page_says_is_delivered(
+async def test_the_context_of_a_page_is_delivered(
     fetcher: ContextFetcher, posts: Posts, base: str
 ) -> None:
     fetcher.request("notes/a", [f"{base}/moved", f"{base}/photo", f"{base}/missing"])
@@ -105,7 +105,7 @@ async def test_what_a_page_says_is_delivered(
     assert posts.delivered == [("notes/a", {f"{base}/moved": cite})]
 
 
-async def test_nothing_is_delivered_where_nothing_was_found(
+async def test_nothing_is_delivered_if_nothing_was_found(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     fetcher.request("notes/a", [f"{base}/missing"])
@@ -125,7 +125,7 @@ async def test_a_hanging_server_delays_no_other(
     site.hang.set()
 
 
-async def test_a_server_that_is_down_is_tried_again_but_not_for_ever(
+async def test_an_unreachable_server_is_retried_a_few_times(
     fetcher: ContextFetcher, posts: Posts, base: str, site: Site
 ) -> None:
     site.broken = 2
@@ -179,7 +179,7 @@ async def test_a_failed_delivery_does_not_stop_the_worker(
     assert [post for post, _ in posts.delivered] == ["later"]
 
 
-async def test_an_address_inside_is_not_asked(posts: Posts, base: str, site: Site) -> None:
+async def test_a_private_address_is_not_fetched(posts: Posts, base: str, site: Site) -> None:
     async with GuardedFetch() as fetch:
         fetcher = ContextFetcher(fetch, posts, retries=())
         fetcher.start()
@@ -195,14 +195,14 @@ def fetched(body: bytes, kind: str = "text/html") -> Fetched:
     return Fetched("https://other.example/", 200, {"Content-Type": kind}, body)
 
 
-async def test_a_page_made_to_keep_a_parser_busy_is_given_up(
+async def test_a_page_that_keeps_a_parser_busy_is_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reader, "_SECONDS", 1.5)
     assert await read_cite(fetched(b"<div>" * 100_000)) is None
 
 
-async def test_reading_ends_with_the_request_that_wanted_it(
+async def test_parsing_ends_when_its_request_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sandboxed_parse, "_parsers", sandboxed_parse._Parsers())

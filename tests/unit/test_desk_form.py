@@ -75,7 +75,7 @@ def create(kind: str, fields: list[Field], status: str = "published") -> Create:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_that_the_site_shows_can_be_written(kind: str) -> None:
+def test_every_post_type_of_the_site_has_a_form(kind: str) -> None:
     action = create(kind, sent(kind))
     assert discover(action.post) == kind
     for asked in asked_of(kind):
@@ -84,7 +84,7 @@ def test_every_kind_that_the_site_shows_can_be_written(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_kind_needs_is_asked_for_and_no_more(kind: str) -> None:
+def test_only_required_fields_of_a_type_are_required(kind: str) -> None:
     needed = [
         field for field in sent(kind)
         if field[0].partition("[")[0] in {*KINDS[kind].required, "kind"}
@@ -97,7 +97,7 @@ def test_what_a_kind_needs_is_asked_for_and_no_more(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_post_in_its_form_sent_back_changes_nothing(kind: str) -> None:
+def test_submitting_an_unchanged_form_changes_nothing(kind: str) -> None:
     post = create(kind, sent(kind)).post
     typed = values.typed_of(post, ZONE)
     fields = fields_of(KINDS[kind], post.properties)
@@ -117,7 +117,7 @@ def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
     return {name: value for name, value in asked.items() if name not in {"action", "url"}}
 
 
-def test_an_edit_asks_for_what_differs_and_no_more() -> None:
+def test_an_edit_only_updates_changed_properties() -> None:
     post = {"content": ["One"], "category": ["a", "b"], "published": ["2026-01-02T03:04:05-07:00"]}
     assert edited(post, content="Two") == {"replace": {"content": ["Two"]}}
     assert edited(post, category="b, c") == {"replace": {"category": ["b", "c"]}}
@@ -127,7 +127,7 @@ def test_an_edit_asks_for_what_differs_and_no_more() -> None:
     assert edited(post, published="2026-01-02T11:04") == {}
 
 
-def test_what_no_form_shows_is_kept() -> None:
+def test_properties_without_a_field_are_kept() -> None:
     card = {"type": ["h-card"], "properties": {"name": ["Ann"]}}
     place = {"type": ["h-card"], "properties": {"name": ["Bar"], "locality": ["Paris"]}}
     cite = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A page"]}}
@@ -147,7 +147,7 @@ def test_what_no_form_shows_is_kept() -> None:
     }
 
 
-def test_what_stands_behind_the_first_value_stays_when_that_is_taken_out() -> None:
+def test_further_values_are_kept_when_the_first_is_removed() -> None:
     other = "https://b.example/"
     assert edited({"in-reply-to": [URL, other]}, in_reply_to="") == {
         "replace": {"in-reply-to": [other]}
@@ -163,7 +163,7 @@ def test_what_stands_behind_the_first_value_stays_when_that_is_taken_out() -> No
     }
 
 
-def test_a_place_stays_what_it_is_when_it_is_moved() -> None:
+def test_a_moved_place_keeps_its_type() -> None:
     known = {"locality": ["Paris"], "latitude": ["48"], "longitude": ["2"]}
     place = {"type": ["h-adr"], "properties": known}
     changed: Any = edited({"location": [place]}, **{"location[latitude]": "48.5"})
@@ -173,7 +173,7 @@ def test_a_place_stays_what_it_is_when_it_is_moved() -> None:
     }
 
 
-def test_what_a_browser_makes_of_values_that_its_fields_cannot_show_is_no_change() -> None:
+def test_normalisation_by_browsers_is_not_a_change() -> None:
     """Browsers remove line breaks in single-line fields, and the form has no alt text for
     videos.
     """
@@ -195,7 +195,7 @@ def test_what_a_browser_makes_of_values_that_its_fields_cannot_show_is_no_change
     }
 
 
-def test_photos_come_in_order_with_their_alt_texts() -> None:
+def test_photos_are_in_order_with_their_alt_texts() -> None:
     fields: list[Field] = [
         ("photo[]", ""),
         ("photo[]", "https://me.example/media/a.jpg"),
@@ -223,7 +223,7 @@ def test_photos_come_in_order_with_their_alt_texts() -> None:
     assert values.moved(there, 0, -1) == values.moved(there, 9, 1) == there
 
 
-def test_an_alt_text_is_changed_and_a_photo_is_taken_out() -> None:
+def test_an_alt_text_is_changed_and_a_photo_removed() -> None:
     photos: list[Json] = [{"value": f"{URL}.jpg", "alt": "Old", "x": "kept"}, f"{URL}-2.jpg"]
     post = Post("entry", MappingProxyType({"photo": tuple(photos)}))
     was = values.typed_of(post, ZONE)
@@ -260,7 +260,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
         ("lang", "German"),
     ],
 )
-def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None:
+def test_invalid_input_is_reported_at_its_field(name: str, text: str) -> None:
     typed = FormValues({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
     with pytest.raises(Problems) as caught:
         json_request.read_values(FIELDS.values(), typed, ZONE)
@@ -269,7 +269,7 @@ def test_what_cannot_be_meant_is_told_at_its_field(name: str, text: str) -> None
     assert caught.value.by_field[asked].endswith((".", "none."))
 
 
-def test_the_name_of_a_request_is_that_of_its_form_and_its_words() -> None:
+def test_the_request_id_depends_on_the_form_and_its_input() -> None:
     one: dict[str, Json] = {"properties": {"content": ["a"], "name": ["b"]}}
     same: dict[str, Json] = {"properties": {"name": ["b"], "content": ["a"]}}
     other: dict[str, Json] = {"properties": {"content": ["c"]}}

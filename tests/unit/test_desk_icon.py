@@ -45,7 +45,7 @@ async def test_the_owners_photo_fills_the_icon(maskable: bool) -> None:
 
 
 @pytest.mark.parametrize("site", [Site(None), Site(b"no picture"), Site(picture("red"), 404)])
-async def test_without_a_photo_that_can_be_had_it_is_a_letter(site: Site) -> None:
+async def test_without_an_available_photo_the_icon_is_a_letter(site: Site) -> None:
     photos = OwnersPhoto(site)
     assert await photos.of(URL) == b""
     assert await photos.of(URL) == b""
@@ -54,7 +54,7 @@ async def test_without_a_photo_that_can_be_had_it_is_a_letter(site: Site) -> Non
     assert shown(drawn("A", 192, maskable=False)).getpixel((96, 5)) == (14, 97, 99, 255)
 
 
-async def test_what_is_no_address_is_not_fetched() -> None:
+async def test_an_invalid_url_is_not_fetched() -> None:
     site = Site(None)
     assert await OwnersPhoto(site).of("") == b""
     assert await OwnersPhoto(site).of("javascript:x") == b""

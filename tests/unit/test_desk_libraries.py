@@ -12,7 +12,7 @@ from tools.vendored import BUNDLE, LICENCES, SOURCE, STATIC, build
 
 @pytest.mark.node
 @pytest.mark.nightly
-def test_bundled_again_they_are_the_same_bytes(tmp_path: Path) -> None:
+def test_bundling_again_gives_the_same_bytes(tmp_path: Path) -> None:
     kept = {name: (STATIC / name).read_bytes() for name in (BUNDLE, LICENCES)}
     assert build(tmp_path) == kept
 

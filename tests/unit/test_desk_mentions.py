@@ -77,7 +77,7 @@ async def press(owner: Browser, page: Page, action: str) -> Page:
     return await owner.post("/desk/mentions", data=form)
 
 
-async def test_it_shows_what_waits_and_what_is_shown_as_text(owner: Browser) -> None:
+async def test_pending_and_shown_mentions_are_listed_as_text(owner: Browser) -> None:
     page = await owner.get("/desk/mentions")
     assert page.status == 200
     assert "<script>alert" not in page.text
@@ -100,7 +100,9 @@ async def test_one_click_is_one_decision(owner: Browser, decisions: Decisions, a
     assert "shown" in (await owner.get("/desk/mentions")).text
 
 
-async def test_a_stranger_sees_and_decides_nothing(up: Running, decisions: Decisions) -> None:
+async def test_without_a_session_nothing_can_be_seen_or_decided(
+    up: Running, decisions: Decisions
+) -> None:
     async with browser(up.base) as stranger:
         assert (await stranger.get("/desk/mentions")).status == 303
         sent = await stranger.post("/desk/mentions", data={"action": "approve", "id": PENDING.id})
@@ -108,7 +110,7 @@ async def test_a_stranger_sees_and_decides_nothing(up: Running, decisions: Decis
     assert decisions.made == []
 
 
-async def test_what_fails_is_told(owner: Browser, decisions: Decisions) -> None:
+async def test_failures_are_shown(owner: Browser, decisions: Decisions) -> None:
     page = await owner.get("/desk/mentions")
     decisions.error = StoreBusy("a lock is taken")
     await press(owner, page, "approve")

@@ -54,7 +54,7 @@ async def owner(up: Running) -> AsyncIterator[Browser]:
         yield client
 
 
-async def test_a_stranger_is_sent_to_sign_in_and_comes_back(up: Running) -> None:
+async def test_without_a_session_the_sign_in_page_is_shown_first(up: Running) -> None:
     async with browser(up.base) as client:
         asked = await client.get("/desk/thing?text=a%26b")
         assert asked.status == 303
@@ -64,7 +64,7 @@ async def test_a_stranger_is_sent_to_sign_in_and_comes_back(up: Running) -> None
         assert "All of them" in there.text
 
 
-async def test_sections_that_are_switched_on_are_in_the_navigation_in_their_order(
+async def test_enabled_sections_are_in_the_navigation_in_order(
     owner: Browser,
 ) -> None:
     page = await owner.get("/desk/thing")
@@ -74,12 +74,12 @@ async def test_sections_that_are_switched_on_are_in_the_navigation_in_their_orde
     assert 'href="/desk/files"' not in page.text
 
 
-async def test_a_page_may_quote_what_is_no_text(owner: Browser) -> None:
+async def test_a_page_may_quote_invalid_utf8(owner: Browser) -> None:
     page = await owner.get("/desk/quoted")
     assert (page.status, "a?" in page.text) == (200, True)
 
 
-async def test_what_is_told_on_the_next_page_is_told_once(owner: Browser) -> None:
+async def test_a_notice_for_the_next_page_is_shown_once(owner: Browser) -> None:
     done = await owner.submit(await _notice(owner), "/desk/thing")
     assert (done.status, done.location) == (303, "/desk/thing")
     assert "Restored." in (await owner.get("/desk/thing")).text
@@ -122,7 +122,7 @@ async def test_a_form_from_another_site_is_refused(owner: Browser, headers: dict
         ("none", False),
     ],
 )
-async def test_where_another_site_may_have_led_the_buttons_wait_for_a_moment(
+async def test_buttons_are_disabled_for_a_moment_after_a_link_from_another_site(
     owner: Browser, site: str, waits: bool
 ) -> None:
     """A double click that starts on another site could press the button of a form which that
@@ -133,19 +133,19 @@ async def test_where_another_site_may_have_led_the_buttons_wait_for_a_moment(
     assert ('src="/auth/static/arming.js"' in page.text) is waits
 
 
-async def test_a_form_without_the_pages_own_value_is_refused(owner: Browser) -> None:
+async def test_a_form_without_a_csrf_token_is_refused(owner: Browser) -> None:
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         assert (await owner.post("/desk/thing", data=data)).status == 403
 
 
-def test_words_that_are_translated_are_escaped_like_any() -> None:
+def test_translations_are_escaped() -> None:
     templates = jinja2.Environment(autoescape=True, extensions=["jinja2.ext.i18n"])
     language.install(templates)
     shown = templates.from_string("{{ _(kind) }} {{ _('at %(host)s', host=kind) }}")
     assert shown.render(kind="<b>100 %s") == "&lt;b&gt;100 %s at &lt;b&gt;100 %s"
 
 
-async def test_a_session_that_has_ended_is_told_in_words(up: Running, owner: Browser) -> None:
+async def test_an_expired_session_is_reported(up: Running, owner: Browser) -> None:
     csrf = dict((await owner.get("/tokens")).form("/tokens"))["csrf"]
     for session in list_sessions(up.db):
         end_session(up.db, session.id)
@@ -158,7 +158,7 @@ async def test_a_session_that_has_ended_is_told_in_words(up: Running, owner: Bro
     assert dict(only.form("/auth/sign-in"))["then"] == "/desk/"
 
 
-async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:
+async def test_pages_cannot_be_framed_or_cached(owner: Browser) -> None:
     page = await owner.get("/desk/thing")
     assert page.headers["X-Frame-Options"] == "DENY"
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
@@ -176,7 +176,7 @@ async def test_a_page_is_for_no_frame_and_no_cache(owner: Browser) -> None:
         ("pt", "en", "Account", "Sign out"),
     ],
 )
-async def test_a_page_speaks_the_language_of_its_reader(
+async def test_pages_are_in_the_readers_language(
     owner: Browser, wanted: str, spoken: str, heading: str, button: str
 ) -> None:
     page = await owner.get("/auth/sessions", headers={"Accept-Language": wanted})

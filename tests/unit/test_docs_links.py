@@ -19,7 +19,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_in_the_docs_are_valid(page: Path) -> None:
     text = re.sub(r"(?s)```.*?```", "", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
         path, _, anchor = target.partition("#")
@@ -28,7 +28,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def test_the_files_that_the_architecture_names_are_there() -> None:
+def test_files_named_in_the_architecture_exist() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     named = re.findall(r"`([\w/]+\.py)`", page)
     missing = [
@@ -42,7 +42,7 @@ def test_the_files_that_the_architecture_names_are_there() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pictures_are_there_and_small(page: Path) -> None:
+def test_pictures_exist_and_are_small(page: Path) -> None:
     sources = re.findall(r'(?:src|srcset)="(?!https?:)([^"]+)"', page.read_text(encoding="utf-8"))
     for source in sources:
         assert 0 < (page.parent / source).stat().st_size < 100_000, source
