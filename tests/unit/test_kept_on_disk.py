@@ -102,7 +102,7 @@ def test_a_file_with_other_bytes_is_read(site: Site) -> None:
 
 
 @pytest.mark.parametrize("what", ["settings", "the rest", "installed"])
-def test_all_is_read_where_anything_else_is_another(
+def test_everything_is_read_again_if_the_environment_changed(
     site: Site, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (site.content / "a.md").write_text(MARKDOWN)
@@ -118,7 +118,7 @@ def test_all_is_read_where_anything_else_is_another(
     assert site.reads()[0] == []
 
 
-def test_nothing_is_kept_where_the_rest_is_not_known(site: Site) -> None:
+def test_nothing_is_cached_if_the_environment_is_unknown(site: Site) -> None:
     (site.content / "a.md").write_text(MARKDOWN)
     site.reads(rest="")
     assert site.reads(rest="")[0] == ["a.md"]
@@ -138,7 +138,7 @@ UNSURE = {
 
 
 @pytest.mark.parametrize("what", UNSURE)
-def test_what_may_be_another_tomorrow_is_read_each_time(site: Site, what: str) -> None:
+def test_files_that_depend_on_the_time_are_not_cached(site: Site, what: str) -> None:
     name, text = UNSURE[what]
     (site.folder / "other.txt").write_text("Other.")
     if "include" in text:
@@ -155,7 +155,7 @@ def test_what_may_be_another_tomorrow_is_read_each_time(site: Site, what: str) -
         {"extension_configs": {"markdown.extensions.toc": {"slugify": lambda text, _: text}}},
     ],
 )
-def test_nothing_is_kept_with_an_extension_that_may_look_around(
+def test_nothing_is_cached_with_an_extension_that_may_read_files(
     site: Site, markdown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = site.folder / "of_the_site.py"
@@ -222,7 +222,7 @@ def test_a_damaged_or_foreign_cache_is_ignored(site: Site, damage: Callable[[Pat
     assert site.file.stat().st_mode & 0o077 == 0
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(site: Site) -> None:
+def test_an_unwritable_cache_is_ignored(site: Site) -> None:
     site.file.mkdir()
     (site.content / "a.md").write_text(MARKDOWN)
     assert site.reads()[0] == ["a.md"]

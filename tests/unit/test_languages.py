@@ -33,7 +33,7 @@ def test_every_message_is_translated(spoken: str, messages: Catalog) -> None:
 
 
 @pytest.mark.parametrize("spoken", LANGUAGES)
-def test_no_catalogue_holds_messages_that_are_gone_and_each_is_compiled(
+def test_catalogues_have_no_unused_messages_and_are_compiled(
     spoken: str, messages: Catalog
 ) -> None:
     catalogue = catalogues.updated(spoken, messages)
@@ -71,11 +71,11 @@ def test_a_translation_has_the_placeholders_and_tags_of_its_message(spoken: str)
         ("xx," * 10_000 + "de", "en"),
     ],
 )
-def test_the_language_is_the_readers(wanted: str, spoken: str) -> None:
+def test_pages_use_the_readers_language(wanted: str, spoken: str) -> None:
     assert language.preferred(wanted) == spoken
 
 
-def test_dates_are_written_as_the_reader_writes_them() -> None:
+def test_dates_are_formatted_for_the_readers_language() -> None:
     moment = datetime(2026, 11, 26, 20, 27, tzinfo=UTC).timestamp()
     written = {}
     for spoken in language.LANGUAGES:
@@ -90,7 +90,7 @@ def test_dates_are_written_as_the_reader_writes_them() -> None:
     }
 
 
-def test_no_template_has_a_sentence_that_cannot_be_translated() -> None:
+def test_all_sentences_in_templates_are_translatable() -> None:
     bare = {}
     for template in sorted(catalogues.PAGES.glob("templates/**/*.html")):
         text = template.read_text()
@@ -118,7 +118,7 @@ def errors() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("spoken", LANGUAGES)
-def test_an_error_that_names_something_is_told_in_the_readers_language(spoken: str) -> None:
+def test_an_error_with_placeholders_is_translated(spoken: str) -> None:
     named = ("soon", "TIFF", "two words", "100", "content/a {name}.org")
     for name, text in zip(named, errors(), strict=True):
         speak(spoken)
@@ -134,7 +134,7 @@ def test_an_error_that_names_something_is_told_in_the_readers_language(spoken: s
         assert translated(text) == text
 
 
-def test_figures_and_plurals_are_the_readers() -> None:
+def test_numbers_and_plurals_are_localised() -> None:
     text = next(text for text in errors() if "1,234" in text)
     for spoken, figure in (("de", "1.234"), ("fr", "1\u202f234"), ("en", "1,234")):
         speak(spoken)
@@ -145,7 +145,7 @@ def test_figures_and_plurals_are_the_readers() -> None:
 
 
 @pytest.mark.parametrize("spoken", LANGUAGES)
-def test_other_texts_are_taken_for_no_message(spoken: str) -> None:
+def test_other_texts_are_not_messages(spoken: str) -> None:
     speak(spoken)
     for text in ("", "A post of mine", "3 November 2026, 12:00 CET", "photo.jpg: 5 kB", "{", "{}"):
         assert translated(text) == text

@@ -67,7 +67,7 @@ def refusal(value: Json) -> str:
 
 class TestNames:
     @pytest.mark.parametrize("names", ["category category", "category[] category[]"])
-    def test_a_list_is_written_in_many_ways(self, names: str) -> None:
+    def test_lists_in_all_notations(self, names: str) -> None:
         one, two = names.split()
         action = form(("content", "x"), (one, "a"), (two, "b"))
         assert properties(action)["category"] == ["a", "b"]
@@ -86,21 +86,21 @@ class TestNames:
     @pytest.mark.parametrize(
         "name", ["", "a b", "a\nSave_as: index.html", "x" * 101, "a[[b]", "a" + "[b]" * 1_000_000]
     )
-    def test_what_no_property_is_called_is_refused(self, name: str) -> None:
+    def test_an_invalid_property_name_is_refused(self, name: str) -> None:
         with pytest.raises(InvalidRequest, match="property name"):
             form(("content", "x"), (name, "y"))
 
-    def test_json_that_came_as_a_form_is_told_so(self) -> None:
+    def test_json_sent_as_a_form_is_reported(self) -> None:
         with pytest.raises(InvalidRequest, match="application/json"):
             form(('{"type":["h-entry"],"properties":{"content":["x"]}}', ""))
 
-    def test_more_nesting_than_a_form_can_carry_is_refused(self) -> None:
+    def test_deep_nesting_in_a_form_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="send the post as JSON"):
             form(("checkin[properties][name][]", "x"))
 
 
 class TestEmpty:
-    def test_empty_texts_are_dropped(self) -> None:
+    def test_empty_strings_are_dropped(self) -> None:
         action = form(("content", "x"), ("name", ""), ("published", " "), ("mp-slug", ""))
         assert properties(action) == {"content": ["x"]}
         assert not created(action).commands
@@ -110,7 +110,7 @@ class TestEmpty:
             "content": ["x"]
         }
 
-    def test_a_post_of_nothing_is_refused(self) -> None:
+    def test_an_empty_form_post_is_refused(self) -> None:
         for fields in ([], [("h", "entry")], [("h", "entry"), ("content", "")]):
             with pytest.raises(InvalidRequest, match="nothing to post"):
                 form(*fields)
@@ -121,7 +121,7 @@ class TestEmpty:
     def test_an_empty_json_post_is_refused(self, value: Json) -> None:
         assert "nothing to post" in refusal(value)
 
-    def test_circumstances_alone_are_no_post(self) -> None:
+    def test_a_post_with_only_metadata_is_refused(self) -> None:
         assert "nothing to post" in refusal(
             {"properties": {"published": ["2026-11-21"], "post-status": ["draft"]}}
         )
@@ -148,16 +148,16 @@ class TestContent:
         assert properties(action)["content"] == [both]
 
     @pytest.mark.parametrize("given", ["x", ["x"], {"value": "x"}, [{"value": ["x"], "html": ""}]])
-    def test_plain_text_however_wrapped(self, given: Json) -> None:
+    def test_plain_text_in_all_notations(self, given: Json) -> None:
         assert post(content=given)["content"] == ["x"]
 
-    def test_html_as_a_plain_string_stays_what_it_was(self) -> None:
+    def test_html_in_a_plain_string_is_text(self) -> None:
         assert post(content="<p>x</p>")["content"] == ["<p>x</p>"]
 
     @pytest.mark.parametrize(
         "given", [["a", "b"], [{"text": "x"}], [{"html": 5, "value": []}], [True], [["x"]]]
     )
-    def test_content_that_cannot_be_meant_is_refused(self, given: Json) -> None:
+    def test_invalid_content_is_refused(self, given: Json) -> None:
         assert refusal({"properties": {"content": given}})
 
 
@@ -185,10 +185,10 @@ class TestScalars:
         assert "list of lists" in refusal({"properties": {"syndication": [["https://a.example"]]}})
 
     @pytest.mark.parametrize("value", [None, "x", 5, [], ["h-entry"]])
-    def test_json_that_is_no_object_is_refused(self, value: Json) -> None:
+    def test_json_that_is_not_an_object_is_refused(self, value: Json) -> None:
         assert "object" in refusal(value)
 
-    def test_properties_that_are_no_object_are_refused(self) -> None:
+    def test_properties_that_are_not_an_object_are_refused(self) -> None:
         assert "object" in refusal({"type": ["h-entry"], "properties": ["content"]})
 
 
@@ -213,10 +213,10 @@ class TestType:
 
 
 class TestNested:
-    def test_nested_objects_are_stored_whole(self) -> None:
+    def test_nested_objects_are_stored_unchanged(self) -> None:
         assert post(checkin=[CHECKIN])["checkin"] == [CHECKIN]
 
-    def test_a_measure_has_a_string_for_a_type(self) -> None:
+    def test_the_type_of_an_h_measure_may_be_a_string(self) -> None:
         weight: Json = {"type": "h-measure", "properties": {"num": 1.5, "unit": "kg"}}
         assert post(weight=weight)["weight"] == [weight]
 
@@ -244,7 +244,7 @@ class TestLocation:
             (";z=17;latitude=1;u=1;u=2", {"z": ["17"], "u": ["1"]}),
         ],
     )
-    def test_what_else_a_geo_address_says_is_kept(self, parameters: str, kept: Json) -> None:
+    def test_further_parameters_of_a_geo_uri_are_kept(self, parameters: str, kept: Json) -> None:
         (place,) = post(content="x", location=f"geo:45.52,-122{parameters}")["location"]
         assert isinstance(kept, dict)
         point = {"latitude": ["45.52"], "longitude": ["-122"]}
@@ -264,7 +264,7 @@ class TestLocation:
             },
         }
 
-    def test_a_check_in_may_be_a_geo_address_too(self) -> None:
+    def test_a_check_in_may_be_a_geo_uri(self) -> None:
         (place,) = properties(form(("checkin", "geo:48.85,2.29;name=Tour")))["checkin"]
         assert isinstance(place, dict)
         assert isinstance(place["properties"], dict)
@@ -273,17 +273,17 @@ class TestLocation:
     @pytest.mark.parametrize(
         "text", ["geo:", "geo:1", "geo:a,b", "geo:91,0", "geo:0,181", "geo:nan,0"]
     )
-    def test_no_place_on_earth_is_refused(self, text: str) -> None:
+    def test_impossible_coordinates_are_refused(self, text: str) -> None:
         assert "geo:LATITUDE,LONGITUDE" in refusal({"properties": {"location": text}})
 
-    def test_objects_and_plain_words_stay(self) -> None:
+    def test_objects_and_plain_texts_are_kept(self) -> None:
         address: Json = {"type": ["h-adr"], "properties": {"locality": ["Paris"]}}
         assert post(location=[address])["location"] == [address]
         assert post(location="Paris")["location"] == ["Paris"]
 
 
 class TestCommands:
-    def test_commands_are_apart_and_never_stored(self) -> None:
+    def test_commands_are_separate_and_never_stored(self) -> None:
         action = form(
             ("content", "x"),
             ("mp-slug", "walk"),
@@ -306,7 +306,7 @@ class TestCommands:
         assert action.commands == {"slug": ("s",), "syndicate-to": ("https://a.example",)}
         assert properties(action) == {"content": ["x"]}
 
-    def test_the_real_name_wins_unless_empty(self) -> None:
+    def test_the_standard_name_takes_precedence_unless_empty(self) -> None:
         assert created(form(("content", "x"), ("mp-slug", "a"), ("slug", "b"))).commands[
             "slug"
         ] == ("a",)
@@ -318,7 +318,7 @@ class TestCommands:
         action = created(json_({"properties": {"content": ["x"]}, "mp-slug": "walk"}))
         assert action.commands == {"slug": ("walk",)}
 
-    def test_senseless_commands_fail_nothing(self) -> None:
+    def test_invalid_commands_are_ignored(self) -> None:
         given: Json = {"content": "x", "mp-slug": [{"a": 1}], "mp-channel": None, "mp-x": [True]}
         action = created(json_({"properties": given}))
         assert not action.commands
@@ -330,7 +330,7 @@ class TestCommands:
             "content": ("x",)
         }
 
-    def test_an_entrys_url_is_not_the_clients_to_give(self) -> None:
+    def test_a_url_sent_by_the_client_is_ignored(self) -> None:
         assert post(content="x", url=["https://elsewhere.example/"]) == {"content": ["x"]}
         card = form(("h", "card"), ("name", "Ada"), ("url", "https://ada.example/"))
         assert properties(card)["url"] == ["https://ada.example/"]
@@ -351,12 +351,12 @@ class TestStatus:
     def test_visibility(self) -> None:
         assert post(content="x", visibility="Unlisted")["visibility"] == ["unlisted"]
 
-    def test_private_is_refused_with_a_way_out(self) -> None:
+    def test_private_is_refused_with_advice(self) -> None:
         assert "unlisted" in refusal({"properties": {"content": "x", "visibility": ["private"]}})
         with pytest.raises(InvalidRequest, match="private"):
             form(("content", "x"), ("visibility", "PRIVATE"))
 
-    def test_what_every_post_is_is_not_kept_of_one(self) -> None:
+    def test_the_default_visibility_is_not_stored(self) -> None:
         assert post(content="x", visibility="public") == {"content": ["x"]}
 
     def test_unknown_visibility_is_refused(self) -> None:
@@ -364,7 +364,7 @@ class TestStatus:
 
 
 class TestPhotos:
-    def test_alt_texts_by_place(self) -> None:
+    def test_alt_texts_by_position(self) -> None:
         action = form(
             ("photo[]", "https://a.example/1.jpg"),
             ("photo[]", "https://a.example/2.jpg"),
@@ -400,7 +400,7 @@ class TestPhotos:
             {"value": "/b", "alt": ""},
         ]
 
-    def test_urls_and_files_keep_their_places(self) -> None:
+    def test_urls_and_files_keep_their_order(self) -> None:
         action = created(
             form(
                 ("photo", ""),
@@ -420,13 +420,13 @@ class TestPhotos:
         assert (upload.property, upload.index, upload.filename) == ("photo", 1, "two.jpg")
         assert (upload.data, upload.alt) == (b"2", "two")
 
-    def test_rows_that_were_left_empty_take_their_alt_texts_along(self) -> None:
+    def test_alt_texts_of_empty_rows_are_dropped(self) -> None:
         action = form(
             ("photo[]", ""), ("photo[]", "/b"), ("mp-photo-alt[]", ""), ("mp-photo-alt[]", "two")
         )
         assert properties(action)["photo"] == [{"value": "/b", "alt": "two"}]
 
-    def test_a_photo_may_know_its_own_alt_text(self) -> None:
+    def test_a_photo_may_have_its_own_alt_text(self) -> None:
         photo: Json = {"value": "/a", "alt": "own"}
         assert post(photo=[photo], mp_photo_alt=["other"])["photo"] == [photo]
 
@@ -437,12 +437,12 @@ class TestPhotos:
     @pytest.mark.parametrize(
         "photo", [5, {"alt": "x"}, {"value": ["a", "b"]}, {"value": "a", "alt": 5}]
     )
-    def test_what_is_no_photo_is_refused(self, photo: Json) -> None:
+    def test_an_invalid_photo_is_refused(self, photo: Json) -> None:
         assert "photo" in refusal({"properties": {"photo": [photo]}})
 
 
 class TestUploads:
-    def test_files_under_other_names_are_sorted_by_their_bytes_later(self) -> None:
+    def test_files_under_other_names_get_their_property_by_type_later(self) -> None:
         action = created(
             form(
                 ("content", "x"),
@@ -462,7 +462,7 @@ class TestUploads:
     def test_a_photo_alone_is_a_post(self) -> None:
         assert len(created(form(("photo", File("a.jpg", b"1")))).uploads) == 1
 
-    def test_an_unused_file_chooser_is_nothing(self) -> None:
+    def test_an_unused_file_input_is_ignored(self) -> None:
         assert not created(form(("content", "x"), ("photo", File("", b"")))).uploads
 
     def test_an_empty_file_is_refused(self) -> None:
@@ -514,7 +514,7 @@ class TestActions:
     def test_an_action_must_be_text(self, action: Json) -> None:
         assert "'action' must be a text" in refusal({"action": action, "url": URL})
 
-    def test_create_may_be_said(self) -> None:
+    def test_action_create_is_accepted(self) -> None:
         assert properties(form(("action", "create"), ("content", "x"))) == {"content": ["x"]}
 
     @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ class TestUpdate:
     def test_whole_properties_are_deleted_by_name(self) -> None:
         assert updated(delete=["category", "name"]).delete_properties == ("category", "name")
 
-    def test_values_meet_the_same_normaliser(self) -> None:
+    def test_values_of_updates_are_normalised_alike(self) -> None:
         action = updated(
             replace={
                 "content": {"value": "x"},
@@ -569,25 +569,27 @@ class TestUpdate:
 
     @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
     @pytest.mark.parametrize("value", ["content", 5, True])
-    def test_an_operation_that_is_no_object_is_refused(self, operation: str, value: Json) -> None:
+    def test_an_operation_that_is_not_an_object_is_refused(
+        self, operation: str, value: Json
+    ) -> None:
         assert f"'{operation}' must" in refusal({"action": "update", "url": URL, operation: value})
 
     @pytest.mark.parametrize("operation", ["replace", "add"])
-    def test_a_list_is_no_object(self, operation: str) -> None:
+    def test_a_list_is_not_an_object(self, operation: str) -> None:
         assert refusal({"action": "update", "url": URL, operation: ["content"]})
 
     @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
-    def test_phps_empty_list_is_nothing_to_do(self, operation: str) -> None:
+    def test_an_empty_php_list_has_no_effect(self, operation: str) -> None:
         assert updated(**{operation: []}) == updated(**{operation: {}})
 
-    def test_an_update_of_nothing_is_refused(self) -> None:
+    def test_an_empty_update_is_refused(self) -> None:
         assert "needs" in refusal({"action": "update", "url": URL})
         assert "needs" in refusal(
             {"action": "update", "url": URL, "properties": {"content": ["x"]}}
         )
 
     @pytest.mark.parametrize("unwanted", [[5], [None], [["category"]]])
-    def test_what_names_no_property_cannot_be_deleted(self, unwanted: Json) -> None:
+    def test_an_invalid_property_name_cannot_be_deleted(self, unwanted: Json) -> None:
         assert "delete" in refusal({"action": "update", "url": URL, "delete": unwanted})
 
     def test_commands_inside_and_beside(self) -> None:
@@ -685,7 +687,7 @@ def as_form(given: dict[str, Json]) -> Action:
 class TestLimits:
     @pytest.mark.parametrize("send", [as_json, as_form])
     @pytest.mark.parametrize("name", sorted({*LIMITS} - {"people", "properties"}))
-    def test_a_post_holds_so_much_and_no_more(
+    def test_limits_on_values_of_a_post(
         self, name: str, send: Callable[[dict[str, Json]], Action]
     ) -> None:
         taken, refused = LIMITS[name]
@@ -694,9 +696,7 @@ class TestLimits:
             send(refused)
 
     @pytest.mark.parametrize("send", [as_json, as_form])
-    def test_so_many_properties_and_no_more(
-        self, send: Callable[[dict[str, Json]], Action]
-    ) -> None:
+    def test_the_limit_on_properties(self, send: Callable[[dict[str, Json]], Action]) -> None:
         taken, refused = LIMITS["properties"]
         # The content is one, too; commands are none.
         fewer = {name: values for name, values in taken.items() if name != "p0"}
@@ -704,13 +704,13 @@ class TestLimits:
         with pytest.raises(InvalidRequest, match="302 properties"):
             send(refused)
 
-    def test_a_person_among_the_tags_counts_with_all_that_is_told_of_them(self) -> None:
+    def test_a_tagged_person_counts_with_all_properties(self) -> None:
         taken, refused = LIMITS["people"]
         assert created(as_json(taken))
         with pytest.raises(InvalidRequest, match="characters"):
             as_json(refused)
 
-    def test_uploads_count_among_the_files(self) -> None:
+    def test_uploads_count_as_files(self) -> None:
         fields: list[Field] = [("photo[]", f"https://example.org/{n}") for n in range(60)]
         fields += [(name, File("a.jpg", b"x")) for name in ("photo", "video", "file", "other")] * 10
         assert len(created(form(*fields)).uploads) == 40
@@ -724,13 +724,13 @@ class TestLimits:
     @pytest.mark.parametrize(
         "name", sorted({*LIMITS} - {"people", "photos and videos", "properties"})
     )
-    def test_an_update_brings_no_more_either(self, name: str, operation: str) -> None:
+    def test_limits_on_values_of_an_update(self, name: str, operation: str) -> None:
         taken, refused = LIMITS[name]
         assert updated(**{operation: taken})
         with pytest.raises(InvalidRequest, match="a post may have"):
             updated(**{operation: refused})
 
-    def test_an_update_names_so_many_properties(self) -> None:
+    def test_the_limit_on_properties_of_an_update(self) -> None:
         many: Json = {f"p{number}": ["x"] for number in range(301)}
         for operations in (
             {"replace": many},
@@ -799,7 +799,7 @@ class TestAddresses:
     def test_shared_text_with_one_url_is_that_url(self, name: str, text: str) -> None:
         assert one(name, text) == (LINK,)
 
-    def test_a_bracket_that_is_part_of_an_address_stays(self) -> None:
+    def test_a_bracket_in_a_url_is_kept(self) -> None:
         wiki = "https://en.wikipedia.example/wiki/Sea_(disambiguation)"
         assert one("bookmark-of", f"See {wiki}.") == (wiki,)
         assert one("bookmark-of", f"(See {wiki})") == (wiki,)
@@ -818,9 +818,7 @@ class TestAddresses:
     @pytest.mark.parametrize(
         "name", ["photo", "video", "audio", "featured", "bookmark-of", "in-reply-to", "syndication"]
     )
-    def test_an_address_that_is_none_is_refused_with_what_to_send(
-        self, name: str, text: str
-    ) -> None:
+    def test_an_invalid_url_is_refused_with_advice(self, name: str, text: str) -> None:
         if name in {"photo", "video", "audio", "featured"} and text.startswith("https://a"):
             return  # A space in the address of a file.
         bodies: list[Json] = [
@@ -835,29 +833,29 @@ class TestAddresses:
             assert f"'{name}'" in said
             assert "URL" in said
 
-    def test_what_is_none_can_be_deleted(self) -> None:
+    def test_an_invalid_url_can_be_deleted(self) -> None:
         body: Json = {"action": "update", "url": URL, "delete": {"photo": ["undefined"]}}
         assert updated_by(body).delete_values == {"photo": ("undefined",)}
 
     @pytest.mark.parametrize("name", ["in-reply-to", "read-of", "photo", "play-of"])
-    def test_an_object_stays_whole_if_its_address_is_one(self, name: str) -> None:
+    def test_an_object_with_a_valid_url_is_kept(self, name: str) -> None:
         card: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"], "url": [LINK]}}
         assert one(name, card) == (card,)
         without: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"]}}
         assert one(name, without) == (without,)
 
-    def test_an_object_with_an_address_that_is_none_is_refused(self) -> None:
+    def test_an_object_with_an_invalid_url_is_refused(self) -> None:
         card: Json = {"type": ["h-cite"], "properties": {"url": ["undefined"]}}
         assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [card]}})
 
-    def test_what_was_read_or_heard_may_be_a_title(self) -> None:
+    def test_read_of_and_listen_of_may_be_a_title(self) -> None:
         assert one("read-of", "Emma, by Jane Austen") == ("Emma, by Jane Austen",)
         assert "undefined" in refusal({"properties": {"listen-of": ["undefined"]}})
 
     @pytest.mark.parametrize(
         "text", [f"{LINK}#x", "http://localhost:8080/a", "https://exämple.org/ü", "/notes/a/"]
     )
-    def test_an_address_stays_as_it_is(self, text: str) -> None:
+    def test_a_url_is_unchanged(self, text: str) -> None:
         assert one("photo", text) == (text,)
         if not text.startswith("/"):
             assert one("bookmark-of", text) == (text,)
@@ -865,7 +863,7 @@ class TestAddresses:
 
 class TestUpdateOfNoProperty:
     @pytest.mark.parametrize("name", ["type", "properties", "h", "action", "replace"])
-    def test_what_is_no_property_cannot_be_changed(self, name: str) -> None:
+    def test_commands_cannot_be_updated_as_properties(self, name: str) -> None:
         changes: list[dict[str, Json]] = [
             {"replace": {name: ["h-event"]}},
             {"replace": {name: {"content": ["x"]}}},
@@ -876,7 +874,7 @@ class TestUpdateOfNoProperty:
         for change in changes:
             assert f"'{name}'" in refusal({"action": "update", "url": URL, **change})
 
-    def test_what_stands_beside_the_operations_is_not_passed_over(self) -> None:
+    def test_unknown_keys_beside_the_operations_are_refused(self) -> None:
         body: Json = {"action": "update", "url": URL, "properties": {"content": ["x"]}}
         assert '{"replace": {"content": [...]}}' in refusal(body)
         assert isinstance(body, dict)

@@ -15,7 +15,9 @@ def kind(**properties: Json) -> str:
 
 
 @pytest.mark.parametrize(("properties", "expected"), CASES)
-def test_the_type_follows_from_the_properties(properties: dict[str, Json], expected: str) -> None:
+def test_the_type_is_discovered_from_the_properties(
+    properties: dict[str, Json], expected: str
+) -> None:
     assert kind(**properties) == expected
 
 
@@ -58,16 +60,16 @@ def test_other_classes_are_their_own_type(h: str) -> None:
         ("Title", {"html": "<p>Text</p>"}, "article"),
     ],
 )
-def test_a_name_that_begins_the_content_is_no_title(
+def test_a_name_that_is_a_prefix_of_the_content_is_not_a_title(
     name: str, content: Json, expected: str
 ) -> None:
     assert kind(name=name, content=content) == expected
 
 
-def test_the_summary_stands_in_for_the_content() -> None:
+def test_the_summary_is_used_without_content() -> None:
     assert kind(name="Title", summary="Text") == "article"
     assert kind(name="Title", summary="Title and more") == "note"
 
 
-def test_nothing_at_all_is_a_note() -> None:
+def test_an_empty_post_is_a_note() -> None:
     assert discover(Post()) == "note"

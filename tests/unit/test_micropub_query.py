@@ -34,7 +34,7 @@ def query(text: str) -> Query:
 
 class TestQuery:
     @pytest.mark.parametrize("text", ["", "q=", "h=entry", "q=config"])
-    def test_without_a_question_the_config_is_meant(self, text: str) -> None:
+    def test_without_q_the_config_is_returned(self, text: str) -> None:
         assert query(text) == Query()
 
     @pytest.mark.parametrize("name", ["properties", "properties[]", "properties%5B%5D"])
@@ -55,12 +55,12 @@ class TestQuery:
             "b",
         )
 
-    def test_a_list_is_narrowed(self) -> None:
+    def test_a_list_is_filtered(self) -> None:
         found = query("q=source&limit=5&offset=10&post-type=note&post-status=draft&filter=sea")
         assert (found.limit, found.offset) == (5, 10)
         assert (found.post_type, found.post_status, found.filter) == ("note", "draft", "sea")
 
-    def test_search_is_another_word_for_filter(self) -> None:
+    def test_search_is_a_synonym_of_filter(self) -> None:
         assert query("q=category&search=sea").filter == "sea"
 
     def test_limits(self) -> None:
@@ -70,15 +70,15 @@ class TestQuery:
 
     @pytest.mark.parametrize("number", ["x", "-1", "1.5", "1_0", "+1", "²", "9" * 30])
     @pytest.mark.parametrize("name", ["limit", "offset"])
-    def test_what_is_no_number_is_refused(self, name: str, number: str) -> None:
+    def test_an_invalid_number_is_refused(self, name: str, number: str) -> None:
         with pytest.raises(InvalidRequest, match=name):
             parse_query([("q", "source"), (name, number)])
 
-    def test_a_list_of_none_is_refused(self) -> None:
+    def test_a_limit_of_zero_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="limit"):
             query("q=source&limit=0")
 
-    def test_an_unknown_query_is_told_the_known_ones(self) -> None:
+    def test_the_error_for_an_unknown_query_lists_known_ones(self) -> None:
         with pytest.raises(InvalidRequest, match=r"config, source, syndicate-to.*'nonsense'"):
             query("q=nonsense")
 
@@ -93,12 +93,12 @@ class TestQuery:
             query("q=source&post-status=queued")
 
     @given(st.floats(allow_nan=False, allow_infinity=False), st.text())
-    def test_pages_are_named_and_found_again(self, published: float, path: str) -> None:
+    def test_page_cursors_are_parsed(self, published: float, path: str) -> None:
         name = page_name((published, path))
         assert parse_query([("q", "source"), ("after", name)]).after == (published, path)
 
     @given(st.one_of(st.text(), st.binary().map(bytes.hex)).filter(str.strip))
-    def test_what_is_no_page_is_refused(self, text: str) -> None:
+    def test_an_invalid_cursor_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidRequest, match="paging"):
             parse_query([("q", "source"), ("before", text)])
 
@@ -106,14 +106,14 @@ class TestQuery:
         "value",
         ["[NaN, 1]", '["a", "b"]', "[1e999, 1]", "[1]", "5", "{}", "[" * 5000],
     )
-    def test_a_forged_page_is_refused(self, value: str) -> None:
+    def test_a_forged_cursor_is_refused(self, value: str) -> None:
         forged = base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
         with pytest.raises(InvalidRequest, match="paging"):
             parse_query([("q", "source"), ("after", forged)])
 
 
 class TestAnswers:
-    def test_config_says_everything_at_once(self) -> None:
+    def test_config_has_everything(self) -> None:
         found = answers.config(
             media_endpoint="https://example.com/media",
             targets=[Target("https://s.example/", "S")],
@@ -159,13 +159,13 @@ class TestAnswers:
             ]
         }
 
-    def test_source_gives_all_of_a_post(self) -> None:
+    def test_source_returns_all_properties(self) -> None:
         assert answers.source(POST) == {
             "type": ["h-entry"],
             "properties": {"content": ["Hello"], "category": ["a", "b"]},
         }
 
-    def test_source_gives_what_is_asked_for_and_nothing_else(self) -> None:
+    def test_source_returns_only_requested_properties(self) -> None:
         found = answers.source(POST, ("category", "video", "url"), url="https://example.com/a")
         assert found == {"properties": {"category": ["a", "b"], "url": ["https://example.com/a"]}}
 
@@ -187,7 +187,7 @@ class TestAnswers:
             "paging": {"after": page_name((1.5, "a.md")), "before": page_name((2.0, "b.md"))},
         }
 
-    def test_a_list_of_properties_always_tells_the_url(self) -> None:
+    def test_a_list_with_selected_properties_always_has_the_url(self) -> None:
         found = answers.source_list([Item("u", POST)], wanted=("category",))
         expected = {"type": ["h-entry"], "properties": {"category": ["a", "b"], "url": ["u"]}}
         assert found["items"] == [expected]
@@ -249,7 +249,7 @@ def test_contacts_are_the_people_in_posts() -> None:
     assert contacts([]) == {"contacts": []}
 
 
-def test_places_are_those_of_posts_nearby() -> None:
+def test_places_are_those_of_nearby_posts() -> None:
     cafe = card(name="Cafe", latitude=48.8501, longitude="2.35")
     bar = card(name="Bar", latitude=48.8503, longitude=2.35, url="https://bar.example/")
     far = card("h-adr", locality="Lyon", latitude=45.76, longitude=4.83)
@@ -278,6 +278,6 @@ def test_a_place_in_every_notation(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["lat=x&lon=1", "lat=91&lon=0", "lat=1", "lat=nan&lon=1", "uri=geo:1"]
 )
-def test_a_place_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_place_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="degrees"):
         query(f"q=geo&{text}")

@@ -65,7 +65,7 @@ class TestReplace:
         photo: Json = {"value": "https://a.example/1.jpg", "alt": 'The sea; "calm"'}
         assert changed(replace={"photo": [photo]}) == {"photo": [photo]}
 
-    def test_the_url_of_an_entry_stays(self) -> None:
+    def test_the_url_of_an_entry_cannot_be_changed(self) -> None:
         assert changed(replace={"url": ["https://b.example/"], "name": "New"}) == {"name": ["New"]}
         card = Post("card", {"url": ("https://a.example/",)})
         assert changed(card, replace={"url": ["https://b.example/"]}) == {
@@ -74,7 +74,7 @@ class TestReplace:
 
 
 class TestAdd:
-    def test_a_value_comes_last(self) -> None:
+    def test_an_added_value_comes_last(self) -> None:
         assert changed(add={"category": ["new"]}) == {
             "category": ["river", "walk", "autumn", "new"]
         }
@@ -85,7 +85,7 @@ class TestAdd:
             "syndication": ["https://s.example/1"],
         }
 
-    def test_what_is_there_is_not_added_again(self) -> None:
+    def test_an_existing_value_is_not_added_again(self) -> None:
         assert changed(add={"category": ["walk", "new"]}) == {
             "category": ["river", "walk", "autumn", "new"]
         }
@@ -103,7 +103,7 @@ class TestAdd:
         ("name", "value"),
         [("post-status", "draft"), ("visibility", "unlisted"), ("published", "2020-01-01")],
     )
-    def test_circumstances_are_set(self, name: str, value: str) -> None:
+    def test_metadata_is_replaced_by_add(self, name: str, value: str) -> None:
         post = POST.with_properties({"post-status": ("published",), "published": ("2019-01-01",)})
         assert changed(post, add={name: [value]}) == {name: [value]}
 
@@ -112,13 +112,13 @@ class TestDelete:
     def test_a_value(self) -> None:
         assert changed(delete={"category": ["walk"]}) == {"category": ["river", "autumn"]}
 
-    def test_the_last_value_takes_the_property_along(self) -> None:
+    def test_removing_the_last_value_removes_the_property(self) -> None:
         assert "name" not in apply(POST, update(delete={"name": ["A walk"]})).properties
 
     def test_whole_properties(self) -> None:
         assert changed(delete=["category", "photo"]) == {"category": [], "photo": []}
 
-    def test_what_is_not_there_succeeds(self) -> None:
+    def test_removing_an_absent_property_succeeds(self) -> None:
         assert changed(delete=["published", "video", "mp-slug"]) == {}
         assert changed(delete={"category": ["nope"], "video": ["x"]}) == {}
 
@@ -155,13 +155,13 @@ class TestAnyMix:
             "name": [],
         }
 
-    def test_the_post_before_is_untouched(self) -> None:
+    def test_the_original_post_object_is_unchanged(self) -> None:
         before = dict(POST.properties)
         apply(POST, update(replace={"content": "x"}, delete=["name"]))
         assert dict(POST.properties) == before
 
 
-def test_a_value_that_is_named_twice_is_added_once() -> None:
+def test_a_repeated_value_is_added_once() -> None:
     card: Json = {"type": ["h-card"], "properties": {"name": ["Ann"]}}
     assert changed(add={"mood": ["happy", card, "happy", card]})["mood"] == ["happy", card]
 
@@ -187,7 +187,7 @@ def test_an_update_sent_twice_changes_nothing_the_second_time(
 
 
 class TestLimits:
-    def test_what_is_added_counts_with_what_is_there(self) -> None:
+    def test_added_values_count_with_existing_ones(self) -> None:
         tags: list[Json] = [f"t{number}" for number in range(297)]
         assert len(changed(add={"category": tags})["category"]) == 300
         with pytest.raises(InvalidRequest, match="'category' has 301 values"):
@@ -207,14 +207,14 @@ class TestLimits:
         with pytest.raises(InvalidRequest, match="102 photos or other files"):
             changed(replace={"audio": [*urls, "https://a.example/x", "https://a.example/y"]})
 
-    def test_properties_count_with_those_that_are_there(self) -> None:
+    def test_added_properties_count_with_existing_ones(self) -> None:
         many: dict[str, Json] = {f"p{number}": ["x"] for number in range(295)}
         assert len(apply(POST, update(add=many)).properties) == 300
         with pytest.raises(InvalidRequest, match="301 properties"):
             apply(POST, update(add={**many, "q": ["x"]}))
         assert len(apply(POST, update(add={**many, "q": ["x"]}, delete=["name"])).properties) == 300
 
-    def test_a_post_that_has_always_been_larger_can_be_changed(self) -> None:
+    def test_a_post_above_the_limits_can_be_updated(self) -> None:
         large = POST.with_properties({"category": tuple(f"t{number}" for number in range(400))})
         assert changed(large, replace={"content": ["New"]}) == {"content": ["New"]}
         assert len(changed(large, delete={"category": ["t0"]})["category"]) == 399

@@ -33,7 +33,7 @@ async def served(aiohttp_server: Serve, *pieces: bytes) -> str:
     return str((await aiohttp_server(app)).make_url("/"))
 
 
-async def test_a_check_reads_a_page_that_comes_in_pieces_to_its_end(
+async def test_a_page_in_chunks_is_read_to_its_end(
     aiohttp_server: Serve,
 ) -> None:
     url = await served(aiohttp_server, b"<!doctype html><html><head>", LINK.encode())
@@ -42,7 +42,7 @@ async def test_a_check_reads_a_page_that_comes_in_pieces_to_its_end(
     assert LINK in answer.text
 
 
-async def test_a_body_of_just_the_limit_is_whole_and_a_longer_one_is_cut(
+async def test_a_body_at_the_limit_is_complete_and_a_longer_one_is_truncated(
     aiohttp_server: Serve,
 ) -> None:
     url = await served(aiohttp_server, b"1234", b"5678")
@@ -54,7 +54,7 @@ async def test_a_body_of_just_the_limit_is_whole_and_a_longer_one_is_cut(
     assert found == [(b"12345678", False), (b"1234567", True), (b"1234", True), (b"123", True)]
 
 
-async def test_a_compressed_bomb_ends_at_the_limit(aiohttp_server: Serve) -> None:
+async def test_a_decompression_bomb_is_truncated_at_the_limit(aiohttp_server: Serve) -> None:
     url = await served(aiohttp_server, zlib.compress(bytes(5_000_000)))
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         body, is_longer = await read_bounded(response, 1000, zlib.decompressobj())

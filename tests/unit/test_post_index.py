@@ -105,7 +105,9 @@ def names(entries: list[IndexedPost]) -> list[str]:
     return [entry.save_as.removesuffix("/index.html") for entry in entries]
 
 
-def test_it_follows_additions_changes_and_deletions(store: MemoryStore, index: PostIndex) -> None:
+def test_the_index_follows_additions_changes_and_deletions(
+    store: MemoryStore, index: PostIndex
+) -> None:
     put(store, a="1 note x published", b="2 note y published")
     index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9)) == ["b", "a"]
@@ -116,7 +118,7 @@ def test_it_follows_additions_changes_and_deletions(store: MemoryStore, index: P
     assert index.find("https://example.com/b/") is None
 
 
-def test_a_post_is_found_by_where_it_lives_and_where_it_lived(
+def test_a_post_is_found_by_its_present_and_former_urls(
     store: MemoryStore, index: PostIndex
 ) -> None:
     put(store, a="1 note x published")
@@ -131,7 +133,7 @@ def test_a_post_is_found_by_where_it_lives_and_where_it_lived(
     assert index.taken_by("https://example.com/a/", "a/index.html", but="content/a.md") is None
 
 
-def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None:
+def test_pagination_in_both_directions(store: MemoryStore, index: PostIndex) -> None:
     put(store, **{f"p{n}": f"{n // 2} note x published" for n in range(10)})
     index.refresh(newest(store), facts("rules"), at_once(describe))
     everything = index.newest(limit=99)
@@ -146,7 +148,7 @@ def test_pages_lead_forth_and_back(store: MemoryStore, index: PostIndex) -> None
     assert before == everything[2:5]
 
 
-def test_lists_are_narrowed_by_type_status_and_text(store: MemoryStore, index: PostIndex) -> None:
+def test_lists_are_filtered_by_type_status_and_text(store: MemoryStore, index: PostIndex) -> None:
     put(store, a="1 note sea published", b="2 photo sea draft", c="3 note land hidden")
     index.refresh(newest(store), facts("rules"), at_once(describe))
     assert names(index.newest(limit=9, type="note")) == ["c", "a"]
@@ -156,7 +158,7 @@ def test_lists_are_narrowed_by_type_status_and_text(store: MemoryStore, index: P
     assert index.channels() == ["notes", "photos"]
 
 
-def test_other_rules_describe_everything_anew(store: MemoryStore, tmp_path: Path) -> None:
+def test_changed_rules_rebuild_the_index(store: MemoryStore, tmp_path: Path) -> None:
     described: list[str] = []
 
     def counting(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
@@ -174,7 +176,7 @@ def test_other_rules_describe_everything_anew(store: MemoryStore, tmp_path: Path
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all" * 100])
-def test_a_damaged_file_is_made_anew(store: MemoryStore, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_index_is_rebuilt(store: MemoryStore, tmp_path: Path, damage: bytes) -> None:
     put(store, a="1 note x published")
     file = tmp_path / "i.sqlite"
     file.write_bytes(damage)
@@ -184,7 +186,7 @@ def test_a_damaged_file_is_made_anew(store: MemoryStore, tmp_path: Path, damage:
     index.close()
 
 
-def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: Path) -> None:
+def test_the_index_continues_after_a_restart(store: MemoryStore, tmp_path: Path) -> None:
     put(store, a="1 note x published")
     first = PostIndex(tmp_path / "i.sqlite", store, "content")
     first.refresh(newest(store), facts("rules"), at_once(describe))
@@ -199,7 +201,7 @@ def test_it_goes_on_where_it_was_after_a_restart(store: MemoryStore, tmp_path: P
     second.close()
 
 
-def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_interrupted_first_index_continues(store: MemoryStore, tmp_path: Path) -> None:
     """Indexing a large site takes minutes, and the bridge may be restarted meanwhile."""
     put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(1200)})
     many = at_once(describe)
@@ -237,7 +239,7 @@ def test_a_first_index_goes_on_where_it_was_cut_short(store: MemoryStore, tmp_pa
         second.close()
 
 
-def test_without_room_it_says_so_and_goes_on_when_there_is_some(
+def test_a_full_disk_is_reported_and_indexing_continues_later(
     store: MemoryStore, index: PostIndex
 ) -> None:
     put(store, a="1 note x published")
@@ -272,9 +274,7 @@ def test_without_room_it_says_so_and_goes_on_when_there_is_some(
         "https://alias.example/año/",
     ],
 )
-def test_an_address_is_found_however_it_is_spelt(
-    store: MemoryStore, tmp_path: Path, spelling: str
-) -> None:
+def test_equivalent_urls_are_found(store: MemoryStore, tmp_path: Path, spelling: str) -> None:
     put(store, año="1 note x published")
     own = hosts("https://alias.example/")
     index = PostIndex(tmp_path / "i.sqlite", store, "content", own=own)
@@ -298,7 +298,7 @@ def test_an_address_is_found_however_it_is_spelt(
         "",
     ],
 )
-def test_another_address_is_another(store: MemoryStore, tmp_path: Path, other: str) -> None:
+def test_different_urls_are_different(store: MemoryStore, tmp_path: Path, other: str) -> None:
     put(store, año="1 note x published")
     index = PostIndex(tmp_path / "i.sqlite", store, "content")
     index.refresh(newest(store), FACTS, at_once(describe))
@@ -306,9 +306,7 @@ def test_another_address_is_another(store: MemoryStore, tmp_path: Path, other: s
     index.close()
 
 
-def test_files_that_are_no_posts_although_they_should_be_are_named(
-    store: MemoryStore, index: PostIndex
-) -> None:
+def test_unreadable_files_are_listed(store: MemoryStore, index: PostIndex) -> None:
     def refusing(path: str, blob: BlobId, data: bytes) -> IndexedPost | Unread | None:
         return Unread(path, "no title") if data == b"bad" else describe(path, blob, data)
 

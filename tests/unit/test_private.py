@@ -29,7 +29,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_what_is_made_is_private_from_the_beginning(tmp_path: Path) -> None:
+def test_created_files_are_private_from_the_start(tmp_path: Path) -> None:
     private.write(tmp_path / "bridge.toml", "secret")
     private.make_folder(tmp_path / "a" / "state")
     assert (tmp_path / "bridge.toml").read_text() == "secret"
@@ -38,7 +38,7 @@ def test_what_is_made_is_private_from_the_beginning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("was", [0o644, 0o640, 0o604, 0o620, 0o601])
-def test_what_is_open_to_others_is_tightened_and_told(
+def test_open_permissions_are_restricted_and_reported(
     tmp_path: Path, was: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "bridge.toml"
@@ -51,7 +51,7 @@ def test_what_is_open_to_others_is_tightened_and_told(
     assert private.tighten([file]) == []
 
 
-def test_what_is_narrower_stays(tmp_path: Path) -> None:
+def test_stricter_permissions_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "bridge.toml"
     file.write_text("secret")
     file.chmod(0o400)
@@ -59,7 +59,7 @@ def test_what_is_narrower_stays(tmp_path: Path) -> None:
     assert mode(file) == 0o400
 
 
-def test_what_is_someone_elses_is_left_and_told(
+def test_files_of_other_users_are_left_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "bridge.toml"

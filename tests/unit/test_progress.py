@@ -26,14 +26,14 @@ class Terminal(io.StringIO):
         return count
 
 
-def test_a_quick_step_says_nothing() -> None:
+def test_a_quick_step_prints_nothing() -> None:
     out = Terminal(tty=False)
     with step("Cloning the site", out=out, after=600) as tell:
         tell("half")
     assert out.getvalue() == ""
 
 
-def test_elsewhere_than_on_a_terminal_there_are_few_plain_lines() -> None:
+def test_without_a_terminal_few_plain_lines_are_printed() -> None:
     out = Terminal(tty=False)
     with step("Reading the posts", out=out, after=0, between=600) as tell:
         assert out.begun.wait(60)
@@ -50,7 +50,7 @@ def test_elsewhere_than_on_a_terminal_there_are_few_plain_lines() -> None:
     ]
 
 
-def test_on_a_terminal_one_line_moves_and_goes() -> None:
+def test_on_a_terminal_one_line_is_updated_and_cleared() -> None:
     out = Terminal(tty=True)
     with step("Reading [the] posts", out=out, after=0) as tell:
         assert out.begun.wait(60)

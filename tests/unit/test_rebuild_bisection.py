@@ -25,7 +25,7 @@ def isolate(suspects: list[str], bad: set[str], *, named: bool = False) -> tuple
     raise AssertionError("it never ends")
 
 
-def test_no_one_is_left_out_of_a_good_build() -> None:
+def test_nothing_is_left_out_of_a_successful_build() -> None:
     assert isolate(POSTS, set()) == (set(), 1)
 
 
@@ -48,17 +48,17 @@ def test_several_are_found() -> None:
     assert isolate(POSTS, {POSTS[1], POSTS[2], POSTS[7]})[0] == {POSTS[1], POSTS[2], POSTS[7]}
 
 
-def test_files_that_are_no_posts_are_not_suspected() -> None:
+def test_files_that_are_not_posts_are_not_suspected() -> None:
     assert isolate(["content/media/a.png"], {"pelicanconf.py"})[0] == {"gave up"}
 
 
-def test_it_gives_up_when_the_posts_are_not_at_fault() -> None:
+def test_the_search_ends_if_no_post_is_the_cause() -> None:
     found, builds = isolate(POSTS, {"pelicanconf.py"})
     assert found == {"gave up"}
     assert builds == 2
 
 
-def test_files_that_were_fine_and_now_fail_alike_are_not_at_fault() -> None:
+def test_files_that_used_to_build_and_now_fail_alike_are_not_the_cause() -> None:
     """Without all of them the build would succeed, but the site would be empty."""
     bisection = Bisection({}, [])
     failures = [
@@ -72,26 +72,26 @@ def test_many_new_posts_may_fail_alike() -> None:
     assert isolate(POSTS, set(POSTS), named=True)[0] == set(POSTS)
 
 
-def test_what_is_not_installed_is_no_fault_of_a_file() -> None:
+def test_a_missing_package_is_not_blamed_on_a_file() -> None:
     failure = BuildFailed("ModuleNotFoundError: No module named 'smartypants'", file=POSTS[0])
     assert not Bisection({}, []).failed(failure)
     assert Bisection({}, POSTS).failed(failure), "it came with this post"
 
 
-def test_a_failure_that_passes_accuses_no_one() -> None:
+def test_a_temporary_failure_blames_no_file() -> None:
     bisection = Bisection({}, POSTS)
     assert not bisection.failed(BuildFailed("away", passing=True))
     assert not bisection.left_out
 
 
-def test_a_build_that_takes_too_long_once_accuses_no_one() -> None:
+def test_a_single_timeout_blames_no_file() -> None:
     bisection = Bisection({}, POSTS)
     assert bisection.failed(BuildTookTooLong("slow"))
     assert not bisection.left_out
     assert not bisection.built()
 
 
-def test_the_post_that_makes_every_build_take_too_long_is_found() -> None:
+def test_the_post_that_makes_every_build_time_out_is_found() -> None:
     bisection, builds = Bisection({}, POSTS), 0
     while True:
         builds += 1
@@ -103,7 +103,7 @@ def test_the_post_that_makes_every_build_take_too_long_is_found() -> None:
     assert builds <= 11
 
 
-def test_where_no_post_is_new_a_build_that_takes_too_long_is_for_later() -> None:
+def test_without_new_posts_a_timeout_is_retried_later() -> None:
     assert not Bisection({}, ()).failed(BuildTookTooLong("slow"))
 
 
@@ -121,7 +121,7 @@ OLD, NEW = BlobId("1"), BlobId("2")
         ("theme/new.html", None, False),
     ],
 )
-def test_files_come_back_when_something_changed_that_may_have_been_in_their_way(
+def test_files_are_tried_again_after_relevant_changes(
     path: str, old: BlobId | None, still: bool
 ) -> None:
     changes = [Difference(path, old, NEW)]

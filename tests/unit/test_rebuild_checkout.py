@@ -53,7 +53,7 @@ def test_the_first_time_every_file_is_written(store: GitStore, folder: Path) -> 
     assert files(folder) == {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"}
 
 
-def test_afterwards_only_what_differs_is_touched(store: GitStore, folder: Path) -> None:
+def test_later_only_differing_files_are_written(store: GitStore, folder: Path) -> None:
     checkout = Checkout(store, folder)
     checkout.bring_to(commit(store, {"same": b"s", "edited": b"1", "deep/er/gone": b"g"}))
     same = (folder / "same").stat()
@@ -79,7 +79,7 @@ def test_a_file_becomes_a_folder_and_back(store: GitStore, folder: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 3}', None])
-def test_without_a_good_note_of_what_waits_it_looks_at_all_files(
+def test_without_valid_notes_all_files_are_checked(
     store: GitStore, folder: Path, damage: str | None
 ) -> None:
     version = commit(store, {"content/soon.md": POST, "b/c": b"2"})
@@ -93,7 +93,7 @@ def test_without_a_good_note_of_what_waits_it_looks_at_all_files(
     assert checkout.next_due == NOON + timedelta(hours=1)
 
 
-def test_a_folder_that_went_away_is_filled_again(store: GitStore, folder: Path) -> None:
+def test_a_removed_checkout_is_created_again(store: GitStore, folder: Path) -> None:
     version = commit(store, {"a": b"1"})
     checkout = Checkout(store, folder)
     checkout.bring_to(version)
@@ -118,7 +118,9 @@ def test_a_scheduled_post_is_withheld_until_its_date(store: GitStore, folder: Pa
     assert (folder / "content" / "soon.md").read_bytes() == POST
 
 
-def test_a_post_moved_to_the_future_is_there_and_waits(store: GitStore, folder: Path) -> None:
+def test_a_post_moved_to_the_future_is_in_the_checkout_and_withheld(
+    store: GitStore, folder: Path
+) -> None:
     """The plugin withholds it, so plain ``pelican`` does not publish it either."""
     checkout = Checkout(store, folder, due=due, clock=Clock())
     checkout.bring_to(commit(store, {"content/soon.md": POST.replace(b"T13", b"T11")}))
@@ -143,7 +145,7 @@ def test_a_post_moved_to_the_future_is_there_and_waits(store: GitStore, folder: 
         (b"", False),
     ],
 )
-def test_only_a_dated_post_of_the_bridge_waits(data: bytes, waits: bool) -> None:
+def test_only_scheduled_posts_of_the_bridge_are_withheld(data: bytes, waits: bool) -> None:
     assert (due("content/a.md", data) is not None) is waits
 
 
@@ -173,15 +175,13 @@ HTML = (
 
 
 @pytest.mark.parametrize(("path", "data"), [("content/a.rst", RST), ("content/a.html", HTML)])
-def test_posts_in_other_formats_wait_likewise(path: str, data: bytes) -> None:
+def test_scheduled_posts_in_other_formats_are_withheld(path: str, data: bytes) -> None:
     """An app may have changed a handwritten post: the plugin withholds it."""
     assert due(path, data) == NOON + timedelta(hours=1)
     assert due(path, data.replace(b"mf2", b"note")) is None
 
 
-def test_what_is_left_out_stays_on_disk_and_counts_as_changed(
-    store: GitStore, folder: Path
-) -> None:
+def test_left_out_files_stay_on_disk_and_count_as_changed(store: GitStore, folder: Path) -> None:
     version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})
     checkout = Checkout(store, folder)
     checkout.bring_to(version)
@@ -193,7 +193,7 @@ def test_what_is_left_out_stays_on_disk_and_counts_as_changed(
     assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
 
 
-def test_from_a_program_of_the_owners_it_is_taken_away_and_comes_back(
+def test_for_the_owners_command_left_out_files_are_removed_and_restored(
     store: GitStore, folder: Path
 ) -> None:
     version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})

@@ -53,7 +53,7 @@ for name in sys.argv[2:]:
 """
 
 
-async def test_pages_come_and_go_and_foreign_files_stay(
+async def test_pages_are_added_and_removed_and_other_files_kept(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
     (tmp_path / "output").mkdir()
@@ -65,14 +65,14 @@ async def test_pages_come_and_go_and_foreign_files_stay(
     assert files(tmp_path / "output").keys() == {"CNAME", "a.html", "d.html"}
 
 
-async def test_the_folder_may_be_part_of_a_word(make: Make, task: Task, tmp_path: Path) -> None:
+async def test_the_output_placeholder_may_be_part_of_a_word(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
     script = "import sys; open(sys.argv[1].removeprefix('OUT=') + '/a.html', 'w').close()"
     assert (await make(script, "OUT={output}").build(task)).files == ("a.html",)
 
 
-async def test_a_page_that_is_the_same_is_not_written(
-    make: Make, task: Task, tmp_path: Path
-) -> None:
+async def test_an_unchanged_page_is_not_written(make: Make, task: Task, tmp_path: Path) -> None:
     await make(WRITE, OUTPUT, "a.html").build(task)
     before = (tmp_path / "output" / "a.html").stat()
     await make(WRITE, OUTPUT, "a.html", "b.html").build(task)
@@ -80,7 +80,7 @@ async def test_a_page_that_is_the_same_is_not_written(
     assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
 
 
-async def test_a_failure_leaves_the_pages_and_tells_the_end_of_what_was_printed(
+async def test_a_failure_keeps_the_pages_and_has_the_end_of_the_output(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
     await make(WRITE, OUTPUT, "a.html").build(task)
@@ -91,7 +91,7 @@ async def test_a_failure_leaves_the_pages_and_tells_the_end_of_what_was_printed(
     assert files(tmp_path / "output").keys() == {"a.html"}
 
 
-async def test_a_run_that_writes_nothing_does_not_empty_the_site(
+async def test_a_build_without_output_does_not_empty_the_site(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
     await make(WRITE, OUTPUT, "a.html").build(task)
@@ -100,7 +100,7 @@ async def test_a_run_that_writes_nothing_does_not_empty_the_site(
     assert files(tmp_path / "output").keys() == {"a.html"}
 
 
-async def test_a_program_that_takes_too_long_is_ended_with_its_children(
+async def test_a_command_that_times_out_is_killed_with_its_children(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
     script = """
@@ -126,7 +126,7 @@ def _runs(pid: str) -> bool:
     return status.exists() and status.read_text().split(") ")[1][0] != "Z"
 
 
-async def test_a_program_that_is_not_there(task: Task, make: Make, tmp_path: Path) -> None:
+async def test_a_missing_command(task: Task, make: Make, tmp_path: Path) -> None:
     builder = make("")
     missing = CommandBuilder(
         ["no-such-program"], builder.output, builder.staging, "content", builder.environment
@@ -135,7 +135,7 @@ async def test_a_program_that_is_not_there(task: Task, make: Make, tmp_path: Pat
         await missing.build(task)
 
 
-async def test_it_sees_the_environment_but_not_the_bridges_secrets(
+async def test_the_command_gets_the_environment_without_the_bridges_secrets(
     make: Make, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRIDGE_AUTH__SECRET", "s3cr3t")
@@ -148,7 +148,9 @@ async def test_it_sees_the_environment_but_not_the_bridges_secrets(
         assert expected in seen
 
 
-async def test_words_are_never_read_by_a_shell(make: Make, task: Task, tmp_path: Path) -> None:
+async def test_arguments_are_never_interpreted_by_a_shell(
+    make: Make, task: Task, tmp_path: Path
+) -> None:
     script = "import sys; open('seen', 'w').write(sys.argv[1])"
     await make(script, "$(touch /tmp/x); `id` > y & *").build(task)
     assert (task.checkout / "seen").read_text() == "$(touch /tmp/x); `id` > y & *"
@@ -210,7 +212,7 @@ class _SlowlyRead(Output):
         return super().size()
 
 
-async def test_a_build_that_is_over_at_once_may_not_either(
+async def test_a_fast_build_may_not_make_the_site_much_larger(
     make: Make, task: Task, tmp_path: Path
 ) -> None:
     builder = make(WRITE, OUTPUT, "a.html")
@@ -220,7 +222,7 @@ async def test_a_build_that_is_over_at_once_may_not_either(
         await replace(make(LARGE, OUTPUT, "0"), output=slow).build(task)
 
 
-async def test_a_first_build_may_be_as_large_as_it_likes(make: Make, task: Task) -> None:
+async def test_a_first_build_may_have_any_size(make: Make, task: Task) -> None:
     builder = make(LARGE, OUTPUT, "0")
     builder.output.most = 1
     assert len((await builder.build(task)).files) == 2

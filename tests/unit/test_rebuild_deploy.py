@@ -74,14 +74,14 @@ def too_early(pages: Iterable[str]) -> None:
     raise AssertionError(f"{pages} are on disk, but not where the world sees them")
 
 
-async def test_it_reads_the_names_of_what_has_changed(folder: Path) -> None:
+async def test_the_deploy_command_reads_the_changed_files(folder: Path) -> None:
     job = deployed(folder, ("b.html", "a.html"), (), ("c.html",))
     for _ in range(3):
         await job.do(V, too_early)
     assert (folder / "deployed").read_text() == "a.html\nb.html\n.c.html\n."
 
 
-async def test_what_it_did_not_take_is_handed_to_it_again(folder: Path) -> None:
+async def test_files_of_a_failed_deploy_are_passed_again(folder: Path) -> None:
     (folder / "broken").touch()
     with pytest.raises(BuildFailed, match="the server is away") as failure:
         await deployed(folder, ("a.html",)).do(V, too_early)
@@ -91,7 +91,7 @@ async def test_what_it_did_not_take_is_handed_to_it_again(folder: Path) -> None:
     assert (folder / "deployed").read_text() == "a.html\nb.html\n."
 
 
-async def test_pages_of_a_build_that_gave_up_are_deployed_by_the_next(folder: Path) -> None:
+async def test_pages_of_an_aborted_build_are_deployed_by_the_next(folder: Path) -> None:
     job = deployed(folder, ("a.html", "never.html"), ("b.html",), end=Superseded())
     with pytest.raises(Superseded):
         await job.do(V, too_early)

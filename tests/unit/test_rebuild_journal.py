@@ -28,7 +28,7 @@ def held(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_was_written_and_removed_since_is_as_it_was(output: Output, tmp_path: Path) -> None:
+def test_written_and_removed_files_are_restored(output: Output, tmp_path: Path) -> None:
     before = held(tmp_path / "output")
     output.expect(["new/page.html"])
     for text in (b"two", b"three"):
@@ -45,7 +45,7 @@ def test_what_was_written_and_removed_since_is_as_it_was(output: Output, tmp_pat
     assert not another.missing()
 
 
-def test_what_is_settled_stays(output: Output, tmp_path: Path) -> None:
+def test_completed_changes_are_kept(output: Output, tmp_path: Path) -> None:
     output.put("index.html", b"two")
     output.settle()
     output.restore()
@@ -67,7 +67,7 @@ def test_a_link_in_the_journal_is_not_followed(output: Output, tmp_path: Path) -
     assert secret.read_text() == "a token"
 
 
-def test_a_line_that_was_cut_off_is_passed_over(output: Output, tmp_path: Path) -> None:
+def test_a_truncated_line_is_skipped(output: Output, tmp_path: Path) -> None:
     output.put("index.html", b"two")
     with (tmp_path / "state" / "output-before" / "index").open("ab") as index:
         index.write(b'{"path":"a/ol')

@@ -88,7 +88,7 @@ LAST_OTHER = posts("a", "b", "c", "other")
         ("{% macro m() %}{{ posts[1] }}{% endmacro %}{{ m() }}", False, True),
     ],
 )
-def test_a_page_is_stale_if_what_it_shows_of_a_list_has_changed(
+def test_a_page_is_stale_if_the_part_of_a_list_that_it_shows_changed(
     source: str, more: bool, last_other: bool
 ) -> None:
     assert up_to_date(source, BEFORE, BEFORE)
@@ -111,16 +111,16 @@ def test_a_page_is_stale_if_what_it_shows_of_a_list_has_changed(
         (None, False, False),
     ],
 )
-def test_a_variable_is_what_it_was_or_not(before: Any, after: Any, same: bool) -> None:
+def test_variables_are_compared(before: Any, after: Any, same: bool) -> None:
     assert up_to_date("{{ x }}", {"x": before}, {"x": after}) is same
 
 
-def test_a_variable_that_goes_or_comes_is_another() -> None:
+def test_an_added_or_removed_variable_counts_as_changed() -> None:
     assert not up_to_date("{{ x }}", {"x": ""}, {})
     assert not up_to_date("{{ x }}", {}, {"x": ""})
 
 
-def test_a_list_that_is_gone_is_another() -> None:
+def test_a_removed_list_counts_as_changed() -> None:
     assert not up_to_date("{{ posts | length }}", posts("a"), {})
 
 
@@ -134,7 +134,7 @@ def test_a_list_that_is_gone_is_another() -> None:
         "{{ thing }}",
     ],
 )
-def test_what_may_look_at_anything_has_no_ingredients(source: str) -> None:
+def test_templates_with_untraceable_inputs_have_no_record(source: str) -> None:
     names = {**posts("a"), "now": lambda: "now", "thing": object()}
     with pytest.raises(Opaque):
         up_to_date(source, names, names, clock=lambda value: value)
@@ -152,7 +152,7 @@ def test_what_may_look_at_anything_has_no_ingredients(source: str) -> None:
         "{{ {'a': 1}.items() | list }}",
     ],
 )
-def test_what_uses_only_what_it_was_given_has(source: str) -> None:
+def test_templates_that_only_use_their_context_have_a_record(source: str) -> None:
     assert up_to_date(source, BEFORE, MORE)
 
 
@@ -165,7 +165,7 @@ class _Shown:
         self.__dict__ |= own
 
 
-def test_an_attribute_that_was_judged_in_one_object_is_judged_anew_in_the_next() -> None:
+def test_attributes_are_checked_for_each_object() -> None:
     forget_classes()
     _Shown.__module__ = "a_plugin"
     for own, opaque in (({"colour": "red"}, False), ({}, True), ({"colour": "blue"}, False)):
@@ -175,7 +175,7 @@ def test_an_attribute_that_was_judged_in_one_object_is_judged_anew_in_the_next()
         assert bool(trace.opaque) is opaque, own
 
 
-def test_a_class_that_a_plugin_changes_is_judged_anew_in_the_next_build(
+def test_a_class_changed_by_a_plugin_is_checked_again_in_the_next_build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     post = object.__new__(Article)
@@ -196,7 +196,7 @@ def test_a_class_that_a_plugin_changes_is_judged_anew_in_the_next_build(
     assert opaque()
 
 
-def test_templates_read_the_same_attributes_again_and_again_at_little_cost() -> None:
+def test_repeated_attribute_access_is_cheap() -> None:
     """Attributes of a class are looked up once in a build, not for each access."""
     post = object.__new__(Article)
     post.__dict__ |= {"_status": "published", "settings": {}}
@@ -214,7 +214,7 @@ def test_templates_read_the_same_attributes_again_and_again_at_little_cost() -> 
     assert (calls(300) - calls(100)) / 200 <= 16
 
 
-def test_an_includes_reads_are_those_of_its_page() -> None:
+def test_reads_of_an_include_belong_to_its_page() -> None:
 
     made = environment()
     made.loader = DictLoader({"part": "{{ posts[0] }}", "page": "{% include 'part' %}"})
@@ -226,7 +226,7 @@ def test_an_includes_reads_are_those_of_its_page() -> None:
     assert not inputs(numbering, MORE).still(dependencies, {})
 
 
-def test_between_pages_nothing_is_noted() -> None:
+def test_nothing_is_recorded_between_pages() -> None:
     trace = Trace()
     with tracing(trace):
         pass
@@ -250,9 +250,7 @@ class _Own(Undefined):
     ],
     ids=["finalize", "undefined", "extension"],
 )
-def test_what_jinja_asks_by_itself_may_look_at_anything(
-    source: str, options: dict[str, Any]
-) -> None:
+def test_calls_by_jinja_itself_are_untraceable(source: str, options: dict[str, Any]) -> None:
     trace = Trace()
     with tracing(trace):
         TracingEnvironment(**options).from_string(source).render(**BEFORE)

@@ -54,7 +54,7 @@ Spoil = Callable[[Path], object]
     ],
     ids=["same", "missing", "stale", "tells the time", "missing clock", "should go", "not ours"],
 )
-async def test_it_is_found_and_the_clean_build_takes_its_place(
+async def test_a_difference_is_found_and_replaced_by_the_clean_build(
     tmp_path: Path, spoil: Spoil, told: list[str]
 ) -> None:
     pages = tmp_path / "output"

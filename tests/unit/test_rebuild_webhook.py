@@ -57,19 +57,21 @@ def webhook(url: str, folder: Path, secret: str = "") -> Webhook:
     return Webhook(url, Ledger(folder / "built.json"), secret, pauses=(0.01, 0.01))
 
 
-async def test_each_version_is_told_once(hook: Hook, url: str, tmp_path: Path) -> None:
+async def test_the_webhook_is_called_once_for_each_version(
+    hook: Hook, url: str, tmp_path: Path
+) -> None:
     for version in (ONE, ONE, TWO):
         await webhook(url, tmp_path).do(version, nobody)
     assert [body for body, _ in hook.told] == [b'{"version": "one"}', b'{"version": "two"}']
 
 
-async def test_trouble_is_tried_again(hook: Hook, url: str, tmp_path: Path) -> None:
+async def test_temporary_failures_are_retried(hook: Hook, url: str, tmp_path: Path) -> None:
     hook.statuses = [503, 429]
     await webhook(url, tmp_path).do(ONE, nobody)
     assert len(hook.told) == 3
 
 
-async def test_a_refusal_is_not_tried_again(hook: Hook, url: str, tmp_path: Path) -> None:
+async def test_a_refusal_is_not_retried(hook: Hook, url: str, tmp_path: Path) -> None:
     hook.statuses = [404]
     with pytest.raises(BuildFailed, match="answered 404") as failure:
         await webhook(url, tmp_path).do(ONE, nobody)
@@ -77,7 +79,7 @@ async def test_a_refusal_is_not_tried_again(hook: Hook, url: str, tmp_path: Path
     assert len(hook.told) == 1
 
 
-async def test_after_lasting_trouble_the_worker_may_try_later(
+async def test_after_repeated_failures_the_worker_may_retry_later(
     hook: Hook, url: str, tmp_path: Path
 ) -> None:
     hook.statuses = [500, 500, 500]
@@ -88,7 +90,7 @@ async def test_after_lasting_trouble_the_worker_may_try_later(
     assert len(hook.told) == 4
 
 
-async def test_no_one_there_is_told_without_the_secret_address(
+async def test_an_unreachable_webhook_is_reported_without_its_secret_url(
     tmp_path: Path, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

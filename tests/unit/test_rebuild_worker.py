@@ -89,7 +89,7 @@ def head(store: MemoryStore) -> Version:
     return version
 
 
-async def test_changes_that_come_together_cost_one_build(
+async def test_simultaneous_changes_need_one_build(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     await worker.start()
@@ -114,7 +114,7 @@ async def test_a_change_during_a_build_is_built_after_it(
     assert script.done == [first, second]
 
 
-async def test_versions_announced_in_the_wrong_order_end_with_the_newest(
+async def test_versions_announced_out_of_order_end_with_the_latest(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     older, newest = commit(store, {"a": b"2"}), commit(store, {"a": b"3"})
@@ -126,7 +126,7 @@ async def test_versions_announced_in_the_wrong_order_end_with_the_newest(
     assert await worker.live(older, "no.html", 5) is False, "built, but there is no such page"
 
 
-async def test_a_build_that_gave_up_is_done_again(
+async def test_an_aborted_build_is_repeated(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     script.results = [Superseded(), Outcome()]
@@ -135,7 +135,7 @@ async def test_a_build_that_gave_up_is_done_again(
     assert len(script.done) == 2
 
 
-async def test_a_failure_that_may_pass_is_tried_again(
+async def test_a_temporary_failure_is_retried(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     script.results = [BuildFailed("away", passing=True), OSError("full"), Outcome()]
@@ -147,7 +147,7 @@ async def test_a_failure_that_may_pass_is_tried_again(
     assert len(script.done) == 3
 
 
-async def test_a_failure_is_told_with_reason_and_file(
+async def test_a_failure_is_reported_with_reason_and_file(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     script.results = [BuildFailed("no such template", file="content/a.md")]
@@ -216,7 +216,7 @@ async def test_live_does_not_wait_for_a_build_that_failed(
     assert await worker.live(head(store), "post.html", 60) is False
 
 
-async def test_a_due_post_is_built_without_anybody_asking(
+async def test_a_due_post_is_built_automatically(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
     script.next_due = datetime.now(UTC) + timedelta(milliseconds=50)
@@ -227,7 +227,7 @@ async def test_a_due_post_is_built_without_anybody_asking(
     assert script.next_due is None
 
 
-async def test_the_site_is_looked_after_when_there_is_nothing_to_do(
+async def test_idle_work_runs_when_there_is_nothing_to_build(
     store: MemoryStore, script: Script, tmp_path: Path
 ) -> None:
     timing = Timing(debounce=0.01, again=(), idle=0.01)

@@ -111,7 +111,7 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
     await posts.close()
 
 
-async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
+async def test_the_context_is_committed_separately(bench: Bench) -> None:
     await bench.reply_contexts.start()
     file = bench.reply("Mood: unknown to us\n")
     before = bench.store.head()
@@ -133,7 +133,7 @@ async def test_the_context_becomes_a_commit_of_its_own(bench: Bench) -> None:
     ("title", "then"),
     [("Like of {host}", "Like of “A question”"), ("The owner's own", "The owner's own")],
 )
-async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
+async def test_a_like_is_titled_by_its_target_once_known(
     bench: Bench, title: str, then: str
 ) -> None:
     await bench.reply_contexts.start()
@@ -152,7 +152,7 @@ async def test_a_like_is_called_by_what_it_likes_once_that_is_known(
     assert file.get("Slug") == "answer"
 
 
-async def test_what_is_there_is_not_fetched_again(bench: Bench) -> None:
+async def test_an_existing_context_is_not_fetched_again(bench: Bench) -> None:
     await bench.reply_contexts.start()
     bench.reply_contexts.request(URL, bench.reply())
     await bench.reply_contexts.idle()
@@ -162,7 +162,7 @@ async def test_what_is_there_is_not_fetched_again(bench: Bench) -> None:
     assert bench.store.head() == version
 
 
-async def test_a_restart_comes_back_to_young_posts_that_lack_theirs(bench: Bench) -> None:
+async def test_missing_contexts_of_recent_posts_are_fetched_after_a_restart(bench: Bench) -> None:
     bench.reply()
     bench.put(
         "content/notes/old.md",
@@ -175,7 +175,7 @@ async def test_a_restart_comes_back_to_young_posts_that_lack_theirs(bench: Bench
     assert len(bench.versions) == 1
 
 
-async def test_what_changed_in_between_is_kept_and_what_is_gone_stays_gone(bench: Bench) -> None:
+async def test_changes_and_deletions_in_the_meantime_are_kept(bench: Bench) -> None:
     await bench.reply_contexts.start()
     file = bench.reply()
     bench.put(PATH, file.text().replace("Yes.", "No, after all."))
@@ -195,7 +195,7 @@ async def test_what_changed_in_between_is_kept_and_what_is_gone_stays_gone(bench
     assert len(bench.versions) == 1
 
 
-async def test_commits_of_others_at_the_same_moment_are_no_trouble(bench: Bench) -> None:
+async def test_concurrent_commits_do_not_matter(bench: Bench) -> None:
     await bench.reply_contexts.start()
     bench.reply_contexts.request(URL, bench.reply())
 

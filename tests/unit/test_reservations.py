@@ -87,7 +87,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) -> None:
+async def test_a_url_is_reserved_until_it_is_committed_or_released(desk: Desk) -> None:
     base = await desk.catalogue.refresh()
     async with desk.new(note("notes"), base) as first:
         assert first.location.url == "https://example.com/2026/11/a-walk/"
@@ -97,7 +97,7 @@ async def test_an_address_is_held_until_it_is_committed_or_given_up(desk: Desk) 
     assert (await desk.place(note("articles"))).location.url == first.location.url
 
 
-async def test_a_commit_that_no_index_knows_yet_is_seen(desk: Desk) -> None:
+async def test_a_commit_not_yet_indexed_is_considered(desk: Desk) -> None:
     base = await desk.catalogue.refresh()
     async with desk.new(note("notes"), base) as first:
         desk.write(first)
@@ -105,7 +105,7 @@ async def test_a_commit_that_no_index_knows_yet_is_seen(desk: Desk) -> None:
         assert second.location.url == "https://example.com/2026/11/a-walk-2/"
 
 
-async def test_who_commits_while_another_looks_is_not_overlooked(
+async def test_a_commit_during_a_search_is_considered(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = await desk.catalogue.refresh()
@@ -125,7 +125,7 @@ async def test_who_commits_while_another_looks_is_not_overlooked(
 
 
 @pytest.mark.parametrize("category", ["media", "Media", "pages"])
-async def test_no_post_is_put_where_none_is_read(desk: Desk, category: str) -> None:
+async def test_no_post_is_put_where_pelican_reads_none(desk: Desk, category: str) -> None:
     place = await desk.place(note(category))
     assert place.path == f"content/{category.lower()}-posts/2026/11/a-walk.md"
     assert place.location.category == category
@@ -134,20 +134,20 @@ async def test_no_post_is_put_where_none_is_read(desk: Desk, category: str) -> N
     assert desk.catalogue.index.find(place.location.url) is not None
 
 
-async def test_what_lies_among_the_uploads_is_no_post(desk: Desk) -> None:
+async def test_files_in_the_media_folder_are_not_posts(desk: Desk) -> None:
     desk.commit("content/media/2026/a.md", note().text().encode())
     await desk.catalogue.refresh()
     assert desk.catalogue.index.find("https://example.com/2026/11/a-walk/") is None
 
 
-async def test_posts_cannot_all_be_among_the_uploads(tmp_path: Path) -> None:
+async def test_posts_cannot_be_in_the_media_folder(tmp_path: Path) -> None:
     content = Content(path="media/{slug}.md")
     async with opened(tmp_path, Settings(site=site(tmp_path), content=content)) as desk:
         with pytest.raises(InvalidRequest, match="folder of uploads"):
             await desk.place(note())
 
 
-async def test_no_category_gets_the_feed_of_an_author(desk: Desk) -> None:
+async def test_a_category_cannot_use_the_feed_of_an_author(desk: Desk) -> None:
     """Pelican's default settings use one folder for both."""
     desk.write(await desk.place(note("notes", more="Author: Ada\n")))
     for file in (
@@ -174,7 +174,7 @@ async def test_the_author_of_the_site_has_a_feed_too(desk: Desk, tmp_path: Path)
         await desk.place(note("ada"))
 
 
-async def test_publishing_a_draft_and_another_author_are_looked_at(desk: Desk) -> None:
+async def test_publishing_a_draft_and_changing_the_author_are_checked(desk: Desk) -> None:
     desk.write(await desk.place(note("notes")))
     draft = await desk.place(note("articles", more="Author: Notes\nStatus: draft\n"))
     desk.write(draft)
@@ -194,7 +194,7 @@ async def test_lists_that_share_a_file_already_do_not_stop_an_edit(desk: Desk) -
         assert place.path == path
 
 
-async def test_in_a_file_by_hand_pelican_has_the_last_word(desk: Desk) -> None:
+async def test_pelicans_url_of_a_handwritten_file_is_used(desk: Desk) -> None:
     path = "content/by-hand.md"
     desk.commit(path, note().text().encode())
     base = await desk.catalogue.refresh()
@@ -217,14 +217,14 @@ async def paginated(desk: Desk, tagged: int) -> None:
         desk.write(await desk.place(note(more="Tags: t8\n")))
 
 
-async def test_no_tag_gets_the_later_page_of_another(desk: Desk) -> None:
+async def test_a_tag_cannot_use_a_later_page_of_another(desk: Desk) -> None:
     await paginated(desk, 5)
     with pytest.raises(InvalidRequest, match=r"share a file \(tag tag/t83\.html, tag tag/t8\.html"):
         await desk.place(note(more="Tags: T83\n"))
     await desk.place(note(more="Tags: t84; t831; t\n"))
 
 
-async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
+async def test_an_additional_page_cannot_use_the_file_of_another_tag(desk: Desk) -> None:
     await paginated(desk, 3)
     desk.write(await desk.place(note(more="Tags: t83\n")))
     desk.write(await desk.place(note(more="Tags: t8\n")))
@@ -232,7 +232,7 @@ async def test_no_page_more_gets_the_file_of_another_tag(desk: Desk) -> None:
         await desk.place(note(more="Tags: t8\n"))
 
 
-async def test_a_request_waits_for_the_index_only_so_long(tmp_path: Path) -> None:
+async def test_a_request_waits_for_the_index_for_a_limited_time(tmp_path: Path) -> None:
     """The error says how far the index is."""
     async with opened(tmp_path, Settings(site=site(tmp_path))) as desk:
         catalogue = desk.catalogue

@@ -23,7 +23,7 @@ print((held() - before) / (full - before))
 """
 
 
-def test_what_was_freed_goes_back_also_below_what_is_still_held() -> None:
+def test_freed_memory_is_returned_also_below_memory_in_use() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True

@@ -49,7 +49,7 @@ def children() -> set[int]:
     return found
 
 
-async def test_one_process_parses_page_after_page_each_with_its_own_limits() -> None:
+async def test_a_process_parses_many_pages_with_limits_for_each() -> None:
     before = children()
     assert await parse() == ["A page"]
     (process,) = children() - before
@@ -66,20 +66,20 @@ async def test_one_process_parses_page_after_page_each_with_its_own_limits() -> 
     assert os.getpriority(os.PRIO_PROCESS, process) >= 10
 
 
-async def test_pages_that_come_together_are_parsed_side_by_side() -> None:
+async def test_simultaneous_pages_are_parsed_in_parallel() -> None:
     before = children()
     pages = [b"<title>%d</title>" % number for number in range(4)]
     assert await asyncio.gather(*map(parse, pages)) == [[str(number)] for number in range(4)]
     assert len(children() - before) <= 2, "no more are kept"
 
 
-async def test_what_costs_too_much_ends_its_process_and_no_other() -> None:
+async def test_exceeding_the_limits_kills_only_that_process() -> None:
     assert await parse() == ["A page"]
     assert await parse(ENDLESS, seconds=0.5) is None
     assert await parse() == ["A page"]
 
 
-async def test_what_fails_ends_the_process() -> None:
+async def test_a_failure_ends_the_process() -> None:
     before = children()
     module = "bridge.context.cite:no_such_function"
     assert await parse_in_subprocess(module, page=PAGE, seconds=60) is None
@@ -87,7 +87,7 @@ async def test_what_fails_ends_the_process() -> None:
     assert await parse() == ["A page"]
 
 
-async def test_a_process_that_was_killed_while_it_was_idle_is_replaced() -> None:
+async def test_an_idle_process_that_was_killed_is_replaced() -> None:
     before = children()
     assert await parse() == ["A page"]
     (process,) = children() - before
@@ -96,7 +96,7 @@ async def test_a_process_that_was_killed_while_it_was_idle_is_replaced() -> None
     assert await parse() == ["A page"]
 
 
-async def test_a_process_without_work_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_process_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandboxed_parse, "_IDLE_SECONDS", 0.05)
     before = children()
     assert await parse() == ["A page"]

@@ -88,7 +88,7 @@ def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> 
     assert found(watch, tmp_path) == {secret} != {other}
 
 
-def test_in_a_commit_that_nothing_leads_to(watch: Watch, tmp_path: Path) -> None:
+def test_in_an_unreachable_commit(watch: Watch, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     secret = secrets.token_urlsafe(32)
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {secret}")
@@ -112,7 +112,7 @@ def test_in_the_log(watch: Watch, tmp_path: Path) -> None:
     assert found(watch, tmp_path) == {secret}
 
 
-async def test_in_an_answer(
+async def test_in_a_response(
     watch: Watch, tmp_path: Path, aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]]
 ) -> None:
     async def echo(request: web.Request) -> web.Response:
@@ -132,7 +132,7 @@ def test_a_password(watch: Watch, tmp_path: Path) -> None:
     assert found(watch, tmp_path) == {"several words of mine"}
 
 
-def test_one_that_a_child_has_made(watch: Watch, tmp_path: Path) -> None:
+def test_one_generated_by_a_child_process(watch: Watch, tmp_path: Path) -> None:
     program = "import secrets; print(secrets.token_urlsafe(32))"
     printed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

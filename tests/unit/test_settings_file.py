@@ -18,7 +18,7 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_the_least_file_has_every_default(tmp_path: Path) -> None:
+def test_the_minimal_file_has_all_defaults(tmp_path: Path) -> None:
     settings = load(write(tmp_path, LEAST), {})
     assert settings.site.repo == tmp_path / "site.git"
     assert settings.content.path == "{category}/{published:%Y}/{published:%m}/{slug}.md"
@@ -84,7 +84,7 @@ def test_what_is_laid_over_goes_before_the_file_and_the_environment_before_both(
     assert load(file, {"BRIDGE_SERVER__PORT": "5678"}, over=over).server.port == 5678
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("bearer:xyzzy\n", encoding="utf-8")
     settings = load(
@@ -135,7 +135,7 @@ def test_the_environment_alone_is_enough() -> None:
         (LEAST + "[site", ["TOML"]),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_remedy(
+def test_an_invalid_setting_is_reported_with_its_remedy(
     tmp_path: Path, text: str, parts: list[str]
 ) -> None:
     file = write(tmp_path, text)
@@ -145,7 +145,7 @@ def test_a_wrong_setting_is_named_with_its_remedy(
         assert part in str(caught.value)
 
 
-def test_a_wrong_variable_is_named_by_its_own_name(tmp_path: Path) -> None:
+def test_an_invalid_environment_variable_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"BRIDGE_SERVER__PORT: server\.port: 'x'"):
         load(write(tmp_path, LEAST), {"BRIDGE_SERVER__PORT": "x"})
 
@@ -161,7 +161,7 @@ def test_a_wrong_variable_is_named_by_its_own_name(tmp_path: Path) -> None:
         ('[indieauth]\nsmtp_password = ["hunter2"]', "str"),
     ],
 )
-def test_a_wrong_secret_is_not_shown(tmp_path: Path, setting: str, remedy: str) -> None:
+def test_an_invalid_secret_is_not_shown(tmp_path: Path, setting: str, remedy: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(write(tmp_path, LEAST + setting), {})
     assert "hunter2" not in str(caught.value)
@@ -204,7 +204,7 @@ def test_a_syndication_target_has_every_default(tmp_path: Path) -> None:
     assert (target.backfeed, target.likes) == ("replies", "count")
 
 
-def test_the_files_of_tokens_are_beside_the_settings(tmp_path: Path) -> None:
+def test_token_files_are_relative_to_the_settings(tmp_path: Path) -> None:
     text = LEAST + TARGET + 'token_file = "secrets/mastodon"\n'
     (target,) = load(write(tmp_path, text), {}).syndication.targets
     assert target.token_file == str(tmp_path / "secrets/mastodon")
@@ -220,7 +220,7 @@ def test_the_files_of_tokens_are_beside_the_settings(tmp_path: Path) -> None:
         ("https://bsky.app/", "", "https://bsky.social"),
     ],
 )
-def test_the_account_at_bluesky_is_named_by_the_uid(uid: str, handle: str, base: str) -> None:
+def test_the_bluesky_account_is_taken_from_the_uid(uid: str, handle: str, base: str) -> None:
     target = Target(uid=uid, name="B", type="bluesky")
     assert (target.handle, target.base) == (handle, base)
 
@@ -241,7 +241,7 @@ def test_the_account_at_bluesky_is_named_by_the_uid(uid: str, handle: str, base:
         ('user = { nickname = "x" }', r"targets\[0\]\.user\.nickname: is not a setting"),
     ],
 )
-def test_a_wrong_target_is_named(tmp_path: Path, line: str, words: str) -> None:
+def test_an_invalid_target_is_reported(tmp_path: Path, line: str, words: str) -> None:
     file = write(tmp_path, LEAST + TARGET + line + "\n")
     with pytest.raises(SettingsError, match=words) as caught:
         load(file, {})
@@ -270,7 +270,7 @@ def test_targets_come_from_the_environment_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["resident", "command"])
-def test_a_confined_command_without_a_folder_for_its_pages_is_refused(
+def test_a_confined_command_without_the_output_placeholder_is_refused(
     tmp_path: Path, mode: str
 ) -> None:
     text = f'{LEAST}[rebuild]\nmode = "{mode}"\ncommand = ["make", "publish"]\n'
@@ -284,6 +284,6 @@ def test_a_confined_command_without_a_folder_for_its_pages_is_refused(
     assert load(write(tmp_path, named), {}).rebuild.command[-1] == "OUTPUT={output}"
 
 
-def test_a_command_that_nothing_runs_here_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_command_that_is_not_used_is_not_checked(tmp_path: Path) -> None:
     text = f'{LEAST}[rebuild]\nmode = "none"\ncommand = ["make"]\n'
     assert load(write(tmp_path, text), {}).rebuild.command == ("make",)

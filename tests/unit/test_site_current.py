@@ -54,7 +54,9 @@ class Watched(PlainCheckout):
         super().bring_to(version)
 
 
-async def test_a_reader_goes_when_it_has_answered_and_at_the_end_at_once(tmp_path: Path) -> None:
+async def test_a_replaced_reader_closes_after_its_last_answer_and_at_shutdown_at_once(
+    tmp_path: Path,
+) -> None:
     store, readers = MemoryStore(), list[Reader]()
 
     def new() -> Any:
@@ -96,7 +98,7 @@ class Lost(PlainCheckout):
         super().bring_to(version)
 
 
-async def test_a_site_whose_repo_was_away_is_loaded_anew(tmp_path: Path) -> None:
+async def test_a_site_whose_repo_was_missing_is_loaded_again(tmp_path: Path) -> None:
     """The files may have been recreated: a process confined to the earlier ones cannot see them."""
     store, readers = MemoryStore(), list[Reader]()
 

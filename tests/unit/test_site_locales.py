@@ -23,7 +23,7 @@ from bridge.site.locales import how_to_install, told_of_locales
         ('DEFAULT_DATE_FORMAT = ("xx_ZZ", "%d %B")', ("xx_ZZ",)),
     ],
 )
-async def test_what_pelican_could_not_set_is_missing(
+async def test_locales_that_pelican_could_not_set_are_missing(
     line: str, missing: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("LC_ALL", "LC_TIME", "LANG"):
@@ -47,11 +47,11 @@ async def test_what_pelican_could_not_set_is_missing(
         ("de_DE.ISO-8859-1", "de_DE.ISO-8859-1 ISO-8859-1"),
     ],
 )
-def test_the_commands_that_install_a_locale_are_told(name: str, line: str) -> None:
+def test_the_commands_for_installing_a_locale(name: str, line: str) -> None:
     assert f"echo '{line}' >> /etc/locale.gen; locale-gen" in how_to_install([name])
     assert name in told_of_locales([name])
 
 
-def test_what_settings_hold_is_no_command() -> None:
+def test_names_in_settings_cannot_inject_commands() -> None:
     assert "locale -a" in how_to_install(["x'; rm -r /; '"])
     assert told_of_locales([]) == ""
