@@ -1,4 +1,4 @@
-"""Which files of an existing site are Pelican's settings, and what its recipes tell of them."""
+"""Finds Pelican's settings files of an existing site, and reads its build recipes."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> 
     chosen = choose(names)
     if chosen not in names:
         raise Refused(
-            f"{root} has several settings of Pelican's ({', '.join(names)}). Name the one that your"
-            " site is published with: --settings FILE."
+            f"{root} has several settings files of Pelican ({', '.join(names)}). Name the one"
+            " that your site is published with: --settings FILE."
         )
     return root / chosen
 
@@ -122,9 +122,9 @@ def likely_settings(root: Path, folder: Path) -> list[Path]:
 
 
 def content_in_recipes(root: Path, folder: Path) -> str:
-    """The folder of posts beside the settings that a recipe names, ``""`` if none does.
+    """The folder of posts that a recipe names, relative to the settings; ``""`` if none does.
 
-    For settings that do not name it: ``content``, if there is one, else what is handed to Pelican.
+    For settings without it: ``content``, if it exists, else the folder passed to Pelican.
     """
     if (folder / "content").is_dir():
         return "content"
@@ -137,7 +137,7 @@ def content_in_recipes(root: Path, folder: Path) -> str:
 
 
 def _recipes(root: Path, folder: Path) -> list[str]:
-    """The texts of what people and hosts start Pelican with."""
+    """The texts of the files with which people and hosts run Pelican."""
     files = [file for name in _PROGRAMS for file in sorted(folder.glob(name))]
     files += [file for name in RECIPES for file in sorted(root.glob(name))]
     return [_text(file) for file in files]
@@ -169,11 +169,11 @@ def base_of(file: Path) -> Path | None:
 
 
 def is_live(facts: SiteFacts) -> bool:
-    """Whether settings have an address that the world can reach."""
+    """Whether the SITEURL of these settings is a public URL."""
     address = str(facts.values.get("SITEURL") or "")
     return is_url(address) and not is_loopback(address)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is one of this machine alone."""
+    """Whether a URL only reaches this machine."""
     return urlsplit(address).hostname in LOOPBACK

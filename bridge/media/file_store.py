@@ -87,7 +87,7 @@ class FileStore:
             return self._again(replace(known, blob=_blob_id(incoming.data)), now)
 
     def _again(self, file: MediaFile, now: datetime) -> MediaFile:
-        """Record the same upload once more: it becomes the newest, and pending files wait anew."""
+        """Record the same upload once more: it becomes the newest, and pending files wait again."""
         told = replace(file, published=now)
         self._spool.remember(told)
         self._known[file.path] = told

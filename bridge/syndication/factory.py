@@ -105,7 +105,7 @@ def make_backfeed(
 def make_account(
     target: Target, vault: Vault, environment: Environment, own: GuardedFetch, guarded: GuardedFetch
 ) -> Account:
-    """A target with its network; the token is read anew whenever it changes."""
+    """A target with its network; the token is read again whenever it changes."""
 
     def token() -> str:
         try:

@@ -79,7 +79,7 @@ async def text(site: SiteProcess, words: str, suffix: str = "md") -> str:
     return (await site.ask(Ask(texts=((suffix, words),)))).texts[0].html
 
 
-async def test_a_text_that_keeps_markdown_busy_keeps_no_other_waiting(tmp_path: Path) -> None:
+async def test_a_slow_text_does_not_delay_others(tmp_path: Path) -> None:
     limits = Limits(loading=600, text=3600, overdue=600)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.1, hurried=0.05) as site:
         slow = asyncio.create_task(text(site, "endless"))
@@ -92,7 +92,7 @@ async def test_a_text_that_keeps_markdown_busy_keeps_no_other_waiting(tmp_path: 
         slow.cancel()
 
 
-async def test_a_text_that_takes_too_long_is_refused_and_its_process_killed(tmp_path: Path) -> None:
+async def test_a_text_that_times_out_is_refused_and_its_process_killed(tmp_path: Path) -> None:
     limits = Limits(loading=600, text=0.2)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.05) as site:
         with pytest.raises(InvalidRequest, match="too long"):
@@ -106,7 +106,7 @@ WAITING = BUSY.replace(
 ).replace("import os", "import os, pathlib\nGO = pathlib.Path(os.environ['TMPDIR']) / 'go'", 1)
 
 
-async def test_no_text_is_read_while_the_files_around_it_are_moved(tmp_path: Path) -> None:
+async def test_no_text_is_rendered_while_the_checkout_is_updated(tmp_path: Path) -> None:
     async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
         content = tmp_path / "site/content"
         under_way = asyncio.create_task(site.ask(in_file("Wait")))
@@ -122,7 +122,7 @@ async def test_no_text_is_read_while_the_files_around_it_are_moved(tmp_path: Pat
         assert (await after).places
 
 
-async def test_a_text_that_is_not_read_in_time_is_asked_about_again(tmp_path: Path) -> None:
+async def test_a_text_that_was_not_rendered_in_time_is_retried(tmp_path: Path) -> None:
     async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=0.05)) as site:
         content = tmp_path / "site/content"
         under_way = asyncio.create_task(site.ask(in_file("Wait")))
@@ -133,7 +133,7 @@ async def test_a_text_that_is_not_read_in_time_is_asked_about_again(tmp_path: Pa
         assert (await under_way).places
 
 
-async def test_one_who_has_stopped_waiting_has_a_text_that_is_read_all_the_same(
+async def test_a_text_is_rendered_although_its_caller_was_cancelled(
     tmp_path: Path,
 ) -> None:
     async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
@@ -168,7 +168,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_there_are_at_most_so_many_slow_texts_at_once(tmp_path: Path) -> None:
+async def test_the_number_of_concurrent_slow_texts_is_limited(tmp_path: Path) -> None:
     limits = Limits(loading=600, text=3600, overdue=600)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.1, most_slow=1) as site:
         first = asyncio.create_task(text(site, "endless"))
@@ -178,7 +178,7 @@ async def test_there_are_at_most_so_many_slow_texts_at_once(tmp_path: Path) -> N
         first.cancel()
 
 
-async def test_a_text_that_ends_the_process_is_refused_alone(tmp_path: Path) -> None:
+async def test_only_the_text_that_kills_the_process_is_refused(tmp_path: Path) -> None:
     async with opened(tmp_path, BUSY) as site:
         with pytest.raises(InvalidRequest, match="ended without an answer"):
             await text(site, "deadly")
@@ -194,14 +194,14 @@ async def test_a_text_that_ends_the_process_is_refused_alone(tmp_path: Path) -> 
         assert [type(each) for each in described] == [IndexedPost, Unread, IndexedPost]
 
 
-async def test_a_process_that_has_died_is_started_again(tmp_path: Path) -> None:
+async def test_a_process_that_died_is_restarted(tmp_path: Path) -> None:
     async with opened(tmp_path) as site:
         assert site._running is not None
         os.killpg(site._running.process.pid, signal.SIGKILL)
         assert (await site.ask(QUESTION)).places[0].slug == "y"
 
 
-async def test_a_process_that_does_not_answer_is_killed_and_started_again(tmp_path: Path) -> None:
+async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> None:
     async with opened(tmp_path, limits=Limits(loading=600, quick=0.1)) as site:
         assert site._running is not None
         before = site._running.process
@@ -214,7 +214,7 @@ async def test_a_process_that_does_not_answer_is_killed_and_started_again(tmp_pa
         assert (await site.ask(Ask(slugs=("X",)))).slugs == ("x",)
 
 
-async def test_settings_that_never_end_are_given_up(tmp_path: Path) -> None:
+async def test_settings_that_hang_time_out(tmp_path: Path) -> None:
     site = process(lay_out(tmp_path / "site", {}, "while True: pass"), limits=Limits(loading=0.5))
     with pytest.raises(SiteBroken, match="longer than"):
         await site.load()
@@ -237,7 +237,7 @@ async def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 
 @pytest.mark.cold
-async def test_settings_see_what_pelican_would_show_them_and_no_secret(
+async def test_settings_get_pelicans_environment_without_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BRIDGE_PUBLISH__TOKEN", "secret-in-the-environment")
@@ -262,7 +262,7 @@ async def test_settings_see_what_pelican_would_show_them_and_no_secret(
 
 @pytest.mark.cold
 @needs_landlock
-async def test_a_text_reaches_no_file_outside_of_the_site(tmp_path: Path) -> None:
+async def test_a_text_cannot_include_files_outside_of_the_site(tmp_path: Path) -> None:
     places = [
         tmp_path / "bridge.toml",
         tmp_path / "state" / "indieauth.sqlite",
@@ -298,7 +298,7 @@ async def test_a_text_reaches_no_file_outside_of_the_site(tmp_path: Path) -> Non
 
 @pytest.mark.cold
 @needs_landlock
-async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path: Path) -> None:
+async def test_denied_files_are_reported_and_can_be_allowed_by_a_setting(tmp_path: Path) -> None:
     outside = tmp_path / "themes"
     outside.mkdir()
     (outside / "colours.py").write_text("COLOUR = 'green'")
@@ -315,7 +315,7 @@ async def test_what_the_site_is_refused_is_told_and_a_setting_allows_it(tmp_path
 
 
 @needs_landlock
-async def test_a_theme_outside_of_the_site_is_named(tmp_path: Path) -> None:
+async def test_a_theme_outside_of_the_site_is_reported(tmp_path: Path) -> None:
     """Only the build needs it, but the message of this process says why it is not found."""
     templates = tmp_path / "themes" / "mine" / "templates"
     templates.mkdir(parents=True)
@@ -324,7 +324,7 @@ async def test_a_theme_outside_of_the_site_is_named(tmp_path: Path) -> None:
         assert (await site.ask(QUESTION)).places
 
 
-async def test_a_system_without_landlock_is_told_of_once(
+async def test_missing_landlock_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sandbox, "grants", lambda *_, **__: None)
@@ -335,7 +335,7 @@ async def test_a_system_without_landlock_is_told_of_once(
 
 @pytest.mark.cold
 @needs_landlock
-def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> None:
+def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
     mine = tmp_path / "mine"
@@ -361,7 +361,7 @@ def test_a_confined_command_has_its_tools_and_nothing_else(tmp_path: Path) -> No
         assert ran.returncode != 0
 
 
-def test_packages_that_are_links_into_a_store_can_be_read(
+def test_packages_that_are_symlinks_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, packages = tmp_path / "store", tmp_path / "lib" / "site-packages"
@@ -387,7 +387,7 @@ def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
 
 
 @pytest.mark.cold
-def test_the_answering_side_is_all_that_imports_pelican() -> None:
+def test_modules_of_the_bridge_do_not_import_pelican() -> None:
     """No module that the bridge's process may import brings Pelican with it."""
     names = "import bridge.site.process, bridge.posts.reader, bridge.posts.index, sys;"
     found = (
@@ -401,7 +401,7 @@ def test_the_answering_side_is_all_that_imports_pelican() -> None:
 
 
 @pytest.mark.cold
-def test_no_start_waits_for_the_libraries_that_read_pages_of_others() -> None:
+def test_html_parsers_are_not_imported_at_startup() -> None:
     ran = subprocess.run(
         [
             *(sys.executable, "-c"),
@@ -422,7 +422,7 @@ def imported(file: Path) -> Iterator[str]:
             yield node.module
 
 
-def test_only_the_site_s_side_imports_pelican() -> None:
+def test_only_the_sites_process_imports_pelican() -> None:
     """:mod:`bridge.site.pelican`, the resident build, and what runs as ``pelican`` in its stead."""
     root = Path(__file__).parents[2] / "bridge"
     # The last is imported for its names, and has Pelican imported where it is run.
@@ -438,7 +438,7 @@ def test_only_the_site_s_side_imports_pelican() -> None:
     assert culprits == []
 
 
-async def test_a_question_is_answered_before_a_person_would_notice(tmp_path: Path) -> None:
+async def test_requests_to_the_site_are_fast(tmp_path: Path) -> None:
     async with opened(tmp_path) as site:
         await site.ask(QUESTION)
         began = time.process_time()
@@ -462,7 +462,7 @@ for turn in range(150):
 """
 
 
-def test_copies_that_read_in_one_folder_at_once_read_their_own_bytes(tmp_path: Path) -> None:
+def test_forks_reading_in_one_folder_read_their_own_files(tmp_path: Path) -> None:
     running = [
         subprocess.Popen([sys.executable, "-c", READING, str(tmp_path), str(number)])
         for number in range(4)

@@ -51,7 +51,9 @@ def cloned(owner: Owner, tmp_path: Path, version: Version) -> LAID_OUT:
 
 
 @pytest.mark.parametrize("kind", ["sha1", "sha256"])
-def test_each_move_ends_where_a_clone_begins(tmp_path: Path, folder: Path, kind: str) -> None:
+def test_each_update_of_the_checkout_equals_a_fresh_clone(
+    tmp_path: Path, folder: Path, kind: str
+) -> None:
     owner = Owner(tmp_path / "site", kind)
     checkout = Checkout(owner.objects, folder)
 
@@ -89,7 +91,7 @@ def test_each_move_ends_where_a_clone_begins(tmp_path: Path, folder: Path, kind:
     assert checkout.warnings == ()
 
 
-def test_it_says_what_differs_and_touches_nothing_else(owner: Owner, folder: Path) -> None:
+def test_an_update_reports_and_writes_only_differing_files(owner: Owner, folder: Path) -> None:
     first = owner.write({"same": "s", "edited": "1", "deep/gone": "g"})
     second = owner.write({"edited": "2", "deep/gone": None, "new/file": "n"})
     checkout = Checkout(owner.objects, folder)
@@ -103,7 +105,7 @@ def test_it_says_what_differs_and_touches_nothing_else(owner: Owner, folder: Pat
     assert not (folder / "deep").exists(), "a folder that became empty stays"
 
 
-def test_history_is_there_and_nothing_of_the_bridges(owner: Owner, folder: Path) -> None:
+def test_the_checkout_has_the_history_but_nothing_of_the_bridge(owner: Owner, folder: Path) -> None:
     owner.write({"post.md": "1"})
     version = owner.write({"post.md": "2"})
     git(owner.bare, "remote", "add", "origin", "https://you:secret@git.example/site.git")
@@ -113,7 +115,7 @@ def test_history_is_there_and_nothing_of_the_bridges(owner: Owner, folder: Path)
     assert "secret" not in (folder / ".git" / "config").read_text()
 
 
-def test_what_builds_leave_behind_goes_with_an_exact_move(owner: Owner, folder: Path) -> None:
+def test_an_exact_update_removes_leftovers_of_builds(owner: Owner, folder: Path) -> None:
     version = owner.write({"theme/site.scss": "a", ".gitignore": "*.css\n"})
     checkout = Checkout(owner.objects, folder, keep=[".sass-cache"])
     checkout.bring_to(version)
@@ -130,9 +132,7 @@ def test_what_builds_leave_behind_goes_with_an_exact_move(owner: Owner, folder: 
     assert (folder / ".sass-cache" / "x").exists()
 
 
-def test_a_quick_move_over_a_file_that_a_build_has_changed_is_exact(
-    owner: Owner, folder: Path
-) -> None:
+def test_a_quick_update_of_a_file_changed_by_a_build_is_exact(owner: Owner, folder: Path) -> None:
     checkout = Checkout(owner.objects, folder)
     checkout.bring_to(owner.write({"a": "1", "b": "1"}))
     (folder / "a").write_text("by a build")
@@ -180,7 +180,7 @@ def test_the_sites_code_cannot_have_git_run_a_program(owner: Owner, folder: Path
 
 
 @pytest.mark.parametrize("damage", ["HEAD", "index", "config", "objects/info/alternates", "."])
-def test_a_damaged_checkout_is_made_anew(owner: Owner, folder: Path, damage: str) -> None:
+def test_a_damaged_checkout_is_created_again(owner: Owner, folder: Path, damage: str) -> None:
     version = owner.write({"a": "1"})
     Checkout(owner.objects, folder).bring_to(version)
     target = folder.joinpath(".git", damage).resolve()
@@ -192,7 +192,7 @@ def test_a_damaged_checkout_is_made_anew(owner: Owner, folder: Path, damage: str
     assert git(folder, "status", "--porcelain") == ""
 
 
-def test_a_move_that_was_broken_off_is_made_good(owner: Owner, folder: Path) -> None:
+def test_an_interrupted_update_is_completed(owner: Owner, folder: Path) -> None:
     first, second = owner.write({"a": "1", "b": "1"}), owner.write({"a": "2", "b": None})
     Checkout(owner.objects, folder).bring_to(first)
     (folder / ".git" / "bridge-moving").touch()
@@ -205,7 +205,7 @@ def test_a_move_that_was_broken_off_is_made_good(owner: Owner, folder: Path) -> 
     assert laid_out(folder) == {"a": ("file", b"2")}
 
 
-def test_objects_that_the_repo_has_lost_are_no_reason_to_fail(owner: Owner, tmp_path: Path) -> None:
+def test_missing_objects_do_not_make_an_update_fail(owner: Owner, tmp_path: Path) -> None:
     checkout = Checkout(owner.objects, tmp_path / "checkout")
     checkout.bring_to(owner.write({"a": "1"}))
     shutil.rmtree(owner.bare)
@@ -217,14 +217,14 @@ def test_objects_that_the_repo_has_lost_are_no_reason_to_fail(owner: Owner, tmp_
     assert laid_out(checkout.folder) == {"b": ("file", b"1")}
 
 
-def test_an_unknown_version_is_an_error_in_gits_words(owner: Owner, folder: Path) -> None:
+def test_an_unknown_version_raises_gits_error(owner: Owner, folder: Path) -> None:
     owner.write({"a": "1"})
     with pytest.raises(StoreBroken, match=r"not found|bad object|not a tree|unknown revision"):
         Checkout(owner.objects, folder).bring_to(Version("1" * 40))
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_files_that_are_left_out_come_back(owner: Owner, folder: Path, exact: bool) -> None:
+def test_left_out_files_are_restored(owner: Owner, folder: Path, exact: bool) -> None:
     version = owner.write({"bad.md": "1", "good.md": "1", "dir/worse.md": "1", "same.md": "1"})
     checkout = Checkout(owner.objects, folder)
     checkout.bring_to(version)
@@ -243,7 +243,7 @@ def test_files_that_are_left_out_come_back(owner: Owner, folder: Path, exact: bo
     assert git(folder, "status", "--porcelain") == ""
 
 
-def test_what_was_left_out_comes_back_after_a_restart(owner: Owner, folder: Path) -> None:
+def test_left_out_files_are_restored_after_a_restart(owner: Owner, folder: Path) -> None:
     version = owner.write({"bad.md": "1", "dir/worse.md": "1", "good.md": "1"})
     Checkout(owner.objects, folder).bring_to(version)
     first = Checkout(owner.objects, folder)
@@ -259,7 +259,7 @@ def test_what_was_left_out_comes_back_after_a_restart(owner: Owner, folder: Path
     assert git(folder, "status", "--porcelain") == ""
 
 
-def test_files_that_git_lfs_keeps_elsewhere_are_named(owner: Owner, folder: Path) -> None:
+def test_git_lfs_pointers_are_reported(owner: Owner, folder: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
     files = {f"media/{number}.jpg": pointer for number in range(5)}
     version = owner.write({".gitattributes": "*.jpg filter=lfs -text\n", "a.md": "1", **files})
@@ -276,7 +276,7 @@ def test_files_that_git_lfs_keeps_elsewhere_are_named(owner: Owner, folder: Path
     "target",
     ["/etc/hostname", "../outside", "../../../../etc/hostname", ".git/config", "way/../../outside"],
 )
-def test_a_link_that_leads_outside_is_named_and_not_there(
+def test_a_symlink_that_leads_outside_is_reported_and_not_created(
     owner: Owner, folder: Path, target: str
 ) -> None:
     owner.write({"way/file": "x"})
@@ -293,7 +293,7 @@ def test_a_link_that_leads_outside_is_named_and_not_there(
     assert len(checkout.warnings) == 1
 
 
-def test_a_link_is_followed_through_other_links(owner: Owner, folder: Path, tmp_path: Path) -> None:
+def test_chains_of_symlinks_are_resolved(owner: Owner, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "x").write_text("mine")
     owner.link("a", str(tmp_path / "shared"))
@@ -308,7 +308,7 @@ def test_a_link_is_followed_through_other_links(owner: Owner, folder: Path, tmp_
     assert allowed.warnings == ()
 
 
-def test_a_tree_with_names_that_git_refuses_gets_nowhere(owner: Owner, folder: Path) -> None:
+def test_a_tree_with_names_that_git_refuses_is_refused(owner: Owner, folder: Path) -> None:
     good = owner.write({"a": "1"})
     blob = git(owner.bare, "rev-parse", f"{good}:a")
     inner = _tree(owner.bare, f"100644 blob {blob}\tconfig")
@@ -342,7 +342,7 @@ class Known:
         return self.repos[url].objects, self
 
 
-def test_submodules_come_along_and_go_again(owner: Owner, folder: Path, tmp_path: Path) -> None:
+def test_submodules_are_checked_out_and_removed(owner: Owner, folder: Path, tmp_path: Path) -> None:
     theme, fonts = Owner(tmp_path / "theme"), Owner(tmp_path / "fonts")
     fonts.write({"font.woff": "f"})
     theme.write({"base.html": "1"})
@@ -375,9 +375,7 @@ def test_submodules_come_along_and_go_again(owner: Owner, folder: Path, tmp_path
     assert checkout.changes(second) == ("themes/t",)
 
 
-def test_a_submodule_that_cannot_be_had_is_named(
-    owner: Owner, folder: Path, tmp_path: Path
-) -> None:
+def test_an_unavailable_submodule_is_reported(owner: Owner, folder: Path, tmp_path: Path) -> None:
     theme = Owner(tmp_path / "theme")
     theme.write({"base.html": "1"})
     version = owner.module("themes/t", theme.bare)
@@ -393,7 +391,7 @@ def test_a_submodule_that_cannot_be_had_is_named(
 
 
 @pytest.mark.parametrize("described", [None, "[submodule\n"], ids=["not at all", "wrongly"])
-def test_a_repo_within_the_repo_that_nothing_describes_is_named(
+def test_a_nested_repo_that_is_not_a_submodule_is_reported(
     described: str | None, owner: Owner, folder: Path, tmp_path: Path
 ) -> None:
     """As ``git add`` records a nested clone: all other files of the site are checked out."""
@@ -407,7 +405,7 @@ def test_a_repo_within_the_repo_that_nothing_describes_is_named(
     assert (folder / "content" / "a.md").exists()
 
 
-def test_a_link_out_of_a_submodule_into_the_repo_stays(
+def test_a_symlink_from_a_submodule_into_the_repo_is_kept(
     owner: Owner, folder: Path, tmp_path: Path
 ) -> None:
     theme = Owner(tmp_path / "theme")

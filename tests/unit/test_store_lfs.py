@@ -67,7 +67,7 @@ def test_files_of_a_remote_on_this_machine(owner: Owner, tmp_path: Path, where: 
     assert git(files.folder, "status", "--porcelain") == ""
 
 
-def test_attributes_in_a_folder_count_as_soon_as_they_come(owner: Owner, tmp_path: Path) -> None:
+def test_gitattributes_in_a_folder_are_used_at_once(owner: Owner, tmp_path: Path) -> None:
     source = kept(owner.clone / ".git")
     source.parent.mkdir(parents=True)
     source.write_bytes(PICTURE)
@@ -78,7 +78,7 @@ def test_attributes_in_a_folder_count_as_soon_as_they_come(owner: Owner, tmp_pat
     assert (files.folder / "deep" / "b.jpg").read_bytes() == PICTURE
 
 
-def test_what_the_remote_does_not_have_is_named_with_what_helps(
+def test_files_missing_at_the_remote_are_reported_with_a_remedy(
     owner: Owner, tmp_path: Path
 ) -> None:
     version = owner.write(FILES)
@@ -93,7 +93,7 @@ def test_what_the_remote_does_not_have_is_named_with_what_helps(
     assert (files.folder / "a.jpg").read_text() == POINTER
 
 
-def test_without_git_lfs_a_server_is_not_asked(
+def test_without_git_lfs_no_server_is_contacted(
     owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.store.lfs.shutil.which", lambda _: None)
@@ -150,7 +150,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed")
-def test_files_of_a_server_are_fetched_by_git_lfs_from_there_alone(
+def test_git_lfs_fetches_files_only_from_the_remotes_server(
     owner: Owner, tmp_path: Path, server: tuple[str, list[str]]
 ) -> None:
     """If ``.lfsconfig`` names another server, that one is not contacted."""

@@ -60,7 +60,7 @@ def test_every_object_of_a_pack_is_read_back_by_git(fmt: Format, tmp_path: Path)
     )
 
 
-def test_a_growing_folder_takes_little_room(tmp_path: Path) -> None:
+def test_a_growing_folder_is_stored_compactly(tmp_path: Path) -> None:
     fmt, listing, trees = Format(), EMPTY, []
     for number in range(1000):
         listing = listing.replaced(b"%d" % number, TreeEntry(FILE, fmt.object("blob", b"").oid))

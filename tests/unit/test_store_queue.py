@@ -54,7 +54,7 @@ async def started(
     return tasks
 
 
-async def test_what_waits_is_one_group_in_order() -> None:
+async def test_waiting_requests_are_one_group_in_order() -> None:
     store = Slow()
     queue = CommitQueue(store)
     tasks = await started(store, queue, ["a", "b", "c", "d"])
@@ -66,7 +66,7 @@ async def test_what_waits_is_one_group_in_order() -> None:
     await queue.close()
 
 
-async def test_one_that_fails_leaves_the_others_alone() -> None:
+async def test_a_failing_request_does_not_affect_others() -> None:
     store = Slow()
     queue = CommitQueue(store)
     tasks = await started(store, queue, ["a", "b", "b", "c"])
@@ -77,7 +77,7 @@ async def test_one_that_fails_leaves_the_others_alone() -> None:
     await queue.close()
 
 
-async def test_what_concerns_all_is_told_to_all_and_the_next_may_succeed() -> None:
+async def test_a_common_failure_is_raised_for_all_and_the_next_may_succeed() -> None:
     store = Slow()
     queue = CommitQueue(store)
     store.full = True
@@ -102,7 +102,7 @@ async def test_a_cancelled_request_that_still_waits_is_not_committed() -> None:
     await queue.close()
 
 
-async def test_closing_finishes_what_waits_and_takes_no_more() -> None:
+async def test_closing_finishes_waiting_requests_and_accepts_no_more() -> None:
     store = Slow()
     queue = CommitQueue(store)
     tasks = await started(store, queue, ["a", "b"])

@@ -44,7 +44,7 @@ def test_a_relative_url_is_resolved_as_git_does(url: str, base: str, full: str) 
     assert resolve(url, base) == full
 
 
-def test_a_submodule_of_a_path_is_fetched_once_and_kept(tmp_path: Path) -> None:
+def test_a_submodule_is_fetched_once_and_kept(tmp_path: Path) -> None:
     site, theme, fonts = (Owner(tmp_path / name) for name in ("site", "theme", "fonts"))
     fonts.write({"font.woff": "f"})
     theme.write({"base.html": "1"})
@@ -98,14 +98,16 @@ def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path, *, separate:
         "http://other.example/t.git",
     ],
 )
-def test_other_urls_are_not_fetched_for_a_site_on_the_web(tmp_path: Path, url: str) -> None:
+def test_other_url_schemes_are_not_fetched_for_a_remote_on_the_web(
+    tmp_path: Path, url: str
+) -> None:
     found = cache(tmp_path, "https://git.example/you/site.git")
     with pytest.raises(SubmoduleMissing, match="no URL that a submodule is fetched from"):
         found.find("t", url, NOBODY)
 
 
 @pytest.mark.parametrize("url", ["https://localhost/t.git", "https://127.0.0.1/t.git"])
-def test_a_host_that_is_not_public_is_not_asked(tmp_path: Path, url: str) -> None:
+def test_a_host_that_is_not_public_is_not_contacted(tmp_path: Path, url: str) -> None:
     found = cache(tmp_path, "https://git.example/you/site.git")
     with pytest.raises(SubmoduleMissing, match="is not a public server"):
         found.find("t", url, NOBODY)
@@ -160,7 +162,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         ),
     ],
 )
-def test_credentials_go_to_the_remotes_own_host_in_its_own_scheme(
+def test_credentials_are_sent_to_the_remotes_own_host_and_scheme(
     tmp_path: Path,
     asked: Callable[[], list[tuple[str, str]]],
     remote: str,
@@ -187,7 +189,7 @@ def test_other_hosts_get_no_credentials(
     assert asked() == [("https://localhost/a.git", "")]
 
 
-def test_what_could_not_be_had_is_asked_for_again_after_a_while(
+def test_failed_fetches_are_retried_after_a_while(
     tmp_path: Path, asked: Callable[[], list[tuple[str, str]]]
 ) -> None:
     now = [0.0]

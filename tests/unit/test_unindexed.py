@@ -96,7 +96,7 @@ def post(title: str, more: str = "") -> str:
 CONF_OF_SLUGS = f'{CONF}\nARTICLE_URL = ARTICLE_SAVE_AS = "{{slug}}.html"\n'
 
 
-async def test_a_post_is_placed_while_looking_up_says_later(tmp_path: Path) -> None:
+async def test_a_post_gets_a_url_while_lookups_are_unavailable(tmp_path: Path) -> None:
     async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
         assert await site.place("A walk", "a-walk") == "a-walk.html"
         with pytest.raises(Unavailable, match="looking at the posts") as told:
@@ -111,7 +111,7 @@ async def test_a_post_is_placed_while_looking_up_says_later(tmp_path: Path) -> N
         assert site.posts.catalogue.report().indexing is None
 
 
-async def test_a_post_is_placed_when_the_index_has_not_even_begun(
+async def test_a_post_gets_a_url_before_indexing_has_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where every thread is busy."""
@@ -150,9 +150,7 @@ IN_THE_WAY = {
 
 
 @pytest.mark.parametrize("what", IN_THE_WAY)
-async def test_none_gets_the_address_of_a_post_that_is_not_indexed(
-    tmp_path: Path, what: str
-) -> None:
+async def test_the_url_of_an_unindexed_post_is_not_used_again(tmp_path: Path, what: str) -> None:
     path, text = IN_THE_WAY[what]
     async with unread(tmp_path, {path: text}, CONF_OF_SLUGS) as site:
         assert await site.place("A walk", "a-walk") == "a-walk-2.html"
@@ -160,7 +158,7 @@ async def test_none_gets_the_address_of_a_post_that_is_not_indexed(
         assert site.read == [path]
 
 
-async def test_what_comes_while_the_index_is_read_is_seen(tmp_path: Path) -> None:
+async def test_posts_created_during_indexing_are_considered(tmp_path: Path) -> None:
     async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
         async with site.new("A walk", "a-walk") as first:
             assert await site.place("A walk", "a-walk") == "a-walk-2.html"

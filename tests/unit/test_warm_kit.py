@@ -47,7 +47,7 @@ print(json.dumps(seen))
 """
 
 
-def test_a_fork_of_what_starts_them_is_told_the_truth_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_fork_of_the_starting_process_gets_correct_exit_statuses(tmp_path: Path) -> None:
     """For a process that is not its child ``subprocess`` assumes success, since it cannot know."""
     ended = subprocess.run(
         [sys.executable, "-c", FORKING], cwd=tmp_path,

@@ -95,12 +95,12 @@ async def half_sent(
         writer.close()
 
 
-async def test_a_bad_token_in_the_header_is_told_before_anything_is_sent(client: Client) -> None:
+async def test_an_invalid_token_in_the_header_is_refused_before_the_body(client: Client) -> None:
     async with half_sent(client, b"", "Authorization: Bearer bad") as answer:
         assert b" 401 " in await asyncio.wait_for(answer, 10)
 
 
-async def test_a_token_in_the_form_is_found_behind_the_largest_file(client: Client) -> None:
+async def test_a_token_after_the_largest_file_is_found(client: Client) -> None:
     answer = await client.post("/", data=multipart(FILE, "create"), headers=of_type())
     assert await answer.json() == {"scopes": ["create"], "files": 1}
 
@@ -114,14 +114,14 @@ async def test_without_a_token_in_the_header_no_more_than_one_file_is_read(clien
     assert answer.status == 200
 
 
-async def test_a_compressed_body_counts_as_what_it_is(client: Client) -> None:
+async def test_a_compressed_body_counts_decompressed(client: Client) -> None:
     bomb = gzip.compress(multipart(50 * FILE, "create"))
     assert len(bomb) < FILE
     answer = await client.post("/", data=bomb, headers=of_type(**{"Content-Encoding": "gzip"}))
     assert answer.status == 401
 
 
-async def test_strangers_share_a_bounded_part_of_the_memory(client: Client) -> None:
+async def test_unauthenticated_bodies_share_limited_memory(client: Client) -> None:
     whole = multipart(FILE)
 
     async def stranger() -> aiohttp.ClientResponse:
@@ -151,7 +151,7 @@ async def test_two_different_tokens_are_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("scope", ["profile", "email", "profile+email", "read", "read+follow"])
-async def test_a_token_without_a_scope_of_ours_reads_nothing(client: Client, scope: str) -> None:
+async def test_a_token_without_a_known_scope_cannot_read(client: Client, scope: str) -> None:
     answer = await client.get("/", headers={"Authorization": f"Bearer {scope}"})
     assert answer.status == 403
     assert (await answer.json())["error"] == "insufficient_scope"
@@ -159,7 +159,7 @@ async def test_a_token_without_a_scope_of_ours_reads_nothing(client: Client, sco
     assert answer.status == 200
 
 
-async def test_the_hook_believes_a_signature_of_the_whole_body(
+async def test_the_webhook_verifies_the_signature_of_the_whole_body(
     aiohttp_client: Callable[[web.Application], Awaitable[Client]],
 ) -> None:
     calls = 0

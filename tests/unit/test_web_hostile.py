@@ -302,7 +302,7 @@ async def under(
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_a_crowd_that_sends_without_end_holds_up_no_other_request(
+async def test_endless_bodies_do_not_delay_other_requests(
     tmp_path: Path, attackers: Attackers, name: str
 ) -> None:
     async with listening(tmp_path) as port:
@@ -312,7 +312,7 @@ async def test_a_crowd_that_sends_without_end_holds_up_no_other_request(
 
 @pytest.mark.parametrize("path", ["/token", "/hook/git", "/nothing"])
 @pytest.mark.parametrize("name", ["newlines", "chunks_of_one_byte", "gzip", "escapes"])
-async def test_that_holds_wherever_bodies_are_read(
+async def test_endless_bodies_do_not_delay_others_at_any_endpoint(
     tmp_path: Path, attackers: Attackers, path: str, name: str
 ) -> None:
     async with listening(tmp_path) as port:
@@ -321,7 +321,7 @@ async def test_that_holds_wherever_bodies_are_read(
 
 
 @pytest.mark.parametrize("name", WHOLE)
-async def test_a_crowd_whose_requests_are_as_large_as_may_be_holds_up_no_other(
+async def test_many_large_requests_do_not_delay_others(
     tmp_path: Path, attackers: Attackers, name: str
 ) -> None:
     async with listening(tmp_path) as port:
@@ -343,7 +343,7 @@ async def test_a_multipart_body_begins_with_its_boundary(tmp_path: Path, first: 
     assert b"does not begin with its boundary" in answer
 
 
-async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -> None:
+async def test_five_megabytes_of_newlines_are_cheap(tmp_path: Path) -> None:
     size = 5_000_000
     head = b"POST /micropub HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n" % (size, MULTIPART)
     with watched_loop() as seen:
@@ -354,7 +354,7 @@ async def test_five_megabytes_of_newlines_cost_next_to_nothing(tmp_path: Path) -
     assert seen.total < 1
 
 
-async def test_a_client_that_does_not_read_a_file_is_hung_up_on(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_read_a_file_is_disconnected(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(20_000_000))
     async with listening(tmp_path, unread_seconds=0.3) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -366,7 +366,7 @@ async def test_a_client_that_does_not_read_a_file_is_hung_up_on(tmp_path: Path) 
     (tmp_path / "file").unlink()
 
 
-async def test_a_client_that_does_not_read_its_answers_is_hung_up_on(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_read_its_responses_is_disconnected(tmp_path: Path) -> None:
     async with listening(tmp_path, unread_seconds=0.3) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
         transport = writer.transport
@@ -379,7 +379,7 @@ async def test_a_client_that_does_not_read_its_answers_is_hung_up_on(tmp_path: P
         writer.close()
 
 
-async def test_a_client_that_does_not_stop_is_hung_up_on(tmp_path: Path) -> None:
+async def test_a_client_that_does_not_stop_sending_is_disconnected(tmp_path: Path) -> None:
     async with listening(tmp_path, linger_seconds=0.3) as port:
         head = b"POST /nothing HTTP/1.1\r\nHost: x\r\n" + ENDLESS + b"\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -389,7 +389,7 @@ async def test_a_client_that_does_not_stop_is_hung_up_on(tmp_path: Path) -> None
         writer.close()
 
 
-async def test_an_answer_before_the_end_of_a_body_arrives_whole(tmp_path: Path) -> None:
+async def test_a_response_before_the_end_of_a_body_arrives_completely(tmp_path: Path) -> None:
     async with listening(tmp_path) as port:
         size = 3_000_000
         head = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
@@ -401,12 +401,12 @@ async def test_an_answer_before_the_end_of_a_body_arrives_whole(tmp_path: Path) 
 @pytest.mark.parametrize(
     "data", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n", b"\r\n\r\n\r\n"]
 )
-async def test_a_request_that_is_never_complete_is_hung_up_on(tmp_path: Path, data: bytes) -> None:
+async def test_an_incomplete_request_is_disconnected(tmp_path: Path, data: bytes) -> None:
     async with listening(tmp_path, keepalive_timeout=0.3) as port, asyncio.timeout(60):
         assert await say(port, data) == b""
 
 
-async def test_bytes_between_the_chunks_count(tmp_path: Path) -> None:
+async def test_bytes_between_chunks_count(tmp_path: Path) -> None:
     async with listening(tmp_path, max_bytes=100_000) as port:
         head = b"POST /micropub HTTP/1.1\r\nHost: x\r\n" + FORM + CHUNKED + b"\r\n1;"
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -415,7 +415,7 @@ async def test_bytes_between_the_chunks_count(tmp_path: Path) -> None:
         writer.close()
 
 
-async def test_the_most_idle_of_too_many_connections_makes_room(tmp_path: Path) -> None:
+async def test_above_the_limit_the_longest_idle_connection_is_closed(tmp_path: Path) -> None:
     async with listening(tmp_path, most=5) as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert (await ask(port)).endswith(b"ok")
@@ -440,14 +440,14 @@ async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) ->
 class TestTurns:
     """Clients that have used less of the loop's time are served first."""
 
-    async def test_in_the_order_of_what_has_been_used(self) -> None:
+    async def test_clients_are_ordered_by_used_time(self) -> None:
         queue, done = fair_queue(), list[str]()
         for name, used, size in (("c", 9.0, 1), ("b", 1.0, 1), ("a", 0.0, 2), ("first", 0.0, 1)):
             queue.soon(Account(used), size, partial(done.append, name))
         await queue.run(Account(99.0), 1, lambda: None)
         assert done == ["first", "a", "b", "c"]
 
-    async def test_the_loop_has_a_round_of_its_own_between_long_turns(self) -> None:
+    async def test_the_loop_runs_other_callbacks_between_long_turns(self) -> None:
         def long() -> None:
             end = time.thread_time() + 0.01
             while time.thread_time() < end:
@@ -457,7 +457,7 @@ class TestTurns:
             await asyncio.gather(*(fair_queue().run(Account(), 1, long) for _ in range(8)))
         assert seen.count >= 8
 
-    async def test_what_a_turn_raises_is_raised_where_it_is_waited_for(self) -> None:
+    async def test_exceptions_of_a_turn_are_raised_to_its_waiter(self) -> None:
         def fails() -> None:
             raise KeyError
 
@@ -465,7 +465,7 @@ class TestTurns:
             await fair_queue().run(Account(), 1, fails)
         assert await fair_queue().run(Account(), 1, lambda: 5) == 5
 
-    async def test_one_that_gives_up_has_no_turn(self) -> None:
+    async def test_a_cancelled_waiter_gets_no_turn(self) -> None:
         done = list[int]()
         waiting = asyncio.ensure_future(fair_queue().run(Account(), 1, partial(done.append, 1)))
         await asyncio.sleep(0)
@@ -489,7 +489,7 @@ class TestTurns:
         b"GET /fails HTTP/1.1",
     ],
 )
-async def test_no_answer_names_a_version(tmp_path: Path, request_line: bytes) -> None:
+async def test_no_response_has_a_version(tmp_path: Path, request_line: bytes) -> None:
     async with listening(tmp_path) as port:
         answer = await say(port, request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert re.findall(rb"(?mi)^server: (.*?)\r$", answer) == [b"micropub-bridge"]
@@ -498,7 +498,7 @@ async def test_no_answer_names_a_version(tmp_path: Path, request_line: bytes) ->
 
 
 @pytest.mark.parametrize("name", [b"Expect", b"Content-Type", b"Accept", b"Cookie"])
-async def test_a_header_that_is_no_text_is_no_error_of_ours(tmp_path: Path, name: bytes) -> None:
+async def test_a_header_that_is_not_text_is_a_client_error(tmp_path: Path, name: bytes) -> None:
     async with listening(tmp_path) as port:
         request = b"POST /micropub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
         answer = await say(port, request + name + b": \xff\xfe\r\nContent-Length: 0\r\n\r\n")

@@ -109,7 +109,7 @@ async def upload(client: Client, data: bytes, filename: str = "sea.jpg", **more:
     return location.removeprefix("https://bridge.example")
 
 
-async def test_an_upload_answers_at_its_location_at_once(client: Client) -> None:
+async def test_an_upload_is_served_at_its_location_at_once(client: Client) -> None:
     path = await upload(client, jpeg())
     answer = await client.get(path)
     assert answer.status == 200
@@ -122,7 +122,7 @@ async def test_an_upload_answers_at_its_location_at_once(client: Client) -> None
     assert "Content-Disposition" not in answer.headers
 
 
-async def test_head_tells_the_same_without_the_bytes(client: Client) -> None:
+async def test_head_has_the_same_headers_without_a_body(client: Client) -> None:
     path = await upload(client, jpeg())
     got, head = await client.get(path), await client.head(path)
     assert head.status == 200
@@ -144,7 +144,7 @@ async def test_any_part_name_and_file_name_will_do(
 
 
 @pytest.mark.parametrize("name", OTHER_KINDS)
-async def test_every_kind_is_served_as_what_it_is(client: Client, name: str) -> None:
+async def test_every_type_is_served_with_its_media_type(client: Client, name: str) -> None:
     data, kind = OTHER_KINDS[name]
     answer = await client.get(await upload(client, data, filename="x.html"))
     assert answer.headers["Content-Type"] == kind
@@ -152,7 +152,7 @@ async def test_every_kind_is_served_as_what_it_is(client: Client, name: str) -> 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_could_run_is_refused_and_says_why(client: Client, name: str) -> None:
+async def test_active_content_is_refused_with_the_reason(client: Client, name: str) -> None:
     answer = await client.post("/media", data=form(REFUSED[name]), headers=bearer())
     assert answer.status == 415
     error = await answer.json()
@@ -161,7 +161,7 @@ async def test_what_could_run_is_refused_and_says_why(client: Client, name: str)
     assert (await (await client.get("/media?q=last", headers=bearer())).json()) == {}
 
 
-async def test_the_place_is_gone_before_anybody_sees_the_photo(client: Client) -> None:
+async def test_the_location_is_removed_before_a_photo_is_served(client: Client) -> None:
     path = await upload(client, jpeg(exif=exif()))
     assert b"GPS-SECRET" not in await (await client.get(path)).read()
 
@@ -175,7 +175,7 @@ async def test_the_place_is_gone_before_anybody_sees_the_photo(client: Client) -
         (bearer("profile"), 403, "insufficient_scope"),
     ],
 )
-async def test_without_the_right_to_it_nothing_is_stored(
+async def test_without_the_scope_nothing_is_stored(
     client: Client, tmp_path: Path, headers: dict[str, str], status: int, error: str
 ) -> None:
     answer = await client.post("/media", data=form(jpeg()), headers=headers)
@@ -189,7 +189,7 @@ async def test_create_implies_media_and_the_token_may_be_in_the_form(client: Cli
     assert answer.status == 201
 
 
-async def test_no_file_two_files_and_an_empty_file_are_told_apart(client: Client) -> None:
+async def test_no_file_two_files_and_an_empty_file_have_different_errors(client: Client) -> None:
     two = aiohttp.FormData()
     two.add_field("a", jpeg(), filename="a.jpg")
     two.add_field("b", jpeg(), filename="b.jpg")
@@ -206,7 +206,7 @@ async def test_a_file_over_the_limit_is_refused(client: Client) -> None:
     assert far_too_large.status == 413
 
 
-async def test_a_part_is_sent_where_a_part_is_asked_for(client: Client) -> None:
+async def test_a_range_is_served(client: Client) -> None:
     path = await upload(client, jpeg())
     size = len(jpeg())
     spans = {
@@ -229,7 +229,7 @@ async def test_a_part_is_sent_where_a_part_is_asked_for(client: Client) -> None:
 @pytest.mark.parametrize(
     "header", ["lines=1-2", "bytes=1-2,4-5", "bytes=9-3", "bytes=x", "bytes=-"]
 )
-async def test_a_range_that_is_not_understood_gets_the_whole(client: Client, header: str) -> None:
+async def test_an_invalid_range_gets_the_whole_file(client: Client, header: str) -> None:
     answer = await client.get(await upload(client, jpeg()), headers={"Range": header})
     assert answer.status == 200
     assert await answer.read() == jpeg()
@@ -242,7 +242,7 @@ async def test_a_range_behind_the_end_is_416(client: Client, header: str) -> Non
     assert answer.headers["Content-Range"] == f"bytes */{len(jpeg())}"
 
 
-async def test_one_who_has_the_file_is_told_so(client: Client) -> None:
+async def test_a_matching_etag_gets_304(client: Client) -> None:
     path = await upload(client, jpeg())
     etag = (await client.get(path)).headers["ETag"]
     for given in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -253,7 +253,7 @@ async def test_one_who_has_the_file_is_told_so(client: Client) -> None:
     assert (await client.get(path, headers={"If-None-Match": '"other"'})).status == 200
 
 
-async def test_a_part_is_only_sent_of_the_same_bytes(client: Client) -> None:
+async def test_a_range_is_only_served_if_if_range_matches(client: Client) -> None:
     path = await upload(client, jpeg())
     etag = (await client.get(path)).headers["ETag"]
     part = {"Range": "bytes=0-9"}
@@ -275,7 +275,7 @@ async def test_a_part_is_only_sent_of_the_same_bytes(client: Client) -> None:
         "a%00",
     ],
 )
-async def test_what_is_not_there_is_404(client: Client, path: str) -> None:
+async def test_a_missing_file_is_404(client: Client, path: str) -> None:
     answer = await client.get(f"/media/{path}")
     assert answer.status == 404
 
@@ -299,7 +299,7 @@ async def test_source_lists_the_newest_first_in_pages(client: Client) -> None:
         assert answer.status == 400
 
 
-async def test_source_tells_of_one_and_last_of_the_newest(client: Client) -> None:
+async def test_source_of_one_file_and_of_the_latest(client: Client) -> None:
     await upload(client, jpeg(), "old.jpg")
     url = "https://bridge.example" + await upload(client, moving("GIF"), "new.gif")
     one = await (
@@ -312,7 +312,7 @@ async def test_source_tells_of_one_and_last_of_the_newest(client: Client) -> Non
     assert other.status == 400
 
 
-async def test_queries_need_a_token_and_a_known_question(client: Client) -> None:
+async def test_queries_need_a_token_and_a_known_q(client: Client) -> None:
     assert (await client.get("/media?q=source")).status == 401
     assert (await client.get("/media?q=source", headers=bearer("update"))).status == 200
     assert (await client.get("/media?q=nonsense", headers=bearer())).status == 400
@@ -320,7 +320,7 @@ async def test_queries_need_a_token_and_a_known_question(client: Client) -> None
 
 
 @pytest.mark.parametrize("where", ["form", "query", "json"])
-async def test_a_file_is_deleted_however_it_is_asked_for(
+async def test_a_file_is_deleted_by_all_kinds_of_requests(
     client: Client, library: MediaLibrary, committer: Committer, where: str
 ) -> None:
     path = await upload(client, jpeg())
@@ -338,7 +338,7 @@ async def test_a_file_is_deleted_however_it_is_asked_for(
     assert "Micropub-Client: https://app.example/" in committer.messages[-1]
 
 
-async def test_only_with_the_scope_and_only_what_is_ours(client: Client) -> None:
+async def test_deletion_needs_the_scope_and_an_own_file(client: Client) -> None:
     path = await upload(client, jpeg())
     url = "https://bridge.example" + path
     wrong = await client.post(
@@ -354,7 +354,7 @@ async def test_only_with_the_scope_and_only_what_is_ours(client: Client) -> None
     assert (await client.get(path)).status == 200
 
 
-async def test_what_waits_too_long_is_committed_on_its_own(
+async def test_a_pending_upload_is_committed_after_a_while(
     library: MediaLibrary, store: MemoryStore, committer: Committer, client: Client
 ) -> None:
     path = await upload(client, jpeg())
@@ -374,7 +374,7 @@ async def test_what_waits_too_long_is_committed_on_its_own(
     assert len(committer.messages) == 2
 
 
-async def test_what_is_uploaded_again_is_the_last_upload(client: Client) -> None:
+async def test_a_repeated_upload_becomes_the_latest(client: Client) -> None:
     """Quill's button for the last photo requests it at once."""
     old = await upload(client, jpeg(), "old.jpg")
     await upload(client, moving("GIF"), "new.gif")

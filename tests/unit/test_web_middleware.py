@@ -20,9 +20,7 @@ from bridge.web.middleware import render_errors
         (StoreBroken("the repo cannot be used"), 503, "Try again in a moment"),
     ],
 )
-async def test_trouble_with_the_repo(
-    method: str, error: StoreError, status: int, told: str
-) -> None:
+async def test_failures_of_the_repo(method: str, error: StoreError, status: int, told: str) -> None:
     async def fail(_: web.Request) -> web.Response:
         raise error
 
@@ -34,7 +32,7 @@ async def test_trouble_with_the_repo(
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-async def test_an_error_may_quote_what_is_no_text(accept: str) -> None:
+async def test_an_error_may_quote_invalid_utf8(accept: str) -> None:
     async def fail(_: web.Request) -> web.Response:
         raise UnsupportedMediaType("Send JSON, not 'a\udcff'.")
 
@@ -54,7 +52,7 @@ async def missing(_: web.Request) -> web.Response:
     raise web.HTTPNotFound
 
 
-async def test_a_person_gets_a_page_with_a_way_on() -> None:
+async def test_a_browser_gets_a_page_with_a_link() -> None:
     for status in (404, 405, 401):
 
         async def fail(_: web.Request, status: int = status) -> web.Response:

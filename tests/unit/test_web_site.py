@@ -42,7 +42,9 @@ async def test_nothing_outside_is_served(client: TestClient[Any, Any], path: str
     assert (await client.get(URL(path, encoded=True))).status == 404
 
 
-async def test_no_one_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: Path) -> None:
+async def test_no_redirect_leads_to_another_host(
+    client: TestClient[Any, Any], tmp_path: Path
+) -> None:
     """``//evil.example/../..`` resolves to a folder of the site, but browsers take the path
     for a host.
     """
@@ -54,7 +56,7 @@ async def test_no_one_is_sent_elsewhere(client: TestClient[Any, Any], tmp_path: 
         assert not answer.headers.get("Location", "").startswith(("//", "/\\"))
 
 
-async def test_apps_in_a_browser_may_look_for_the_endpoints(
+async def test_apps_in_a_browser_may_discover_the_endpoints(
     aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]], tmp_path: Path
 ) -> None:
     (tmp_path / "index.html").write_text("Home")
