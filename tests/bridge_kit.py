@@ -18,9 +18,9 @@ from bs4 import BeautifulSoup, Tag
 from demo_kit import PATIENCE, Demo
 from PIL import Image
 
-#: A new post's page is live with the answer, or soon after.
+#: A new post's page is live with the response, or soon after.
 CREATED = (201, 202)
-#: An update, a delete, an undelete. 201 comes with a Location where the URL has changed.
+#: An update, a delete, an undelete. 201 has a Location, if the URL changed.
 DONE = (200, 201, 204)
 
 
@@ -113,7 +113,7 @@ class Client:
         """POST a multipart form: names, values, and for files ``filename`` and ``content_type``."""
         form = aiohttp.FormData(default_to_multipart=True)
         for name, value, more in parts:
-            # aiohttp wants large values as streams.
+            # aiohttp requires streams for large values.
             form.add_field(name, io.BytesIO(value) if isinstance(value, bytes) else value, **more)
         return await self.send("POST", url or self.bridge.micropub, status, data=form)
 
@@ -145,7 +145,7 @@ class Client:
         while True:
             async with self.http.get(url) as response:
                 page = Page(url, await response.text())
-                # INTEROP: what is not built yet is not found, never anything worse.
+                # INTEROP: a page that is not built yet is 404, never another error.
                 assert response.status in (200, 404, 410), response.status
                 if true(response.status, page):
                     return page

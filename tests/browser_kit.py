@@ -17,10 +17,11 @@ from playwright.async_api import (
     expect,
 )
 
-#: Pages of Chromium's own window, which no test sees: each tab would have two, in a process that
-#: takes longer to start than the tab.
+#: Chromium's own pages in each window, which tests do not see: each tab would have two of them, in
+#: a process that takes longer to start than the tab.
 _UNSEEN = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
-#: What Playwright switches off: there is one list, and ours takes the place of its.
+#: Playwright disables these features; there can be only one list, so this one includes
+#: Playwright's.
 _OFF = (
     *("AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect"),
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose"),
@@ -35,7 +36,7 @@ _ARGUMENTS = [
 ]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
-#: Milliseconds: no test is to depend on how busy the machine is.
+#: Milliseconds; large, since machines may be busy.
 _PATIENCE = 60_000
 _BETWEEN_LOOKS = 50
 expect.set_options(timeout=_PATIENCE)
@@ -106,7 +107,7 @@ async def is_fit(page: Page, looks: Sequence[Mapping[str, Any]] = ({},)) -> None
             await page.emulate_media(**media)
         wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, (page.url, look)
-        # What else axe has to say (of what passes, and why) would take it half of the time.
+        # The other results of axe (such as passed checks) would take half of its time.
         found = await page.evaluate(
             """async () => {
               const said = await axe.run(document, { resultTypes: ['violations'] });

@@ -26,7 +26,7 @@ from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
 
-#: Marker to program, and where that comes from.
+#: For each marker the program, and where to get it.
 _PROGRAMS = {
     "browser": ("chromium", "Debian's package chromium"),
     "node": ("npm", "Node.js, with npm"),
@@ -35,7 +35,7 @@ _PROGRAMS = {
     "apache": ("apache2", "Debian's package apache2"),
 }
 
-#: Their tests are long and share nothing: each goes to whichever worker has time, before others.
+#: Files with long, independent tests: each test goes to the next free worker, before other files.
 _APART = {
     "test_http_fuzz.py",
     "test_rebuild_bad_posts.py",
@@ -46,7 +46,7 @@ _APART = {
     "test_store_owner.py",
     "test_store_remote.py",
 }
-#: All of them use one demo, which takes longer to start than most of them take.
+#: These share one demo, which takes longer to start than most of them.
 _ONE_DEMO = {
     "test_cli_mentions.py",
     "test_cli_tokens.py",
@@ -54,9 +54,9 @@ _ONE_DEMO = {
     "test_publishing.py",
     "test_status.py",
 }
-#: Folders with long tests: they begin before the others.
+#: Folders with long tests, which start first.
 _LONG = {"end_to_end", "plugin", "clients", "protocol", "syndication", "wire"}
-#: Folders of which all tests share a bridge, or what is installed.
+#: Folders whose tests share a bridge or an installation.
 _TOGETHER = {"clients", "protocol", "wire"}
 
 
@@ -83,8 +83,8 @@ _FEW = 200
 _LOCALE = locale.setlocale(locale.LC_ALL)
 _PIXELS = Image.MAX_IMAGE_PIXELS
 
-#: The same examples on every machine, and new ones in each `make soak`. No limit of time: a busy
-#: machine is not a fault of the code.
+#: The same examples on every machine, and new ones in each `make soak`. Without a deadline, since
+#: machines may be busy.
 settings.register_profile("every run", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "every run")

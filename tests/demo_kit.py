@@ -18,7 +18,7 @@ import pytest
 from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
-#: Far more than any of it takes, on a machine that is busy with other things.
+#: Far more than anything takes on a busy machine.
 PATIENCE = 300
 
 
@@ -135,7 +135,7 @@ async def live(http: aiohttp.ClientSession, url: str, seconds: float = PATIENCE)
         async with http.get(url) as answer:
             if answer.status == 200:
                 return await answer.text()
-            # INTEROP: 404 until it is built, never anything worse.
+            # INTEROP: 404 until it is built, never another error.
             assert answer.status == 404
         assert time.monotonic() < deadline, f"{url} is not live after {seconds} s"
         await asyncio.sleep(0.1)

@@ -62,7 +62,7 @@ def _chunked(body: bytes, sizes: tuple[int, ...]) -> bytes:
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-#: Every address, and some that are none.
+#: All URLs of the bridge, and some that do not exist.
 PATHS = (
     "/", "/micropub", "/micropub/", "/micropub?q=config", "/micropub?q=source",
     "/micropub?q=syndicate-to", "/micropub?q=category", "/micropub?q=post-types",
@@ -162,7 +162,7 @@ ODD_HEADERS: tuple[Header, ...] = (
     ("X-Gitlab-Token", "\u00e9"), ("X-HTTP-Method-Override", "DELETE"), ("Max-Forwards", "0"),
     ("Content-Range", "bytes 0-1/2"), ("Content-Disposition", "x"), ("TE", "trailers"), ("DPoP", "x"),
 )  # fmt: skip
-#: With these a server may wait for more, or hang up.
+#: With these a server may wait for more data, or disconnect.
 FRAMING = {"content-length", "transfer-encoding", "upgrade", "connection", "content-encoding"}
 PIECES = (
     b"--B", b"--B--", b"\r\n--B\r\n", b"\r\n\r\n", b"\r\n", b"\n", b"\r", b"\x00", b"\xff", b"\xed\xa0\x80",
@@ -255,15 +255,15 @@ def _read(text: str, files: Mapping[bytes, bytes]) -> Request:
     for word, content in files.items():
         data = data.replace(word, content)
     headers = [(name, value.strip()) for name, _, value in (each.partition(":") for each in fields)]
-    # What is on other hosts would be waited for.
+    # Resources on other hosts would make requests wait.
     data = re.sub(rb"https?://(?!127)[\w.-]+", b"http://127.0.0.1:9", data)
     kept = tuple(each for each in headers if each[0].lower() not in {"content-length", "host"})
     return Request(method, target, kept, data)
 
 
-#: What is sent here may be published.
+#: Content that may be published.
 _PUBLISHING = re.compile(r"/+(micropub|media|webmention|desk)")
-#: Those of the words that may not be.
+#: Placeholders that must not be published.
 SECRETS = ("token", "create-only", "other", "csrf", "cookie")
 
 
@@ -289,7 +289,7 @@ class Fuzzer:
         request = self._filled(request)
         match draw.randrange(20):
             case 0:
-                # A whole request is answered whatever follows.
+                # A complete request is answered, whatever follows it.
                 follows = self._filled(draw.choice(self._requests))
                 return replace(request, raw=request.encoded() + follows.encoded())
             case 1:

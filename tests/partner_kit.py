@@ -28,14 +28,14 @@ from bridge.commands.serve import listen
 
 PARTNERS = Path(__file__).parent / "syndication" / "partners"
 PDS = pytest.param("pds", marks=[pytest.mark.node, pytest.mark.nightly, pytest.mark.pds])
-#: What shows most of all is tried with mastodon-mock each time.
+#: The most important cases are tested with mastodon-mock in every run.
 each_network = pytest.mark.parametrize(
     "one",
     ["mastodon", "bluesky", pytest.param("mastodon-mock", marks=pytest.mark.cold), PDS],
     indirect=True,
 )
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pelican-indieauth"
-#: Far more than a start takes, on a machine that is busy with other things.
+#: Far more than a start takes on a busy machine.
 _PATIENCE = 300.0
 _POST = "app.bsky.feed.post"
 

@@ -8,7 +8,7 @@ URL = "https://example.org/post"
 CITE: Json = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A post"]}}
 CARD: Json = {"type": ["h-card"], "properties": {"name": ["Café"]}}
 
-#: Properties, each with one value (``_`` stands for ``-``), and the type that they make.
+#: Properties, each with one value (``_`` stands for ``-``), and the resulting type.
 CASES: list[tuple[dict[str, Json], str]] = [
     ({"content": "Hello"}, "note"),
     ({"name": "Title", "content": "Text"}, "article"),

@@ -41,7 +41,7 @@ PLUGINS = {plugins!r}
 """
 
 
-#: What plugins say about a post is shown by few themes.
+#: Attributes that plugins set on posts, which few themes show.
 ARTICLE = b"""\
 {% extends "!theme/article.html" %}
 {% block content %}{{ super() }}
@@ -51,7 +51,7 @@ ARTICLE = b"""\
 {% for part in (article.series or {}).all %}Part: {{ part.title }}{% endfor %}
 {% endblock %}"""
 
-#: Where a plugin shows that it was at work, on the site as it is at first.
+#: Text in the initial output that shows that a plugin was active.
 MARKS = {
     "sitemap": ("sitemap.xml", b"<loc>"),
     "neighbors": ("2026/post-2.html", b"Older: Post 1"),
@@ -117,7 +117,7 @@ def _changed(day: int, **keys: str) -> bytes:
     return post(keys.pop("Title", f"Post {day}"), day, **{**whole, **keys})
 
 
-#: Each is made on top of those before it.
+#: Each is applied after those before it.
 CHANGES: tuple[tuple[str, Change], ...] = (
     ("add", {"content/new.md": post("New", 20, Tags="often;", Category="Cat 1")}),
     ("edit the title", {"content/post-6.md": _changed(6, Title="Six, changed")}),
@@ -177,7 +177,8 @@ def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[
     """The output of the ``pelican`` command for a checkout."""
     shutil.rmtree(output, ignore_errors=True)
     arguments = ("content", "-s", "pelicanconf.py", "-o", output)
-    # Compiled settings are recognised by second and size; two versions can share both.
+    # Python recognises compiled settings by modification second and size; two versions can share
+    # both.
     env = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}
     ended = run_module("pelican", *arguments, cwd=checkout, env=env)
     assert ended.returncode == 0, ended.stderr
@@ -196,7 +197,7 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _timeless(name: str, data: bytes) -> bytes:
-    # The sitemap says of lists that they were changed when the sitemap was made.
+    # For lists the sitemap has the time of the build.
     return re.sub(rb"<lastmod>.*?</lastmod>", b"", data) if name == "sitemap.xml" else data
 
 

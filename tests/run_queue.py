@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
-#: Seconds between two looks.
+#: Seconds between two samples.
 _PAUSE = 0.1
 
 

@@ -27,33 +27,34 @@ import pytest
 
 _WATCH = pytest.StashKey["Watch"]()
 _PATCH = pytest.StashKey[pytest.MonkeyPatch]()
-#: The folder of everything that this process's tests have written.
+#: The folder of all files that this process's tests write.
 _WRITTEN = pytest.StashKey[Path]()
-#: What the run as a whole has found, of all workers.
+#: The findings of the whole run, from all workers.
 _LEAKS = pytest.StashKey[list[str]]()
 
-#: Shorter ones are words that may stand anywhere.
+#: Shorter ones could be ordinary words.
 _LEAST = 12
-#: The length of those that are made; they are found wherever such a run of characters is.
+#: The length of generated secrets; any run of that many such characters is searched for.
 _MADE = 43
 _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % _MADE)
 
-#: Here secrets are given out: RFC 6749 4.1.2 and 5.1, a new app token shown once, Micro.blog's,
-#: Bluesky's.
+#: Responses that deliver secrets: RFC 6749 4.1.2 and 5.1, a new app token shown once, those of
+#: Micro.blog's API and of Bluesky.
 _GIVING = ("/token", "/auth", "/account/verify", "/xrpc/com.atproto.server.")
-#: Here they come back in a form that asks again.
+#: Pages whose form repeats the secret.
 _ASKING = ("/auth/set-up", "/auth/sign-in/link")
-#: What the demo and the first start print, for the owner to read.
+#: Output of the demo and of the first start, for the owner.
 _ANNOUNCED = re.compile(
     rb"^.*(?:Authorization: Bearer |with the password |Set up how you sign in: ).*$", re.MULTILINE
 )
-#: What the demo writes for the same purpose, also where a test has put it aside.
+#: Files that the demo writes for that purpose, and copies of them.
 _FACTS = ("demo.json", "stale.json")
-#: What holds the tokens of accounts elsewhere, for the user alone (``token_file``, the vault).
+#: Files with tokens of accounts at other servers, readable by the user only (``token_file``, the
+#: vault).
 _VAULTS = ("account.token", "mastodon", "bluesky", "secrets.json", ".secrets.json")
-#: Sessions with the fake network, which are kept in the built-in server's database.
+#: Sessions at the fake network, which uses the built-in server's database.
 _DATABASE, _SESSIONS = "indieauth.sqlite", re.compile(rb"e30\.[\w-]+\.c2ln")
-#: Programs that tests install, which they do not write.
+#: Programs that tests install, but do not write.
 _INSTALLED = ("site-packages", "node_modules")
 
 

@@ -63,7 +63,7 @@ class Besieged:
             "BRIDGE_PUBLISH__AUTHOR": "A <a@example.com>",
             "BRIDGE_REBUILD__MODE": "none",
             "PYTHONPATH": str(Path(__file__).parents[1]),
-            # What Python has compiled it keeps, as it does for everybody.
+            # Python caches bytecode, as it does in use.
             "PYTHONDONTWRITEBYTECODE": "",
         }
         database = Database(folder / "indieauth.sqlite")
@@ -113,7 +113,7 @@ class Besieged:
                         f"{url}micropub", data={"h": "entry", "content": name}
                     ) as answer:
                         done = answer.status in {201, 202}
-                        # A client that is told to try again has not been promised anything.
+                        # A response that asks to retry acknowledges nothing.
                         assert done or answer.status in {409, 503}, await answer.text()
                 except aiohttp.ClientError:
                     return

@@ -37,12 +37,12 @@ from typing import Any, NoReturn
 
 PATIENCE = 600
 
-#: For functions of the tests' own in processes of their own.
+#: For functions of tests that run in a subprocess.
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(["bridge.store.git"])
 
-#: What programs that are started import: the bridge, both roles of the site's process, what cleans
-#: uploads and reads other people's pages, and what Pelican and docutils load only when needed.
+#: Imports of the programs that are started: the bridge, both roles of the site's process, the
+#: workers for uploads and untrusted pages, and what Pelican and docutils import only when needed.
 _IMPORTED = [
     "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
     "bridge.commands.init", "bridge.commands.serve", "bridge.store.git",
@@ -55,7 +55,7 @@ _IMPORTED = [
     "pelican.plugins.related_posts", "pelican.plugins.seo", "pelican.plugins.series",
     "pelican.plugins.sitemap",
 ]  # fmt: skip
-#: Whose filters and tests do the same in any process.
+#: Environments whose filters and tests are the same in every process.
 _TEMPLATING = {"_operator", "builtins", "jinja2", "markupsafe", "pelican", "pelican_indieauth"}
 _OPTIONS = (
     "block_start_string", "block_end_string", "variable_start_string", "variable_end_string",
@@ -63,13 +63,13 @@ _OPTIONS = (
     "trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline", "optimized",
     "autoescape", "is_async",
 )  # fmt: skip
-#: Those of Python's own variables that :func:`_become` sees to.
+#: Python's environment variables that :func:`_become` handles.
 _UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
 _SUBREAPER = 36
 _NAME = 15
 _NOT_A_CHILD = 70
 
-#: Where Python and what is installed are, without what the tests have added.
+#: The paths of Python and of installed packages, without those that tests add.
 _INSTALLED = [
     place
     for place in sys.path
@@ -152,7 +152,7 @@ class Warm:
         prctl = ctypes.CDLL(None).prctl
         with self._lock:
             pipe = self._connect()
-            # The fork is an orphan for a moment, and to become a child of this process.
+            # The fork is orphaned for a moment, and then becomes a child of this process.
             prctl(_SUBREAPER, 1, 0, 0, 0)
             try:
                 size = len(order).to_bytes(4, "big")
@@ -170,7 +170,7 @@ def warm() -> Iterator[Warm]:
     """A process that has imported everything, for the whole test run. Only on Linux."""
     here = Path(__file__).parent
     path = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
-    # As builds have them: the order of sets, and the width of what is logged.
+    # As builds set them: the hash seed, and the width of log output.
     asked = {"PYTHONHASHSEED": "0", "COLUMNS": "1000", "NO_COLOR": "1"}
     env = {**os.environ, **asked, "PYTHONPATH": os.pathsep.join(path)}
     with ExitStack() as stack:
@@ -343,7 +343,7 @@ def _serve(pipe: socket.socket) -> NoReturn:
                 _become(order, streams)
             os.write(write, pid.to_bytes(4, "big"))
             os._exit(0)
-        # Both are told only when its parent has gone, and it has another one.
+        # Both are only notified after its parent has exited, and it has a new one.
         os.waitpid(between, 0)
         for each in (begin, tell):
             os.close(each)
@@ -440,7 +440,8 @@ def _interpret(argv: list[str]) -> None:
             warnings.simplefilter(words.pop(0))  # type: ignore[arg-type] # "ignore" alone
     kind = words.pop(0) if words[0] in ("-m", "-c") else ""
     program, *arguments = words
-    # Its command line stays that of the process that it is a fork of: its name tells what it is.
+    # Its command line stays that of the process that it was forked from, so its name says what it
+    # is.
     ctypes.CDLL(None).prctl(_NAME, program[-15:].encode(), 0, 0, 0)
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     places = {"-m": str(Path.cwd()), "-c": "", "": str(Path(program).parent)}
@@ -448,7 +449,7 @@ def _interpret(argv: list[str]) -> None:
     sys.path[:] = [*first, *given, *_INSTALLED]
     sys.argv = ["-c" if kind == "-c" else program, *arguments]
     importlib.invalidate_caches()
-    # Pelican looks for plugins of its name space wherever Python looks for modules.
+    # Pelican looks for plugins in its namespace wherever Python looks for modules.
     pelican.__path__[:] = pkgutil.extend_path([str(Path(pelican.__file__).parent)], "pelican")
     if kind == "-m":
         imported = sys.modules.get(program)

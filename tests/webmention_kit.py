@@ -36,9 +36,9 @@ class Elsewhere:
     base: str = ""
     posted: list[Posted] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
-    #: The one-use keys of each public test, as they are now.
+    #: The present one-use keys of each public test.
     keys: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: What answers a GET of a path, and a POST to one; without it 404 and 202.
+    #: Handlers of GET and POST by path; without one 404 and 202.
     pages: dict[str, Callable[[], web.Response]] = field(default_factory=dict)
     takes: Callable[[Posted], web.Response] = lambda _: web.Response(status=202)
 

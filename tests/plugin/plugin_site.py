@@ -153,7 +153,7 @@ def _installed(package: str, *below: str) -> str:
 
 _PELICANS = Path(pelican.__file__).parent / "themes"
 
-#: Themes of all sorts: the two that ship with Pelican, three from PyPI, the sample site's.
+#: Themes of several kinds: the two that ship with Pelican, three from PyPI, and the sample site's.
 THEMES: dict[str, dict[str, Any]] = {
     "simple": {"THEME": "simple"},
     "notmyidea": {"THEME": "notmyidea"},
@@ -168,8 +168,8 @@ THEMES: dict[str, dict[str, Any]] = {
     "sample": {"THEME": str(SAMPLE_THEME), "INDIEAUTH_MARKUP": False},
 }
 
-#: One of each kind in `make test`, all of them in `make soak`: Pelican's least and its fullest
-#: theme, where the plugin marks up posts, and one that does so itself.
+#: One of each kind in `make test`, all of them in `make soak`: Pelican's simplest and its fullest
+#: theme, for which the plugin marks up posts, and one with its own markup.
 SPREAD = [
     pytest.param(name, marks=() if name in {"simple", "notmyidea", "sample"} else pytest.mark.soak)
     for name in THEMES

@@ -29,7 +29,8 @@ def autoreload(folder: Path) -> Iterator[Built]:
         running = subprocess.Popen(
             [sys.executable, "-m", "pelican", "-r", "-s", "pelicanconf.py"],
             cwd=folder,
-            # Compiled settings are recognised by second and size; two versions can share both.
+            # Python recognises compiled settings by modification second and size; two versions can
+            # share both.
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -47,7 +47,7 @@ REVIEW = {
     "best": ["5"],
 }
 
-#: Every kind of post: its Mf2 line, and what a parser must find of it.
+#: Each type of post: its Mf2 line, and the expected result of a parser.
 KINDS: dict[str, tuple[dict[str, Any] | None, dict[str, Any]]] = {
     "by-hand": (None, {"name": ["by-hand"]}),
     "article": ({"properties": {}}, {"name": ["article"]}),

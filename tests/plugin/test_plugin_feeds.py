@@ -93,7 +93,7 @@ def test_markup_in_a_feed_is_balanced(built: Built, path: str) -> None:
 def test_a_summary_is_the_sites_own_or_absent(built: Built) -> None:
     items = feed(built, FEEDS[0])
     assert items["told"].summary == "<p>In short.</p>"
-    # Where the whole post is short, a summary would only repeat it.
+    # If the whole post is short, a summary would only repeat it.
     assert "Just words." in content(items["note"])
     assert not (built.output / FEEDS[0]).read_text().count('<summary type="html"></summary>')
 

@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "INDIEAUTH_WEBMENTION": "https://mentions.example/",
     "CATEGORY_FEED_ATOM": None,
 }
-#: Relations that hand something over, and others that only a page's head may name.
+#: Rels that delegate to another site, and others that are only valid in a page's head.
 RELS = tuple(
     """
     me webmention pingback authorization_endpoint token_endpoint micropub micropub_media
@@ -115,7 +115,7 @@ def card(url: str) -> dict[str, Any]:
     return {"type": ["h-card"], "properties": {"name": ["Eve"], "url": [url], "uid": [url]}}
 
 
-#: Posts of an app that may create, and nothing else.
+#: Posts of an app that only has the scope ``create``.
 POSTS: dict[str, dict[str, Any]] = {
     "html": {"content": [{"html": HTML}]},
     "html-of-an-article": {"name": ["Named"], "content": [{"html": HTML}]},
@@ -156,7 +156,7 @@ POSTS: dict[str, dict[str, Any]] = {
         "follow-of": [CARD],
     },
 }
-#: What a page's own links may be for, and what the plugin says of a copy of a post elsewhere.
+#: The rels that a page's own links may have, and those that the plugin gives links to copies.
 HARMLESS = {"nofollow", "syndication"}
 
 
@@ -196,7 +196,8 @@ def harmless(text: str) -> str:
     return file.with_header("Title", "x").with_header("Mf2", mf2).with_body("x\n").text()
 
 
-#: Where the plugin marks up posts, and where the theme does; in `make soak` all of them.
+#: A theme for which the plugin marks up posts, and one with its own markup; all of them in `make
+#: soak`.
 MARKING = [
     pytest.param(name, marks=() if name in {"simple", "sample"} else pytest.mark.soak)
     for name in THEMES

@@ -45,7 +45,7 @@ async def test_a_browser_shows_only_text_for_people(
         }.items():
             await page.set_content(built.text(f"{slug}.html"), wait_until="domcontentloaded")
             element = page.locator(shown).first
-            # A picture has its place once the browser knows that it cannot be had.
+            # A missing image has its final layout once the browser knows that it is missing.
             await page.wait_for_function(
                 "element => element.getBoundingClientRect().height > 10",
                 arg=await element.element_handle(),

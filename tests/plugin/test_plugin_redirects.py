@@ -50,7 +50,7 @@ def test_a_page_left_from_an_earlier_build_is_replaced(tmp_path: Path) -> None:
     built = build(tmp_path, {"a": moved("new", "a.html")})
     assert "refresh" in built.text("a.html")
     assert f"{SITE}/new.html" in built.text("a.html")
-    # Building once more changes nothing: the redirect is not a page of the site's own.
+    # A second build changes nothing: the redirect does not count as a page of the site.
     again = build(tmp_path, {"a": moved("new", "a.html")})
     assert again.text("a.html") == built.text("a.html")
 

@@ -32,7 +32,7 @@ def unnamed(**properties: Any) -> dict[str, Any]:
 
 
 BOOK = h("cite", name="A Book", author="Some One", uid="isbn:9780141439600")
-#: Posts without a word of text: what was sent, what people must read, and what a parser must find.
+#: Posts without text: the properties, what must be displayed, and what a parser must find.
 SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
     "jam": (unnamed(jam_of=TRACK), ["music.example/track/1"], {"jam-of": [TRACK]}),
     "odd-of": (unnamed(wish_of=TRACK), ["Wish of", "music.example"], {"wish-of": [TRACK]}),

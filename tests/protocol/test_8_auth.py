@@ -35,7 +35,7 @@ async def test_803_no_token(client: Client) -> None:
     before = client.bridge.git("rev-parse", "HEAD")
     answer = await client.without_token().form("h=entry&content=No+token", 401)
     assert answer.error == "unauthorized"
-    # RFC 6750 3.1: no error code in the header where no token came.
+    # RFC 6750 3.1: no error code in the header if the request had no token.
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert client.bridge.git("rev-parse", "HEAD") == before
 
