@@ -17,7 +17,7 @@ from indieauth_kit import browser, client_site
 
 pytestmark = pytest.mark.node
 
-#: Prints where the browser has to go, reads the code that comes back, and posts with its token.
+#: Prints the URL for the browser, reads the code, and posts with the token.
 SCRIPT = """
 import { createInterface } from "node:readline/promises";
 import { Micropub } from "micropub-helper";

@@ -18,7 +18,7 @@ from indieauth_kit import Browser, browser
 pytestmark = pytest.mark.nightly
 
 CLIENT_ID = "https://hexa.ninja/5ce9a178def3b70a/entries-cli"
-#: No PKCE, and a callback that its page need not publish.
+#: An app without PKCE, whose redirect URI need not be published.
 APPS = [{"id": CLIENT_ID, "pkce": False, "redirect_uris": ["http://localhost:7881/"]}]
 
 
@@ -73,7 +73,7 @@ async def entries(
                 await asyncio.sleep(0.05)
             asked = opened.read_text()
             question = await owner.get(asked)
-            # Deleting is for the owner to tick.
+            # The owner must tick ``delete``.
             scopes = parse_qs(urlsplit(asked).query)["scope"][0].split()
             answer = await owner.submit(question, "/auth/consent", decision="allow", scope=scopes)
             await owner.get(answer.location.replace("localhost", "127.0.0.1"))

@@ -13,7 +13,7 @@ from demo_kit import Demo, start_demo
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One demo for all tests that only post to it."""
-    # An answer waits for its page, however busy the machine is.
+    # Responses wait for their pages, however busy the machine is.
     folder, patient = (
         tmp_path_factory.mktemp("demo") / "site",
         {"BRIDGE_REBUILD__WAIT_SECONDS": "60"},

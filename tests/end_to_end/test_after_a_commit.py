@@ -66,7 +66,7 @@ async def every_action(clients: Crowd) -> None:
     form.add_field("photo", io.BytesIO(picture()), filename="sea.jpg", content_type="image/jpeg")
     async with clients.http.post(f"{clients.url}micropub", data=form) as answer:
         assert answer.status in (201, 202), await answer.text()
-    # One commit each: nothing was made twice.
+    # One commit each: nothing was done twice.
     assert clients.repos.commits() == 6
     clients.repos.check()
 
@@ -141,7 +141,7 @@ async def test_a_client_that_disconnects_during_a_commit(
         first = asyncio.create_task(clients.create("First", mp_slug="equal", mp_channel="one"))
         await begun.wait()
         first.cancel()
-        # Another file, but the same address: it must not be given away in the meantime.
+        # Another file with the same URL: the URL must stay reserved in the meantime.
         second = asyncio.create_task(clients.create("Second", mp_slug="equal", mp_channel="two"))
         await asyncio.sleep(0.05)
         go_on.set()

@@ -18,7 +18,7 @@ from aiohttp import web
 from cli_kit import commit, done, git, publish, quickstart, run, served
 from demo_kit import wait_until
 
-# One site for all of them: it takes longer to make than to break and to fix.
+# One site for all tests: creating it takes longer than breaking and repairing it.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Change = Callable[[str], str]

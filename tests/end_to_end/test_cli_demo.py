@@ -96,7 +96,7 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
 def test_at_another_url_every_page_has_the_new_one(tmp_path: Path) -> None:
     with demo_in(tmp_path / "demo") as demo:
         port = int(demo.site.split(":")[2].rstrip("/"))
-    # Someone else has the port of last time by now.
+    # Another program uses the previous port now.
     with socket.create_server(("127.0.0.1", port)), demo_in(tmp_path / "demo") as again:
         assert again.site != demo.site
         assert again.git("log", "-1", "--format=%s") == f"Move the site to {again.site}"

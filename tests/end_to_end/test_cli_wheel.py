@@ -31,7 +31,7 @@ from packaging.utils import canonicalize_name
 from bridge.commands.cli import EXTRA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-#: What a clone has under another name than the wheel.
+#: Files with another path in the clone than in the wheel.
 MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/", "docs/": "bridge/docs/"}
 
 
@@ -142,7 +142,7 @@ def installed(wheel: Path, environment: Path, *extras: str) -> Path:
             if ".." not in file.parts:
                 (packages / file).parent.mkdir(parents=True, exist_ok=True)
                 (packages / file).symlink_to(ours / file)
-    # What is imported is compiled then; the rest need not be.
+    # Modules are compiled when they are imported.
     quick = ("--no-deps", "--no-index", "--no-compile")
     pip("--python", environment / "bin" / "python", "install", *quick, wheel)
     return environment

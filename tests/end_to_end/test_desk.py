@@ -26,7 +26,7 @@ from bridge.desk.compose.fields import KINDS
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 URL = "https://example.org/a-page"
-#: What is typed for each kind; the rest of its form stays empty.
+#: The input for each post type; all other fields stay empty.
 TYPED: dict[str, dict[str, str]] = {
     "note": {"content": "A note from the desk"},
     "article": {"name": "An article from the desk", "content": "With *Markdown* in it."},
@@ -166,7 +166,7 @@ async def test_the_url_of_a_post_is_shown_before_it_is_created(owner: Browser, t
     assert await write(owner, there, "article", **typed) == url
     assert "told-before-2" in await told()
     assert "another-end" in await told(**{"mp-slug": "Another end"})
-    # What no post can be made of has no address yet.
+    # Input that makes no post has no URL yet.
     assert await told(start="tomorrow", kind="event") == ""
     assert (await owner.post("/desk/address", [("kind", "note"), ("content", "x")])).status == 403
 
@@ -211,7 +211,7 @@ async def test_a_form_sent_twice_makes_one_post(owner: Browser, there: Demo) -> 
     assert (first.status, again.status) == (303, 303)
     assert there.commits() == before
     assert again.location.startswith(there.site)
-    # After a step back in the browser, other words are another post: none are lost.
+    # After going back in the browser, other input is another post.
     other = await owner.submit(page, "/desk/new", content="Tapped twice, with other words")
     assert other.status == 303
     assert there.commits() == before + 1
@@ -495,7 +495,7 @@ async def test_a_concurrent_change_is_not_overwritten(owner: Browser, there: Dem
     assert "From an app" in said(conflict)
     assert "From the desk" in unescape(conflict.text)
     assert file_of(there, url) == before
-    # What only the app has changed stands in the form now.
+    # The form has what the app changed.
     assert dict(conflict.form("/desk/edit"))["category"] == "b"
     mine = await owner.submit(conflict, "/desk/edit", content="From the desk")
     assert mine.status == 303, said(mine)
@@ -523,7 +523,7 @@ async def test_a_deleted_post_can_be_restored(owner: Browser, there: Demo) -> No
     assert ("url", url) in told.form("/desk/restore")
     bin_ = await owner.get("/desk/?show=bin")
     today = datetime.now(UTC)
-    # The bin says when it was deleted, and not when it was written.
+    # The bin shows when it was deleted, not when it was written.
     assert re.search(rf"Deleted by mistake.*? deleted \d+ [A-Z][a-z]+ {today.year}", said(bin_))
     assert "2020" not in said(bin_)
     back = await owner.submit(told, "/desk/restore")
@@ -635,7 +635,7 @@ async def test_a_draft_can_be_previewed_in_the_theme_and_published(
         assert deadline < 600
         await asyncio.sleep(0.1)
     assert built.headers["Content-Security-Policy"] == "sandbox; frame-ancestors 'self'"
-    # A page in a sandbox asks for its style and fonts without the session, from no origin.
+    # A sandboxed page requests its style and fonts without the session cookie and origin.
     sheet = next((there.output / "theme").rglob("*.css")).relative_to(there.output)
     async with aiohttp.ClientSession(headers={"Origin": "null"}) as sandbox:
         async with sandbox.get(f"{there.site}preview/{sheet}") as answer:
@@ -663,12 +663,12 @@ async def test_the_page_that_is_replied_to_is_looked_up_while_writing(owner: Bro
         page = await owner.get("/desk/new?kind=reply")
         typed = {"do": "look", "content": "Mine", "in-reply-to": f"{elsewhere}/"}
         csrf = dict(page.form("/desk/new"))["csrf"]
-        # A script of ours asks for the card alone; without our page's value it is told nothing.
+        # The desk's script requests the card only; without the CSRF token it is refused.
         forged = await owner.post("/desk/context", data={"url": f"{elsewhere}/"})
         assert forged.status == 403
         looked = await owner.submit(page, "/desk/new", **typed)
         for _ in range(60):
-            # The form waits for a moment only; what takes longer is there the next time.
+            # The form waits only for a moment; a slower card is shown the next time.
             if "Sourdough" in looked.text:
                 break
             looked = await owner.submit(page, "/desk/new", **typed)

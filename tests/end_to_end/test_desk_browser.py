@@ -32,7 +32,7 @@ PAGES = (
     *("/desk/new?kind=reply&url=javascript:x", "/desk/files", "/desk/mentions"),
     *("/status", "/tokens", "/auth/sessions", "/webmention", "/micropub", "/auth?client_id=x"),
 )
-#: Ways to look at a page. What does not depend on them is the same in all.
+#: Looks of a page. What does not depend on them is the same in all.
 SMALL: dict[str, Any] = {
     "viewport": {"width": 320, "height": 700},
     "color_scheme": "dark",
@@ -47,7 +47,7 @@ LOOKS: list[dict[str, Any]] = [
     },
     SMALL,
 ]
-#: Of the sample site; they are looked at in each way by `make soak`.
+#: Pages of the sample site; checked in each look by `make soak`.
 SITE = ("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photos/")
 
 
@@ -162,7 +162,7 @@ async def test_the_preview_opens_beside_the_form(
 async def test_every_page_fits_and_is_accessible(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
 ) -> None:
-    # No colour is on its way from one to another while axe looks.
+    # No colour transition is running while axe checks.
     async with tab(chromium, signed_in, reduced_motion="reduce") as page:
         for path in PAGES:
             await page.goto(there.site.rstrip("/") + path)
@@ -205,7 +205,7 @@ async def test_every_page_fits_and_is_accessible(
         await stale.get_by_role("button", name="Delete this post").click()
 
 
-#: What of a page is cut off, sticks out, or is too small to be hit (WCAG 1.4.4, 1.4.10, 2.5.8).
+#: What is cut off, overflows, or is too small to be pressed (WCAG 1.4.4, 1.4.10, 2.5.8).
 LOST = """(large) => {
   const found = [];
   if (large) document.documentElement.style.fontSize = '212.5%';
@@ -277,7 +277,7 @@ async def test_with_javascript_photos_are_uploaded_moved_and_published_by_a_key(
         await expect(page.get_by_label("What is to be seen? (1)")).to_have_value("Indigo")
         await page.locator("input[type=file]").set_input_files(wrong)
         await expect(page.locator("[data-said]")).to_contain_text("wrong.jpg: ")
-        # Dropped, as from a file manager; then taken out again.
+        # Dropped as from a file manager, then removed.
         await page.evaluate(
             """async () => {
               const data = new DataTransfer();
@@ -366,7 +366,7 @@ async def test_the_toolbar_writes_markdown_and_can_be_undone(
         await expect(text).to_have_value("grey lake")
         await text.press("Control+k")
         await expect(text).to_have_value("[grey lake](url)")
-        # One stop for the tab key; arrows lead from button to button.
+        # One tab stop; arrow keys move between buttons.
         await text.fill("one")
         await page.locator("markdown-toolbar").focus()
         await page.keyboard.press("End")
@@ -401,7 +401,7 @@ async def test_tags_are_suggested_while_typing(
         await tags.press("Enter")
         await expect(tags).to_have_value("new one, Länder, ")
         await expect(page.get_by_role("listbox")).to_be_hidden()
-        # One that is there already is suggested no more; Escape shuts the list and keeps the words.
+        # Tags already added are not suggested; Escape closes the list and keeps the input.
         await tags.press_sequentially("län")
         await expect(shown).to_have_count(0)
         await tags.fill("")
@@ -410,14 +410,14 @@ async def test_tags_are_suggested_while_typing(
         await tags.press("Escape")
         await expect(page.get_by_role("listbox")).to_be_hidden()
         await expect(tags).to_have_value("fran")
-        # A tag with a comma in it turns the marks between tags into semicolons.
+        # With a comma in a tag the separators become semicolons.
         await tags.fill("")
         await tags.press_sequentially("sun, paris")
         await shown.first.click()
         await expect(tags).to_have_value("sun; Paris, France; ")
         await page.get_by_role("button", name="Länder", exact=True).click()
         await expect(tags).to_have_value("sun; Paris, France; Länder")
-        # What an input method is composing is suggested for only when it is written.
+        # Suggestions for text of an input method appear when it is committed.
         await tags.fill("")
         await tags.focus()
         devtools = await page.context.new_cdp_session(page)
@@ -451,7 +451,7 @@ async def test_with_javascript_the_page_replied_to_is_shown_when_its_url_is_ente
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
     async with tab(chromium, signed_in, viewport=PHONE) as page:
-        # A link has named it, as the bookmarklet does.
+        # Filled in by a link, as the bookmarklet does.
         await page.goto(f"{there.desk}new?kind=reply&url={there.site}a-page-that-is-not-there/")
         card = page.locator(".context")
         named = card.locator("strong")
@@ -478,7 +478,7 @@ async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
         assert copied == await row.get_by_role("link", name="View").get_attribute("href")
         await page.keyboard.press("/")
         await expect(page.get_by_label("Search")).to_be_focused()
-        # What is typed in a field is text.
+        # Keys in a field are text.
         await page.keyboard.press("n")
         await expect(page.get_by_label("Search")).to_have_value("n")
         keys = page.get_by_label("Keys on this page")
@@ -491,7 +491,7 @@ async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
         await keys.blur()
         await page.keyboard.press("n")
         await page.wait_for_url("**/desk/new")
-        # A time that is still to come is named on the button.
+        # For a future date the button has the date.
         await page.get_by_label("Text", exact=True).fill("Of the year after next")
         await page.locator(".more > summary").click()
         await page.get_by_label("Date").fill("2099-01-02T03:04")

@@ -25,7 +25,7 @@ from playwright.async_api import Browser, Page, Route, expect
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 PHONE = {"width": 390, "height": 800}
-#: As a phone or a laptop has one, that knows its user.
+#: An authenticator as in a phone or laptop, which verifies its user.
 AUTHENTICATOR = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -35,7 +35,7 @@ AUTHENTICATOR = {
     "automaticPresenceSimulation": True,
 }
 Cookies = list[dict[str, object]]
-#: The very module that the pages have, whose address carries the version of all static files.
+#: The module that the pages use, whose URL has the version of all static files.
 OUTBOX = "document.querySelector('[href$=\"/pages.css\"]').href.replace('pages.css', 'outbox.js')"
 
 
@@ -136,15 +136,15 @@ async def test_saved_input_is_kept_until_the_server_confirms(
         await page.get_by_label("Text").fill("With a begin that is missing")
         await page.get_by_role("button", name="Publish").click()
         await expect(page.get_by_role("alert")).to_contain_text("Say when it begins.")
-        # The text stands in the form again, so that it is not offered beside it.
+        # The text is in the form again, so it is not offered as well.
         await expect(page.locator("#drafts")).to_be_hidden()
         await kept_until(page, 1, "missing")
-        # Another kind: leads to the form that it was typed in.
+        # Another post type: there is a link to the form in which it was entered.
         await page.goto(f"{apart.desk}new")
         await page.get_by_role("button", name="Show").click()
         await page.wait_for_url("**/desk/new?kind=event*")
         await expect(page.get_by_label("Title")).to_have_value("A fair")
-        # A form in which something stands is not overwritten.
+        # A form that is not empty is not overwritten.
         await page.goto(f"{apart.desk}new?kind=event")
         await page.get_by_label("Text").fill("Other words")
         await page.get_by_role("button", name="Show").click()
@@ -170,7 +170,7 @@ async def test_input_after_sending_is_kept(
             "async (once) => (await fetch(`/desk/once?once=${once}&once=x`)).json()", once
         )
         assert done == {"done": [once]}
-        # A change of a post is kept for that post alone, and knows what the post was.
+        # Input in an edit is saved for that post only, with the post's version.
         await page.get_by_label("Text").fill("Changed, and the browser ended")
         await kept_until(page, 1, "browser ended")
         address = page.url
@@ -228,13 +228,13 @@ async def test_the_desk_can_be_installed_and_shared_to(
             assert answer.headers["content-type"] == each["type"] == "image/png"
             drawn = Image.open(BytesIO(await answer.body()))
             assert f"{drawn.width}x{drawn.height}" == each["sizes"]
-            # What a phone cuts its own shape from has no corners of its own.
+            # Phones cut their own shape out of the icon, so it must not have rounded corners.
             assert (drawn.getchannel("A").getpixel((0, 0)) != 0) == (each["purpose"] == "maskable")
             sizes.add((drawn.width, each["purpose"]))
         assert sizes == {(192, "any"), (512, "any"), (512, "maskable")}
         missing = await devtools.send("Page.getInstallabilityErrors")
         ids = {each["errorId"] for each in missing["installabilityErrors"]}
-        # A context of a test's is one of those that keep nothing.
+        # Playwright's contexts are private windows, which store nothing.
         assert ids <= {"in-incognito"}
 
 
@@ -384,7 +384,7 @@ async def test_a_form_open_when_the_network_is_lost_is_sent_later(
         await page.get_by_role("button", name="Post when online").click()
         await expect(page.locator("#outbox li")).to_contain_text("In a tunnel")
         await page.context.set_offline(False)
-        # The page for offline leads to one that has a session, and posts it.
+        # The offline page links to one that has a session, and sends the post.
         await expect(page.get_by_role("heading", name="Outbox")).to_be_visible()
         await kept_until(page, 0, store="outbox")
         assert apart.commits() == before + 1

@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.nightly, pytest.mark.browser, pytest.mark.node]
 
 SOURCE = Path(__file__).parents[2] / "tools" / "lighthouse"
 SECONDS = 600
-#: In hundredths. Speed is that of the best of several: the rest is what else a machine does.
+#: In hundredths. Speed is the best of several runs, since the machine may be busy.
 LEAST = {"performance": 0.95, "accessibility": 1.0, "best-practices": 1.0}
-#: Milliseconds on a slow phone, as Lighthouse works them out.
+#: Milliseconds on a slow phone, as Lighthouse simulates it.
 MOST = {"first-contentful-paint": 1_000, "interactive": 1_500}
 WANTED = {**LEAST, **{name: -most for name, most in MOST.items()}}
 TRIES = 4
@@ -53,7 +53,7 @@ async def measured(program: Path, url: str, headers: str) -> dict[str, float]:
     async with asyncio.timeout(SECONDS):
         out, _ = await run.communicate()
     if run.returncode:
-        # On a machine that is busy it may miss the beginning of a page, and says so.
+        # On a busy machine Lighthouse may miss the beginning of a page, and reports that.
         return {}
     told = json.loads(out)
     for name, audit in told["audits"].items():

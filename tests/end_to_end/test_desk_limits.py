@@ -29,9 +29,9 @@ PHONE = {"width": 390, "height": 800}
 POSTS = 10_000
 #: Compressed JavaScript in bytes, for each page.
 SCRIPTS = {"/desk/new": 20_000, "/desk/": 4_000, "/desk/files": 4_000, "/auth/sign-in": 4_000}
-#: A page with all that it needs, before compression.
+#: A page with everything that it loads, before compression.
 MOST_BYTES, MOST_REQUESTS = 80_000, 8
-#: In milliseconds, of the quickest of several: the rest is what else a machine does.
+#: In milliseconds, the fastest of several runs, since the machine may be busy.
 PAINTED, INTERACTIVE, KEYSTROKE, LONG_TASK, LISTED = 1_000, 1_500, 16, 200, 100
 Cookies = list[dict[str, object]]
 
@@ -65,7 +65,7 @@ async def weighed(page: Page, url: str) -> tuple[dict[str, bytes], int]:
     await page.goto(url, wait_until="networkidle")
     answers, scripts = dict[str, bytes](), 0
     for request in seen:
-        # What a post or the library shows is no part of the page.
+        # Images of posts or of the library do not count.
         if request.resource_type != "image" and (answer := await request.response()):
             answers[request.url] = await answer.body()
             if request.resource_type == "script":

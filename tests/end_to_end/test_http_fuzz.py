@@ -24,19 +24,20 @@ from run_queue import RunQueue, run_queue
 from soak_kit import SOAK
 
 WIRE = Path(__file__).parents[1] / "wire" / "requests"
-#: A million in `make soak`, in runs with a bridge of their own.
+#: A million in `make soak`, in runs that each have a bridge.
 RUNS, REQUESTS = (50, 20_000) if SOAK else (1, 500)
-#: An answer takes no more than a second, beside what the bridge has waited for a processor.
+#: A response takes at most a second, in addition to the time that the bridge waited for a
+#: processor.
 LATE = 1.0 if SOAK else 10.0
 PATIENCE = 60.0
-#: How many clients send at once, and how many requests are made before they are sent.
+#: The number of concurrent clients, and of requests that are generated before they are sent.
 CLIENTS, BATCH = 4, 20
 MOST_TOLD = 10
 SEED = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(10**9) if SOAK else 1))
 
 
-#: Each tenth bridge of `make soak` has all that a demo has; most of the time goes by in git when
-#: each post is pushed, and in looks for pages that are not built.
+#: Every tenth bridge of `make soak` has all features of a demo; pushing each post and polling pages
+#: takes most of the time.
 ALL = {"BRIDGE_PUBLISH__HOOK_SECRET": "x" * 20}
 ALONE = {"BRIDGE_WEBMENTION__SEND": "false", "BRIDGE_PUBLISH__REMOTE": ""}
 
@@ -47,7 +48,7 @@ def bridge(tmp_path: Path, run: int, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv(name, value)
     with demo_in(tmp_path / "demo", BRIDGE_REBUILD__MODE="none") as bridge:
         yield bridge
-    # What a request sets off after its answer, and fails, is told there alone.
+    # Failures after the response are only visible in the log.
     log = (tmp_path / "demo.log").read_text()
     assert "Traceback" not in log, log[-20_000:]
     assert_sound(bridge.repo)
@@ -62,7 +63,7 @@ class Client:
     queue: RunQueue
     wrong: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    #: So many at once.
+    #: The number of concurrent requests.
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CLIENTS))
 
     async def send_all(self, requests: Iterable[Request]) -> None:
@@ -93,7 +94,7 @@ class Client:
         if answer.seconds > LATE:
             self.queue.look()
             waited = self.queue.waited(began, began + answer.seconds)
-        # Where there was no processor, "try again in a moment" is all that can be said.
+        # If there was no processor time, "try again in a moment" is a correct response.
         if answer.status == 503 and b"\r\nRetry-After: " in answer.text and waited > LATE:
             return ""
         if answer.status >= 500:
@@ -140,7 +141,7 @@ async def test_any_request_gets_a_response_in_time_and_does_no_harm(bridge: Demo
     fuzzer = Fuzzer(seed, corpus(WIRE, files), words)
     async with run_queue(bridge.pid) as queue:
         client = Client(bridge, fuzzer, queue)
-        # Made before they are sent: what is drawn does not depend on what is answered first.
+        # Generated before sending, so that random choices do not depend on the order of responses.
         for _ in range(REQUESTS // BATCH):
             await client.send_all([fuzzer.next() for _ in range(BATCH)])
             if len(client.wrong) > MOST_TOLD:

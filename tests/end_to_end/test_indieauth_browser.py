@@ -31,7 +31,7 @@ from bridge.indieauth.login.password import owner_reset
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
 from bridge.settings import IndieAuth
 
-# One browser for all of them; each test has a context of its own in it.
+# One browser for all tests; each test has its own context.
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
@@ -138,7 +138,7 @@ async def test_a_passkey_beside_the_password_and_its_removal(
         await sign_in(page)
         await page.get_by_role("button", name="Add a passkey").click()
         await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
-        # The same device has no second one to give.
+        # The same device has no second passkey.
         await page.get_by_role("button", name="Add a passkey").click()
         await expect(page.get_by_role("alert")).to_contain_text("already")
         await page.get_by_role("button", name="Remove").click()
@@ -184,7 +184,7 @@ async def test_a_full_sign_in_to_an_app_on_another_origin(up: Running, chromium:
         assert given["scope"] == "create profile"
         assert await verified(program, given["access_token"])
 
-        # The app is on the owner's page now, and can be sent away there.
+        # The app is listed on the owner's page now, and can be disconnected there.
         await page.goto(f"{up.base}/tokens")
         await page.get_by_role("button", name="Disconnect Quillpen").click()
         assert not await verified(program, given["access_token"])
@@ -271,7 +271,7 @@ async def test_the_keyboard_alone_is_enough(up: Running, chromium: Chromium) -> 
         await expect(page.get_by_text("Back at the app")).to_be_visible()
 
 
-# --- clicks that the owner did not mean -------------------------------------------------------
+# --- unintended clicks -------------------------------------------------------------------------
 
 
 async def nothing_was_sent(page: Page, question: str, up: Running) -> None:
@@ -325,7 +325,7 @@ async def test_a_button_that_has_just_appeared_takes_no_click(
             await page.mouse.dblclick(x, y)
             await page.mouse.click(x, y)
             await nothing_was_sent(page, question, up)
-        # Then it is an ordinary button.
+        # Later it is an ordinary button.
         await page.get_by_role("button", name="Allow").click()
         await expect(page.get_by_text("Back at the app")).to_be_visible()
         assert codes(up) == 1
@@ -336,7 +336,7 @@ async def test_a_button_that_has_just_appeared_takes_no_key(
 ) -> None:
     async with at_the_question(up, chromium) as (page, question, _), first_moment(page):
         await page.goto(question)
-        # A browser that was asked to focus the button cannot, and Enter goes nowhere.
+        # The browser cannot focus the disabled button, so Enter has no effect.
         await page.evaluate("document.querySelector('[value=allow]').focus()")
         assert await page.evaluate("document.activeElement === document.body")
         await page.keyboard.press("Enter")
@@ -361,7 +361,7 @@ async def test_a_window_that_comes_to_the_front_wins_no_click(
     async with at_the_question(up, chromium) as (page, question, (x, y)):
         await expect(page.get_by_role("button", name="Allow")).to_be_visible()
         async with first_moment(page):
-            # Chromium without a window of its own sends no focus by itself.
+            # Headless Chromium sends no focus events by itself.
             await page.evaluate("dispatchEvent(new Event('focus'))")
             await page.mouse.click(x, y)
             await nothing_was_sent(page, question, up)

@@ -186,13 +186,13 @@ async def test_a_post_is_restored_although_another_file_has_its_name(
     assert (status, back["url"]) == (200, moved["url"])
     for url, words in ((second, "The second"), (back["url"], "The first")):
         assert words in (await shown(http, url))[1]
-    # Both gone: each comes back by its own address.
+    # Both are deleted: each is restored by its own URL.
     for url in (second, back["url"]):
         assert (await act(http, demo, action="delete", url=url))[0] == 200
     for url, words in ((second, "The second"), (back["url"], "The first")):
         assert (await act(http, demo, action="undelete", url=url))[0] == 200
         assert words in (await shown(http, url))[1]
-    # Where the first would still be found, the second does not take its place unseen.
+    # If the first would still be found, the second does not silently take its place.
     assert (await act(http, demo, action="delete", url=second))[0] == 200
     status, refused = await act(http, demo, action="undelete", url=second)
     assert status == 409

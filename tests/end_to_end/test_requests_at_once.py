@@ -45,7 +45,7 @@ async def test_the_last_of_many_updates_in_order_wins(clients: Crowd) -> None:
         answers.append(asyncio.create_task(sending))
         await asyncio.sleep(0)
     await asyncio.gather(*answers)
-    # One commit each, with its own text: nothing was skipped.
+    # One commit each, with its own text: none was skipped.
     log = git(clients.repos.bare, "log", "-p", "--reverse", "main", "--", "content")
     assert all(f"+text {each}" in log for each in range(6))
     source = await clients.source(url)
@@ -78,7 +78,7 @@ async def test_concurrent_undelete_update_and_create_with_the_same_slug(
             clients.create("Second", mp_slug="a-walk"),
             clients.undelete(url),
         )
-        # The address is the old post's or the new one's, and each client is told which.
+        # The URL is the old post's or the new one's, as each response says.
         assert created.ok
         assert undeleted.status in (200, 409)
         assert again.status in (200, 409)
@@ -166,7 +166,7 @@ async def test_the_second_post_of_a_day_if_urls_have_no_slug(tmp_path: Path) -> 
             assert refused.status == 400
             assert "{slug}" in refused.words
             assert first.location in refused.words
-        # What is there can still be edited, and another day is free.
+        # The existing post can still be edited, and another day is free.
         assert (await clients.update(first.location, replace={"content": ["Edited"]})).ok
         assert (await clients.create("Next", published="2026-01-03T10:00:00Z")).ok
         assert repos.commits() == 4
@@ -196,7 +196,7 @@ async def test_two_handwritten_files_with_the_same_url(tmp_path: Path, line: str
                 assert answer.status == 400
                 assert "content/b.md" in answer.words
             else:
-                # A slug can be changed: then each has an address of its own.
+                # The slug can be changed, which gives each a different URL.
                 assert answer.status in (201, 200)
         assert (await clients.create("Another one")).ok
 

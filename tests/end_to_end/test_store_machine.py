@@ -67,7 +67,7 @@ class Together(RuleBasedStateMachine):
         try:
             self.runner.run(self._pull())
             self._check()
-            # Whatever became of it since: each word that was acknowledged is in the history.
+            # Whatever happened later, each acknowledged word is in the history.
             history = git(self.repos.bare, "log", "-p", "--format=%H", "main")
             assert {word for word in self.told.words if word not in history} == set()
             self.runner.run(self.stack.aclose())
@@ -90,7 +90,7 @@ class Together(RuleBasedStateMachine):
         self._check()
 
     async def _all(self, deeds: Sequence[Deed]) -> None:
-        # An address may become another post's only where the first one goes.
+        # Another post can only get the URL if the first one is deleted.
         self.posts_stay = not {"delete", "remove"} & {name for name, *_ in deeds}
         await asyncio.gather(*(getattr(self, f"_{name}")(*rest) for name, *rest in deeds))
 

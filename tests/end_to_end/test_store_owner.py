@@ -81,7 +81,7 @@ def sound(clone: Path) -> None:
     assert not [*(clone / ".git").rglob("*.lock"), *(clone / ".git").glob("BRIDGE_[IL]*")]
 
 
-# What makes a push wait: how it comes, what is said, and how the owner ends it.
+# What makes a push wait: how to set it up, the message, and how the owner resolves it.
 
 Step = Callable[[Path], object]
 
@@ -402,7 +402,7 @@ def rebase_by_hand(clone: Path, number: int) -> None:
     with suppress(subprocess.CalledProcessError):
         git(clone, "rebase", "-q", "side")
         return
-    # A post had come just then: given up, as an owner would, and done without.
+    # A post arrived in between: give this change up, as an owner would.
     if (clone / ".git/rebase-merge").exists():
         assert tried(clone, "rebase", "--abort")
     assert tried(clone, "merge", "-q", "-m", "Merged", "side")
@@ -424,7 +424,7 @@ async def test_neither_the_owner_nor_the_clients_lose_anything(
     for number in range(count):
         await asyncio.sleep(dice.random() * 0.3)
         await asyncio.to_thread(work, crowd.clone, number)
-    # The owner keeps no one away for good.
+    # The owner does not block anyone permanently.
     async with asyncio.timeout(600):
         while len(crowd.acknowledged) <= CLIENTS:
             await asyncio.sleep(0.05)

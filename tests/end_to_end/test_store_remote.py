@@ -371,11 +371,11 @@ async def test_an_unreachable_remote_is_retried_with_growing_delays(world: World
             status = await until(remote, lambda status: status.retry not in seen)
             seen.add(status.retry)
             pauses.append((status.retry or 0) - time.time())
-            # A post fixes nothing, and is no reason to try; someone who knows better is.
+            # A new post does not trigger a try, but an explicit request does.
             remote.changed(put(store, f"{len(pauses)}.md", "ours"))
             assert remote.status().retry == status.retry
             await remote.fetch_now()
-    # Two seconds, four, eight; each a little more or less, and less for a machine that is busy.
+    # Two seconds, four, eight, with jitter, and less on a busy machine.
     assert pauses[0] < 2.5
     assert 3 < pauses[2] < 10
 
@@ -469,7 +469,7 @@ async def test_killed_before_any_single_step_of_synchronising(world: World, tmp_
     world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
     step, finished = 0, False
     while not finished:
-        # Every third: what is written, half written, synced and put in its place is all met.
+        # Every third step: writing, partial writing, syncing and renaming are all covered.
         step += 1 if SOAK else 3
         copy = tmp_path / f"copy-{step}"
         copy.mkdir()

@@ -47,7 +47,7 @@ def store(repo: Path) -> Iterator[GitStore]:
     store.close()
 
 
-# What can be the bridge's repo
+# Which repos are accepted
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -247,7 +247,7 @@ def test_a_stale_lock_is_removed(repo: Path, store: GitStore) -> None:
     assert not lock.exists()
 
 
-# Trouble that passes
+# Temporary failures
 
 
 def test_a_repo_that_was_missing_is_used_again(repo: Path, store: GitStore) -> None:
@@ -260,7 +260,7 @@ def test_a_repo_that_was_missing_is_used_again(repo: Path, store: GitStore) -> N
         store.commit([Commit((), "Nothing", first)])
     away.rename(repo)
     put(store, "content/newer.md", "ours")
-    # Another one in its place, as after a restore from a backup.
+    # Another repo in its place, as after restoring a backup.
     repo.rename(away)
     shutil.copytree(away, repo)
     put(store, "content/newest.md", "ours")

@@ -40,7 +40,7 @@ async def test_a_full_disk(bridge: Besieged) -> None:
         assert (await bridge.post(url, "before"))[0] == 202
         await bridge.look(url)
         before = everything(bridge.repo)
-        # From here on the system itself refuses every byte that the bridge wants to write.
+        # From here on the operating system refuses every byte that the bridge writes.
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         status, told = await bridge.post(url, "too much")
         assert (status, told["error"]) == (507, "insufficient_storage")

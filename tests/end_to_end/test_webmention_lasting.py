@@ -310,7 +310,7 @@ async def test_a_public_bridge_fetches_no_source_on_this_machine(
         await running.send(f"{bob.base}1", POST, 400)
         local = bob.base.replace("127.0.0.1", "localhost")
         await running.send(f"{local}1", POST, 400)
-        # A name that leads here: not to be known before it is fetched.
+        # A host name that resolves to this machine, which is not known before fetching.
         port = bob.base.rstrip("/").rpartition(":")[2]
         await running.send(f"http://127.0.0.1.nip.invalid:{port}/1", POST, 201)
         await running.receiver.idle()

@@ -152,7 +152,7 @@ async def test_public_test_update_2_a_link_is_removed(client: Client, site: Else
     assert sorted(site.mentions()[2:]) == [(url, one), (url, two)]
     assert refused == []
 
-    # Who is not linked to any more has heard so, and hears no more.
+    # Receivers of removed links have been notified, and get no further webmentions.
     await client.act("update", url, replace={"content": [f"Still only {one}"]})
     await until(lambda: len(site.posted) == 5)
     assert site.mentions()[4] == (url, one)

@@ -39,7 +39,7 @@ async def test_a_reply_arrives_is_edited_and_goes_and_is_answered(
     assert "/reply-" in name
     assert _comments(shown) == [reply]
 
-    # An answer to the answer goes the other way.
+    # A reply to the reply is sent in the other direction.
     answer = await ben.create(in_reply_to=reply, content="How slowly?")
     await ann.page(reply, lambda page: "How slowly?" in page.html)
     assert len(mentions(ann.bridge)) == 1

@@ -196,9 +196,9 @@ async def test_the_same_moderation_as_for_every_mention(store: GitStore, tmp_pat
     assert await home.look() == 1
     assert home.files() == []
     (record,) = home.receiver.inbox.in_state("pending")
-    # As Bridgy would name it, so that both are one.
+    # The URL that Bridgy would use, so that both are recognised as the same.
     assert record.source == "https://bsky.app/profile/alice.example/post/1"
-    # Gone before the owner has seen it.
+    # Deleted before the owner has seen it.
     home.bench.networks.fake.answers.clear()
     await home.look()
     assert home.receiver.inbox.in_state("pending") == []

@@ -70,9 +70,9 @@ async def test_mastodon_is_connected_once_the_owner_agrees(
     assert not connecting.pending(target, "änother")
     assert await connecting.end(target, back["code"]) == "@you"
     assert connecting.is_connected(target)
-    # Used up.
+    # The state can be used once.
     assert not connecting.pending(target, back["state"])
-    # Registered once.
+    # The client is registered once.
     await agreed(connecting, target)
     assert networks.requests.count("POST /api/v1/apps") == 1
     await connecting.disconnect(target)
@@ -137,7 +137,7 @@ async def test_the_owner_sees_failed_jobs_and_decides_about_them(
         SyndicationPages(syndicator, connecting, cast("Backfeed", looks)).add_to(app)
 
     async with running(tmp_path / "web", extend=extend) as up, browser(up.base) as owner:
-        # Not for strangers.
+        # Not without a session.
         assert "Your accounts" not in (await owner.get(PATH)).text
         await owner.sign_in()
         page = await owner.get(PATH)
@@ -160,7 +160,7 @@ async def test_connecting_and_disconnecting_at_another_implementation(
     mastodon_mock.clear()
     target = Target(uid=mastodon_mock.uid, name="M", type="mastodon")
     asked = parse_qs(urlsplit(await connecting.begin(target)).query)
-    # The form on the server's page, with the account that the owner presses.
+    # The form on the server's page, with the account that the owner chooses.
     form = {name: asked[name][0] for name in ("redirect_uri", "client_id", "scope", "state")}
     async with (
         aiohttp.ClientSession() as http,

@@ -210,9 +210,9 @@ async def test_a_kill_at_any_step_loses_and_doubles_nothing(run: Run) -> None:
         assert len(run.copies(words)) == wanted, str(moment)
         assert len(set(run.named(words))) == 2
         if moment.what == "create":
-            # One, if both were made within a few seconds of each other.
+            # One commit, if both copies were made within a few seconds.
             assert 1 <= len(run.commits(words)) <= 2, str(moment)
-    # Later starts have found nothing more to do.
+    # Later starts found nothing to do.
     everything = [*run.networks.toots, *run.networks.skeets]
     kept = sum(moment.what != "delete" for moment in SOME)
     assert len(everything) == 2 * kept

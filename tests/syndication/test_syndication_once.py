@@ -35,7 +35,7 @@ async def test_a_post_gets_one_copy_at_each_target_and_its_file_says_where(both:
         f"{both.networks.fake.base}/@you/{next(iter(both.networks.fake.statuses))}",
         f"https://bsky.app/profile/{DID}/post/{next(iter(both.networks.fake.records))[-13:]}",
     }
-    # One commit, which says what it is; the post's own date of change stays.
+    # One commit with a clear subject; the post's ``updated`` is unchanged.
     assert both.commits()[0] == "Copies at Mastodon and Bluesky: a"
     assert len([each for each in both.commits() if each.startswith("Cop")]) == 1
     assert "Modified" not in both.text(path)
@@ -245,7 +245,7 @@ async def test_a_session_that_has_ended_is_renewed(bluesky: Bench) -> None:
     await bluesky.stop()
     bluesky.start()
     await bluesky.done(bluesky.post(name="c"))
-    # Sessions are kept: only so many may be made a day.
+    # Sessions are reused, since their number per day is limited.
     signed_in = [each for each in bluesky.networks.requests if each.endswith("createSession")]
     assert len(signed_in) == 2
 
@@ -367,7 +367,7 @@ async def test_an_edit_reaches_mastodon_at_once_and_then_every_ten_minutes(both:
     both.clock = timedelta(minutes=11)
     both.syndicator._wake(both.targets[0].uid)  # type: ignore[union-attr] # it runs
     await both.until(lambda: both.networks.toots == ["Three"])
-    # bsky.app would go on showing the first version.
+    # bsky.app would continue to show the first version.
     assert both.networks.skeets == ["One"]
     edits = [each for each in both.networks.requests if each.startswith("PUT /api")]
     assert len(edits) == 2
@@ -391,7 +391,7 @@ async def test_a_deleted_post_takes_its_copies_along_and_brings_them_back(both: 
     await both.until(lambda: there(both) == [] and not both.jobs())
     both.put(path, text)
     await both.until(lambda: len(there(both)) == 2 and not both.jobs())
-    # The same record again, so that its likes are back; at Mastodon there is no such thing.
+    # The same record again, so that its likes are restored; Mastodon has nothing like that.
     assert next(iter(both.networks.fake.records)) == record
     copies = both.copies(path)
     assert len(copies) == 2
@@ -464,7 +464,7 @@ async def test_lost_state_copies_young_posts_once_and_offers_old_ones(one: Bench
     assert sorted(there(one)) == ["Old", "Young"]
 
 
-#: Where a copy may be made and not be known of; every request in `make soak`.
+#: Requests after which a copy may exist without a record of it; every request in `make soak`.
 AROUND_THE_COPY = range(1, 9) if SOAK else range(3, 7)
 
 

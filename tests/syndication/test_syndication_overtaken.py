@@ -106,7 +106,7 @@ async def test_a_post_that_is_gone_before_the_second_try_leaves_no_copy(one: Ben
     post = one.post("One")
     await one.until(lambda: any(job.tries for job in one.jobs()))
     assert there(one) == ["One"]
-    # The next try begins before the new version is looked at.
+    # The retry begins before the new version is planned.
     syndicator._moved = asyncio.Event()
     one.put(post, None)
     (job,) = one.jobs()
@@ -244,7 +244,7 @@ async def test_a_target_that_was_off_makes_the_copies_that_it_was_wanted_for(bot
     assert both.networks.skeets == ["Young"]
     await both.until(lambda: len(both.jobs()) == 1)
     (job,) = both.jobs()
-    # What has been wanted for days is the owner's to decide.
+    # For requests that are days old, the owner must decide.
     assert (job.path, job.state) == (old, "held")
     assert len(both.networks.toots) == 2
 

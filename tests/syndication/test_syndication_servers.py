@@ -139,7 +139,7 @@ async def test_a_server_is_left_alone_before_its_limit_is_reached(fake: Bench) -
         lambda: any("nearly reached its rate limit" in job.error for job in fake.jobs())
     )
     (job,) = fake.jobs()
-    # It is not a failed try, and it asks for nothing.
+    # It does not count as a failed try, and makes no requests.
     assert job.tries == 0
     assert len(fake.networks.requests) == before
     await fake.done(third)

@@ -125,7 +125,7 @@ def test_what_is_cut_fits_and_is_a_beginning(words: str, measure: measure.Measur
         assert head.endswith("…")
         begun = head.removesuffix("…").rstrip(" ")
         assert words.startswith(begun)
-        # Cut between graphemes, and through no link, tag or account.
+        # Truncated between graphemes, never inside a link, tag or handle.
         assert text.graphemes(begun) == text.graphemes(words)[: len(text.graphemes(begun))]
         for span in text.spans(words):
             assert not span.start < len(begun) < span.end

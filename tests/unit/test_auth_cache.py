@@ -142,7 +142,7 @@ async def test_memory_is_bounded(issuer: Issuer, cached: CachingVerifier) -> Non
     assert len(issuer.asked) == 1101
 
 
-# --- tokens that strangers make up ------------------------------------------------------------
+# --- made-up tokens ---------------------------------------------------------------------------
 
 
 class SlowIssuer:
@@ -193,7 +193,7 @@ async def test_unknown_tokens_are_limited_and_known_ones_do_not_wait(clock: Cloc
     ]
     await until_still()
     assert len(slow.under_way) == 8
-    # From memory, after that is too old, and where an update asks afresh.
+    # From the cache; then after it has expired; then for an update, which always verifies.
     assert await asking(verifier, "owners", "198.51.100.1") == "good"
     clock.now += 61
     assert await asking(verifier, "owners", "198.51.100.1") == "good"
@@ -255,7 +255,7 @@ async def test_a_token_is_verified_once_at_a_time(clock: Clock) -> None:
     verifier = CachingVerifier(slow, 60, clock=clock, now=clock)
     tasks = [asyncio.create_task(asking(verifier, "junk", f"{number}")) for number in range(50)]
     await until_still()
-    # Those who hang up do not end it for the others.
+    # Clients that disconnect do not end the verification for others.
     for task in itertools.islice(tasks, 25):
         task.cancel()
     slow.may_answer.set()

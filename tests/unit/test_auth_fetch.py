@@ -179,7 +179,7 @@ def test_where_the_kernel_cannot_tell_nothing_is_connected_to(
     assert not may_connect(OWN)
 
 
-#: Run in a network of its own, which has public addresses: none of them leads to its server.
+#: Run in a network namespace with public addresses, none of which may reach its server.
 _AT_HOME = """
 import asyncio, sys
 from aiohttp import web

@@ -112,10 +112,10 @@ async def test_what_deletes_is_not_ticked_by_itself(stage: Scene) -> None:
     ticked = {value for name, value in page.form("/tokens") if name == "scope"}
     assert {"create", "update", "media"} <= ticked
     assert not {"delete", "undelete", "profile", "email"} & ticked
-    # A token ends some day, unless the owner says otherwise.
+    # Tokens expire by default.
     assert re.findall(r'<option value="(\d+)"', page.text)[0] == "365"
     assert "not ticked by itself" in page.text
-    # What was typed stays as it was.
+    # The input is kept.
     refused = await stage.owner.submit(page, "/tokens", name="", scope=["create", "delete"])
     again = {value for name, value in refused.form("/tokens") if name == "scope"}
     assert again == {"create", "delete"}
@@ -190,7 +190,7 @@ async def test_only_the_owner_creates_or_revokes(stage: Scene) -> None:
     assert len(list_tokens(stage.db)) == 1
 
 
-# --- Micro.blog's shape --------------------------------------------------------------------
+# --- Micro.blog's API -----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -374,7 +374,7 @@ async def test_right_and_wrong_addresses_are_counted_alike(tmp_path: Path) -> No
                 assert (await app.post("/account/signin", form)).text == "{}"
             assert up.server.mail is not None
             await up.server.mail.close()
-            # The address was right, but the three attempts were used up by wrong ones.
+            # The address was correct, but wrong ones had used up the three attempts.
             assert mails == []
 
 

@@ -499,7 +499,7 @@ async def test_no_picture_of_the_apps_is_loaded(tmp_path: Path) -> None:
         assert "<img" not in question.text
 
 
-# --- the owner proves again to be the owner ------------------------------------------------
+# --- requiring a recent sign-in ---------------------------------------------------------------
 
 CROSS = {"Sec-Fetch-Site": "cross-site"}
 
@@ -533,7 +533,7 @@ async def test_a_strong_scope_for_a_page_elsewhere_needs_a_new_proof(
     answer = await stage.owner.submit(wrong, "/auth/consent", proof=PASSWORD)
     tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
     assert f'"scope": "create {strong}"' in tokens.text
-    # That was the proof for the next minutes.
+    # This counts as a sign-in for the next minutes.
     assert (await allow(stage, ["update"])).status == 302
 
 
@@ -648,7 +648,7 @@ async def test_an_app_that_was_down_is_read_again(tmp_path: Path) -> None:
         assert "Quillpen" in (await made.owner.get(asking(made.app))).text
 
 
-# --- old apps, by the owner's explicit word -------------------------------------------------
+# --- old apps, allowed by the settings --------------------------------------------------------
 
 
 def old(app: str, **values: object) -> IndieAuth:
@@ -743,7 +743,7 @@ async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -
         refused = await made.owner.get(asking(made.app, **NO_PKCE))
         assert refused.status == 400
         assert "[[indieauth.clients]]" not in refused.text
-        # The way there leads back to this very request.
+        # The link to sign in returns to this request.
         (way,) = re.findall(r'href="(/auth/sign-in[?]then=[^"]*)"', refused.text)
         offer = await made.owner.sign_in(unescape(way))
         assert lines_to_copy(offer).clients[0].pkce is False
@@ -752,11 +752,11 @@ async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("published", "changes"),
     [
-        # What is missing is not PKCE, or not only that.
+        # PKCE is not what is missing, or not all.
         (None, {"state": None}),
         (None, {"code_challenge": "short"}),
         (None, {"response_type": "token", **NO_PKCE}),
-        # The answer would go to someone else.
+        # The response would go to someone else.
         (None, {"redirect_uri": "https://elsewhere.example/back", **NO_PKCE}),
         ("com.example.old://in", {"redirect_uri": "com.example.evil://in", **NO_PKCE}),
     ],
@@ -809,7 +809,7 @@ async def test_known_old_apps_sign_in_as_they_are(
     config = IndieAuth(
         enabled=True, clients=(KnownClient(id=client_id, redirect_uris=owners),) if owners else ()
     )
-    # Their pages are not to be had here, and need not be.
+    # Their pages cannot be fetched here, and need not be.
     async with scene(tmp_path, config) as made:
         wish = {"client_id": client_id, "redirect_uri": redirect_uri, "scope": "create"}
         question = await made.owner.get(asking(made.app, **wish, **NO_PKCE))

@@ -195,7 +195,7 @@ def test_local_paths_are_returned_to(path: str) -> None:
     assert local_path(path) == path
 
 
-# --- what a signed-in browser alone must not do -------------------------------------------------
+# --- actions that need more than a session ------------------------------------------------------
 
 
 def sign_in_is_old(up: Running) -> None:
@@ -209,7 +209,7 @@ async def creation_status(up: Running, guest: Browser, key: str = "") -> int:
     csrf = dict(page.form("/auth/set-up" if key else "/auth/password"))["csrf"]
     call = json.dumps({"csrf": csrf, "key": key})
     options = await guest.post("/auth/passkeys/options", call)
-    # There is no credential in it.
+    # It contains no credential.
     assert (await guest.post("/auth/passkeys", call)).status == 403
     return options.status
 

@@ -430,7 +430,7 @@ async def test_revoking_an_unknown_token_is_fine(stage: Scene, token: str | None
 async def test_signing_out_of_an_app_ends_all_its_tokens(stage: Scene) -> None:
     for which in ("access_token", "refresh_token"):
         given, other = await signed_in(stage), await signed_in(stage)
-        # In the body, and without any header.
+        # In the body, without an Authorization header.
         assert (await stage.owner.post("/revoke", data={"token": given[which]})).status == 200
         assert not await works(stage, given["access_token"])
         assert error(await refresh(stage, given["refresh_token"])) == "invalid_grant"

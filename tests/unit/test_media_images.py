@@ -35,7 +35,7 @@ from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import Picture, Rules
 from bridge.media.formats.sniff import identify, sniff
 
-#: Prints by how many kB the most memory that a process has had at once grows.
+#: Prints the growth of the process's peak memory, in kB.
 TURN = """
 import re, sys
 from pathlib import Path
@@ -203,7 +203,7 @@ def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
         with pytest.raises(PayloadTooLarge, match=r"2,000 pixels"):
             prepared(encoded(picture(), form), Rules(max_pixels=2_000))
         prepared(encoded(picture(), form), Rules(max_pixels=2_400))
-    # What takes three times the memory may have a third of the pixels.
+    # An image that needs three times the memory may have a third of the pixels.
     for form in ("WEBP", "AVIF"):
         with pytest.raises(PayloadTooLarge, match=r"2,300 pixels"):
             prepared(encoded(picture(), form), Rules(max_pixels=6_900))

@@ -455,7 +455,7 @@ async def test_the_source_of_a_post_is_no_upload(
     url = f"https://bridge.example/media/{name}"
     library = await started(store, tmp_path)
     assert await library.list() == []
-    # Once among what changes, once among what is there from the beginning.
+    # Once for changed files, once for files that exist at the start.
     commit(store, Change(f"content/media/{name}", b"Title: A draft\nStatus: draft\n\n", None))
     for each in (library, await started(store, tmp_path / "again")):
         assert await each.list() == []
@@ -535,6 +535,6 @@ def test_files_that_are_asked_for_at_once_are_cached_beside_each_other(tmp_path:
         with there.cache(f"{number:040x}", b"%d" % number) as opened:
             return opened.read()
 
-    # As a page of pictures asks for them: one is renamed while another looks what there is.
+    # As for a page with many images: one file is renamed while the folder is listed for another.
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(cached, range(400))) == [b"%d" % number for number in range(400)]

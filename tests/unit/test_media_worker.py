@@ -19,7 +19,7 @@ from bridge.media.formats.picture import Rules
 from bridge.media.formats.sniff import JPEG, PNG, sniff
 from bridge.media.worker import Cleaner
 
-#: The program with a way to be slow, to take memory, and to say who it is.
+#: The worker program, with options to be slow, to use memory, and to report its pid.
 STUBBORN = """
 import os, sys, time
 from bridge.media.formats import clean
@@ -131,7 +131,7 @@ async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
     await begun(pids, 2)
     async with asyncio.timeout(PATIENT):
         assert (await cleaner.clean(SMALL, PNG)).width == 1
-    # Two more are as many as there may be: the next would wait.
+    # With two more the limit is reached: the next one would wait.
     slow += [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
     await begun(pids, 5)
     for task in slow:
@@ -162,7 +162,7 @@ async def test_only_so_many_files_wait_for_their_turn(pids: Path) -> None:
     with pytest.raises(Unavailable, match="again in a minute"):
         await cleaner.clean(SMALL, PNG)
     slow.cancel()
-    # The one who has gone makes room.
+    # The cancelled one frees its slot.
     assert (await next_one).width
     assert (await cleaner.clean(SMALL, PNG)).width
 

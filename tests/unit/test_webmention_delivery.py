@@ -122,7 +122,7 @@ async def test_an_endpoint_that_only_this_machine_reaches_is_never_posted_to(
 
     def admits(address: str) -> bool:
         reached.append(address)
-        # The page itself is let through, and nothing after it.
+        # Only the page itself is allowed.
         return len(reached) == 1
 
     page = site.page("/page", "", Link=f"<{endpoint}>; rel=webmention")

@@ -40,7 +40,7 @@ async def test_a_host_that_is_late_is_waited_for(town: Street) -> None:
     await town.idle(sender)
     assert town.other.mentions() == [(town.url("late"), one)]
 
-    # The page is there, and an older one: neither the text alone nor a link that stays is enough.
+    # The page exists in an older version: neither the text alone nor an unchanged link is enough.
     await town.write("late", f"[one]({one}) [two]({two})")
     await until(lambda: sender.report().coming and sender.report().coming[0].looks > 3)
     assert len(town.other.posted) == 1
@@ -125,7 +125,7 @@ async def test_what_readers_do_not_see_change_is_told_to_no_one(town: Street) ->
     await town.idle(sender)
     await town.write("post", f"[x]({target})", Mf2=line % 1, Modified="2026-05-05")
     await town.idle(sender)
-    # A change of the file that is none of the page.
+    # A change of the file without an effect on the page.
     await town.write("post", f"[x]({target})\n\n<!-- nothing -->", Mf2=line % 2)
     await town.idle(sender)
     assert town.other.targets() == ["/target"]
@@ -281,14 +281,14 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     await town.idle(sender)
     assert town.other.targets()[2:] == ["/upstream"]
 
-    # That it was looked at again is not news.
+    # A new ``verified`` time is not a change.
     seen = json.dumps({**json.loads(mention), "wm-checked": "2026-12-01T10:00:00Z"})
     await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": seen})
     sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
     await town.idle(sender)
     assert len(town.other.posted) == 3
 
-    # Its own words are not news to the upstream host.
+    # The upstream host's own text is not sent back to it.
     back = f"{town.other.base}back"
     own = json.dumps({"url": back, "wm-target": town.url("reply"), "wm-property": "in-reply-to"})
     comment += f'<div class="u-comment h-cite"><a href="{town.other.base}back">Up</a></div>'

@@ -37,7 +37,7 @@ async def test_a_public_post_leaves_where_it_was_and_no_word_of_its_own(site: Be
     assert said["pages"][0].endswith(".html")
     assert "words" not in site.read(grave).lower()
     assert grave.startswith("content/mentions/gone/")
-    # One commit, and the next brings both back to what they were.
+    # One commit, and the next one restores both.
     head = site.store.head()
     assert before is not None
     assert head is not None
