@@ -144,7 +144,7 @@ class _Writer:
             self.children(tag, depth)
             self._text("”")
         elif name in {"del", "s", "strike"}:
-            # A text has no line through its words, and without one it would say the opposite.
+            # Plain text cannot be struck through; without marks it would seem to still apply.
             self._text("~~")
             self.children(tag, depth)
             self._text("~~")
