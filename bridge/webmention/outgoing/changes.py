@@ -37,7 +37,7 @@ class PublicPost:
         """Everything in the file that readers can see; two equal values mean no visible change."""
         mf2 = Mf2Line.of(self.file)
         shown = {name: values for name, values in mf2.properties.items() if name != "syndication"}
-        # A title derived from the content may be derived anew, which is no edit.
+        # A generated title may change with the content, which is not an edit of its own.
         unseen = _NOT_FOR_READERS | ({"title"} if mf2.synthetic_title else set())
         heads = tuple(
             (line.key, line.value)

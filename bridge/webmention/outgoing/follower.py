@@ -103,7 +103,7 @@ class Follower:
             # It was never sent to anyone, so nothing has to be updated.
             return await self.outbox.forget(out.source)
         if out.gone and changed.new is not None:
-            # It was restored: targets that were told of the deletion are told again if it links to
+            # It was restored: targets notified of the deletion are notified again if it links to
             # them.
             out.deliveries = [each for each in out.deliveries if each.state == "waiting"]
         now = self.now()

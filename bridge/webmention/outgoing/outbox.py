@@ -62,7 +62,7 @@ class Outgoing(msgspec.Struct, omit_defaults=True):
     ``published``, ``updated`` and ``links`` are what the page must show to be that version,
     ``before`` the links of the previous version where no deliveries were recorded. ``digest`` is
     the page's content when it was last sent. ``answered``: hosts whose replies below this post have
-    changed, which the page that it replies to itself is told of at most once an hour
+    changed, of which the page that it replies to itself is notified at most once an hour
     (``told_upstream``); ``only_upstream``: nothing else changed, so no other target is notified.
     """
 

@@ -309,8 +309,8 @@ class Sender:
     async def _resend_moved(self, out: Outgoing) -> None:
         """Handle a post that moved without a redirect at its former URL.
 
-        It is sent anew from its present URL, and the targets that know the former one are told that
-        their links are gone from there.
+        Webmentions are sent from its present URL, and also from the former one, so that those
+        targets remove it.
         """
         new = Outgoing(
             out.url,
