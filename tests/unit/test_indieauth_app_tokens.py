@@ -83,7 +83,7 @@ async def test_revoking_by_number_and_by_name(db: Database) -> None:
     ("name", "scopes"), [("x", []), ("x", ["root"]), ("x", ["create update"]), (" ", ["create"])]
 )
 def test_invalid_arguments_create_no_token(db: Database, name: str, scopes: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"scopes|name"):
+    with pytest.raises(ValueError, match=r"scope|name"):
         create_token(db, name, scopes)
 
 
