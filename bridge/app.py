@@ -33,7 +33,7 @@ from bridge.posts.attachments import Attachments, Orphans
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.once import Once
 from bridge.posts.reply_contexts import ReplyContexts
-from bridge.publisher import Following, Publisher
+from bridge.publisher import Followers, Publisher
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings, prefix_of
@@ -131,7 +131,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
         Attachments(repo.media),
         tombstones,
         core.committer,
-        Following(core.rebuilder, reply_contexts, core.settings.rebuild.wait_seconds),
+        Followers(core.rebuilder, reply_contexts, core.settings.rebuild.wait_seconds),
         Once(repo.store),
         targets=partial(default_targets, core.settings.syndication.targets),
     )

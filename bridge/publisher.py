@@ -28,7 +28,7 @@ from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import Attachments
 from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
-from bridge.posts.once import Once, name_of
+from bridge.posts.once import Once, digest_of
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
@@ -50,8 +50,8 @@ PERMISSIONS: dict[type[Action], str] = {
     Undelete: "undelete",
 }
 
-#: Seconds for an action until its commit is handed over. Less than proxies wait, so that the client
-#: is told.
+#: Seconds for an action until its commit is handed over. Proxies wait longer, so the client gets
+#: our error, and not the proxy's.
 _SECONDS = 50.0
 #: Seconds that the commit itself may take beyond that before the answer stops waiting for it.
 _COMMIT_SECONDS = 30.0
@@ -75,8 +75,8 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """What an answer has to do with the parts that follow a commit. None of them can fail it.
+class Followers:
+    """What the publisher asks of the parts that follow a commit. None of it can fail an answer.
 
     ``wait_seconds`` is how long an answer may wait for a page to be live.
     """
@@ -86,7 +86,7 @@ class Following:
     wait_seconds: float
 
     async def live(self, version: Version, *pages: str) -> bool:
-        """Wait until the pages show a version; whether they all do."""
+        """Wait until the pages show a version, in turn; whether the last of them does."""
         ends, there = time.monotonic() + self.wait_seconds, False
         with after_commit("waiting for the page"):
             for page in dict.fromkeys(pages):
@@ -119,7 +119,7 @@ class Publisher:
         attachments: Attachments,
         tombstones: Tombstones,
         committer: Committer,
-        following: Following,
+        followers: Followers,
         once: Once,
         *,
         targets: Callable[[Post], tuple[str, ...]] = lambda _: (),
@@ -133,7 +133,7 @@ class Publisher:
         self._attachments = attachments
         self._tombstones = tombstones
         self._committer = committer
-        self._following = following
+        self._followers = followers
         self._targets = targets
         self._now = now
         self._background = Background()
@@ -155,12 +155,12 @@ class Publisher:
             if url := self.once.find(name):
                 return Published(url, again=True)
         acting = self._under_way.get(name) or self._start(name, action, token)
-        longest = _SECONDS + _COMMIT_SECONDS + self._following.wait_seconds
+        longest = _SECONDS + _COMMIT_SECONDS + self._followers.wait_seconds
         done, _ = await asyncio.wait({acting}, timeout=longest)
         if not done:
             raise Unavailable(
-                "The commit is still being written, and may come about: look at your posts before"
-                " you try again."
+                "The commit is still being written, and may still succeed. Look at your posts"
+                " before you try again."
             )
         if acting.cancelled():
             raise Unavailable("The bridge is shutting down. Try again in a moment.")
@@ -241,8 +241,8 @@ class Publisher:
 
         reserved, version = await retry_on_conflict(attempt)
         url, page = reserved.location.url, reserved.location.save_as
-        self._following.request_context(url, reserved.file)
-        live = await self._following.live(version, page)
+        self._followers.request_context(url, reserved.file)
+        live = await self._followers.live(version, page)
         return Published(url, draft=_draft(reserved), live=live)
 
     def _completed(self, action: Create, token: Token) -> Create:
@@ -277,9 +277,9 @@ class Publisher:
                 ]
                 message = _message(action, token, new, reserved.file, url)
                 version = await self._commit(deadline, changes, message, post.base)
-        self._following.request_context(url, reserved.file)
+        self._followers.request_context(url, reserved.file)
         # Where a post has moved, its old page is to lead to the new one by then.
-        live = await self._following.live(version, entry.save_as, page)
+        live = await self._followers.live(version, entry.save_as, page)
         return Published(url, draft=_draft(reserved), live=live, moved=url != entry.url)
 
     async def _delete(self, action: Delete, token: Token, deadline: asyncio.Timeout) -> Published:
@@ -292,7 +292,7 @@ class Publisher:
             gone = await self._posts.read(post.file, entry)
             message = _message(action, token, gone, post.file, entry.url)
             version = await self._commit(deadline, changes, message, post.base)
-        await self._following.live(version, entry.save_as)
+        await self._followers.live(version, entry.save_as)
         return Published(entry.url)
 
     async def _undelete(
@@ -321,7 +321,7 @@ class Publisher:
                 changes = [change, *self._tombstones.of_restored(page, base)]
                 message = _message(action, token, await self._posts.read(file), file, url)
                 version = await self._commit(deadline, changes, message, base)
-        return self._undeleted(url, action, live=await self._following.live(version, page))
+        return self._undeleted(url, action, live=await self._followers.live(version, page))
 
     def _undeleted(self, url: str, action: Undelete, *, live: bool = False) -> Published:
         own = self._catalogue.index.own
@@ -380,5 +380,5 @@ def _message(action: Action, token: Token, post: Post, file: PelicanFile, url: s
     subject = subject[0].upper() + subject[1:]
     once = action.once if isinstance(action, Create | Update) else ""
     return commit_message(
-        name, subject, url=url, client_id=token.client_id, once=once and name_of(once)
+        name, subject, url=url, client_id=token.client_id, once=once and digest_of(once)
     )

@@ -145,7 +145,7 @@ class Client:
         while True:
             async with self.http.get(url) as response:
                 page = Page(url, await response.text())
-                # INTEROP: a page that is not built yet is 404, never another error.
+                # A page that is not built yet is 404, never another error.
                 assert response.status in (200, 404, 410), response.status
                 if true(response.status, page):
                     return page

@@ -135,7 +135,7 @@ async def live(http: aiohttp.ClientSession, url: str, seconds: float = PATIENCE)
         async with http.get(url) as answer:
             if answer.status == 200:
                 return await answer.text()
-            # INTEROP: 404 until it is built, never another error.
+            # 404 until it is built, never another error.
             assert answer.status == 404
         assert time.monotonic() < deadline, f"{url} is not live after {seconds} s"
         await asyncio.sleep(0.1)

@@ -34,7 +34,7 @@ from bridge.posts.once import Once
 from bridge.posts.reader import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
-from bridge.publisher import Following, Published, Publisher
+from bridge.publisher import Followers, Published, Publisher
 from bridge.rebuild.none import NoRebuild
 from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
@@ -172,7 +172,7 @@ async def bench(
             Attachments(library),
             Tombstones(store, "content/mentions", enabled=send),
             committer,
-            Following(NoRebuild(), reply_contexts, wait_seconds=0),
+            Followers(NoRebuild(), reply_contexts, wait_seconds=0),
             Once(store),
             now=lambda: WHEN,
         )

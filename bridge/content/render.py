@@ -14,7 +14,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.content.titles import synthetic_title
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Post, Properties
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
 #: Properties that only say when, how and by whom something is published.
 _UNSEEN = frozenset(
@@ -107,7 +107,7 @@ def _shows_something(post: Post, rules: SiteRules) -> bool:
     return any(
         _is_shown(value, rules)
         for name, values in post.properties.items()
-        if name not in _UNSEEN and not name.startswith(("mp-", "p3k-"))
+        if name not in _UNSEEN and not name.startswith((COMMAND_PREFIX, "p3k-"))
         for value in values
     )
 

@@ -13,7 +13,7 @@ from bridge.content import html, keys, text
 from bridge.content.characters import is_seen, one_line, printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
-from bridge.micropub.post import Json, Post
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post
 
 _TITLE_LENGTH = 70
 #: Characters of a text in which there are enough words for a title.
@@ -154,7 +154,7 @@ def _verb(post: Post) -> tuple[str, str] | None:
 def _further(post: Post) -> str:
     """By any other property, or by its pictures."""
     for name, values in post.properties.items():
-        if name not in _BESIDES and not name.startswith(("mp-", "p3k-")):
+        if name not in _BESIDES and not name.startswith((COMMAND_PREFIX, "p3k-")):
             told = ", ".join(filter(None, map(_words, values[:3])))
             if told:
                 return f"{_humanised(name)}: {_short(told)}"

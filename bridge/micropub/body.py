@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json
+from bridge.micropub.post import COMMAND_PREFIX, Json
 
 #: ``name``, then any number of ``[...]``, as PHP and its imitators write lists in forms.
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -127,7 +127,7 @@ def read_json(value: Json) -> Raw:
     if not isinstance(properties, dict):
         raise InvalidRequest("'properties' must be an object of property names and lists.")
     values: dict[str, list[Slot]] = {}
-    commands = {name: given for name, given in value.items() if name.startswith("mp-")}
+    commands = {name: given for name, given in value.items() if name.startswith(COMMAND_PREFIX)}
     for name, given in (commands | properties).items():
         values.setdefault(base_name(name), []).extend(wrapped(given))
     return Raw(

@@ -20,7 +20,7 @@ from bridge.micropub.body import (
     read_json,
     wrapped,
 )
-from bridge.micropub.post import Json, Post, Properties
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 from bridge.micropub.values import (
     MEDIA,
     MOST_PROPERTIES,
@@ -71,7 +71,7 @@ def is_media_upload(body: RequestBody) -> bool:
     said = [
         base_name(name)
         for name, value in body.fields
-        if not isinstance(value, str) or (value.strip() and not name.startswith(PREFIX))
+        if not isinstance(value, str) or (value.strip() and not name.startswith(COMMAND_PREFIX))
     ]
     return said == ["file"] and len(body.files) == 1
 
@@ -156,7 +156,7 @@ def _update(raw: Raw) -> Update:
     if any(isinstance(slot, File) for slots in raw.values.values() for slot in slots):
         raise InvalidRequest("An update takes URLs: upload the file to the media endpoint first.")
     # Commands may stand beside the operations or inside them.
-    beside = {name: slots for name, slots in raw.values.items() if name.startswith(PREFIX)}
+    beside = {name: slots for name, slots in raw.values.items() if name.startswith(COMMAND_PREFIX)}
     if stray := sorted(raw.values.keys() - beside.keys() - {"url", "access_token"}):
         raise InvalidRequest(
             f"An update needs 'replace', 'add' or 'delete'; '{stray[0][:40]}' is in none of them."
@@ -191,15 +191,15 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
             f"'{operation}' must be an object of property names and lists of values."
         )
     for name in given:
-        _refuse_no_property(operation, base_name(name))
+        _refuse_non_property(operation, base_name(name))
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
 
 
 #: Words of a request that are not properties.
-_NO_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
+_NOT_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
 
 
-def _refuse_no_property(operation: str, name: str) -> None:
+def _refuse_non_property(operation: str, name: str) -> None:
     """Raise :class:`InvalidRequest` for a word that is not a property: stored under that name,
     it would change nothing.
     """
@@ -208,7 +208,7 @@ def _refuse_no_property(operation: str, name: str) -> None:
             f"'{operation}' names 'type': what a post is stays as it is. Change its properties, or"
             " delete it and create another."
         )
-    if name in _NO_PROPERTIES:
+    if name in _NOT_PROPERTIES:
         raise InvalidRequest(
             f"'{operation}' names '{name}', which is not a property. Name the properties"
             f' themselves: {{"{operation}": {{"content": ["..."]}}}}.'
@@ -234,20 +234,20 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
     whole: list[str] = []
     for item in wrapped(given):
         if isinstance(item, str):
-            _refuse_no_property("delete", base_name(item))
+            _refuse_non_property("delete", base_name(item))
             whole.append(property_name(base_name(item)))
         elif isinstance(item, dict):
             for name, unwanted in item.items():
-                _refuse_no_property("delete", base_name(name))
+                _refuse_non_property("delete", base_name(name))
                 kept = tuple(value for value in wrapped(unwanted) if not is_empty(value))
                 values[property_name(base_name(name))] = kept
         else:
-            raise InvalidRequest("'delete' lists property names; this is none.")
+            raise InvalidRequest(
+                f"'delete' must list property names; {str(item)[:80]!r} is not one."
+            )
     refuse_many_properties(len({*values, *whole}))
     return MappingProxyType(values), tuple(whole)
 
-
-PREFIX = "mp-"
 
 #: Commands that older clients send without a prefix.
 _ALIASES = frozenset({"slug", "syndicate-to"})
@@ -269,11 +269,11 @@ def split_commands(
     properties: dict[str, list[Slot]] = {}
     commands: dict[str, tuple[Json, ...]] = {}
     aliases: dict[str, tuple[Json, ...]] = {}
-    count = sum(1 for name in values if name.startswith(PREFIX))
+    count = sum(1 for name in values if name.startswith(COMMAND_PREFIX))
     refuse_many_properties(max(count, len(values) - count))
     for name, slots in values.items():
-        if name.startswith(PREFIX):
-            commands[name.removeprefix(PREFIX)] = _texts(name, slots)
+        if name.startswith(COMMAND_PREFIX):
+            commands[name.removeprefix(COMMAND_PREFIX)] = _texts(name, slots)
         elif name in _ALIASES:
             aliases[name] = _texts(name, slots)
         # The server MUST NOT store the access_token (3.2).

@@ -10,6 +10,9 @@ from typing import TypeAlias
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
+#: What the names of commands begin with; they are not properties (Micropub 3.3).
+COMMAND_PREFIX = "mp-"
+
 #: Property names to values, in the order of the request.
 Properties: TypeAlias = Mapping[str, tuple[Json, ...]]
 

@@ -234,7 +234,7 @@ class Catalogue:
 
 
 def _ending() -> Unavailable:
-    return Unavailable("The bridge is ending. Try again in a moment.", retry_after=5)
+    return Unavailable("The bridge is shutting down. Try again in a moment.", retry_after=5)
 
 
 def _retrieved(looking: asyncio.Task[Version]) -> None:

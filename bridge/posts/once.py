@@ -21,14 +21,14 @@ _SECONDS = 30 * 86400
 _MOST = 50_000
 
 
-def name_of(word: str) -> str:
-    """The hash of a request's name, as in the commit's trailer.
+def digest_of(name: str) -> str:
+    """The digest of a request's name, as in the commit's trailer.
 
-    A name may be that of a form followed by a space and what the form asked for. Then the first
-    half of the hash is that of the form alone.
+    A name may have two parts, ``FORM ACTION``. Then the first half of the digest depends on
+    ``FORM`` alone, so that :meth:`Once.has_form` finds it.
     """
-    form, space, _ = word.partition(" ")
-    whole = hashlib.sha256(word.encode()).hexdigest()
+    form, space, _ = name.partition(" ")
+    whole = hashlib.sha256(name.encode()).hexdigest()
     return _half(form) + whole[:16] if space else whole[:32]
 
 
@@ -51,9 +51,9 @@ class Once:
             self._reading = asyncio.create_task(asyncio.to_thread(self._logged), name="once")
         self._urls = await asyncio.shield(self._reading) | self._urls
 
-    def find(self, word: str) -> str | None:
+    def find(self, name: str) -> str | None:
         """The URL of the post, if the request has been carried out."""
-        return self._urls.get(name_of(word))
+        return self._urls.get(digest_of(name))
 
     def has_form(self, form: str) -> bool:
         """Whether any action of a form has been carried out."""
@@ -63,19 +63,19 @@ class Once:
     async def carried_out(self, forms: Iterable[str]) -> list[str]:
         """The forms of which any action has been carried out. Raises what the store raises.
 
-        A form's name is the first word of the names of its actions.
+        A form's name is the first name of the names of its actions.
         """
         await self.load()
         return [form for form in forms if self.has_form(form)]
 
-    async def has_done(self, word: str) -> bool:
+    async def has_done(self, name: str) -> bool:
         """Whether the action of this name has been carried out. Raises what the store raises."""
         await self.load()
-        return self.find(word) is not None
+        return self.find(name) is not None
 
-    def note(self, word: str, url: str) -> None:
+    def note(self, name: str, url: str) -> None:
         """Record that a request has been carried out."""
-        self._urls[name_of(word)] = url
+        self._urls[digest_of(name)] = url
 
     def _logged(self) -> dict[str, str]:
         head = self._store.head()

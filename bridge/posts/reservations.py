@@ -58,7 +58,7 @@ class Reservations:
         self._reserved: set[str] = set()
         self._settling = asyncio.Lock()
         # A lock disappears with the last request that holds it or waits for it.
-        self._turns = WeakValueDictionary[str, asyncio.Lock]()
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
     @asynccontextmanager
     async def lock(self, path: str) -> AsyncIterator[None]:
@@ -66,9 +66,9 @@ class Reservations:
 
         Read the post again once the lock is held: it may have changed.
         """
-        lock = self._turns.get(path)
+        lock = self._locks.get(path)
         if lock is None:
-            self._turns[path] = lock = asyncio.Lock()
+            self._locks[path] = lock = asyncio.Lock()
         async with lock:
             yield
 
@@ -80,7 +80,7 @@ class Reservations:
         helps.
         """
         async with self._reserving(settled, base, own="") as reservation:
-            if (lock := self._turns.get(reservation.path)) is not None and lock.locked():
+            if (lock := self._locks.get(reservation.path)) is not None and lock.locked():
                 # Another request has just started to restore the post that had this file.
                 raise FileChanged(reservation.path)
             async with self.lock(reservation.path):
@@ -104,7 +104,7 @@ class Reservations:
             async with self._settling:
                 # A request that has released a name by now has committed, so the refresh below sees
                 # its post. In this order none is overlooked.
-                busy = {name for name, lock in self._turns.items() if lock.locked()}
+                busy = {name for name, lock in self._locks.items() if lock.locked()}
                 taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
                 if own:
                     await self._catalogue.refresh()

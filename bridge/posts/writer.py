@@ -22,6 +22,10 @@ from bridge.posts.reader import PostReader
 from bridge.site.known import Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate
 
+#: A slug until the site has said which ones it allows (``Locate.wishes``): ``Reservations`` puts
+#: the chosen one into the file.
+_PLACEHOLDER = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class PostWriter:
@@ -38,7 +42,9 @@ class PostWriter:
 
         def write(site: SiteView) -> PelicanFile:
             rules = self.posts.rules(site)
-            return compose(action.post, commands=action.commands, when=when, rules=rules, slug="-")
+            return compose(
+                action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
+            )
 
         site = self.posts.catalogue.site
         if not action.uploads:

@@ -25,8 +25,8 @@ class BuildStatus:
     ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
     else the owner should know of a build that went well, ``denied`` files that the site's code has
     tried to read, and may not. ``slow`` says why the site is not kept warm, where that is wanted.
-    ``finished`` is in seconds since the
-    epoch, ``version`` the last version that is wholly on disk.
+    ``finished`` is in seconds since the epoch, ``version`` the last version that is wholly on
+    disk.
     """
 
     state: Literal["idle", "building", "failed"] = "idle"

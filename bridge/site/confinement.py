@@ -111,12 +111,11 @@ def confine(grants: Grants) -> bool:
 
 
 def system_grants(*, protected: Iterable[Path]) -> Grants:
-    """What any program of the site's needs: the system's programs, and Python's folders.
+    """What every program of the site needs: the system's programs, and Python's folders.
 
     ``protected`` are folders and files with secrets: memory that processes share is not granted
-    where one of them lies there. A folder of Python's in which one of them
-    lies (a project's folder on ``PYTHONPATH``, say) can only be listed, apart from its packages
-    that are ours.
+    where one of them lies there. A folder of Python's in which one of them lies (a
+    project's folder on ``PYTHONPATH``, say) can only be listed, apart from our packages in it.
     """
     secrets = [path.resolve() for path in protected]
     read, listed = [*_SYSTEM, *(f"/etc/{name}" for name in _OF_ETC), *_DEVICES], []

@@ -150,7 +150,9 @@ def _with_question(asked: Ask, place: Locate) -> Ask:
 
 
 def _endless() -> Conflict:
-    return Conflict("The site's settings give another answer each time: is a plugin at random?")
+    return Conflict(
+        "The site's settings give another answer each time: does a plugin give random results?"
+    )
 
 
 async def more_places(reader: SiteReader, settled: Settled) -> Settled:

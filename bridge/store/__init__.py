@@ -27,8 +27,8 @@ class Change:
     """One file written (``content``) or deleted (``content`` is ``None``).
 
     ``path`` is relative to the repo's root, with ``/``. ``expected`` is the blob id that the
-    author of the change has seen there, ``None`` where there was no file. A new file is
-    ``executable`` only where that is said; one that is there stays what it is.
+    author of the change has seen there, ``None`` where there was no file. ``executable``
+    applies to a new file; an existing one keeps its mode.
     """
 
     path: str
@@ -100,7 +100,7 @@ class BranchMoved(StoreError):
 
 
 class StoreBusy(StoreError):
-    """A lock of git's was held for longer than a request may wait."""
+    """The store cannot commit now; the same request may succeed later."""
 
 
 class StoreFull(StoreError):

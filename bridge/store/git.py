@@ -52,8 +52,8 @@ class GitStore:
     """A :class:`~bridge.store.ContentStore` in a git repo.
 
     ``repo`` is the bridge's own bare clone; ``branch`` is by default the one that its ``HEAD``
-    names; ``author`` is ``Name <address>``, by default git's own, and ``otherwise`` where git has
-    none. Opening raises :class:`StoreBroken`, which says what to do.
+    names; ``author`` is ``Name <address>``, by default git's own, and ``fallback_author`` where
+    git has none. Opening raises :class:`StoreBroken`, which says what to do.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class GitStore:
         *,
         branch: str = "",
         author: str = "",
-        otherwise: str = "",
+        fallback_author: str = "",
         patience: float = 5.0,
         disk: Disk | None = None,
     ) -> None:
@@ -77,7 +77,7 @@ class GitStore:
         self._housekeeper = Housekeeper(bare_repo)
         self._transaction = Transaction(bare_repo, self.disk, patience)
         with _translated():
-            self.author = find_author(bare_repo.repo, author, otherwise)
+            self.author = find_author(bare_repo.repo, author, fallback_author)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has cleared that itself.
             with suppress(StoreBusy), self._writing():

@@ -41,25 +41,26 @@ _BYTES_A_SECOND = 32_000
 class BodyLimits:
     """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
-    A body may take ``seconds``, and longer the larger it may be, unless ``steady``. Only one large
+    A body may take ``seconds`` to arrive, and more in proportion to its largest size, unless
+    ``fixed_time``. Only one large
     text of each kind of client is parsed at a time.
     """
 
     max_text: int
     seconds: float
     parser: ThreadPoolExecutor
-    steady: bool = False
+    fixed_time: bool = False
 
     def patience(self, max_bytes: int) -> float:
         """How many seconds a body of at most this size may take to arrive."""
-        return self.seconds if self.steady else self.seconds + max_bytes / _BYTES_A_SECOND
+        return self.seconds if self.fixed_time else self.seconds + max_bytes / _BYTES_A_SECOND
 
 
 #: Clients with a valid token.
 AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
 #: Clients that may send a token in the form.
 UNAUTHENTICATED = BodyLimits(
-    128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), steady=True
+    128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), fixed_time=True
 )
 
 
@@ -88,7 +89,7 @@ async def read_body(
     is_json = media_type == JSON or (
         media_type.startswith("application/") and "+json" in media_type
     )
-    # A POST without a Content-Type is a form (INTEROP: shapes, 8).
+    # A POST without a Content-Type is a form: some clients' HTTP libraries send none.
     if not is_json and media_type not in {FORM, ""}:
         raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
     data = bytearray()

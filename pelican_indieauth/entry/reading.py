@@ -116,7 +116,7 @@ class Reader:
         return tuple(found.values())
 
     def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
-        """The fields from the ``Mf2`` line; unknown properties are left out."""
+        """The fields from the ``Mf2`` line; properties without a field become ``facts``."""
         references = post.whole.get("references")
         around = _PostContext(
             references if isinstance(references, dict) else {}, article._content or ""

@@ -17,7 +17,7 @@ from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
 from bridge.posts.commits import commit_message, once_of
-from bridge.posts.once import Once, name_of
+from bridge.posts.once import Once, digest_of
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,7 +69,7 @@ async def test_concurrent_equal_requests_make_one_post(up: Bench) -> None:
 async def test_request_ids_are_known_after_a_restart(up: Bench) -> None:
     done = await up.do(note("Before the power cut", "cut"))
     message = git(up.bare, "log", "-1", "--format=%B", "main")
-    assert f"Micropub-Once: {name_of('cut')}" in message
+    assert f"Micropub-Once: {digest_of('cut')}" in message
     later = Once(up.store)
     await later.load()
     assert later.find("cut") == done.url
@@ -124,8 +124,8 @@ def test_a_request_id_is_only_read_from_a_trailer() -> None:
 
 
 def test_the_commit_has_a_hash_of_the_request_id() -> None:
-    assert "a word" not in name_of("a word")
-    assert name_of("a word") != name_of("another")
+    assert "a word" not in digest_of("a word")
+    assert digest_of("a word") != digest_of("another")
 
 
 @in_one_loop

@@ -153,7 +153,7 @@ def test_authors_of_commits(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None
         GitStore(repo)
     me, ada = "Me <me@example.com>", "Ada L. <ada@example.com>"
     for author, otherwise, wanted in [("", me, me), (ada, me, ada)]:
-        store = GitStore(repo, author=author, otherwise=otherwise)
+        store = GitStore(repo, author=author, fallback_author=otherwise)
         put(store, "content/a.md", wanted)
         store.close()
         assert git(repo, "log", "-1", "--format=%an <%ae>") == wanted

@@ -22,7 +22,7 @@ BOTH = ("mastodon", "bluesky")
 def store(tmp_path: Path) -> Iterator[GitStore]:
     folder = tmp_path / "repo.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     store.commit([Commit((Change("pelicanconf.py", CONF.encode(), None),), "settings", None)])
     yield store
     store.close()

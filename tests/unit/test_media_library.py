@@ -59,7 +59,7 @@ def repo(tmp_path: Path) -> Iterator[GitStore]:
     """A real repo, with git's own blob ids."""
     folder = tmp_path / "repo.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     yield store
     store.close()
 

@@ -70,7 +70,7 @@ class Bench:
 def store(tmp_path: Path) -> Iterator[GitStore]:
     folder = tmp_path / "repo.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
-    store = GitStore(folder, otherwise="Owner <owner@example.org>")
+    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     settings = write_settings(tmp_path).read_bytes()
     store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
     yield store

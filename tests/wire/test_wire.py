@@ -56,7 +56,7 @@ async def test_request(file: Path, client: Client, create_only: str) -> None:
     before = client.bridge.git("rev-parse", "HEAD")
     answer = await send(client.bridge, request)
     status = int(file.name[:3])
-    # INTEROP: 201 when the page is already built, else 202.
+    # 201 when the page is already built, else 202.
     assert answer.status in ({201, 202} if status == 201 else {status}), answer.body
     written = client.bridge.git("rev-parse", "HEAD") != before
     await Check(client, post, answer, written=written).all(json.loads(expected))

@@ -28,7 +28,7 @@ class Kind:
 
     @property
     def family(self) -> Family:
-        """The Micropub property for such files; ``document`` (a PDF) has none."""
+        """What a file is, in general: posts' attachments choose its property by it."""
         match self.type.partition("/")[0]:
             case "image":
                 return "image"
