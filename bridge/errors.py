@@ -117,6 +117,10 @@ class Unavailable(BridgeError):
         self.retry_after = retry_after
 
 
+class SiteReplaced(Unavailable):
+    """The site's settings have changed since the request began, and it may succeed now."""
+
+
 class SiteBroken(BridgeError):
     """The site's own settings or code are broken until the owner changes them."""
 

@@ -35,6 +35,7 @@ from bridge.posts.reservations import Reservation, Reservations
 from bridge.posts.writer import PostWriter, with_alias, without_told
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
+from bridge.site.known import Settled
 from bridge.site.messages import IndexedPost
 from bridge.store import BlobId, BranchMoved, Change, FileChanged, Version
 from bridge.webmention.outgoing.changes import PublicPost
@@ -221,16 +222,18 @@ class Publisher:
 
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         action, when = self._completed(action, token), self._now()
+
+        async def composed() -> tuple[Version, Settled]:
+            return await self._catalogue.for_new_post(), await self._writer.compose(action, when)
+
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
-            await self._catalogue.for_new_post()
-            await self._writer.compose(action, when)
+            await retry_on_conflict(composed)
             post = await self._attachments.store_uploads(action.post, action.uploads)
             action = replace(action, post=post, uploads=())
 
         async def attempt() -> tuple[Reservation, Version]:
-            base = await self._catalogue.for_new_post()
-            settled = await self._writer.compose(action, when)
+            base, settled = await composed()
             async with self._reservations.new(settled, base) as reserved:
                 changes = [
                     Change(reserved.path, reserved.file.text().encode(), None),

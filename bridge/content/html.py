@@ -212,7 +212,7 @@ def in_place_of_words(html: str) -> tuple[str, str]:
     """For HTML without words: its first visible element (``img``, ``video`` or ``audio``) and an
     alternative text; each empty if there is none.
     """
-    elements = list(_SHOWN.finditer(sanitise(html)))
+    elements = list(_SHOWN.finditer(sanitise(printable(html))))
     texts = (_ALTERNATIVE.search(element["attributes"]) for element in elements)
     words = (stdlib_html.unescape(found[1]).strip() for found in texts if found)
     return (elements[0]["tag"] if elements else ""), next(filter(None, words), "")

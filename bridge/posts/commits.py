@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from bridge.errors import Conflict
+from bridge.errors import Conflict, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
 from bridge.runtime.background import Background
@@ -153,11 +153,14 @@ def after_commit(what: str) -> Iterator[None]:
 
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
-    """Run an attempt again if others commit in between; raises Conflict after several attempts."""
+    """Run an attempt again if others commit in between, or the site is reloaded.
+
+    Raises Conflict after several attempts.
+    """
     for _ in range(_TRIES):
         try:
             return await attempt()
-        except (FileChanged, BranchMoved):
+        except (FileChanged, BranchMoved, SiteReplaced):
             continue
     raise Conflict(
         "Nothing was written: other commits to the site kept getting in between. Try again."

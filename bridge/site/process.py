@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.runtime.process import piped
 from bridge.site import starting
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames
@@ -326,7 +326,7 @@ class SiteProcess:
             if self._running is not None and not self._running.ended:
                 return self._running
             if self._closed:
-                raise Unavailable("The site is being read anew. Try again.", retry_after=2)
+                raise SiteReplaced("The site's settings have changed. Try again.", retry_after=2)
             if self._running is not None:
                 await self._running.end()
             self._running = None

@@ -126,3 +126,9 @@ def test_an_invisible_name_is_not_a_title(unseen: str, rules: SiteRules) -> None
     assert file.get("Summary") is None
     assert read(file, rules).all("name") == (unseen,)
     assert read(file, rules).all("summary") == (unseen,)
+
+
+def test_a_text_of_a_lone_surrogate_gets_a_title(rules: SiteRules) -> None:
+    """Bytes of a hand-written file that are no UTF-8 are read as surrogates."""
+    file = compose(Post("entry", {"content": ("\ud800",)}), when=WHEN, rules=rules)
+    assert file.get("Title")

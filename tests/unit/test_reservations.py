@@ -13,7 +13,7 @@ from content_site import CHOOSY_MARKDOWN, write_settings
 from site_kit import Posts, posts_of
 
 from bridge.content.file import PelicanFile
-from bridge.errors import InvalidRequest, Unavailable
+from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Content, Settings, Site
@@ -143,7 +143,7 @@ async def test_files_in_the_media_folder_are_not_posts(desk: Desk) -> None:
 async def test_posts_cannot_be_in_the_media_folder(tmp_path: Path) -> None:
     content = Content(path="media/{slug}.md")
     async with opened(tmp_path, Settings(site=site(tmp_path), content=content)) as desk:
-        with pytest.raises(InvalidRequest, match="folder of uploads"):
+        with pytest.raises(SiteBroken, match="folder of uploads"):
             await desk.place(note())
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 from site_kit import CONF, lay_out, process
 
-from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
+from bridge.posts.commits import retry_on_conflict
 from bridge.site.confinement import Grants, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
@@ -436,6 +437,19 @@ def test_only_the_sites_process_imports_pelican() -> None:
         if name.partition(".")[0] in {"pelican", "markdown", "docutils"}
     ]
     assert culprits == []
+
+
+async def test_a_request_that_still_holds_a_replaced_site_is_retried(tmp_path: Path) -> None:
+    async with opened(tmp_path / "old") as old, opened(tmp_path / "new") as new:
+        await old.close()
+        sites = iter((old, new))
+
+        async def attempt() -> str:
+            return (await next(sites).ask(QUESTION)).places[0].slug or ""
+
+        with pytest.raises(SiteReplaced):
+            await old.ask(QUESTION)
+        assert await retry_on_conflict(attempt) == "y"
 
 
 async def test_requests_to_the_site_are_fast(tmp_path: Path) -> None:

@@ -264,8 +264,8 @@ class PelicanSite:
         if not self.is_article(path):
             raise SiteBroken(
                 f"New posts would go to {path}, where the site's settings look for no articles"
-                " (ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES): let [content] path in"
-                " bridge.toml lead to where they do."
+                " (ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES), or which is the folder of"
+                " uploads: let [content] path in bridge.toml lead to where they do."
             )
 
     def locate(self, text: str, path: str) -> Location:
