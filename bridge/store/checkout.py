@@ -9,9 +9,11 @@ checkout, and git runs the programs that a configuration names.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
@@ -89,6 +91,7 @@ _ERRORS = "surrogateescape"
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
 _OBJECT = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
 _NAMED = 3
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Under which file the warning about large files stands.
 _LARGE = ".gitattributes"
 
@@ -387,11 +390,7 @@ class Checkout:
         filled = [path for path, name in pointers.items() if name in files]
         there = _listed_in(self._filled) - pointers.keys()
         for path in filled:
-            place = self.folder / path
-            half = place.with_name(f".{place.name}.bridge")
-            shutil.copyfile(files[pointers[path]], half)
-            shutil.copymode(place, half)
-            half.replace(place)
+            self._replace(path, files[pointers[path]])
         if filled:
             # Noted first: what is marked and not noted would be in the way of the next version.
             self._filled.write_text(
@@ -406,6 +405,28 @@ class Checkout:
                 f" pointers instead of these files: {reason}"
             )
 
+    def _replace(self, path: str, source: Path) -> None:
+        """Put a copy of a file in the place of another, whose mode it gets.
+
+        The site's code may write to the checkout: no symbolic link is followed on the way.
+        """
+        *parents, name = path.split("/")
+        half = f".{name}.bridge"
+        with contextlib.ExitStack() as stack:
+            folder = os.open(self.folder, _FOLDER)
+            stack.callback(os.close, folder)
+            for each in parents:
+                folder = os.open(each, _FOLDER, dir_fd=folder)
+                stack.callback(os.close, folder)
+            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(half, dir_fd=folder)
+            copy = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+            with os.fdopen(copy, "wb") as target, source.open("rb") as data:
+                shutil.copyfileobj(data, target)
+                os.fchmod(copy, stat.S_IMODE(mode))
+            os.replace(half, name, src_dir_fd=folder, dst_dir_fd=folder)
+
     def _empty_pointers(self, paths: Collection[str]) -> None:
         """Have the pointers themselves for these paths, as far as :meth:`_fill_pointers` put
         files in their place: git writes over nothing that it has not written."""
@@ -419,7 +440,8 @@ class Checkout:
         """The hash of the file that a pointer of git-lfs stands for; ``""`` if it is none."""
         place = self.folder / path
         try:
-            if place.is_symlink() or place.stat().st_size > _POINTER_BYTES:
+            found = place.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _POINTER_BYTES:
                 return ""
             data = place.read_bytes()
         except OSError:

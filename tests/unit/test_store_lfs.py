@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -75,6 +76,33 @@ def test_gitattributes_in_a_folder_are_used_at_once(owner: Owner, tmp_path: Path
     files.bring_to(owner.write({"deep/b.jpg": POINTER}))
     assert (files.folder / "deep" / "b.jpg").read_text() == POINTER
     files.bring_to(owner.write({"deep/.gitattributes": "*.jpg filter=lfs\n"}), exact=False)
+    assert (files.folder / "deep" / "b.jpg").read_bytes() == PICTURE
+
+
+@pytest.mark.parametrize("link", [".a.jpg.bridge", "a.jpg", "deep"])
+def test_no_link_in_the_checkout_leads_a_large_file_elsewhere(
+    owner: Owner, tmp_path: Path, link: str
+) -> None:
+    """The site's code may put links there."""
+    source = kept(owner.clone / ".git")
+    source.parent.mkdir(parents=True)
+    source.write_bytes(PICTURE)
+    files = checkout(owner, tmp_path, str(owner.clone))
+    files.bring_to(owner.write({"c.md": "without", "deep/c.md": ""}))
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    for name in (".a.jpg.bridge", "a.jpg", "deep/b.jpg"):
+        (outside / name).write_text(POINTER)
+    if link == "deep":
+        shutil.rmtree(files.folder / link)
+    else:
+        (files.folder / link).unlink(missing_ok=True)
+    (files.folder / link).symlink_to(outside / link)
+    with contextlib.suppress(OSError):
+        files.bring_to(owner.write(FILES), exact=False)
+    for name in (".a.jpg.bridge", "a.jpg", "deep/b.jpg"):
+        assert (outside / name).read_text() == POINTER
+    files.bring_to(owner.write(FILES))
     assert (files.folder / "deep" / "b.jpg").read_bytes() == PICTURE
 
 
