@@ -29,6 +29,7 @@ from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes as indieauth_routes
 from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
+from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Attachments, Orphans
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.once import Once
@@ -173,7 +174,11 @@ def _site_name(catalogue: Catalogue) -> str:
 
 async def _make_gate(core: Core, server: IndieAuthServer | None) -> Gate:
     """Build the authentication and authorization of requests."""
-    session = await core.lifetime.enter(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+    session = await core.lifetime.enter(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=Resolver()), cookie_jar=aiohttp.DummyCookieJar()
+        )
+    )
     builtin = server.verifier if server else None
     return Gate(await make_verifier(core.settings, session, builtin), core.settings)
 

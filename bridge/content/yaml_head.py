@@ -16,6 +16,8 @@ from bridge.content.formats import Line, MarkdownSyntax, Parts, line_end, physic
 _FENCE = re.compile(r"---[ \t]*(?:\r\n|\n|\r)")
 _END = re.compile(r"(?:---|\.\.\.)[ \t]*(?:\r\n|\n|\r|\Z)")
 _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
+#: A header of Pelican's own reader. Below one with a value it is no part of a YAML mapping.
+_PELICAN_KEY = re.compile(r" {0,3}[A-Za-z0-9_-]+:")
 _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
 #: How a value begins that Pelican's own reader would take for its words.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
@@ -96,7 +98,8 @@ def _is_only_yaml(line: Line) -> bool:
     match = _KEY.match(first.rstrip("\r\n"))
     value = (match["value"] or "").strip() if match else ""
     return bool(_NOT_PLAIN.match(value)) or any(
-        _ITEM.match(each.rstrip("\r\n")) or not each.startswith("    ") for each in more
+        _ITEM.match(each) or not (each.startswith("    ") or (value and _PELICAN_KEY.match(each)))
+        for each in (each.rstrip("\r\n").expandtabs(4) for each in more)
     )
 
 

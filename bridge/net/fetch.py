@@ -26,6 +26,7 @@ from yarl import URL
 
 from bridge.net.address_guard import is_loopback, may_connect
 from bridge.net.bounded import read_bounded
+from bridge.net.resolver import Resolver
 from bridge.net.web_url import BadURL, parse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -241,7 +242,7 @@ class GuardedFetch:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    resolver=self._resolver,
+                    resolver=self._resolver or Resolver(),
                     use_dns_cache=False,
                     force_close=True,
                     socket_factory=self._socket,

@@ -229,7 +229,10 @@ def test_settings_that_import_other_files_are_evaluated_again(
         ("PATH = '/elsewhere'", "specify a path"),
     ],
 )
-def test_the_error_for_unusable_settings(source: str, problem: str, tmp_path: Path) -> None:
+def test_the_error_for_unusable_settings(
+    source: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the site's process runs
     file = tmp_path / "pelicanconf.py"
     file.write_text(f"PLUGINS = []\n{source}")
     with pytest.raises(SettingsError, match=problem):
