@@ -63,9 +63,9 @@ async def test_an_incomplete_index_closes_at_once_and_keeps_its_entries(
         while not catalogue.index.described:
             await asyncio.sleep(0.01)
         await catalogue.close()
-    with pytest.raises(Unavailable, match="ending"):
+    with pytest.raises(Unavailable, match="shutting down"):
         await looking
-    with pytest.raises(Unavailable, match="ending"):
+    with pytest.raises(Unavailable, match="shutting down"):
         await catalogue.refresh()
 
     index = PostIndex(tmp_path / "index.sqlite", store, "content")
