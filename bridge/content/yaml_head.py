@@ -1,9 +1,9 @@
-"""Headers in YAML, as some sites' own readers want them: between two fences, of any shape.
+"""YAML front matter, which some sites' own readers expect: between two fences.
 
-Pelican's reader takes such a file's first lines for headers, and the rest of the YAML for text.
-Nobody has a site of such files without a reader that understands them, so a file says itself that
-it is one. Of YAML this knows what headers are written in; a value of any other shape stays as it
-is, and is none.
+Pelican's reader would take the first lines of such a file for headers, and the rest of the YAML for
+text. A site has such files only together with a reader that understands them, so they are
+recognised by their shape. This parses the part of YAML that front matter is written in; a value of
+any other shape is kept as it is, and is read as empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.content.formats import Line, MarkdownSyntax, Parts, line_end, physic
 _FENCE = re.compile(r"---[ \t]*(?:\r\n|\n|\r)")
 _END = re.compile(r"(?:---|\.\.\.)[ \t]*(?:\r\n|\n|\r|\Z)")
 _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
-#: A header of Pelican's own reader. Below one with a value it is no part of a YAML mapping.
+#: A header of Pelican's own reader. Below a key with a value, it cannot belong to a YAML mapping.
 _PELICAN_KEY = re.compile(r" {0,3}[A-Za-z0-9_-]+:")
 _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
 #: How a value begins that Pelican's own reader would take for its words.

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-#: Lookups at once. More wait; each caller has a timeout.
+#: Concurrent lookups. Further ones wait; every caller has a timeout.
 _MOST = 16
 
 _Found = list[tuple[Any, ...]]
@@ -35,9 +35,12 @@ class Resolver(AbstractResolver):
         await self._free.acquire()
         found: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
         arguments = (host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
-        threading.Thread(
-            target=self._look_up, args=(found, arguments), name="lookup", daemon=True
-        ).start()
+        thread = threading.Thread(target=self._look_up, args=(found, arguments), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            self._free.release()
+            raise OSError(str(error)) from error
         return [
             ResolveResult(
                 hostname=host,

@@ -112,7 +112,7 @@ class PostIndex:
 
     def find(self, url: str) -> IndexedPost | None:
         """The post that has, or once had, this URL in any spelling."""
-        found = self._one(f"SELECT {POST} FROM posts WHERE url = ? ORDER BY path LIMIT 1", url)  # noqa: S608
+        found = self._one(f"{_POSTS} WHERE url = ? ORDER BY path LIMIT 1", url)
         key = canonical(url, self._own)
         return (
             found

@@ -1,5 +1,5 @@
-"""Shares the event loop's time between clients: whoever has used least goes first, and turns are
-short.
+"""Shares the event loop's time between clients: the one that has used least goes first, and
+turns are short.
 
 Parsing what strangers send takes time. If it were parsed as it arrives, the work for a hundred
 clients would delay every step of all other requests.

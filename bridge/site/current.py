@@ -190,8 +190,8 @@ class CurrentSite:
     async def _move(self, version: Version) -> None:
         """Bring the checkout to a version.
 
-        No question is answered meanwhile: the process puts the texts that it is asked about into
-        the checkout, and restores what was there before.
+        No question is answered during the move: the process puts the texts that it is asked about
+        into the checkout, and restores what was there before.
         """
         async with AsyncExitStack() as stack:
             for reader in filter(None, (self._reader, *self._retiring.values())):

@@ -102,7 +102,7 @@ class LargeFiles:
         server = f"{url.removesuffix('/').removesuffix('.git')}.git/info/lfs"
         settings = {
             "lfs.storage": str(self._folder),
-            # Not where .lfsconfig says: whoever may commit could have the bridge ask any host.
+            # Not where .lfsconfig says: else anyone who can commit chooses the host that is asked.
             "lfs.url": server if url.startswith("http") else url,
             "lfs.locksverify": "false",
         }

@@ -1,7 +1,7 @@
 """Carries out syndication jobs: creates, edits and deletes one copy of a post at a network.
 
 Each action first compares the job with the post's present file, since the post may have changed
-while the job was waiting, and again afterwards, since it may have changed meanwhile.
+while the job was waiting, and again afterwards, since it may have changed while the job ran.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Copier:
         await self._wait_for_others(job)
         before = await self.files.open(job.path)
         await self.files.record(job)
-        # If the post was deleted meanwhile, the job's action is "delete" now and it stays.
+        # If the post was deleted while the job ran, the job's action is "delete" now and it stays.
         self._drop(job, "post")
         now = await self.files.open(job.path)
         if now is None or before is None:

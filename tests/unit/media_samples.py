@@ -1,4 +1,4 @@
-"""Files of every type, generated; the repo contains nobody's photos."""
+"""Files of every type, generated; the repo contains no real photos."""
 
 from __future__ import annotations
 

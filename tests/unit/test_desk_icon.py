@@ -49,7 +49,7 @@ async def test_without_an_available_photo_the_icon_is_a_letter(site: Site) -> No
     photos = OwnersPhoto(site)
     assert await photos.of(URL) == b""
     assert await photos.of(URL) == b""
-    # Whoever asks for the icon again and again does not have it fetched again and again.
+    # Repeated requests for the icon do not fetch the photo again.
     assert site.asked == 1
     assert shown(drawn("A", 192, maskable=False)).getpixel((96, 5)) == (14, 97, 99, 255)
 

@@ -1,4 +1,4 @@
-"""The index of posts follows the files, whoever changed them, and can be rebuilt from them."""
+"""The index of posts follows the files, however they were changed, and can be rebuilt from them."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_the_index_continues_after_a_restart(store: MemoryStore, tmp_path: Path)
 
 
 def test_an_interrupted_first_index_continues(store: MemoryStore, tmp_path: Path) -> None:
-    """Indexing a large site takes minutes, and the bridge may be restarted meanwhile."""
+    """Indexing a large site takes minutes, and the bridge may be restarted during it."""
     put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(1200)})
     many = at_once(describe)
     asked: list[int] = []

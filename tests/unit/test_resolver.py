@@ -79,3 +79,19 @@ async def test_a_lookup_after_one_that_was_given_up_is_answered() -> None:
     (found,) = await resolver.resolve("a.example", 443, socket.AF_UNSPEC)
     assert (found["host"], found["port"], found["family"]) == ("192.0.2.1", 443, socket.AF_INET)
     may_end.set()
+
+
+async def test_a_lookup_that_gets_no_thread_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def found(*_: object) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
+
+    resolver = Resolver(found)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        for _ in range(50):
+            with pytest.raises(OSError, match="thread"):
+                await resolver.resolve("a.example")
+    assert await asyncio.wait_for(resolver.resolve("a.example"), 30)

@@ -167,7 +167,7 @@ class WarmSite:
             )
         self._unchecked |= order.changed
         self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._unreadable)
-        # Reading a whole site takes a while: changes that come meanwhile are read as well.
+        # Reading a whole site takes a while: what changes during it is read as well.
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()
         self._begin()

@@ -258,7 +258,7 @@ class Supervisor:
         theirs.close()
         gc.unfreeze()
         if kind == MANY:
-            # The first index of a large site takes minutes, and posts are created meanwhile.
+            # The first index of a large site takes minutes, and posts are created during it.
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, 5)
         copy = _Copy(pid, ours, kind, since=time.monotonic())

@@ -187,5 +187,5 @@ class Outbox:
 
 
 def forget_cursor(folder: Path) -> None:
-    """Remove the cursor while sending is off, so that commits made meanwhile are not sent later."""
+    """Remove the cursor while sending is off, so that commits of that time are not sent later."""
     (folder / _CURSOR).unlink(missing_ok=True)
