@@ -12,10 +12,10 @@ from pathlib import Path
 from git import Git, GitCommandError
 
 from bridge.settings import Settings
-from bridge.store.checkout import git_said
 from bridge.store.git import GitStore
 from bridge.store.submodules import GitUrl, SiteRemote
 from bridge.store.sync.transport import Transport
+from bridge.store.working_tree import git_said
 
 _SECONDS = 300
 #: What could not be had is asked for again after so long.
@@ -24,7 +24,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _WITHOUT = "commit them without git-lfs"
 
 
-class LargeFiles:
+class LargeFileCache:
     """The large files of a site, which are kept below ``folder`` as git-lfs keeps them.
 
     ``repo`` is the bridge's bare repo, ``remote`` tells of its remote. If that is a folder on this
@@ -114,11 +114,11 @@ class LargeFiles:
         )
 
 
-def large_files_of(store: GitStore, settings: Settings) -> LargeFiles:
+def large_files_of(store: GitStore, settings: Settings) -> LargeFileCache:
     """Those of the site's repo, had from its remote; kept in the state folder."""
     state, publish = settings.site.state, settings.publish
     transport = Transport(store.bare_repo, publish.remote, publish.token, state, store.disk)
-    return LargeFiles(
+    return LargeFileCache(
         state / "lfs",
         store.bare_repo.common,
         lambda: SiteRemote(transport.url(), transport.environment()),

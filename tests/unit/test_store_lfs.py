@@ -16,7 +16,7 @@ from git_kit import git
 from owner_kit import Owner
 
 from bridge.store.checkout import Checkout
-from bridge.store.lfs import LargeFiles
+from bridge.store.lfs import LargeFileCache
 from bridge.store.submodules import SiteRemote
 
 PICTURE = b"not really a picture\n" * 100
@@ -41,7 +41,9 @@ def kept(git_dir: Path) -> Path:
 
 
 def checkout(owner: Owner, folder: Path, url: str) -> Checkout:
-    large = LargeFiles(folder / "lfs", owner.bare, lambda: SiteRemote(url, {}), clock=lambda: 0.0)
+    large = LargeFileCache(
+        folder / "lfs", owner.bare, lambda: SiteRemote(url, {}), clock=lambda: 0.0
+    )
     return Checkout(owner.objects, folder / "checkout", large_files=large)
 
 

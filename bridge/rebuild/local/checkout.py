@@ -13,8 +13,9 @@ import msgspec
 from bridge.rebuild.local.files import Tree
 from bridge.store import Version
 from bridge.store.checkout import Checkout as GitCheckout
-from bridge.store.checkout import LargeFiles, Submodules
+from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
+from bridge.store.lfs_pointers import LargeFiles
 
 #: Until when the plugin holds a post back, from its path and bytes; ``None``: not at all.
 Due: TypeAlias = Callable[[str, bytes], datetime | None]

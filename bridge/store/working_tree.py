@@ -1,0 +1,222 @@
+"""A repo of a checkout's own, which borrows another's objects, and the files that git writes there.
+
+It has nothing else of the other repo, no remote and no configuration, and lies outside of the
+folder with the files: the site's code may write to those, and git runs the programs that a
+configuration names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Set
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from git import Git, GitCommandError
+
+from bridge.store import StoreBroken
+
+_SECONDS = 300
+#: The owner's and the system's configuration say how *they* like a working tree to be.
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "LC_ALL": "C",
+}
+#: No program is started on git's behalf, and nothing is kept that only a person would look for.
+_SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.logAllRefUpdates": "false",
+    "gc.auto": "0",
+}
+_ERRORS = "surrogateescape"
+
+
+class TrackedFile(NamedTuple):
+    """A file of a version, as git lists it."""
+
+    path: str
+    mode: str
+    oid: str
+
+
+class PathList:
+    """Paths noted in a file, each followed by a NUL."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> Set[str]:
+        """The paths; none where there is no file."""
+        try:
+            text = self._file.read_text("utf-8", _ERRORS)
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(filter(None, text.split("\0")))
+
+    def write(self, paths: Iterable[str]) -> None:
+        """Note these, and no others."""
+        self._file.write_text("".join(f"{path}\0" for path in paths), "utf-8", _ERRORS)
+
+
+class WorkingTree:
+    """The files below ``folder``; what git keeps for them is in ``git_dir``.
+
+    ``objects`` is the folder of objects to borrow. Methods block, and raise StoreBroken where git
+    fails.
+    """
+
+    def __init__(self, objects: Path, folder: Path, git_dir: Path) -> None:
+        self.folder = folder
+        self.git_dir = git_dir
+        self._objects = objects
+        #: The paths that git is told not to expect on disk.
+        self._hidden = PathList(git_dir / "bridge-left-out")
+
+    def prepare(self) -> None:
+        """Make an empty repo that borrows the objects of the other, where there is none yet."""
+        alternates = self.git_dir / "objects" / "info" / "alternates"
+        lender = f"{self._objects.resolve()}\n"
+        if alternates.is_file() and alternates.read_text() == lender and self.is_linked:
+            return
+        for place in (self.folder, self.git_dir):
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+            elif place.exists():
+                shutil.rmtree(place)
+            place.mkdir(parents=True)
+        kind = "sha256" if _uses_sha256(self._objects) else "sha1"
+        self.git("init", "--quiet", "--template=", f"--object-format={kind}")
+        for name, value in _SETTINGS.items():
+            self.git("config", name, value)
+        alternates.parent.mkdir(exist_ok=True)
+        alternates.write_text(lender)
+        self.folder.joinpath(".git").symlink_to(self.git_dir)
+
+    def begin_anew(self) -> None:
+        """Start from an empty folder: the checkout is incomplete or damaged."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.git_dir, ignore_errors=True)
+        self.prepare()
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the folder is the one that git knows of: no one has put another in its place."""
+        link = self.folder / ".git"
+        return link.is_symlink() and link.readlink() == self.git_dir
+
+    def files(self, version: str) -> Iterator[TrackedFile]:
+        """The files of a version."""
+        for line in filter(None, self.git("ls-tree", "-r", "-z", version).split("\0")):
+            about, _, path = line.partition("\t")
+            mode, _, oid = about.split(" ")
+            yield TrackedFile(path, mode, oid)
+
+    def differences(self, before: str, version: str) -> Iterator[TrackedFile]:
+        """The files that differ, as ``version`` has them; mode ``000000`` where one is gone."""
+        parts = self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", before, version)
+        fields = parts.split("\0")
+        for about, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+            _, mode, _, oid, _ = about.split(" ")
+            yield TrackedFile(path, mode, oid)
+
+    def tracked(self, paths: Collection[str] | None = None) -> list[str]:
+        """Those of some paths (by default, all) that the version on disk has."""
+        if paths is not None and not paths:
+            return []
+        listed = self.git("ls-files", "-z", "--", *(paths or ()))
+        return list(filter(None, listed.split("\0")))
+
+    def restore(self, paths: Collection[str]) -> None:
+        """Put files that were taken away back, as far as this version has them."""
+        self.expect(self.hidden & frozenset(paths))
+        if present := self.tracked(paths):
+            self.git("checkout-index", "--force", "--", *present)
+
+    @property
+    def hidden(self) -> Set[str]:
+        """The paths that git does not expect on disk."""
+        return self._hidden.read()
+
+    def hide(self, absent: Collection[str]) -> None:
+        """Make ``git status`` ignore that these files, and no others, are not on disk."""
+        wanted, before = set(self.tracked(absent)), self.hidden
+        self.expect(before - wanted)
+        if new := sorted(wanted - before):
+            # Noted first: what is marked and not noted would never be put back.
+            self._hidden.write(wanted)
+            self.git("update-index", "--skip-worktree", "--", *new)
+
+    def expect(self, paths: Set[str]) -> None:
+        """Undo :meth:`hide` for some paths."""
+        if not paths:
+            return
+        if present := self.tracked(paths):
+            self.git("update-index", "--no-skip-worktree", "--", *present)
+        self._hidden.write(self.hidden - paths)
+
+    def copy_tags(self) -> None:
+        """A clone has the repo's tags, too: settings may ask ``git describe`` for a version."""
+        repo = self._objects.parent
+        packed = repo / "packed-refs"
+        lines = packed.read_text("utf-8", _ERRORS).splitlines() if packed.is_file() else []
+        tags: dict[str, str] = {}
+        for line, after in pairwise([*lines, ""]):
+            oid, _, name = line.partition(" ")
+            if name.startswith("refs/tags/"):
+                # What an annotated tag is of, on a line of its own.
+                tags[name] = f"{oid} {name}\n" + (f"{after}\n" if after.startswith("^") else "")
+        for file in (repo / "refs" / "tags").rglob("*"):
+            if file.is_file():
+                name = file.relative_to(repo).as_posix()
+                tags[name] = f"{file.read_text('ascii').strip()} {name}\n"
+        text, ours = "".join(tags.values()), self.git_dir / "packed-refs"
+        if text != (ours.read_text("utf-8", _ERRORS) if ours.is_file() else ""):
+            ours.write_text(text, "utf-8", _ERRORS)
+
+    def repos_inside(self) -> list[str]:
+        """Folders below this one that have a ``.git``: submodules of the version before."""
+        found = []
+        for folder, names, _ in os.walk(self.folder):
+            if folder != str(self.folder) and ".git" in names:
+                found.append(os.path.relpath(folder, self.folder))
+                names.clear()
+            elif ".git" in names:
+                names.remove(".git")
+        return found
+
+    def git(self, *arguments: str) -> str:
+        """What a git command writes to its standard output."""
+        command = ["git", f"--git-dir={self.git_dir}", f"--work-tree={self.folder}", *arguments]
+        try:
+            out = Git(str(self.folder)).execute(
+                command,
+                env=_ENVIRONMENT,
+                stdout_as_string=False,
+                strip_newline_in_stdout=False,
+                kill_after_timeout=_SECONDS,
+            )
+        except GitCommandError as error:
+            raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error
+        return os.fsdecode(out)
+
+
+def git_said(error: GitCommandError) -> str:
+    """Git's own error message, without GitPython's wrapping."""
+    lines = error.stderr.strip().removeprefix("stderr: '").removesuffix("'").splitlines()
+    said = [line.strip(" .") for line in lines if not line.startswith("hint:")]
+    return "; ".join(filter(None, said))[:1000]
+
+
+def _uses_sha256(objects: Path) -> bool:
+    found = Git(str(objects)).execute(
+        ["git", f"--git-dir={objects.parent}", "rev-parse", "--show-object-format"],
+        env=_ENVIRONMENT,
+    )
+    return found == "sha256"
