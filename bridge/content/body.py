@@ -187,6 +187,11 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     kept = written.removesuffix("\n").split("\n")
     before = _unix(file.body).removesuffix("\n").split("\n")
     for start, there in _unchanged(said, says):
+        # Not where emphasis or a link goes on from one line to another.
+        if not text.is_encoded(old[start].removesuffix("  ")):
+            continue
+        if text.encode(says[there]) != new[there].removesuffix("  "):
+            continue
         end = "  " if kept[there].endswith("  ") else ""
         kept[there] = before[start].removesuffix("  ") + end
     return "\n".join(kept) + "\n"

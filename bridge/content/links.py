@@ -99,6 +99,7 @@ class MediaUrls:
     _known_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _bracketed: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare_line: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _written_bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
@@ -114,7 +115,8 @@ class MediaUrls:
             "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
             "_known_anywhere": rf"{known}(?![\w/-])",
             "_own": own,
-            "_bare": f"<{known}>",
+            "_bare": rf"(?<!\]\()<{known}>",
+            "_bracketed": rf"\[https?:&\#47;[^\]\n]*\]\(<{known}>\)",
             "_bare_line": rf"^<{known}>(?=[ ]*$)",
             "_written_bare": rf"!\[\]\({own}\)|\[(?P<name>[\w\\.~-]+)\]\({linked}\)",
         }
@@ -165,10 +167,9 @@ class MediaUrls:
         URLs. A picture that is alone on its line is shown.
         """
         shown = self._bare_line.sub(self._picture, encoded)
-        linked = self._bare.sub(
-            lambda m: f"[{_label(m['path'])}]({self._static(m['path'])})", shown
-        )
-        return self.internalise_markdown(linked)
+        for pattern in (self._bracketed, self._bare):
+            shown = pattern.sub(self._named, shown)
+        return self.internalise_markdown(shown)
 
     def externalise_note(self, body: str) -> str:
         """The inverse of :meth:`internalise_note`; own media get the bridge's URL."""
@@ -185,6 +186,9 @@ class MediaUrls:
     def _picture(self, match: re.Match[str]) -> str:
         is_picture = _PICTURE.search(match["path"])
         return f"![]({self._static(match['path'])})" if is_picture else match.group()
+
+    def _named(self, match: re.Match[str]) -> str:
+        return f"[{_label(match['path'])}]({self._static(match['path'])})"
 
     def _bare_again(self, match: re.Match[str]) -> str:
         path = match["path"] or match["linked"]

@@ -4,14 +4,18 @@ What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dash
 start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
 What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
 or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``.
+Indentation is written as ``&nbsp;``, which a browser does not collapse.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from html import unescape
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import Literal, TypeAlias
 
 #: Only after a word: blanks that stand alone on their line are the text's own.
 _BREAK = "  \n"
@@ -23,10 +27,12 @@ _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
 _WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
 #: Belongs to a URL inside of it, and to the sentence at its end.
 _URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
+_URL_TAIL_CLASS = re.escape(_URL_TAIL)
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
-_IN_TARGET = r"[^\s()<>\"`\\{}|&]|&(?!\#?\w+;)"
-_TARGET_STARTS = r"(?:[Hh][Tt][Tt][Pp][Ss]?://|mailto:|tel:|/(?!/)|\.\.?/|\#(?=\w))"
+_IN_TARGET = r"[^\s()<>\"`\\&]|&(?!\#?\w+;)"
+_SCHEMES = "(?:mailto|tel|sms|geo|xmpp|webcal|magnet|matrix|ftp|gemini|gopher|irc|ircs):"
+_TARGET_STARTS = rf"(?:[Hh][Tt][Tt][Pp][Ss]?://|{_SCHEMES}|/(?!/)|\.\.?/|\#(?=\w))"
 _TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
 #: Between angle brackets, where blanks and any parentheses may stand (CommonMark 6.3).
 _ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
@@ -35,10 +41,10 @@ _CODE = (
     r"(?<![`0-9A-Za-z\u00c0-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
     r"|``(?!`)[^`\t\n]*(?:`(?!`)[^`\t\n]*)+``)(?!`)"
 )
-_ALT = r"[^\[\]<>\\`\t]*[^\[\]<>\\`\s]"
-_LABEL = rf"(?:[^\[\]<>\\`\t]|{_CODE}|\[[^\[\]<>\\`\t]*\])+(?<!\s)"
-_TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t]*\"|'[^'<>&\\`{}\t]*'))?"
-_LINK = rf"\[[^\[\]<>\\`*\t]*[^\[\]<>\\`*\s]\]\({_TARGET}\)"
+_ALT = r"(?:[^\[\]\\`\t]|\[[^\[\]\\`\t]*\])+(?<!\s)"
+_LABEL = rf"(?:[^\[\]\\`\t]|{_CODE}|\[[^\[\]\\`\t]*\])+(?<!\s)"
+_TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t\n]*\"|'[^'<>&\\`{}\t\n]*'))?"
+_LINK = rf"\[[^\[\]\\`*\t]*[^\[\]\\`*\s]\]\({_TARGET}\)"
 #: What stands before and after the stars of words that are meant to be stressed, and what those
 #: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
 #: have no blanks there.
@@ -52,11 +58,13 @@ _STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
 _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
+_URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
+#: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``.
 _STARS = rf"""
-    (?<![^\s{_BEFORE}])(?:
+    (?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?:
       (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
-    | (?P<strong>\*\*(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*))\*\*)
-    | (?P<emphasis>\*(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*))\*)
+    | (?P<strong>\*\*(?:{_URL_ALONE}|(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*)))\*\*)
+    | (?P<emphasis>\*(?:{_URL_ALONE}|(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*)))\*)
     )(?!\*)(?![^\s{_AFTER}])
 """
 #: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
@@ -67,11 +75,23 @@ _WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
 _LINES = rf"""
       (?<![^{_ALONE}_])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
       (?![^\s*{_AFTER}])
-    | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?:{_LOW})+[ ](?:{_LOW})+(?:{_LAST})__)
+    | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?=[^_]*[ ])(?:{_LOW})+(?:{_LAST})__)
       (?![^\s*{_AFTER}])
     | (?<![^{_ALONE}_])~~(?={_FIRST}|\*)
       (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
       (?![^\s*_{_AFTER}])
+"""
+#: The end of a line with the last of the white space before it, and what would have a meaning at
+#: the start of the next one: its indentation; a line of dashes; a mark that a backslash makes a
+#: character, and one that takes an entity.
+_EDGE = r"""
+    (?P<edge>(?P<trail>(?<=[^\n])[^\S\n])?\n(?:
+        (?P<indent>[^\S\n]+(?=\S))
+      | (?P<rule>[|:+ ]*-[-|:+ ]*?(?=[^\S\n]?\n))
+      | (?P<number>\d+)\.(?=\s)
+      | (?P<mark>[#>]|[-+](?=[\s+-])|\*(?=\s)|!(?=!!))
+      | (?P<sign>:(?=\s)|~(?=~~)|=(?=(?:=|[^\S\n])*\n)|\?(?=\?\?)|/(?=//)|%(?=%))
+    )?)
 """
 #: Single characters with a meaning.
 _CHARACTERS = r"""
@@ -79,17 +99,20 @@ _CHARACTERS = r"""
     | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
     | (?P<escape>[\\`*_\[])
     | (?P<named>[<{\t])
+    | (?P<separator>(?<=\S)[\u2028\u2029](?=\S))
 """
 
 #: Left to right: what is meant as Markdown, then URLs, then single characters.
 _TOKEN = re.compile(
     rf"""
-      (?P<code>{_CODE})
+      {_EDGE}
+    | (?P<code>{_CODE})
     | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
     | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
     | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
     | {_STARS}
     | {_LINES}
+    | <(?P<angled>{_URL})>
     | (?<![0-9A-Za-z])(?P<url>{_URL})
     | (?<![\w@./:-])(?P<www>{_WWW})
     | {_CHARACTERS}
@@ -98,54 +121,52 @@ _TOKEN = re.compile(
 )
 #: The same inside of a link, which holds no other.
 _IN_LABEL = re.compile(
-    rf"(?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}", re.VERBOSE
+    rf"{_EDGE} | (?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}",
+    re.VERBOSE,
 )
-_SPECIAL = re.compile(rf"(?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
+#: The same where nothing is meant as Markdown: in URLs, and in code between fences.
+_LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
 _URLS = re.compile(_URL)
 _STRESS = {"both": "***", "strong": "**", "emphasis": "*", "low": "_", "lower": "__"}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
-
-#: At a line's start: where the backslash or the entity goes that takes the meaning away.
-_BACKSLASH_AT_START = re.compile(r"(?P<number>\d+(?=\.(?:\s|$)))|[#>]|[-+](?=[\s+-]|$)|!(?=!!)")
-_ENTITY_AT_START = re.compile(r":(?=\s)|~(?=~~)|=(?=[=\s]*$)|\?(?=\?\?)|/(?=//)|%(?=%)")
-_RULE = re.compile(r"[|:+ ]*-[-|:+ ]*")
+_INDENTS = {" ": "&nbsp;", "\t": "&emsp;"}
+_FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})[ \w+#.-]*")
+#: In the label of a link that was sent as a URL in angle brackets, where no one else writes it.
+_SLASH = "&#47;"
+_IN_LABEL_OF_URL = r"(?:\\.|[^\[\]\\\n]|\](?!\())+"
 
 _ENCODED = re.compile(
     rf"""
       (?P<code>{_CODE})
-    | \[(?=[Ww]{{3}}\.)(?:\\.|[^\[\]\\\n]|\](?!\())+\]\(<http://(?P<www>{_WWW})>\)
+    | \[(?=[Ww]{{3}}\.){_IN_LABEL_OF_URL}\]\(<http://(?P<www>{_WWW})>\)
+    | \[(?=[Hh][Tt][Tt][Pp][Ss]?:{re.escape(_SLASH)}){_IN_LABEL_OF_URL}\]\((?P<angled><{_URL}>)\)
+    | (?<=\S)(?P<separator>[\u2028\u2029])(?:[ ][ ])?\n
     | (?<=\S)(?P<break>[ ][ ]\n)
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
-    | &(?:(?P<name>amp|lt)|\#(?P<number>\d{{1,5}}));
+    | &(?:(?P<name>amp|lt|nbsp|emsp)|\#(?P<number>\d{{1,5}}));
     | <(?P<url>{_URL})>
     | </?(?P<struck>del)>
     """,
     re.VERBOSE,
 )
 _WAVES = "~~"
-_NAMES = {"amp": "&", "lt": "<"}
+_NAMES = {"amp": "&", "lt": "<", "nbsp": " ", "emsp": "\t"}
 
 # Text from a mail program or a terminal: full lines, each broken where the next word did not fit.
 _WRAP_NARROWEST, _WRAP_WIDEST = 50, 100
 
 
 def encode(text: str) -> str:
-    """Markdown that shows ``text`` (already printable, with ``\\n``)."""
-    encoded: list[str] = []
-    paragraph: list[str] = []
-    for line in text.split("\n"):
-        if line.strip():
-            paragraph.append(line)
-        else:
-            encoded += _paragraph(paragraph)
-            encoded.append(f"{line}\n")
-            paragraph = []
-    return "".join(encoded + _paragraph(paragraph)).removesuffix("\n")
+    """Markdown that shows ``text`` (already printable, with ``\n``)."""
+    return "\n".join(map(_paragraph, _paragraphs(text)))
 
 
 def plain(text: str) -> str:
     """The words that a page shows of a text, without what is meant as Markdown."""
-    return _TOKEN.sub(_words, text)
+    runs = (run for paragraph in _paragraphs(text) for run in paragraph)
+    return "\n".join(
+        _TOKEN.sub(_words, run.text) if run.kind == "words" else run.text for run in runs
+    )
 
 
 def with_urls(text: str, shown: Callable[[str], str]) -> str:
@@ -160,7 +181,7 @@ def with_urls(text: str, shown: Callable[[str], str]) -> str:
 
 def encode_line(text: str) -> str:
     """The same for what has to stay on one line (a summary)."""
-    return _line(" ".join(text.split()))
+    return _inline(f"\n{' '.join(text.split())}\n").strip("\n")
 
 
 def decode(markdown: str) -> str:
@@ -181,22 +202,72 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     found, place, end = set[int](), 0, 0
     for match in _ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
-        if same := match["code"] or match["www"]:
+        same = match["code"] or match["www"] or match["angled"] or match["separator"]
+        if same:
             place += len(same)
             continue
         length = len(match["url"] or (_WAVES if match["struck"] else "x"))
-        if urls or not match["url"]:
+        # Of an indentation only its first character means something.
+        before = markdown[max(match.start() - 1, 0) : match.start()]
+        is_inner = match["name"] in {"nbsp", "emsp"} and before not in {"", "\n"}
+        if not is_inner and (urls or not match["url"]):
             found.update(range(place, place + length))
         place += length
     return found
 
 
-def _paragraph(lines: list[str]) -> list[str]:
+_Kind: TypeAlias = Literal["words", "code", "blank"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Successive lines of a text that are read alike; ``code`` is that between fences."""
+
+    text: str
+    kind: _Kind
+
+
+def _paragraphs(text: str) -> Iterator[list[_Run]]:
+    """The paragraphs of a text, and the blank lines between them."""
+    lines = text.split("\n")
+    code = _fenced(lines)
+    kinds: list[_Kind] = [
+        "blank" if not line.strip() else "code" if number in code else "words"
+        for number, line in enumerate(lines)
+    ]
+    both = list(zip(kinds, lines, strict=True))
+    for _, paragraph in groupby(both, lambda one: one[0] == "blank"):
+        runs = groupby(paragraph, lambda one: one[0])
+        yield [_Run("\n".join(line for _, line in run), kind) for kind, run in runs]
+
+
+def _fenced(lines: list[str]) -> set[int]:
+    """The lines between fences, and these; a fence that nothing closes is none."""
+    found = set[int]()
+    closing = {mark: [n for n, line in enumerate(lines) if _is_fence(line, mark)] for mark in "`~"}
+    for number, line in enumerate(lines):
+        match = None if number in found else _FENCE.fullmatch(line)
+        if match:
+            ends = closing[match["fence"][0]]
+            place = bisect(ends, number)
+            found.update(range(number, ends[place] + 1) if place < len(ends) else ())
+    return found
+
+
+def _is_fence(line: str, mark: str) -> bool:
+    return set(line.strip(" ")) == {mark} and line.count(mark) >= len("```")
+
+
+def _paragraph(runs: list[_Run]) -> str:
     """The lines of a paragraph with their ends: a break, unless the text was hard-wrapped."""
-    if not lines:
-        return []
+    if runs[0].kind == "blank":
+        return runs[0].text
+    lines = [line for run in runs for line in run.text.split("\n")]
     end = "\n" if _is_hard_wrapped(lines) else _BREAK
-    return [_line(line) + end for line in lines[:-1]] + [f"{_line(lines[-1])}\n"]
+    written = (
+        (_inline if run.kind == "words" else _verbatim)(f"\n{run.text}\n")[1:-1] for run in runs
+    )
+    return "\n".join(written).replace("\n", end)
 
 
 def _is_hard_wrapped(lines: list[str]) -> bool:
@@ -210,27 +281,12 @@ def _is_hard_wrapped(lines: list[str]) -> bool:
     )
 
 
-def _line(line: str) -> str:
-    """One line, its outer white space kept as entities that Markdown does not strip."""
-    start = f"&#{ord(line[0])};" if line[:1].isspace() else ""
-    end = f"&#{ord(line[-1])};" if line[-1:].isspace() else ""
-    inner = line[1 if start else 0 : len(line) - (1 if end else 0)]
-    return start + (_inline(inner) if start else _line_start(inner)) + end
-
-
-def _line_start(line: str) -> str:
-    if _RULE.fullmatch(line):
-        return _inline(line).replace("-", "\\-").replace("+", "\\+")
-    if match := _BACKSLASH_AT_START.match(line):
-        number = match["number"] or ""
-        return f"{number}\\{line[len(number)]}{_inline(line[len(number) + 1 :])}"
-    if match := _ENTITY_AT_START.match(line):
-        return f"&#{ord(line[0])};{_inline(line[1:])}"
-    return _inline(line)
-
-
 def _inline(text: str) -> str:
     return _TOKEN.sub(_token, text)
+
+
+def _verbatim(text: str) -> str:
+    return _LITERAL.sub(_single, text)
 
 
 def _label(text: str) -> str:
@@ -245,13 +301,16 @@ def _token(match: re.Match[str]) -> str:
         return f"![{_label(match['picture'])}]({match['file']})"
     if match["target"]:
         return f"[{_label(match['label'])}]({match['target']})"
+    if url := match["angled"]:
+        label = _LITERAL.sub(_single, url).replace("//", f"{_SLASH}/", 1)
+        return f"[{label}](<{url}>)"
     if match["www"]:
         url = _without_punctuation(match["www"])
-        after = _SPECIAL.sub(_single, match["www"][len(url) :])
-        return f"[{_SPECIAL.sub(_single, url)}](<http://{url}>){after}"
+        after = _LITERAL.sub(_single, match["www"][len(url) :])
+        return f"[{_LITERAL.sub(_single, url)}](<http://{url}>){after}"
     if match["url"]:
         url = _without_punctuation(match["url"])
-        after = _SPECIAL.sub(_single, match["url"][len(url) :])
+        after = _LITERAL.sub(_single, match["url"][len(url) :])
         # Where nothing but a scheme is left, there is no address.
         return f"{url}{after}" if url.endswith("//") else f"<{url}>{after}"
     return _stressed(match, _inline) or _single(match)
@@ -270,15 +329,40 @@ def _stressed(match: re.Match[str], written: Callable[[str], str], *, marked: bo
 
 
 def _single(match: re.Match[str]) -> str:
-    """Code, or a character with a meaning."""
+    """Code, the end of a line, or a character with a meaning."""
+    if match["edge"]:
+        return _edge(match)
     if match["code"] or match["lone"]:
         return match.group()
     if match["entity"]:
         return "&amp;"
+    if match["separator"]:
+        # To browsers it is no white space at all.
+        return f"{match['separator']}\n"
     return _NAMED.get(match.group()) or f"\\{match.group()}"
 
 
+def _edge(match: re.Match[str]) -> str:
+    """The end of a line and the start of the next, with what Markdown would strip or read."""
+    trail = f"&#{ord(match['trail'])};" if match["trail"] else ""
+    if indent := match["indent"]:
+        # A single space does not show, however it is written.
+        wide = indent != " "
+        start = "".join(_INDENTS.get(one, one) for one in indent) if wide else "&#32;"
+    elif rule := match["rule"]:
+        start = rule.replace("-", "\\-").replace("+", "\\+")
+    elif mark := match["mark"]:
+        start = f"\\{mark}"
+    elif sign := match["sign"]:
+        start = f"&#{ord(sign)};"
+    else:
+        start = f"{match['number']}\\." if match["number"] else ""
+    return f"{trail}\n{start}"
+
+
 def _words(match: re.Match[str]) -> str:
+    if match["angled"]:
+        return match["angled"]
     if match["code"]:
         return match["code"].strip("`").strip()
     if match["around"]:
@@ -312,4 +396,6 @@ def _decoded(match: re.Match[str]) -> str:
         return match["code"] or match["www"]
     if match["struck"]:
         return _WAVES
+    if match["angled"] or match["separator"]:
+        return match["angled"] or match["separator"]
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

@@ -274,7 +274,7 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     if isinstance(content, dict):
         return plain_content(post)
     if isinstance(content, str):
-        post = post.with_properties({"content": (_FENCE.sub("", content[:_ENOUGH]),)})
+        return one_line(_FENCE.sub("", text.plain(printable(content[:_ENOUGH]))))
     return text.plain(plain_content(post))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from content_site import WHEN, load_rules, post
 
+from bridge.content import text
 from bridge.content.commonmark import adapt, restore
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
@@ -49,6 +50,27 @@ def test_notes_of_any_characters_are_fast_to_write_read_and_edit(
         assert read(edited, rules).all("content") == changed.all("content")
 
     assert processor_seconds(life) < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        ("__a", " b"),
+        ("**a", "*b"),
+        ("_a", " [b"),
+        ("~~a", " ~b"),
+        ("```\n", "*a*\n"),
+        ("*a\n", "b\n"),
+    ],
+)
+def test_a_mark_that_nothing_closes_costs_no_more_than_the_text(start: str, piece: str) -> None:
+    sent = start + piece * LENGTH
+
+    def both() -> None:
+        text.plain(sent)
+        assert text.decode(text.encode(sent)) == sent
+
+    assert processor_seconds(both) < SECONDS
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from markdown import Markdown
 
 from bridge.content import text
 from bridge.content.characters import printable
+from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.read import read
 from bridge.content.render import compose
@@ -260,7 +261,72 @@ LINKS = [
     ),
     ("*www.a.example* 見てwww.a.example。", ["http://www.a.example"]),
     ("https://en.example/wiki/Foo_(bar).", ["https://en.example/wiki/Foo_(bar)"]),
+    ("See <https://x.example/a_b?c=[1]&d>.", ["https://x.example/a_b?c=[1]&d"]),
+    ("<https://a.example/> <HTTP://B.example/*>", ["https://a.example/", "HTTP://B.example/*"]),
+    ("<https://a.example/ b>, <https://>", ["https://a.example/"]),
+    ("[a](https://x.example/{x}|y)", ["https://x.example/{x}|y"]),
+    ("[a](gemini://x.example/) [b](geo:1,2)", ["gemini://x.example/", "geo:1,2"]),
+    ("[a](javascript:alert(1)) [b](data:text/html,x) [c](file:///etc/passwd)", []),
+    ("[a\nb](https://x.example/)", ["https://x.example/"]),
+    ("**https://x.example/**", ["https://x.example/"]),
+    ("https://a.example/\u2028https://b.example/", ["https://a.example/", "https://b.example/"]),
 ]
+
+
+def test_a_url_in_angle_brackets_is_shown_without_them(rules: SiteRules) -> None:
+    assert shown_html("See <https://x.example/a_b>.") == (
+        '<p>See <a href="https://x.example/a_b">https:&#47;/x.example/a_b</a>.</p>'
+    )
+    assert text.plain("See <https://x.example/a_b>.") == "See https://x.example/a_b."
+    sent = f"<{rules.media.prefixes[0]}a.jpg>"
+    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    assert file.body == "[a.jpg]({static}/media/a.jpg)\n"
+    assert read(PelicanFile.parse(file.text()), rules).all("content") == (sent,)
+
+
+CODE = "Look\n```python\nif *a*:\n\n    x = [b](https://x.example/) ** 2\n```\nand **so**"
+
+
+def test_code_between_fences_is_shown_as_it_was_typed() -> None:
+    html = shown_html(CODE)
+    shown_text = unescape(re.sub(r"<[^>]*>", "", html)).replace("\xa0", " ")
+    assert shown_text == CODE.replace("\n\n", "\n").replace("**so**", "so")
+    assert "<strong>so</strong>" in html
+    assert "<em>" not in html
+    assert text.plain(CODE) == CODE.replace("**so**", "so")
+    assert text.decode(text.encode(CODE)) == CODE
+    assert "<em>" in shown_html("```\n*a* and no end")
+
+
+@pytest.mark.parametrize(
+    "sent", ["A poem\n  with a step\n    and a further one", "\tx\n \t y\n z", "  \u3000a"]
+)
+def test_indentation_is_seen(sent: str) -> None:
+    lines = re.sub(r"<[^>]*>", "", shown_html(sent)).split("\n")
+    for line, shown_line in zip(sent.split("\n"), lines, strict=True):
+        indent = len(line) - len(line.lstrip())
+        seen = unescape(shown_line)
+        assert len(seen) - len(seen.lstrip()) == indent
+        assert indent < 2 or not seen.startswith((" ", "\t"))
+    assert text.decode(text.encode(sent)) == sent
+
+
+@pytest.mark.parametrize(
+    "earlier", ["&#32;   code  \n&#9;tab", "&lt;<https://x.example/>>", "\\*a  \nb\\*"]
+)
+def test_what_an_earlier_version_wrote_is_still_text(earlier: str) -> None:
+    assert text.is_encoded(earlier)
+
+
+def test_an_edit_of_one_line_keeps_emphasis_across_lines(rules: SiteRules) -> None:
+    sent = "This is *very\nimportant* here\nand # there"
+    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    old = read(file, rules)
+    for changed in ("This is *very\nimportant here\nand # there", f"{sent}\n*so*", "x\n*so"):
+        new = old.with_properties({"content": (changed,)})
+        edited = edit(file, old, new, when=WHEN, rules=rules)
+        assert edited.body == f"{text.encode(changed)}\n"
+        assert read(edited, rules).all("content") == (changed,)
 
 
 @pytest.mark.parametrize(("written", "targets"), LINKS)
@@ -334,6 +400,9 @@ def test_a_note_with_only_a_file_is_titled_by_its_type(
         "Leser*innen und Autor*innen",
         "a * b * c",
         "*) x (*",
+        "*so\n\nit*",
+        "* a\n* b\n  * c",
+        "5*\n*excluding taxes",
         "5*! and 6*!",
         "*_* and T_T",
         "f(*args, **kwargs), **/*.py, 2**3**4",
@@ -348,7 +417,8 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
     assert "<em>" not in html
     assert "<strong>" not in html
     assert text.plain(sent) == sent
-    assert unescape(re.sub(r"<[^>]*>", "", html)) == sent
+    lines = unescape(re.sub(r"<[^>]*>", "", html).replace("</p>", "")).replace("\xa0", " ")
+    assert lines.replace("\n", "") == sent.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -455,6 +525,25 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
             "l i",
         ),
         ("[l]( https://y.example/ )", '<a href="https://y.example/">l</a>', "l"),
+        (
+            "so *it\nis* and **that\ntoo**, _lo\nw_, ~~a\nb~~",
+            "so <em>it<br>\nis</em> and <strong>that<br>\ntoo</strong>,"
+            " <em>lo<br>\nw</em>, <del>a<br>\nb</del>",
+            "so it\nis and that\ntoo, lo\nw, a\nb",
+        ),
+        (
+            "*so\n- it\n# is*",
+            "<em>so<br>\n- it<br>\n# is</em>",
+            "so\n- it\n# is",
+        ),
+        (
+            "![a [b] <c>](https://a.example/i.png) [x < y > z](https://y.example/)",
+            '<img alt="a [b] &lt;c&gt;" src="https://a.example/i.png">'
+            ' <a href="https://y.example/">x &lt; y &gt; z</a>',
+            "a [b] <c> x < y > z",
+        ),
+        ("/*so*/ and/*or* /* so */", "/*so*/ and/<em>or</em> /* so */", "/*so*/ and/or /* so */"),
+        ("a\u2028b\u2029c", "a\u2028<br>\nb\u2029<br>\nc", "a\u2028b\u2029c"),
     ],
 )
 def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> None:
