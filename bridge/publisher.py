@@ -22,8 +22,7 @@ from bridge.auth.token import Token
 from bridge.content.file import PelicanFile
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
-from bridge.micropub.post import Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Post, discover
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import Attachments
@@ -174,7 +173,7 @@ class Publisher:
         """
         async with asyncio.timeout(_SECONDS):
             base = await self._catalogue.for_new_post()
-            settled = await self._writer.compose(action, self._now())
+            settled = await self._writer.create(action, self._now())
             async with self._reservations.new(settled, base) as reserved:
                 return reserved.location.url
 
@@ -223,17 +222,17 @@ class Publisher:
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         action, when = self._completed(action, token), self._now()
 
-        async def composed() -> tuple[Version, Settled]:
-            return await self._catalogue.for_new_post(), await self._writer.compose(action, when)
+        async def written() -> tuple[Version, Settled]:
+            return await self._catalogue.for_new_post(), await self._writer.create(action, when)
 
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
-            await retry_on_conflict(composed)
+            await retry_on_conflict(written)
             post = await self._attachments.store_uploads(action.post, action.uploads)
             action = replace(action, post=post, uploads=())
 
         async def attempt() -> tuple[Reservation, Version]:
-            base, settled = await composed()
+            base, settled = await written()
             async with self._reservations.new(settled, base) as reserved:
                 changes = [
                     Change(reserved.path, reserved.file.text().encode(), None),

@@ -90,9 +90,9 @@ _TELLERS = frozenset(
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
-    *("micropub/post_type.py", "micropub/values.py", "micropub/address.py"),
+    *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
     *("content/dates.py", "content/file.py", "content/slugs.py"),
-    *("content/body.py", "content/html.py", "content/render.py", "content/edit.py"),
+    *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
     *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),
 )
 

@@ -7,8 +7,7 @@ import aiohttp
 from bridge.auth.cache import CachingVerifier
 from bridge.auth.discovery import DiscoveredVerifier
 from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
-from bridge.auth.me import is_me, profile_url
-from bridge.auth.token import TokenVerifier
+from bridge.auth.token import TokenVerifier, is_me, profile_url
 from bridge.net.web_url import BadURL, parse
 from bridge.settings import Settings, SettingsError
 

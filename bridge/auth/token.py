@@ -1,9 +1,28 @@
-"""Verified tokens, and the interface of token verifiers."""
+"""Access tokens: how a request carries one (RFC 6750 2, Micropub 3.1), what a verified one says,
+and whose it is (IndieAuth 3.2, 3.4).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from bridge.errors import (
+    BridgeError,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidToken,
+    Unauthorized,
+)
+from bridge.net.web_url import BadURL, WebURL, parse
+
+MAX_LENGTH = 4096
+
+#: An access token is visible ASCII characters (RFC 6749 A.12).
+_TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +48,98 @@ class TokenVerifier(Protocol):
         rejects it, :class:`bridge.errors.Unavailable` where the issuer cannot be asked.
         """
         ...
+
+
+def bearer_token(
+    authorization_headers: Sequence[str], form_value: str | None, *, strict: bool
+) -> str:
+    """The token of a request.
+
+    ``authorization_headers`` are all ``Authorization`` values as received, ``form_value`` the form
+    field ``access_token``. Tokens in the URL are ignored (RFC 6750 2.3). ``strict`` rejects the
+    same token in both places, which some clients in use send.
+
+    Raises :class:`Unauthorized` where there is no token, :class:`InvalidRequest` where what was
+    sent cannot be a single token.
+    """
+    in_header = _from_headers(authorization_headers)
+    in_form = _checked(form_value) if form_value else None
+    if in_header and in_form:
+        # RFC 6750 2: "Clients MUST NOT use more than one method".
+        if strict:
+            raise InvalidRequest("Send the access token in the header or in the form, not in both.")
+        if in_header != in_form:
+            raise InvalidRequest("The header and the form carry two different access tokens.")
+    token = in_header or in_form
+    if token is None:
+        raise Unauthorized("Send an access token: 'Authorization: Bearer …'.")
+    return token
+
+
+def challenge(error: BridgeError) -> str | None:
+    """The ``WWW-Authenticate`` value for an error; ``None`` where another token would not help."""
+    match error:
+        case Unauthorized():
+            # RFC 6750 3.1: without authentication information, no error code in the header.
+            return "Bearer"
+        case InvalidToken():
+            return f'Bearer error="{error.code}"'
+        case InsufficientScope():
+            return f'Bearer error="{error.code}", scope="{error.scope}"'
+    return None
+
+
+def _from_headers(values: Sequence[str]) -> str | None:
+    """The token of the single ``Authorization`` header; ``None`` for no header or another
+    scheme.
+    """
+    if len(values) > 1:
+        raise InvalidRequest("Send one Authorization header, not several.")
+    if not values:
+        return None
+    if _CONTROL.search(values[0]):
+        raise InvalidRequest("The Authorization header contains control characters.")
+    scheme, _, rest = values[0].strip(" ").partition(" ")
+    # RFC 9110 11.1: the scheme is case-insensitive.
+    if scheme.lower() != "bearer":
+        return None
+    token = rest.strip(" ")
+    return _checked(token) if token else None
+
+
+def _checked(token: str) -> str:
+    if len(token) > MAX_LENGTH:
+        raise InvalidRequest(f"The access token is longer than {MAX_LENGTH} characters.")
+    if not _TOKEN.fullmatch(token):
+        raise InvalidRequest("An access token consists of visible ASCII characters without spaces.")
+    return token
+
+
+def profile_url(raw: str) -> WebURL:
+    """Parse a profile URL (IndieAuth 3.2). Raises :class:`BadURL`.
+
+    A loopback host is allowed, with a port, for the demo and for tests: it identifies nothing on
+    any other machine.
+    """
+    url = parse(raw)
+    if url.is_loopback:
+        return url
+    # 3.2: "MUST NOT contain a port", and "hosts MUST be domain names".
+    if url.port_given:
+        raise BadURL("a profile URL must not have a port")
+    if url.is_address:
+        raise BadURL("a profile URL must have a domain name, not an IP address")
+    return url
+
+
+def is_me(claimed: str, *own: str) -> bool:
+    """Whether ``claimed`` is one of the owner's URLs: the profile URL or an alias.
+
+    The case of the host, an empty path and an explicit default port are ignored; everything else
+    counts. Invalid URLs never match.
+    """
+    try:
+        canonical = str(parse(claimed))
+    except BadURL:
+        return False
+    return any(canonical == str(parse(url)) for url in own)

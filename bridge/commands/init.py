@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.auth.me import profile_url
+from bridge.auth.token import profile_url
 from bridge.commands.existing_site import ExistingSite, find_site
 from bridge.commands.progress import step
 from bridge.commands.upgrade import upgrade

@@ -9,8 +9,7 @@ from datetime import datetime
 from bridge.content import body, dates, html, keys, slugs
 from bridge.content.body import Allowlist, Verdict
 from bridge.content.characters import printable
-from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.render import (
+from bridge.content.convert import (
     NO_COMMANDS,
     content_to_write,
     is_markdown,
@@ -18,6 +17,7 @@ from bridge.content.render import (
     texts_of,
     with_originals,
 )
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
@@ -39,7 +39,7 @@ def edit(
     """Apply the difference between ``old`` (as read from the file) and ``new``, and nothing else.
 
     Sets ``Modified`` to ``when`` unless the change itself sets it. An unchanged post gives an
-    unchanged file. Raises :class:`InvalidRequest` as :func:`compose`, and :class:`Conflict` if the
+    unchanged file. Raises :class:`InvalidRequest` as :func:`new_file`, and :class:`Conflict` if the
     ``Mf2`` line is damaged, because it would be lost.
     """
     refuse_private(new)

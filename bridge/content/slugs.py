@@ -10,8 +10,7 @@ from bridge.content import html, text, titles
 from bridge.content.characters import label, one_line
 from bridge.content.rules import SiteView
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Post, Properties
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Json, Post, Properties, discover
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8

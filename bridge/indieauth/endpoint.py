@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from bridge.auth.bearer import challenge
+from bridge.auth.token import challenge
 from bridge.errors import BridgeError, OAuthError
 from bridge.http import cors
 from bridge.http.form import Handler

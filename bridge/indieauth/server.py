@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.auth.me import profile_url
 from bridge.auth.scopes import OFFERED
+from bridge.auth.token import profile_url
 from bridge.errors import OAuthError
 from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database

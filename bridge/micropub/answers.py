@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import POST_TYPES
+from bridge.micropub.post import POST_TYPES, Json, Post
 from bridge.micropub.query import QUERIES, Cursor, page_name
 from bridge.micropub.values import VISIBILITIES
 from bridge.settings import Badge, Target

@@ -1,11 +1,18 @@
-"""A post as microformats2: the one value that every encoding becomes."""
+"""A post as microformats2, the one value that every encoding becomes, and its type.
+
+``POST_TYPES`` are the types that apps and the desk offer; :func:`discover` finds that of a post by
+the standard algorithm (indieweb.org/post-type-discovery).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import unescape
 from types import MappingProxyType
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -47,3 +54,174 @@ class Post:
         merged = {**self.properties, **changes}
         kept = {name: values for name, values in merged.items() if values}
         return Post(self.type, MappingProxyType(kept))
+
+
+RSVP = frozenset({"yes", "no", "maybe", "interested"})
+
+
+@dataclass(frozen=True, slots=True)
+class PostType:
+    """A kind of post that the site shows in its own way, and its properties.
+
+    A post with the property ``mark`` is of this type (:func:`discover`); ``h`` is the root class
+    for types that are recognised by their class.
+    """
+
+    type: str
+    name: str
+    properties: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    h: str = "entry"
+    mark: str = ""
+
+
+_ALWAYS = ("category", "published", "post-status", "visibility", "location")
+
+POST_TYPES = (
+    PostType("note", "Note", ("content", "photo", *_ALWAYS), ("content",)),
+    PostType(
+        "article", "Article", ("name", "content", "summary", "photo", *_ALWAYS), ("name", "content")
+    ),
+    PostType(
+        "reply",
+        "Reply",
+        ("in-reply-to", "content", "photo", *_ALWAYS),
+        ("in-reply-to",),
+        mark="in-reply-to",
+    ),
+    PostType("like", "Like", ("like-of", *_ALWAYS), ("like-of",), mark="like-of"),
+    PostType(
+        "repost", "Repost", ("repost-of", "content", *_ALWAYS), ("repost-of",), mark="repost-of"
+    ),
+    PostType(
+        "bookmark",
+        "Bookmark",
+        ("bookmark-of", "name", "content", *_ALWAYS),
+        ("bookmark-of",),
+        mark="bookmark-of",
+    ),
+    PostType("rsvp", "RSVP", ("in-reply-to", "rsvp", "content", *_ALWAYS), ("in-reply-to", "rsvp")),
+    PostType("photo", "Photo", ("photo", "name", "content", *_ALWAYS), ("photo",), mark="photo"),
+    PostType("video", "Video", ("video", "name", "content", *_ALWAYS), ("video",), mark="video"),
+    PostType("audio", "Audio", ("audio", "name", "content", *_ALWAYS), ("audio",), mark="audio"),
+    PostType(
+        "checkin",
+        "Check-in",
+        ("checkin", "content", "photo", *_ALWAYS),
+        ("checkin",),
+        mark="checkin",
+    ),
+    PostType(
+        "event",
+        "Event",
+        ("name", "start", "end", "content", "summary", "photo", *_ALWAYS),
+        ("name", "start"),
+        h="event",
+    ),
+    PostType(
+        "review",
+        "Review",
+        ("name", "item", "rating", "content", "summary", "photo", *_ALWAYS),
+        ("item", "rating"),
+        h="review",
+        mark="rating",
+    ),
+    PostType(
+        "read",
+        "Read",
+        ("read-of", "read-status", "content", "summary", *_ALWAYS),
+        ("read-of",),
+        mark="read-of",
+    ),
+    PostType("watch", "Watch", ("watch-of", "content", *_ALWAYS), ("watch-of",), mark="watch-of"),
+    PostType(
+        "listen", "Listen", ("listen-of", "content", *_ALWAYS), ("listen-of",), mark="listen-of"
+    ),
+    PostType("play", "Play", ("play-of", "content", *_ALWAYS), ("play-of",), mark="play-of"),
+    PostType("jam", "Jam", ("jam-of", "content", *_ALWAYS), ("jam-of",), mark="jam-of"),
+    PostType("eat", "Food", ("ate", "content", "photo", *_ALWAYS), ("ate",), mark="ate"),
+    PostType("drink", "Drink", ("drank", "content", "photo", *_ALWAYS), ("drank",), mark="drank"),
+    PostType(
+        "recipe",
+        "Recipe",
+        (
+            *("name", "ingredient", "instructions", "yield", "duration", "nutrition"),
+            *("content", "summary", "photo", *_ALWAYS),
+        ),
+        ("name", "ingredient"),
+        h="recipe",
+    ),
+)
+
+#: Properties that need a URL to count; the first that counts wins.
+_BY_URL = (
+    *("repost-of", "like-of", "in-reply-to", "bookmark-of", "read-of", "listen-of", "watch-of"),
+)
+#: Properties that count with any value; likewise in order.
+_BY_PRESENCE = (
+    *("read-of", "listen-of", "watch-of", "checkin", "video", "audio", "photo", "rating"),
+    *("play-of", "jam-of", "ate", "drank"),
+)
+_MARKED = {each.mark: each.type for each in POST_TYPES if each.mark}
+#: Every property by which a post is of a type, with the type, in the order in which they are tried.
+BY_URL = {name: _MARKED[name] for name in _BY_URL}
+BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
+#: Most posts have none of these.
+_MARKS = BY_URL.keys() | BY_PRESENCE.keys()
+
+_TAG = re.compile(r"<[^<>]*>")
+
+
+def discover(post: Post) -> str:
+    """The type: ``note``, ``article``, ``reply``, ``photo``, ``event`` and so on. Never fails."""
+    # "If the post has an h-event root class, it is an event": as with every class but h-entry.
+    if post.type != "entry":
+        return post.type
+    rsvp = post.text("rsvp")
+    if rsvp and rsvp.strip().lower() in RSVP:
+        return "rsvp"
+    if not _MARKS.isdisjoint(post.properties):
+        for name, kind in BY_URL.items():
+            if any(map(_is_url, post.all(name))):
+                return kind
+        for name, kind in BY_PRESENCE.items():
+            if post.all(name):
+                return kind
+    return "article" if _is_titled(post) else "note"
+
+
+def _is_titled(post: Post) -> bool:
+    """Whether the name says something that the content does not begin with."""
+    name = _collapsed(_plain(post.first("name")))
+    text = _collapsed(_plain(post.first("content")) or _plain(post.first("summary")))
+    # "If the post has no (or empty) content and summary, it is a note" - so, too, without a name.
+    # "If the collapsed name is NOT a prefix of the collapsed content, it is an article."
+    return bool(name) and bool(text) and not text.startswith(name)
+
+
+def _is_url(value: Json) -> bool:
+    if isinstance(value, dict):
+        properties = value.get("properties")
+        inner = properties.get("url") if isinstance(properties, dict) else value.get("value")
+        value = inner[0] if isinstance(inner, list) and inner else inner
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _plain(value: Json) -> str:
+    if isinstance(value, dict):
+        text = value.get("value")
+        html = value.get("html")
+        if isinstance(text, str) and text:
+            return text
+        return unescape(_TAG.sub(" ", html)) if isinstance(html, str) else ""
+    return value if isinstance(value, str) else ""
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split())

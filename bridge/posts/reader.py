@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import islice
 
+from bridge.content.convert import read
 from bridge.content.file import PelicanFile
 from bridge.content.links import MediaUrls
-from bridge.content.read import read
 from bridge.content.rules import PathTemplate, SiteRules, SiteView
 from bridge.content.slugs import candidates
 from bridge.errors import Conflict, InvalidRequest

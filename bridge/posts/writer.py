@@ -9,9 +9,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bridge.content.body import refuse_effects
+from bridge.content.convert import new_file, published_at, refuse_nothing_to_see
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
-from bridge.content.render import compose, published_at, refuse_nothing_to_see
 from bridge.content.rules import SiteView
 from bridge.content.slugs import slug_wishes
 from bridge.micropub.action import Create, Update
@@ -33,7 +33,7 @@ class PostWriter:
 
     posts: PostReader
 
-    async def compose(self, action: Create, when: datetime) -> Settled:
+    async def create(self, action: Create, when: datetime) -> Settled:
         """The file of a new post, and the addresses that it may get.
 
         ``when`` dates a post that has no date of its own. Raises
@@ -42,7 +42,7 @@ class PostWriter:
 
         def write(site: SiteView) -> PelicanFile:
             rules = self.posts.rules(site)
-            return compose(
+            return new_file(
                 action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
             )
 
@@ -61,7 +61,7 @@ class PostWriter:
     ) -> Settled | None:
         """The file with the difference between two versions of its post, and its address.
 
-        ``None`` if nothing changes. Raises as :meth:`compose`.
+        ``None`` if nothing changes. Raises as :meth:`create`.
         """
         await asyncio.to_thread(refuse_nothing_to_see, new, self.posts.rules_without_asking, old)
         refuse_other_formats(path)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from bridge.indieauth.database import Database
 from bridge.media.library import MediaLibrary
-from bridge.micropub.post import Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Post, discover
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from bridge.auth.bearer import bearer_token
 from bridge.auth.cache import CALLER
-from bridge.auth.me import is_me
 from bridge.auth.scopes import grants_any_access, require
-from bridge.auth.token import Token, TokenVerifier
+from bridge.auth.token import Token, TokenVerifier, bearer_token, is_me
 from bridge.errors import (
     Forbidden,
     InsufficientScope,

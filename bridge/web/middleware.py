@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from bridge.auth.bearer import challenge
+from bridge.auth.token import challenge
 from bridge.errors import (
     BridgeError,
     InsufficientScope,

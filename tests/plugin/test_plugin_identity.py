@@ -20,11 +20,10 @@ from plugin_site import SITE, THEMES, Built, build, items, write_settings
 
 from bridge.content import html
 from bridge.content.body import Allowlist, encode
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.links import MediaUrls
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody
@@ -183,7 +182,7 @@ def files(rules: SiteRules) -> Iterator[tuple[str, str]]:
             RequestBody("json", json={"type": ["h-entry"], "properties": properties})
         )
         assert isinstance(action, Create)
-        file = compose(action.post, commands=action.commands, when=WHEN, rules=rules)
+        file = new_file(action.post, commands=action.commands, when=WHEN, rules=rules)
         yield slug, file.with_header("Slug", slug).text()
 
 
@@ -295,7 +294,7 @@ def test_an_author_set_by_an_app_is_returned_and_is_not_pelicans_author(
 ) -> None:
     given = {about: ("https://quoted.example/",), "author": ("Eve",)}
     sent = Post("entry", MappingProxyType(given))
-    file = compose(sent, when=WHEN, rules=rules)
+    file = new_file(sent, when=WHEN, rules=rules)
     assert file.get("Author") is None
     found = read(PelicanFile.parse(file.text()), rules)
     assert found.all("author") == ("Eve",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.bearer import MAX_LENGTH, bearer_token
+from bridge.auth.token import MAX_LENGTH, bearer_token
 from bridge.errors import InvalidRequest, Unauthorized
 
 

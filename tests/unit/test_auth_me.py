@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.me import is_me, profile_url
+from bridge.auth.token import is_me, profile_url
 from bridge.net.web_url import BadURL, parse
 
 ME = "https://mysite.example/"

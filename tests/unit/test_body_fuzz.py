@@ -17,8 +17,7 @@ from bridge.errors import BridgeError
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Json, Post, discover
 from bridge.micropub.update import apply
 from bridge.web.body import read_body
 

@@ -17,7 +17,7 @@ from test_content_properties import NASTY
 from test_content_text import SURPRISES
 from warm_kit import run_module
 
-from bridge.content.render import compose
+from bridge.content.convert import new_file
 from bridge.content.rules import SiteRules
 from bridge.content.slugs import candidates
 from bridge.micropub.post import Post, Properties
@@ -66,7 +66,7 @@ def place(root: Path, rules: SiteRules) -> Iterator[tuple[Post, Location]]:
     """Write the files as the publisher does, with the first free slug."""
     taken: set[str] = set()
     for entry, commands in nasty_posts():
-        file = compose(entry, commands=commands, when=WHEN, rules=rules)
+        file = new_file(entry, commands=commands, when=WHEN, rules=rules)
         for slug in candidates(file.get("Slug") or ""):
             path = rules.path.path(
                 slug=slug,

@@ -14,10 +14,9 @@ from markdown import Markdown
 from markdown_it import MarkdownIt
 
 from bridge.content.commonmark import adapt, restore
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 
@@ -163,7 +162,7 @@ def article(content: str) -> Post:
 def test_an_article_is_read_back_unchanged(sent: str, rules: SiteRules) -> None:
     url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
     sent = f"![lake]({url}) {url}\n\n{sent}\n- ![lake]({url})\n"
-    file = PelicanFile.parse(compose(article(sent), when=WHEN, rules=rules).text())
+    file = PelicanFile.parse(new_file(article(sent), when=WHEN, rules=rules).text())
     found = read(file, rules)
     assert found.all("content") == (sent,)
     assert "content" not in Mf2Line.of(file).properties, "the text stands in the file once"
@@ -175,7 +174,7 @@ def test_an_article_is_read_back_unchanged(sent: str, rules: SiteRules) -> None:
 
 
 def test_handwritten_markdown_is_unchanged(rules: SiteRules) -> None:
-    file = compose(article("Shopping:\n- milk"), when=WHEN, rules=rules)
+    file = new_file(article("Shopping:\n- milk"), when=WHEN, rules=rules)
     by_hand = file.with_body("#Heading\nShopping:\n- milk\n")
     found = read(by_hand, rules)
     assert found.all("content") == ("#Heading\nShopping:\n- milk",)

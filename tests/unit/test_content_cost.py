@@ -10,10 +10,9 @@ from content_site import WHEN, load_rules, post
 
 from bridge.content import text
 from bridge.content.commonmark import adapt, restore
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 
 #: This many characters took minutes; a tenth of a second is what the whole test takes now.
@@ -42,7 +41,7 @@ def test_notes_of_any_characters_are_fast_to_write_read_and_edit(
     sent = (piece * LENGTH)[:LENGTH]
 
     def life() -> None:
-        file = PelicanFile.parse(compose(post(content=sent), when=WHEN, rules=rules).text())
+        file = PelicanFile.parse(new_file(post(content=sent), when=WHEN, rules=rules).text())
         found = read(file, rules)
         assert found.all("content") == (sent,)
         changed = found.with_properties({"content": (f"before\n{sent}\nafter",)})

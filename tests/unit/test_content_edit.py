@@ -12,10 +12,9 @@ from content_site import WHEN, load_rules, post, properties_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.content.convert import channel, new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.read import channel, read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.errors import Conflict, InvalidRequest
 
@@ -158,7 +157,7 @@ def test_properties_unknown_to_pelican_are_stored_in_mf2(rules: SiteRules) -> No
 
 
 def test_an_unlisted_draft_is_published_and_stays_unlisted(rules: SiteRules) -> None:
-    text = compose(
+    text = new_file(
         post(content="x", post_status="draft", visibility="unlisted"), when=WHEN, rules=rules
     ).text()
     lines = changes(text, rules, post_status="published")
@@ -167,7 +166,7 @@ def test_an_unlisted_draft_is_published_and_stays_unlisted(rules: SiteRules) -> 
 
 
 def test_a_deleted_property_leaves_no_trace(rules: SiteRules) -> None:
-    text = compose(
+    text = new_file(
         post(content="x", category=("a;b", "c"), summary="s", photo="https://x.y/z"),
         when=WHEN,
         rules=rules,
@@ -189,7 +188,7 @@ def test_deleting_published_keeps_the_date_header(rules: SiteRules) -> None:
 
 
 def test_a_name_is_added_to_a_note_and_removed(rules: SiteRules) -> None:
-    file = compose(post(content="Hello *world*"), when=WHEN, rules=rules)
+    file = new_file(post(content="Hello *world*"), when=WHEN, rules=rules)
     old = read(file, rules)
     named = edit(file, old, old.with_properties({"name": ("Greeting",)}), when=LATER, rules=rules)
     assert named.get("Title") == "Greeting"
@@ -201,7 +200,7 @@ def test_a_name_is_added_to_a_note_and_removed(rules: SiteRules) -> None:
 
 
 def test_a_generated_title_follows_the_content_but_the_url_is_kept(rules: SiteRules) -> None:
-    text = compose(post(content="Hello"), when=WHEN, rules=rules).text()
+    text = new_file(post(content="Hello"), when=WHEN, rules=rules).text()
     changed = changes(text, rules, content="Good bye")
     assert [line for line in changed if "Mf2:" not in line] == [
         "- Title: Hello",
@@ -213,7 +212,7 @@ def test_a_generated_title_follows_the_content_but_the_url_is_kept(rules: SiteRu
 
 
 def test_text_that_replaces_html_is_text(rules: SiteRules) -> None:
-    text = compose(post(content={"html": "<p>x</p>"}), when=WHEN, rules=rules).text()
+    text = new_file(post(content={"html": "<p>x</p>"}), when=WHEN, rules=rules).text()
     file = PelicanFile.parse(text)
     old = read(file, rules)
     edited = edit(file, old, old.with_properties({"content": ("# x",)}), when=LATER, rules=rules)
@@ -225,7 +224,7 @@ def test_a_hand_edit_takes_precedence_over_the_original(rules: SiteRules) -> Non
     sent = post(
         name="A\nname", content="x\r\ny", category=("a;b",), published="2026-11-21T17:37:00Z"
     )
-    text = compose(sent, when=WHEN, rules=rules).text()
+    text = new_file(sent, when=WHEN, rules=rules).text()
     for before, after in (
         ("Title: A name", "Title: Another"),
         ("Tags: a,b;", "Tags: c;"),
@@ -243,7 +242,7 @@ def test_a_hand_edit_takes_precedence_over_the_original(rules: SiteRules) -> Non
 
 
 def test_other_line_endings_are_not_a_hand_edit(rules: SiteRules) -> None:
-    text = compose(post(content={"html": "<P>x\n"}), when=WHEN, rules=rules).text()
+    text = new_file(post(content={"html": "<P>x\n"}), when=WHEN, rules=rules).text()
     found = read(PelicanFile.parse(text.replace("\n", "\r\n")), rules)
     assert found.first("content") == {"html": "<P>x\n"}
 
@@ -289,7 +288,7 @@ def test_values_that_the_site_cannot_store_are_refused_with_a_remedy(
     properties: dict[str, Any], problem: str, rules: SiteRules
 ) -> None:
     with pytest.raises(InvalidRequest, match=problem):
-        compose(post(content="x", **properties), when=WHEN, rules=rules)
+        new_file(post(content="x", **properties), when=WHEN, rules=rules)
     file = PelicanFile.parse(HAND_WRITTEN)
     old = read(file, rules)
     with pytest.raises(InvalidRequest, match=problem):
@@ -298,13 +297,13 @@ def test_values_that_the_site_cannot_store_are_refused_with_a_remedy(
 
 def test_a_site_whose_default_is_draft_gets_published_posts(tmp_path_factory: Any) -> None:
     rules = load_rules(tmp_path_factory.mktemp("site"), DEFAULT_METADATA={"status": "draft"})
-    assert compose(post(content="x"), when=WHEN, rules=rules).get("Status") == "published"
+    assert new_file(post(content="x"), when=WHEN, rules=rules).get("Status") == "published"
 
 
 def test_a_time_in_utc_is_read_back_unchanged(rules: SiteRules) -> None:
     """In the site's time zone it is on another day and in another month, in date, path and slug."""
     sent = post(content="🎉", published="2026-10-31T23:30:00Z")
-    file = compose(sent, when=WHEN, rules=rules)
+    file = new_file(sent, when=WHEN, rules=rules)
     assert file.get("Date") == "2026-11-01T00:30:00+01:00"
     assert (file.get("Slug") or "").startswith("2026-11-01-")
     assert read(file, rules).all("published") == ("2026-10-31T23:30:00Z",)
@@ -313,7 +312,7 @@ def test_a_time_in_utc_is_read_back_unchanged(rules: SiteRules) -> None:
 def test_a_file_with_utc_dates_is_read_back_unchanged(rules: SiteRules) -> None:
     """A file written by an earlier version, with dates in UTC."""
     sent = post(name="A", content="x", published="2026-11-21T17:37:00.5Z")
-    text = compose(sent, when=WHEN, rules=rules).text()
+    text = new_file(sent, when=WHEN, rules=rules).text()
     old = text.replace("Date: 2026-11-21T18:37:00+01:00", "Date: 2026-11-21T17:37:00+00:00")
     assert old != text
     file = PelicanFile.parse(old)
@@ -340,7 +339,7 @@ def shown(file: PelicanFile, rules: SiteRules) -> BeautifulSoup:
 def test_code_stays_code(kind: str, name: dict[str, str], rules: SiteRules) -> None:
     """Quill's code editor sends the format in a separate property."""
     sent = post(content=CODE, **name, **{"p3k-content-type": (kind,)})
-    file = compose(sent, when=WHEN, rules=rules)
+    file = new_file(sent, when=WHEN, rules=rules)
     page = shown(file, rules)
     (block,) = page.select("pre")
     assert block.get_text().strip("\n") == CODE
@@ -363,11 +362,11 @@ def test_a_client_may_declare_the_format_of_its_text(rules: SiteRules) -> None:
         ("", {"name": "A title"}, True),
     ):
         sent = post(content=text, **name, **{"p3k-content-type": (kind,) if kind else ()})
-        file = compose(sent, when=WHEN, rules=rules)
+        file = new_file(sent, when=WHEN, rules=rules)
         assert bool(shown(file, rules).select("h1")) is is_heading, kind
         assert read(file, rules).all("content") == (text,)
     html = post(content="A <b>bold</b> word", **{"p3k-content-type": ("text/html",)})
-    file = compose(html, when=WHEN, rules=rules)
+    file = new_file(html, when=WHEN, rules=rules)
     assert shown(file, rules).select("b")
     assert read(file, rules).all("content") == ("A <b>bold</b> word",)
 
@@ -387,12 +386,12 @@ def test_a_client_may_declare_the_format_of_its_text(rules: SiteRules) -> None:
 def test_a_generated_title_is_the_displayed_text(
     content: str, title: str, rules: SiteRules
 ) -> None:
-    assert compose(post(content=content), when=WHEN, rules=rules).get("Title") == title
+    assert new_file(post(content=content), when=WHEN, rules=rules).get("Title") == title
 
 
 @pytest.mark.parametrize("before", ["some first words", "some *first* words"])
 def test_a_handwritten_title_survives_an_edit_of_the_text(before: str, rules: SiteRules) -> None:
-    made = compose(post(content=before), when=WHEN, rules=rules)
+    made = new_file(post(content=before), when=WHEN, rules=rules)
     # Earlier versions left the stars in.
     for file in (made, made.with_header("Title", before)):
         old = read(file, rules)
@@ -410,7 +409,7 @@ def test_a_handwritten_title_survives_an_edit_of_the_text(before: str, rules: Si
 
 def test_a_handwritten_title_does_not_turn_a_note_into_markdown(rules: SiteRules) -> None:
     sent = "#hashtag and https://a.example/x\n1. two\nlines"
-    made = compose(post(content=sent), when=WHEN, rules=rules)
+    made = new_file(post(content=sent), when=WHEN, rules=rules)
     by_hand = made.with_header("Title", "Real Title")
     old = read(by_hand, rules)
     assert old.all("content") == (sent,)
@@ -424,7 +423,7 @@ def test_a_handwritten_title_does_not_turn_a_note_into_markdown(rules: SiteRules
 
 
 def test_a_handwritten_title_is_the_name(rules: SiteRules) -> None:
-    made = compose(post(content="some first words"), when=WHEN, rules=rules)
+    made = new_file(post(content="some first words"), when=WHEN, rules=rules)
     assert "name" not in read(made, rules).properties
     by_hand = made.with_header("Title", "Real Title")
     assert read(by_hand, rules).all("name") == ("Real Title",)
@@ -469,7 +468,7 @@ BY_HAND = [
 def test_handwritten_additions_to_a_note_survive_an_edit_by_an_app(
     note: str, hand: list[str], rules: SiteRules
 ) -> None:
-    made = compose(post(content=note), when=WHEN, rules=rules)
+    made = new_file(post(content=note), when=WHEN, rules=rules)
     text = made.text() + "".join(f"\n{part}\n" for part in hand)
     before = read(PelicanFile.parse(text), rules).first("content")
     assert isinstance(before, str)
@@ -480,14 +479,14 @@ def test_handwritten_additions_to_a_note_survive_an_edit_by_an_app(
 
 
 def test_a_note_of_an_earlier_version_is_read_back_unchanged(rules: SiteRules) -> None:
-    made = compose(post(content="x"), when=WHEN, rules=rules)
+    made = new_file(post(content="x"), when=WHEN, rules=rules)
     # These stars and this link are not escaped any more.
     earlier = made.with_body("a \\* b, \\[l](<https://x.example/?a=1&b=2>)\n")
     assert read(earlier, rules).all("content") == ("a * b, [l](https://x.example/?a=1&b=2)",)
 
 
 def test_a_title_generated_from_a_list_is_the_displayed_text(rules: SiteRules) -> None:
-    made = compose(post(content="#first words"), when=WHEN, rules=rules)
+    made = new_file(post(content="#first words"), when=WHEN, rules=rules)
     file = PelicanFile.parse(f"{made.text()}\n- a list\n")
     old = read(file, rules)
     new = old.with_properties({"content": ("\\#other *words*\n\n- a list",)})
@@ -506,10 +505,10 @@ def test_a_title_generated_from_a_list_is_the_displayed_text(rules: SiteRules) -
 def test_tags_with_the_same_slug_are_shown_once_and_all_read_back(
     sent: tuple[str, ...], tags: str, rules: SiteRules
 ) -> None:
-    file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
+    file = new_file(post(content="x", category=sent), when=WHEN, rules=rules)
     assert file.get("Tags") == tags
     assert read(file, rules).all("category") == sent
-    text = compose(post(content="x", category=sent), when=WHEN, rules=rules).text()
+    text = new_file(post(content="x", category=sent), when=WHEN, rules=rules).text()
     changed = changes(text, rules, category=(*sent, "new"))
     assert [line for line in changed if "Tags" in line] == [
         f"- Tags: {tags}",
@@ -519,7 +518,7 @@ def test_tags_with_the_same_slug_are_shown_once_and_all_read_back(
 
 def test_a_handwritten_tag_leaves_the_others_unchanged(rules: SiteRules) -> None:
     sent = ("c;d", '"q"', "x")
-    file = compose(post(content="x", category=sent), when=WHEN, rules=rules)
+    file = new_file(post(content="x", category=sent), when=WHEN, rules=rules)
     by_hand = file.with_header("Tags", f"{file.get('Tags')} new;")
     old = read(by_hand, rules)
     assert old.all("category") == (*sent, "new")

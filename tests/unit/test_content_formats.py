@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pelican.contents import Article
 from pelican.readers import Readers
 
+from bridge.content.convert import read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.read import read
 from bridge.content.rules import SiteRules
 
 LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from content_site import WHEN, load_rules, properties_of, site_of
 
+from bridge.content.convert import new_file, read
 from bridge.content.file import PelicanFile
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post, Properties
 
@@ -39,7 +38,7 @@ def test_there_are_pairs() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_post_is_rendered_to_the_file(name: str, rules: SiteRules) -> None:
     post, commands = load(name)
-    file = compose(post, commands=commands, when=WHEN, rules=rules)
+    file = new_file(post, commands=commands, when=WHEN, rules=rules)
     assert file.text() == (GOLDEN / f"{name}.md").read_text("utf-8")
 
 
@@ -79,5 +78,5 @@ if __name__ == "__main__":
         here = load_rules(Path(folder))
         for each in NAMES:
             entry, wishes = load(each)
-            written = compose(entry, commands=wishes, when=WHEN, rules=here).text()
+            written = new_file(entry, commands=wishes, when=WHEN, rules=here).text()
             (GOLDEN / f"{each}.md").write_text(written, "utf-8")

@@ -19,10 +19,9 @@ from pelican.contents import Article
 from pelican.readers import Readers
 from soak_kit import rounds
 
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Post
@@ -118,7 +117,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
 def test_any_post_is_read_back_from_its_file(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
-    file = compose(post, commands=wishes, when=WHEN, rules=rules)
+    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
     found = read(PelicanFile.parse(file.text()), rules)
     assert found.type == post.type
     server_set = "" if post.first("published") else "published"
@@ -130,7 +129,7 @@ def test_any_post_is_read_back_from_its_file(
 def test_pelican_reads_any_post_and_finds_nothing_else_in_it(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
-    file = compose(post, commands=wishes, when=WHEN, rules=rules)
+    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
     article = article_of(rules, file)
     assert article.is_valid()
     assert set(article.metadata) - {"reader"} <= KEYS
@@ -145,7 +144,7 @@ def test_pelican_reads_any_post_and_finds_nothing_else_in_it(
 def test_the_fast_path_agrees_with_pelican(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
-    file = compose(post, commands=wishes, when=WHEN, rules=rules)
+    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
     path = "content/notes/2026/x.md"
     assert site_of(rules).quick_locate(file, path) == site_of(rules).locate(file.text(), path)
 
@@ -155,7 +154,7 @@ def test_the_fast_path_agrees_with_pelican(
 def test_the_file_stays_in_the_content_folder(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
-    file = compose(post, commands=wishes, when=WHEN, rules=rules)
+    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
     path = rules.path.path(
         slug=file.get("Slug") or "",
         category="notes",
@@ -170,7 +169,7 @@ def test_the_file_stays_in_the_content_folder(
 @given(before=posts, after=posts)
 def test_any_post_can_become_any_other(rules: SiteRules, before: Post, after: Post) -> None:
     after = Post(before.type, after.properties)
-    file = compose(before, when=WHEN, rules=rules)
+    file = new_file(before, when=WHEN, rules=rules)
     old = read(file, rules)
     edited = PelicanFile.parse(edit(file, old, after, when=LATER, rules=rules).text())
     assert article_of(rules, edited).is_valid()
@@ -184,7 +183,7 @@ def test_any_post_can_become_any_other(rules: SiteRules, before: Post, after: Po
 @SLOW
 @given(post=posts)
 def test_an_update_that_changes_nothing_leaves_the_file_alone(rules: SiteRules, post: Post) -> None:
-    file = compose(post, when=WHEN, rules=rules)
+    file = new_file(post, when=WHEN, rules=rules)
     old = read(file, rules)
     assert edit(file, old, old, when=LATER, rules=rules) == file
 
@@ -194,7 +193,7 @@ def test_an_update_that_changes_nothing_leaves_the_file_alone(rules: SiteRules, 
 def test_any_channel_is_a_category_or_refused(rules: SiteRules, channel: str) -> None:
     post = Post(properties={"content": ("x",)})
     try:
-        file = compose(post, commands={"channel": (channel,)}, when=WHEN, rules=rules)
+        file = new_file(post, commands={"channel": (channel,)}, when=WHEN, rules=rules)
     except InvalidRequest:
         return
     article = article_of(rules, file)

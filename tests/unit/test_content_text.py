@@ -15,10 +15,9 @@ from markdown import Markdown
 
 from bridge.content import text
 from bridge.content.characters import printable
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 from bridge.micropub.values import normalise
@@ -147,7 +146,7 @@ def test_white_space_in_a_post_is_read_back_from_its_file(
     sent: dict[str, tuple[Any, ...]] = {
         key: values for key, value in given.items() if (values := normalise(key, [value]))
     }
-    file = compose(Post("entry", MappingProxyType(sent)), when=WHEN, rules=rules)
+    file = new_file(Post("entry", MappingProxyType(sent)), when=WHEN, rules=rules)
     found = properties_of(read(PelicanFile.parse(file.text()), rules), without="published")
     assert found == sent
 
@@ -279,7 +278,7 @@ def test_a_url_in_angle_brackets_is_shown_without_them(rules: SiteRules) -> None
     )
     assert text.plain("See <https://x.example/a_b>.") == "See https://x.example/a_b."
     sent = f"<{rules.media.prefixes[0]}a.jpg>"
-    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    file = new_file(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
     assert file.body == "[a.jpg]({static}/media/a.jpg)\n"
     assert read(PelicanFile.parse(file.text()), rules).all("content") == (sent,)
 
@@ -320,7 +319,7 @@ def test_what_an_earlier_version_wrote_is_still_text(earlier: str) -> None:
 
 def test_an_edit_of_one_line_keeps_emphasis_across_lines(rules: SiteRules) -> None:
     sent = "This is *very\nimportant* here\nand # there"
-    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    file = new_file(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
     old = read(file, rules)
     for changed in ("This is *very\nimportant here\nand # there", f"{sent}\n*so*", "x\n*so"):
         new = old.with_properties({"content": (changed,)})
@@ -341,7 +340,7 @@ def test_an_upload_in_a_notes_text_is_linked_as_the_sites_own_file(rules: SiteRu
     url = f"{rules.media.prefixes[0]}2026/11/lake.jpg"
     sent = f"A view ![lake]({url}) and [the file]({url})"
     post = Post("entry", MappingProxyType({"content": (sent,)}))
-    file = compose(post, when=WHEN, rules=rules)
+    file = new_file(post, when=WHEN, rules=rules)
     own = "{static}/media/2026/11/lake.jpg"
     assert f"![lake]({own}) and [the file]({own})" in file.body
     assert read(PelicanFile.parse(file.text()), rules).all("content") == (sent,)
@@ -368,7 +367,7 @@ STATIC = "{static}/media/2026/11/teal_1-f6157e52bbc0.jpg"
 def test_a_bare_upload_url_is_linked_as_the_sites_own_file(
     sent: str, body: str, rules: SiteRules
 ) -> None:
-    file = compose(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
+    file = new_file(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
     assert file.body == f"{body}\n"
     assert read(file, rules).all("content") == (sent,)
     assert "content" not in Mf2Line.of(file).properties, "the body alone says it"
@@ -379,7 +378,7 @@ def test_a_bare_upload_url_is_linked_as_the_sites_own_file(
 def test_a_link_whose_text_is_the_uploads_url_is_read_back_unchanged(rules: SiteRules) -> None:
     for sent in (f"[teal\\_1-f6157e52bbc0.jpg]({UPLOAD})", f"![]({UPLOAD})"):
         post = Post("entry", MappingProxyType({"content": (sent,)}))
-        assert read(compose(post, when=WHEN, rules=rules), rules).all("content") == (sent,)
+        assert read(new_file(post, when=WHEN, rules=rules), rules).all("content") == (sent,)
 
 
 @pytest.mark.parametrize(("end", "title"), [("jpg", "Photo"), ("mp4", "Video"), ("pdf", "File")])
@@ -387,7 +386,7 @@ def test_a_note_with_only_a_file_is_titled_by_its_type(
     end: str, title: str, rules: SiteRules
 ) -> None:
     url = UPLOAD.replace(".jpg", f".{end}")
-    file = compose(Post("entry", MappingProxyType({"content": (url,)})), when=WHEN, rules=rules)
+    file = new_file(Post("entry", MappingProxyType({"content": (url,)})), when=WHEN, rules=rules)
     assert file.get("Title") == title
 
 

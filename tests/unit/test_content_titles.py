@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from content_site import WHEN, load_rules
 
+from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line
-from bridge.content.read import read
-from bridge.content.render import compose
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Json, Post
 
@@ -88,7 +87,7 @@ def test_a_generated_title_describes_the_post(
     rules: SiteRules, properties: dict[str, Json], title: str
 ) -> None:
     post = Post(properties={name: (value,) for name, value in properties.items()})
-    file = compose(post, when=WHEN, rules=rules)
+    file = new_file(post, when=WHEN, rules=rules)
     assert file.get("Title") == title
     assert Mf2Line.of(file).synthetic_title
 
@@ -103,12 +102,12 @@ def test_a_generated_title_describes_the_post(
 def test_a_title_is_generated_for_senseless_properties(
     rules: SiteRules, name: str, value: Json
 ) -> None:
-    file = compose(Post(properties={name: (value,)}), when=WHEN, rules=rules)
+    file = new_file(Post(properties={name: (value,)}), when=WHEN, rules=rules)
     assert file.get("Title")
 
 
 def test_a_generated_title_follows_its_source(rules: SiteRules) -> None:
-    file = compose(Post(properties={"mood": ("happy",)}), when=WHEN, rules=rules)
+    file = new_file(Post(properties={"mood": ("happy",)}), when=WHEN, rules=rules)
     old = read(file, rules)
     new = old.with_properties({"mood": ("tired",)})
     assert edit(file, old, new, when=WHEN, rules=rules).get("Title") == "Mood: tired"
@@ -121,7 +120,7 @@ def test_a_generated_title_follows_its_source(rules: SiteRules) -> None:
 @pytest.mark.parametrize("unseen", ["\u2800", "\u200b\u2060", "\u3164", "\u00ad"])
 def test_an_invisible_name_is_not_a_title(unseen: str, rules: SiteRules) -> None:
     sent = Post("entry", {"name": (unseen,), "content": ("Words",), "summary": (unseen,)})
-    file = compose(sent, when=WHEN, rules=rules)
+    file = new_file(sent, when=WHEN, rules=rules)
     assert file.get("Title") == "Words"
     assert file.get("Summary") is None
     assert read(file, rules).all("name") == (unseen,)
@@ -130,5 +129,5 @@ def test_an_invisible_name_is_not_a_title(unseen: str, rules: SiteRules) -> None
 
 def test_a_text_of_a_lone_surrogate_gets_a_title(rules: SiteRules) -> None:
     """Bytes of a hand-written file that are no UTF-8 are read as surrogates."""
-    file = compose(Post("entry", {"content": ("\ud800",)}), when=WHEN, rules=rules)
+    file = new_file(Post("entry", {"content": ("\ud800",)}), when=WHEN, rules=rules)
     assert file.get("Title")

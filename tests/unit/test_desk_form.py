@@ -18,8 +18,7 @@ from bridge.desk.compose.values import Attached, FormValues
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import parse_action
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Json, Post, discover
 
 ZONE = ZoneInfo("Europe/Paris")
 URL = "https://example.org/a-page"

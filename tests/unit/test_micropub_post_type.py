@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from post_types import CARD, CASES, URL
 
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Json, Post, discover
 
 
 def kind(**properties: Json) -> str:

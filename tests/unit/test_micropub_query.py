@@ -13,8 +13,7 @@ from bridge.errors import InvalidRequest
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, Item, Paging
 from bridge.micropub.people import contacts, places
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import POST_TYPES, discover
+from bridge.micropub.post import POST_TYPES, Json, Post, discover
 from bridge.micropub.query import (
     DEFAULT_LIMIT,
     MAX_LIMIT,

@@ -20,8 +20,7 @@ from bridge.desk.desk import Desk
 from bridge.desk.history import Revision
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import PostType
+from bridge.micropub.post import Json, Post, PostType
 from bridge.pages.language import translated
 from bridge.store import StoreError
 from bridge.syndication.compose.measure import BLUESKY, mastodon

@@ -1,6 +1,6 @@
 """The form field of each property of a post: one table, for every post type.
 
-Which properties a kind has is :data:`bridge.micropub.post_type.POST_TYPES`, as apps are told.
+Which properties a kind has is :data:`bridge.micropub.post.POST_TYPES`, as apps are told.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bridge.micropub.post_type import POST_TYPES, PostType
+from bridge.micropub.post import POST_TYPES, PostType
 
 #: How a value is typed: one line, an address, a text, a moment, a place, files, one of several
 #: words, tags, or one value a line.

@@ -27,8 +27,7 @@ from bridge.desk.compose.values import (
 from bridge.errors import InvalidRequest
 from bridge.micropub.address import is_web
 from bridge.micropub.body import split_name
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import PostType
+from bridge.micropub.post import Json, Post, PostType
 from bridge.micropub.values import normalise
 
 

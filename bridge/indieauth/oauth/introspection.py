@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from bridge.auth.bearer import bearer_token
+from bridge.auth.token import bearer_token
 from bridge.errors import InsufficientScope, InvalidToken
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import answer, json_endpoint

@@ -21,14 +21,14 @@ from pelican.contents import Article, Page
 from bridge import __version__
 from bridge.content import dates, keys
 from bridge.content.characters import label
+from bridge.content.convert import read
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.links import IntrasiteLinks, MediaUrls
-from bridge.content.read import read
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
 from bridge.content.slugs import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import BridgeError, InvalidRequest, SiteBroken
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import discover
 from bridge.settings import Content as ContentSettings
 from bridge.settings import SettingsError
 from bridge.site import messages

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from bridge.micropub.post import Json, Post
-from bridge.micropub.post_type import discover
+from bridge.micropub.post import Json, Post, discover
 from bridge.settings import Target
 from bridge.syndication.compose import text
 from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
