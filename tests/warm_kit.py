@@ -200,7 +200,7 @@ def _variables(env: Sequence[bytes] | None) -> dict[str, str]:
 def _can_become(argv: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether a fork can replace a Python process that is started like this."""
     python = {name for name in env if name.startswith(("PYTHON", "MALLOC_"))}
-    words = [word for word in argv[1:] if word not in ("-P", "-W", "ignore")]
+    words = [word for word in argv[1:] if word not in ("-P", "-W", "-s", "ignore")]
     return (
         python <= _UNDERSTOOD
         and env.get("PYTHONHASHSEED", "0") == "0"
@@ -433,7 +433,7 @@ def _interpret(argv: list[str]) -> None:
     sys.stderr = open(  # noqa: SIM115
         2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
     )
-    while words[0] in ("-P", "-W"):
+    while words[0] in ("-P", "-W", "-s"):
         option = words.pop(0)
         safe = safe or option == "-P"
         if option == "-W":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import tzinfo
@@ -64,6 +65,7 @@ def make_rebuilder(
     if mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, timing=timing)
+    kept = _kept_in(folder)
     sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
     if not settings.rebuild.confined:
         sandbox = replace(sandbox, confined=False)
@@ -80,7 +82,29 @@ def make_rebuilder(
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
-    return site.rebuilder(Output(output, folder / "output.json", most), timing)
+    return site.rebuilder(Output(output, kept / "output.json", most), timing)
+
+
+def _kept_in(folder: Path) -> Path:
+    """The folder of what builds keep, beside what only the bridge itself writes.
+
+    The site's code may write to it, and not to ``folder``: who may write to a folder may put a
+    link in the place of a checkout, and tells which posts are left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Earlier releases let the site's code write here.
+    for entry in folder.iterdir():
+        if entry.is_symlink():
+            entry.unlink()
+    kept = folder / "kept"
+    kept.mkdir(exist_ok=True)
+    for name in ("output.json", "output-before", "previews"):
+        if (folder / name).exists() and not os.path.lexists(kept / name):
+            (folder / name).rename(kept / name)
+    # Made anew.
+    shutil.rmtree(folder / "shadow", ignore_errors=True)
+    (folder / "read.sqlite").unlink(missing_ok=True)
+    return kept
 
 
 def importing_from(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -120,7 +144,7 @@ def make_builder(
         settings=settings.site.settings,
         content=content,
         run_in=run_in,
-        staged=folder / "shadow",
+        staged=output.note.with_name("shadow"),
         note=output.note,
         environment=environment,
         sandbox=sandbox,
@@ -151,12 +175,13 @@ class _Site:
         self._ledger = ledger
         self._checkout = checkout
         beside = (self._checkout.folder / settings.site.settings).parent
-        self._previews = folder / "previews"
+        self._previews = folder / "kept" / "previews"
         self._sandbox = sandbox
         previews = {PREVIEWS: str(self._previews)}
         self._environment = importing_from(beside, sandbox.environment(**previews))
-        # The owner's own program, which brings the pages away: with keys, perhaps.
-        self._trusted = importing_from(beside, process.environment(sandbox.extra))
+        # The owner's own program, which brings the pages away: with keys, perhaps. It imports
+        # nothing from the checkout.
+        self._trusted = process.environment(sandbox.extra)
 
     def rebuilder(self, output: Output, timing: Timing) -> Worker:
         job: Job = SiteBuild(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pkgutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 _PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM")
+#: What PYTHONPATH is to be once the process is confined.
+_SEARCHED_LATER = "SITE_PYTHONPATH"
+#: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
+_ISOLATED = ("-s", "-P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,41 +131,84 @@ def _without_file_insertion(home: Path) -> dict[str, str]:
     return {"DOCUTILSCONFIG": os.pathsep.join(["./docutils.conf", str(settings)])}
 
 
+def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which one of our programs starts, until it has confined itself.
+
+    Python imports modules before a program's first line, and more before the program is confined:
+    ``sitecustomize``, this module, what it needs. They may not come from a folder that the site's
+    code writes to, or that anyone fills who may commit. :func:`confine_by` searches these later.
+    """
+    ours = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    trusted = [*(str(Path(entry).absolute()) for entry in ours), str(_PROJECT)]
+    later = environment.get("PYTHONPATH", "")
+    return {
+        **environment,
+        "PYTHONPATH": os.pathsep.join(trusted),
+        _SEARCHED_LATER: later,
+    }
+
+
+def program_argv(module: str, grants: Grants | None, *arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our programs, which confines itself by its first argument."""
+    given = msgspec.json.encode(grants).decode()
+    return (sys.executable, *_ISOLATED, "-m", module, given, *arguments)
+
+
 async def start(
     module: str,
     grants: Grants | None,
     *,
     folder: Path,
     environment: Mapping[str, str],
+    limit: int = 1 << 16,
 ) -> asyncio.subprocess.Process:
-    """Start one of our programs; it confines itself by the grants, its only argument.
-
-    ``-P``: nothing is imported from the folder, before the program itself says so.
-    """
+    """Start one of our programs in a folder. ``limit`` is that of a line that it writes."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", module, msgspec.json.encode(grants).decode()),
+        *program_argv(module, grants),
         cwd=folder,
-        env=dict(environment),
+        env=unconfined(environment),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        limit=limit,
     )
 
 
 def confined_argv(argv: Sequence[str], grants: Grants | None) -> tuple[str, ...]:
-    """The command that runs another one confined."""
-    given = msgspec.json.encode(grants).decode()
-    return (sys.executable, "-P", "-m", __name__, given, *argv)
+    """The command that runs another one confined. Its environment is :func:`unconfined`."""
+    return program_argv(__name__, grants, *argv)
 
 
 def confine_by(argument: str) -> Grants | None:
-    """Confine this process by the argument that it was started with.
+    """Confine this process by the argument that it was started with, and have it find the site's
+    own modules from then on.
 
     What it is confined to; ``None`` where nothing is enforced.
     """
     grants: Grants | None = msgspec.json.decode(argument, type=Grants | None)
-    return grants if grants is not None and confine(grants) else None
+    confined = grants if grants is not None and confine(grants) else None
+    _search_for_modules()
+    return confined
+
+
+def _search_for_modules() -> None:
+    """Put the folders on the path that Python would have put there by the site's PYTHONPATH."""
+    later = os.environ.pop(_SEARCHED_LATER, None)
+    if later is None:
+        return
+    before = set(_folders(os.environ.get("PYTHONPATH", "")))
+    os.environ["PYTHONPATH"] = later
+    wanted = dict.fromkeys(_folders(later))
+    sys.path[:] = [*wanted, *(path for path in sys.path if path not in before | wanted.keys())]
+    if (pelican := sys.modules.get("pelican")) is not None:
+        # Pelican looks for its plugins' namespace in these folders, once.
+        pelican.__path__ = pkgutil.extend_path(list(pelican.__path__), "pelican")
+
+
+def _folders(search: str) -> list[str]:
+    """The folders that a PYTHONPATH names, as Python writes them."""
+    return [os.path.abspath(entry) for entry in search.split(os.pathsep) if entry]  # noqa: PTH100
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -66,11 +66,13 @@ async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def built(folder: Path, store: GitStore, mode: str) -> AsyncIterator[Worker]:
+async def built(
+    folder: Path, store: GitStore, mode: str, deploy: tuple[str, ...] = ()
+) -> AsyncIterator[Worker]:
     settings = Settings(
         site=Site(me="https://example.com/", repo=folder / "site.git", state=folder / "state"),
         indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
-        rebuild=Rebuild(mode=mode),  # type: ignore[arg-type] # the test says what
+        rebuild=Rebuild(mode=mode, deploy=deploy),  # type: ignore[arg-type] # the test says what
     )
     timing = Timing(debounce=0.01, again=())
     output = folder / "output"
@@ -125,6 +127,68 @@ async def test_no_post_publishes_files_outside_of_the_site(
         assert not found, page
         assert page.name not in {"bridge.toml", "indieauth.sqlite", "hostname", "pending.json"}
         assert not hostname or f">{hostname}" not in text, page
+
+
+#: Leaves a mark where only unconfined code can.
+LEAVE_A_MARK = """
+try:
+    open({mark!r}, "w").close()
+except OSError:
+    pass
+"""
+
+
+@needs_landlock
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_no_module_of_the_site_is_imported_before_the_process_is_confined(
+    mode: str, tmp_path: Path, bare_store: GitStore
+) -> None:
+    """Python imports some before a program begins, and finds them in many folders."""
+    mark = tmp_path / "escaped"
+    code = LEAVE_A_MARK.format(mark=str(mark)).encode()
+    small_site(bare_store)
+    version = commit(bare_store, {"sitecustomize.py": code, "msgspec.py": code, "ctypes.py": code})
+    for place in ("rebuild", "rebuild/kept", "site/home", "site/checkout"):
+        folder = tmp_path / "state" / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "msgspec.py").write_bytes(code)
+    deploy = (sys.executable, "-c", "import ctypes")
+    async with built(tmp_path, bare_store, mode, deploy) as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+    assert (tmp_path / "output" / "one.html").is_file()
+    assert not mark.exists()
+
+
+@needs_landlock
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_the_site_writes_to_none_of_the_folders_that_the_bridge_trusts(
+    mode: str, tmp_path: Path, bare_store: GitStore
+) -> None:
+    state = tmp_path / "state"
+    conf = f"""
+import os
+for folder in {[str(state / each) for each in (".", "rebuild", "git", "site", "keep")]!r}:
+    try:
+        open(os.path.join(folder, "written"), "w").close()
+    except OSError:
+        pass
+try:
+    os.rename(os.getcwd(), {str(state / "rebuild" / "elsewhere")!r})
+except OSError:
+    pass
+"""
+    small_site(bare_store)
+    for each in ("git", "site", "keep"):
+        (state / each).mkdir(parents=True)
+    version = commit(bare_store, {"pelicanconf.py": CONF + conf.encode()})
+    async with built(tmp_path, bare_store, mode) as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+    assert not list(state.rglob("written"))
+    assert not list(state.rglob("elsewhere"))
 
 
 @needs_landlock

@@ -324,7 +324,7 @@ async def _build(
     builder = make_builder(
         replace(settings, rebuild=replace(settings.rebuild, command=())),
         checkout.with_name("rebuild"),
-        Output(output, output.with_name("output.json")),
+        Output(output, output.with_name("kept") / "output.json"),
         sandbox=dataclasses.replace(sandbox, confined=settings.rebuild.confined),
         environment=importing_from(beside, sandbox.environment()),
         listed=store.listed,

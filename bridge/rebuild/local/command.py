@@ -22,7 +22,7 @@ from bridge.rebuild.local.output import Output, TooMuchOutput
 from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources, errors
 from bridge.runtime import process
 from bridge.settings import prefix_of
-from bridge.site.starting import Sandbox, confined_argv
+from bridge.site.starting import Sandbox, confined_argv, unconfined
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class CommandBuilder:
 
     A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
     its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
-    what ``sandbox`` grants, and write to the checkout, to the folder that ``staging`` is in, and to
-    that of the pages.
+    what ``sandbox`` grants, and write to the checkout, to ``staging``, and to the folder of the
+    output's note: the output itself is written by the bridge.
     """
 
     argv: Sequence[str]
@@ -134,10 +134,11 @@ class CommandBuilder:
     async def _run(self, task: Task, folder: Path) -> process.Ended:
         argv = [word.replace(OUTPUT, str(folder)) for word in self.argv]
         if self.sandbox is not None:
-            await process.in_thread(_with_folder, self.output.folder)
-            places = [task.checkout, folder, self.staging.parent, self.output.folder]
+            places = [task.checkout, folder, self.output.note.parent]
+            await process.in_thread(_with_folder, self.output.note.parent)
             argv = [*confined_argv(argv, self.sandbox.grants(write=places))]
-        facts = {
+        environment = {
+            **self._environment(),
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,
             "SITE_OUTPUT": str(folder),
@@ -150,11 +151,13 @@ class CommandBuilder:
             # Compiled settings are recognised by second and size; two commits can share both.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        if self.sandbox is not None:
+            environment = unconfined(environment)
         running = asyncio.create_task(
             process.run(
                 argv,
                 folder=task.checkout / self.run_in,
-                env={**self._environment(), **facts},
+                env=environment,
                 seconds=self.seconds,
             )
         )

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from bridge.rebuild.resident.messages import (
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
 from bridge.settings import prefix_of
+from bridge.site import starting
 from bridge.site.confinement import Grants
 from bridge.site.starting import Sandbox
 from bridge.store import Version
@@ -135,15 +135,12 @@ class _Process:
         checkout = task.checkout
         grants = await process.in_thread(resident.grants, checkout, output.folder)
         rest = await process.in_thread(resident.rest, task.version)
-        running = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __package__, msgspec.json.encode(grants).decode()),
-            # Not the checkout: a folder of the site's could be in the way of ours.
-            cwd=resident.note.parent,
-            env={**resident.environment, **extra},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
+        running = await starting.start(
+            __package__,
+            grants,
+            # Not the checkout: it is moved from version to version.
+            folder=resident.note.parent,
+            environment={**resident.environment, **extra},
             limit=_LINE_LIMIT,
         )
         started = cls(running)
