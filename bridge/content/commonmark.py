@@ -11,10 +11,10 @@ differently; to CommonMark, the result means the same as the original. The list 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 _MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
 _RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
@@ -26,6 +26,11 @@ _HEADING = re.compile(r"#{1,6}(?:\s|$)")
 #: What ends a paragraph, and so is no further line of one in a list (5.2, "laziness").
 _BLOCK = re.compile(r"`{3,}|~{3,}|#{1,6}(?:\s|$)|>")
 _NO_HEADING = re.compile(r"#{7,}|#{1,6}[^\s#]")
+#: The line below a heading (4.3), and a definition of a link, which cannot interrupt a paragraph
+#: (4.7); ``[^1]:`` is a footnote of Python-Markdown's.
+_UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*")
+_DEFINITION = re.compile(r"\[(?!\^)[^\[\]]+\]:[ ]*\S")
+_LONGEST_HEADING = 20  # lines
 #: HTML that Python-Markdown takes as it is until its end, blank lines and all.
 _HTML = re.compile(
     r"<(?:(?P<comment>!--)|(?P<tag>address|article|aside|blockquote|body|canvas|center|dd|details"
@@ -55,9 +60,10 @@ _CODE_OR_STRUCK = re.compile(
     r"|(?<![\w\\~/<=\"'`])~~(?=[^\s~])(?P<struck>[^~`<>]+)(?<!\s)~~(?![\w~])"
     r"|(?<![\w\\*])\*\*(?P<first>[^\W_](?:[^*`<>\\]*[^\W_])?)\*(?=[^\W_][^*`<>\\]*(?<!\s)\*\*(?![\w*]))"
     r"|\\(?P<escaped>[<&~$\"'@=?%:;,/^])"
+    r"|(?<=\])(?P<between>[ ])(?=\[[^\[\]]+\](?!\())"
 )
 #: Where there may be any of these.
-_MARKS = re.compile(r"~~|\*\*|\\[<&~$\"'@=?%:;,/^]")
+_MARKS = re.compile(r"~~|\*\*|\\[<&~$\"'@=?%:;,/^]|\] \[")
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 _TAB = 4
 
@@ -87,48 +93,65 @@ def restore(written: str, changes: Iterable[Change]) -> str:
 def adapt(sent: str) -> tuple[str, Changes]:
     """A text (with ``\\n``) as Python-Markdown needs it, and the changes made."""
     lines = sent.split("\n")
-    writer = _Writer(lines)
+    writer = _Writer(lines, defines=any(_DEFINITION.match(line.lstrip(" ")) for line in lines))
     for number, line in enumerate(lines):
         writer.number = number
         following = lines[number + 1] if number + 1 < len(lines) else ""
         writer.line(line, following)
         if number + 1 < len(lines):
-            writer.out.append("\n")
-            writer.length += 1
+            writer.end_line()
     writer.close()
-    return "".join(writer.out), tuple(writer.changes)
+    return "".join(writer.output.written), tuple(writer.output.changes)
 
 
 @dataclass(slots=True)
 class _Item:
     """An item of a list: where its marker stands, and where its content begins (in columns).
 
-    ``has_further``: there is more in it after a blank line. ``numbered``: its list has numbers.
+    ``has_further``: there is more in it after a blank line. ``mark``: its bullet, or what follows
+    its number.
     """
 
     marker: int
     content: int
+    mark: str
     has_further: bool = False
-    numbered: bool = False
 
 
 @dataclass(slots=True)
 class _Fence:
-    """A block of code between fences; ``indented``: it is written as an indented one."""
+    """A block of code between fences; ``indented``: it is written as an indented one. ``content``:
+    where the content of the item begins that it is in.
+    """
 
     marks: str
     indent: int
     depth: int
-    indented: bool
+    content: int = 0
+    indented: bool = False
+
+
+@dataclass(slots=True)
+class _Output:
+    """What was written so far, and how it differs from what was sent."""
+
+    written: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    length: int = 0
 
 
 @dataclass(slots=True)
 class _Writer:
-    lines: list[str]
+    """Writes a text line by line; ``prefix`` is what stands before each line of a quotation, whose
+    content has a writer of its own.
+    """
+
+    lines: Sequence[str]
+    output: _Output = field(default_factory=_Output)
+    prefix: str = ""
+    #: Whether the text defines links.
+    defines: bool = False
     number: int = 0
-    out: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    length: int = 0
     items: list[_Item] = field(default_factory=list)
     fence: _Fence | None = None
     in_paragraph: bool = False
@@ -139,10 +162,16 @@ class _Writer:
     #: The end of HTML, or of a formula, that goes on.
     end: str = ""
     after_blank: bool = True
-    #: What the paragraph or list of the quotation is that the last line was in, if it was in one.
-    quoted: Literal["", "text", "list"] = ""
-    #: What the code between fences began with that is in the quotation.
-    quoted_fence: str = ""
+    #: The quotation that the last line was in, and whether one was the last block.
+    quotation: _Writer | None = None
+    after_quotation: bool = False
+    #: The last line of the heading that this line is in.
+    heading_ends: int = -1
+
+    def end_line(self) -> None:
+        """The end of a line. A heading of several lines becomes one line: "the heading content is
+        … parsed … as CommonMark inline content" (4.3)."""
+        self._replace("\n", " " if self.number + 1 < self.heading_ends else "\n")
 
     def line(self, line: str, following: str) -> None:
         """One line, with the state after those before it."""
@@ -157,15 +186,20 @@ class _Writer:
             self._keep(line)
             self.in_paragraph = False
             self.after_blank = True
-            self.quoted = ""
+            self.quotation = None
             return
         self.ended_further = self.ended_list = False
         text = line.lstrip(" ")
         indent = len(line) - len(text)
+        if self.number <= self.heading_ends:
+            self._heading(text, indent)
+            return
+        if self.quotation and not text.startswith(">") and self._ends_quotation(text, following):
+            return
         if text.startswith("\t") or not self._opens(text, indent):
             if self.in_paragraph:
                 self._keep(" " * indent)
-                self._text(text, following)
+                self._go_on(text, following, lazy=bool(self.items))
             else:
                 self._insert(" " * self._shift())
                 self._go_on_after_blank()
@@ -189,13 +223,48 @@ class _Writer:
         base = self.items[-1].content if self.items else 0
         return indent - base < _TAB
 
+    def _heading(self, text: str, indent: int) -> None:
+        """A line of a heading that the last of its lines makes one (4.3)."""
+        if self.number < self.heading_ends:
+            self._keep(" " * indent)
+            self._text(text, "")
+        else:
+            self._replace(" " * indent + text, text.rstrip())
+        self.in_paragraph = self.after_blank = self.after_quotation = False
+
+    def _begins_heading(self, text: str) -> bool:
+        """Whether a paragraph begins with this line, of which a line below makes a heading."""
+        if _begins_block(text) or _DEFINITION.match(text):
+            return False
+        for number in range(self.number + 1, min(self.number + _LONGEST_HEADING, len(self.lines))):
+            line = self.lines[number]
+            following = line.lstrip(" ")
+            indent = len(line) - len(following)
+            if indent < _TAB and _UNDERLINE.fullmatch(following):
+                self.heading_ends = number
+                return True
+            if not following.strip() or (indent < _TAB and _begins_block(following)):
+                return False
+        return False
+
+    def _go_on(self, text: str, following: str, *, lazy: bool) -> None:
+        """A further line of a paragraph; ``lazy``: one in a list or quotation without its mark."""
+        if _DEFINITION.match(text):
+            # "A link reference definition cannot interrupt a paragraph" (4.7).
+            self._insert("\\")
+        elif lazy and text.startswith("=") and _UNDERLINE.fullmatch(text):
+            # "The setext heading underline cannot be a lazy continuation line" (4.3).
+            self._replace("=", "&#61;")
+            text = text[1:]
+        self._text(text, following)
+
     def _marker(self, text: str) -> re.Match[str] | None:
         return None if _RULE.fullmatch(text) else _MARKER.match(text)
 
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
-        numbered, in_list = marker["number"] is not None, bool(self.items)
+        mark, in_list = marker["delimiter"] or marker["mark"], bool(self.items)
         if self.items and indent < self.items[-1].content:
-            other = self.items[-1].numbered is not numbered
+            other = self.items[-1].mark != mark
             self._end_item()
             if not self.items and other:
                 # "Changing the bullet or ordered list delimiter starts a new list" (5.3).
@@ -213,7 +282,7 @@ class _Writer:
         gap = len(marker["gap"])
         if not 1 <= gap <= _TAB or marker["gap"] == "\t":
             gap = 1
-        self.items.append(_Item(indent, indent + len(marker["mark"]) + gap, numbered=numbered))
+        self.items.append(_Item(indent, indent + len(marker["mark"]) + gap, mark))
         wanted = _TAB * (len(self.items) - 1)
         self._insert(" " * (wanted - indent))
         self._keep(" " * indent)
@@ -224,6 +293,16 @@ class _Writer:
         if is_empty:
             # "A list item may begin with at most one blank line", and be empty (5.2).
             self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
+        self.after_quotation = False
+        if fence := _FENCE.fullmatch(rest):
+            # Python-Markdown has no item that begins with code.
+            self._insert("<!-- -->")
+            self.after_blank = False
+            self._open_indented(rest, self.items[-1].content, fence["fence"])
+            return
+        if rest.startswith(">"):
+            self._quote(rest, 0, following)
+            return
         self.in_paragraph = bool(rest.strip())
         self._text(rest, following)
 
@@ -251,69 +330,78 @@ class _Writer:
         if fence := _FENCE.fullmatch(text):
             self._open_fence(text, indent, fence["fence"])
             return
-        if self.in_paragraph and not depth and _is_table(text, following):
-            self._insert("\n")
         if depth and self.after_blank:
             self._insert(" " * self._shift())
             self._go_on_after_blank()
-        if not text.startswith(">"):
-            begins = not (depth or self.after_blank or self.ended_list)
-            if begins and _RULE.fullmatch(text) and (self.quoted or not self.in_paragraph):
-                # "The setext heading underline cannot be a lazy continuation line" (4.3), nor
-                # stand below anything but a paragraph.
-                self._insert("\n")
-            self.quoted = self.quoted_fence = ""
-        elif self.quoted == "text" and not depth and self._begins_list(_quoted(text)):
-            self._insert(">\n")
-        self._keep(" " * indent)
         if text.startswith(">"):
-            self._quote(text, following)
-            self.in_paragraph = True
-        elif self._opens_raw(text):
-            self._raw(text)
-            self.in_paragraph = not self.end and not _HTML.match(text)
-        elif _HEADING.match(text) or _RULE.fullmatch(text):
-            self._words(text)
+            self._quote(text, indent, following)
+            return
+        if self.in_paragraph and not depth and _is_table(text, following):
+            self._insert("\n")
+        if not (depth or self.after_blank or self.ended_list or self.in_paragraph):
+            # A rule is no line below a heading, where no paragraph is above it (4.3).
+            self._insert("\n" if _RULE.fullmatch(text) else "")
+        self.after_quotation = False
+        if not (depth or self.in_paragraph) and self._begins_heading(text):
+            self._heading(text, indent)
+        elif _HEADING.match(text):
+            # "The opening # character may be preceded by up to three spaces" (4.2).
+            self._replace(" " * indent, " " * indent if depth else "")
+            self._words(text.rstrip())
+            self._replace(text[len(text.rstrip()) :], "")
             self.in_paragraph = False
         else:
+            self._keep(" " * indent)
+            self._plain_block(text, following)
+
+    def _plain_block(self, text: str, following: str) -> None:
+        """HTML, a formula, a rule or a paragraph."""
+        if self._opens_raw(text):
+            self._raw(text)
+            self.in_paragraph = not self.end and not _HTML.match(text)
+        elif _RULE.fullmatch(text):
+            self._words(text)
+            self.in_paragraph = False
+        elif self.in_paragraph:
+            self._go_on(text, following, lazy=bool(self.items))
+        else:
             self._text(text, following)
-            self.in_paragraph = True
+            # What follows a definition is no further line of a paragraph.
+            self.in_paragraph = not _DEFINITION.match(text)
 
-    def _quote(self, text: str, following: str) -> None:
-        """A line of a quotation, in which lists and hashtags are read alike."""
-        inner = _quoted(text)
-        start = text[: len(text) - len(inner)]
-        fence = _FENCE.fullmatch(inner)
-        if self.quoted_fence or fence:
-            self._keep(start)
-            self._in_quoted_fence(inner, fence, start)
-            return
-        if not inner.strip() or _HEADING.match(inner):
-            self.quoted = ""
-        elif self._marker(inner):
-            self.quoted = "list"
-        else:
-            self.quoted = self.quoted or "text"
-        self._keep(start)
-        self._text(inner, following)
+    def _quote(self, text: str, indent: int, following: str) -> None:
+        """A line of a quotation, whose content is read like any other text."""
+        if self.after_quotation and self.after_blank and not self.items:
+            # Quotations with a blank line between them are two (5.1).
+            self._insert("<!-- -->\n\n")
+        if self.quotation is None:
+            prefix = f"{self.prefix}{' ' * _TAB * len(self.items)}> "
+            self.quotation = _Writer((), self.output, prefix, self.defines)
+        content, after = _quoted(text), following.lstrip(" ")
+        self._keep(" " * indent + text[: len(text) - len(content)])
+        if content.strip() and not text.startswith("> "):
+            self._insert(" ")
+        self.quotation.line(content, _quoted(after) if after.startswith(">") else following)
+        self.in_paragraph = self.quotation.in_paragraph
+        self.after_quotation = True
 
-    def _in_quoted_fence(self, inner: str, fence: re.Match[str] | None, start: str) -> None:
-        """Code between fences in a quotation, which is written as an indented block."""
-        marks = self.quoted_fence
-        if not marks and fence:
-            self.quoted_fence = fence["fence"]
-            self._replace(inner, "")
-        elif _closes(inner, marks):
-            self.quoted_fence = ""
-            self._replace(inner, "")
-        else:
-            self._insert(" " * (_TAB if start.endswith(" ") else _TAB + 1) if inner.strip() else "")
-            self._keep(inner)
-        self.quoted = ""
-
-    def _begins_list(self, text: str) -> bool:
+    def _ends_quotation(self, text: str, following: str) -> bool:
+        """End the quotation before this line, or write it as a further line of a paragraph in it
+        (5.1, "laziness"); whether it is that.
+        """
+        quotation, self.quotation = self.quotation, None
         marker = self._marker(text)
-        return marker is not None and self._interrupts(text, marker)
+        begins = _BLOCK.match(text) or _RULE.fullmatch(text)
+        if marker and self._interrupts(text, marker):
+            begins = marker
+        if quotation and self.in_paragraph and not begins:
+            self.quotation = quotation
+            quotation._go_on(text, following, lazy=True)
+            return True
+        if not self.items:
+            self._insert("\n")
+        self.in_paragraph = False
+        return False
 
     def _shift(self) -> int:
         """By how much the content of the innermost item has to be indented further."""
@@ -355,6 +443,10 @@ class _Writer:
             elif match["escaped"] and not has_formula:
                 self._keep(text[end : match.start()])
                 self._replace(match[0], f"&#{ord(match['escaped'])};")
+                end = match.end()
+            elif match["between"] and self.defines:
+                self._keep(text[end : match.start()])
+                self._replace(" ", "&#32;")
                 end = match.end()
             elif match["first"]:
                 self._keep(text[end : match.end() - 1])
@@ -398,23 +490,31 @@ class _Writer:
         return False
 
     def _open_fence(self, text: str, indent: int, marks: str) -> None:
-        depth = len(self.items)
-        if depth:
-            self.items[-1].has_further = True
-        self.fence = _Fence(marks, indent, depth, indented=bool(depth))
-        if depth:
-            if not self.after_blank:
-                self._insert("\n")
-            self._replace(" " * indent + text, "")
-        else:
-            self._replace(" " * indent, "")
-            self._keep(marks)
-            # "Info strings … can contain any" text (4.5); the first word is the language.
-            info = text[len(marks) :]
-            known = _KNOWN_INFO.fullmatch(info)
-            language = _FIRST_WORD.match(info)
-            self._replace(info, info if known else language[0] if language else "")
+        self.in_paragraph = self.after_quotation = False
+        if self.items or self.prefix:
+            self._open_indented(" " * indent + text, indent, marks)
+            return
+        self.fence = _Fence(marks, indent, 0)
+        self._replace(" " * indent, "")
+        self._keep(marks)
+        # "Info strings … can contain any" text (4.5); the first word is the language.
+        info = text[len(marks) :]
+        known = _KNOWN_INFO.fullmatch(info)
+        language = _FIRST_WORD.match(info)
+        self._replace(info, info if known else language[0] if language else "")
+
+    def _open_indented(self, line: str, indent: int, marks: str) -> None:
+        """Begin code that is written as an indented block: Python-Markdown knows fences neither in
+        lists nor in quotations."""
         self.in_paragraph = False
+        content = 0
+        if self.items:
+            self.items[-1].has_further = True
+            content = self.items[-1].content
+        self.fence = _Fence(marks, indent, len(self.items), content, indented=True)
+        if not self.after_blank:
+            self._insert("\n")
+        self._replace(line, "")
 
     def close(self) -> None:
         """End what the text has left open: "the closing code fence … is optional" (4.5)."""
@@ -423,7 +523,7 @@ class _Writer:
             self._insert(f"{line_end}{self.fence.marks}")
 
     def _in_fence(self, line: str, fence: _Fence) -> None:
-        closes = _closes(line, fence.marks)
+        closes = _closes(line[min(fence.content, _indent(line)) :], fence.marks)
         if closes:
             self.fence = None
             self.after_blank = fence.indented
@@ -444,8 +544,8 @@ class _Writer:
             self._keep(line)
 
     def _keep(self, text: str) -> None:
-        self.out.append(text)
-        self.length += len(text)
+        self.output.written.append(text)
+        self.output.length += len(text)
 
     def _insert(self, text: str) -> None:
         self._replace("", text)
@@ -454,7 +554,8 @@ class _Writer:
         if sent == text:
             self._keep(text)
             return
-        self.changes.append(Change(self.length, len(text), sent))
+        text = text.replace("\n", f"\n{self.prefix}")
+        self.output.changes.append(Change(self.output.length, len(text), sent))
         self._keep(text)
 
 
@@ -464,6 +565,16 @@ def _closes(line: str, marks: str) -> bool:
     text = line.strip(" ")
     few = len(line) - len(line.lstrip(" ")) < _TAB
     return few and set(text) == {marks[0]} and len(text) >= len(marks)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _begins_block(text: str) -> bool:
+    """Whether a line is none of a paragraph: it begins a list, code, HTML or anything else."""
+    found = _BLOCK.match(text) or _RULE.fullmatch(text) or _MARKER.match(text) or _HTML.match(text)
+    return bool(found) or text.startswith(("|", "$$", "\\["))
 
 
 def _quoted(text: str) -> str:

@@ -74,6 +74,34 @@ DIFFERENT = [
     "***\n---\ntext",
     "a\\\n- b\n\nc\\\n# d",
     "<details>\n<summary>S</summary>\n\nText **b**\n\n- c\n\n</details>\n\n#tag",
+    "A\nlong title\n===\n\ntext",
+    "A\nlong *title\nof* three\n---\n- a",
+    "text\n\nA\nB\n===\nC\n\nD\n\nE\n--",
+    "- a\n\nA\nB\n===\n\nC",
+    "A\n  ===\ntext",
+    "> a\n===",
+    "- a\n===\n\nb",
+    "## a ##  \ntext",
+    " # a\n\n   ## b",
+    "text\n   # head",
+    "* a\n* b\n+ c\n+ d",
+    "1. a\n2. b\n1) c",
+    "- a\n\n* b\n\ntext",
+    "text\n[l]: https://x.example/\n\n[l]",
+    "- a\n[l]: https://x.example/\n\n[l]",
+    "See [1] [2].\n\n[1]: https://x.example/\n[2]: https://y.example/",
+    "> a\n\n> b\n\n\n> c",
+    "> - a\n>   - b\n>     - c\n> - d\n\ntext",
+    "> 1. a\n>    - b\n> 2. c",
+    "> text\n> | a | b |\n> |---|---|\n> | 1 | 2 |",
+    "> > a\n> > - b\n> >   - c",
+    "> # h\ntext",
+    "- a\n\n  > b\n  > - c\n\n- d",
+    "> **a**\n>\n> 1. b\n>\n>    c\n> 2. d",
+    ">a\n>- b\n>  - c",
+    "1. ```sh\n   npm i\n   ```\n2. ```\n   b\n   ```\n   text\n3. c",
+    "* a\n\n    ```\n    b\n      c\n    ```\n* d",
+    "1. a\n    ~~~\n    b\n    ~~~\n2. c",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\nText\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
@@ -141,6 +169,7 @@ def test_text_that_both_render_alike_is_unchanged(sent: str) -> None:
 
 
 PIECES = ["- ", "1. ", "2) ", "    ", "  ", "```\n", "<pre>", "</pre>", "|-|", "\n\n", "\n", "\\\n"]
+PIECES += ["> ", "\n===\n", "\n--\n", "[l]: x", "] [a]", "* a\n+ "]
 
 
 @given(st.lists(st.sampled_from([*PIECES, *"#*+>|ab~<"]), max_size=40).map("".join))
