@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.sites import make_site
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.settings_file import load
 from bridge.site.factory import make_current_site, make_sandbox
 from bridge.store.checkout import Checkout

@@ -30,7 +30,7 @@ from bridge.indieauth import routes as indieauth_routes
 from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
 from bridge.net.resolver import Resolver
-from bridge.posts.attachments import Attachments, Orphans
+from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.once import Once
 from bridge.posts.reply_contexts import ReplyContexts
@@ -129,7 +129,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
     publisher = Publisher(
         repo.posts,
         core.reservations,
-        Attachments(repo.media),
+        repo.media,
         tombstones,
         core.committer,
         Followers(core.rebuilder, reply_contexts, core.settings.rebuild.wait_seconds),

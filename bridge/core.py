@@ -20,7 +20,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, is_ours
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.deferred import DeferredRebuilder
@@ -132,7 +132,7 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
         remote,
         fetch,
         committer,
-        Reservations(repo.catalogue, repo.store),
+        Reservations(repo.posts, repo.store),
         committed,
         moved,
     )

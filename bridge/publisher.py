@@ -1,8 +1,8 @@
 """The one sequence of steps: from an action to a commit, a rebuild, and the client's answer.
 
-Knows no HTTP. Five parts make the commit, each from a file of its own in ``posts/``: posts are read
-and written (``reader``, ``writer``), get an address of their own (``reservations``), take their
-uploads along (``attachments``), and are committed (``commits``); a deleted one leaves a tombstone.
+Knows no HTTP. Four parts make the commit, each from a file of its own in ``posts/``: posts are read
+and written (``post_files``), get an address of their own (``reservations``), take their uploads
+along (``attachments``), and are committed (``commits``); a deleted one leaves a tombstone.
 """
 
 from __future__ import annotations
@@ -20,23 +20,31 @@ from html import unescape
 from bridge.auth.scopes import is_draft_only, require
 from bridge.auth.token import Token
 from bridge.content.file import PelicanFile
+from bridge.content.links import static_paths
 from bridge.errors import Conflict, InsufficientScope, Unavailable
+from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
-from bridge.posts.attachments import Attachments
+from bridge.posts.attachments import store_uploads
 from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
 from bridge.posts.once import Once, digest_of
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import (
+    OpenPost,
+    PostReader,
+    PostWriter,
+    no_post_at,
+    with_alias,
+    without_told,
+)
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
-from bridge.posts.writer import PostWriter, with_alias, without_told
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
 from bridge.site.known import Settled
 from bridge.site.messages import IndexedPost
-from bridge.store import BlobId, BranchMoved, Change, FileChanged, Version
+from bridge.store import BranchMoved, Change, FileChanged, Version
 from bridge.webmention.outgoing.changes import PublicPost
 from bridge.webmention.tombstones import Tombstones
 
@@ -99,16 +107,6 @@ class Followers:
             self.reply_contexts.request(url, file)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A post that one request has locked: its entry, its file, and the file's blob id."""
-
-    base: Version
-    entry: IndexedPost
-    file: PelicanFile
-    blob: BlobId
-
-
 class Publisher:
     """Carries out actions; each becomes one commit."""
 
@@ -116,7 +114,7 @@ class Publisher:
         self,
         posts: PostReader,
         reservations: Reservations,
-        attachments: Attachments,
+        media: MediaLibrary,
         tombstones: Tombstones,
         committer: Committer,
         followers: Followers,
@@ -130,7 +128,7 @@ class Publisher:
         self._catalogue = posts.catalogue
         self._writer = PostWriter(posts)
         self._reservations = reservations
-        self._attachments = attachments
+        self._media = media
         self._tombstones = tombstones
         self._committer = committer
         self._followers = followers
@@ -228,15 +226,16 @@ class Publisher:
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await retry_on_conflict(written)
-            post = await self._attachments.store_uploads(action.post, action.uploads)
+            post = await store_uploads(self._media, action.post, action.uploads)
             action = replace(action, post=post, uploads=())
 
         async def attempt() -> tuple[Reservation, Version]:
             base, settled = await written()
             async with self._reservations.new(settled, base) as reserved:
+                text = reserved.file.text()
                 changes = [
-                    Change(reserved.path, reserved.file.text().encode(), None),
-                    *await self._attachments.pending(reserved.file),
+                    Change(reserved.path, text.encode(), None),
+                    *await self._media.pending(static_paths(text)),
                 ]
                 message = _message(action, token, action.post, reserved.file, reserved.location.url)
                 return reserved, await self._commit(deadline, changes, message, base)
@@ -275,7 +274,7 @@ class Publisher:
                 text = with_alias(reserved.file, page, entry).text()
                 changes = [
                     Change(entry.path, text.encode(), post.blob),
-                    *await self._attachments.pending(reserved.file),
+                    *await self._media.pending(static_paths(text)),
                 ]
                 message = _message(action, token, new, reserved.file, url)
                 version = await self._commit(deadline, changes, message, post.base)
@@ -331,18 +330,12 @@ class Publisher:
         return Published(url, live=live, moved=moved)
 
     @asynccontextmanager
-    async def _opened(self, url: str) -> AsyncIterator[_Opened]:
+    async def _opened(self, url: str) -> AsyncIterator[OpenPost]:
         """The post at a URL, locked until the block ends."""
-        await self._catalogue.refresh()
-        path = self._posts.find(url).path
-        async with self._reservations.lock(path):
-            base = await self._catalogue.refresh()
-            entry = self._posts.find(url)
-            file, blob = await asyncio.to_thread(self._posts.open, entry)
-            if entry.path != path or blob != entry.blob:
-                # Another request has moved the post, or a commit came by git since the refresh.
-                raise FileChanged(path)
-            yield _Opened(base, entry, file, blob)
+        async with self._reservations.opened(lambda: self._posts.find_or_none(url)) as post:
+            if post is None:
+                raise no_post_at(url)
+            yield post
 
     async def _commit(
         self, deadline: asyncio.Timeout, changes: Sequence[Change], message: str, base: Version

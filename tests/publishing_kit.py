@@ -27,11 +27,10 @@ from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
-from bridge.posts.attachments import Attachments
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.once import Once
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
 from bridge.publisher import Followers, Published, Publisher
@@ -162,14 +161,14 @@ async def bench(
     posts = PostReader(store, catalogue, settings, public_url=public_url)
     library = MediaLibrary(store, state / "media", settings, public_url=public_url)
     await library.start()
-    queue, reservations = CommitQueue(store), Reservations(catalogue, store)
+    queue, reservations = CommitQueue(store), Reservations(posts, store)
     committer = Committer(queue, catalogue, library, [catalogue.changed])
     async with GuardedFetch() as fetch:
         reply_contexts = ReplyContexts(catalogue, posts, reservations, committer, fetch)
         publisher = Publisher(
             posts,
             reservations,
-            Attachments(library),
+            library,
             Tombstones(store, "content/mentions", enabled=send),
             committer,
             Followers(NoRebuild(), reply_contexts, wait_seconds=0),

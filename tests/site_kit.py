@@ -12,7 +12,7 @@ from typing import TypeVar
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.settings import Settings, SettingsError
 from bridge.site.current import CurrentSite
 from bridge.site.factory import start_of as start_with

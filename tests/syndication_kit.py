@@ -238,7 +238,7 @@ class Bench:
 
         targets = [msgspec.structs.replace(each, **settings) for each in self.targets]
         ledger = Ledger(self.folder / "state" / "keep" / "syndication")
-        reservations = Reservations(self.posts.catalogue, self.store)
+        reservations = Reservations(self.posts.reader, self.store)
         syndicator = Syndicator(
             self.store,
             self.posts.catalogue,

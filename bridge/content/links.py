@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from bridge.micropub.post import Json
 
+#: A link to one of the site's own files, as it is written in a post's file.
+_STATIC = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _LINKING = re.compile(
     r"""(?:href|src|poster|data|cite|formaction|action|content)\s*=\s*(?P<quote>["'])"""
 )
@@ -208,6 +210,11 @@ class MediaUrls:
 
     def _static(self, path: str) -> str:
         return f"{{static}}/{self.folder}/{path}"
+
+
+def static_paths(text: str) -> list[str]:
+    """The paths of the site's own files that the text of a post's file links to."""
+    return _STATIC.findall(text)
 
 
 def _label(path: str) -> str:

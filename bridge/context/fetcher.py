@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bridge.context.reader import read_cite
-from bridge.micropub.post import Json, Post
+from bridge.micropub.post import Json, Properties
 from bridge.net.fetch import Fetched, FetchError
 from bridge.runtime.backoff import next_pause
 
@@ -18,9 +18,9 @@ PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
 _MOST = 5
 
 
-def targets(post: Post, known: Container[str] = ()) -> tuple[str, ...]:
+def targets(properties: Properties, known: Container[str] = ()) -> tuple[str, ...]:
     """The URLs for which a post needs a context: not in ``known``, nor described by the client."""
-    values = [value for name in PROPERTIES for value in post.all(name)]
+    values = [value for name in PROPERTIES for value in properties.get(name, ())]
     urls = dict.fromkeys(url for value in values for url in _undescribed(value))
     return tuple(url for url in urls if url not in known)[:_MOST]
 

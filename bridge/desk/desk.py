@@ -20,7 +20,7 @@ from bridge.errors import SiteBroken
 from bridge.media.library import MediaLibrary
 from bridge.posts.attachments import MediaCommitter
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings

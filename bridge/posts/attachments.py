@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from bridge.content.file import PelicanFile
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.media.library import MediaLibrary
@@ -23,44 +21,30 @@ from bridge.store import Change, StoreError
 
 log = logging.getLogger(__name__)
 
-#: Links to the site's own files, as they are written in a post's file.
-_OWN = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _PROPERTIES = {"image": "photo", "video": "video", "audio": "audio"}
-
-
-class Attachments:
-    """Connects the publisher and the media library."""
-
-    def __init__(self, library: MediaLibrary) -> None:
-        self._library = library
-
-    async def store_uploads(self, post: Post, uploads: Sequence[Upload]) -> Post:
-        """Store the uploads and return the post with their URLs among its properties, in the order
-        of the request.
-
-        Raises UnsupportedMediaType before any file is stored.
-        """
-        for upload in uploads:
-            sniff(upload.data)
-        properties: dict[str, list[Json]] = {}
-        for upload in sorted(uploads, key=lambda each: each.index):
-            file = await self._library.accept(upload.data, upload.filename, alt=upload.alt)
-            url = self._library.url_of(file)
-            # A file that was sent under no particular name is what its contents are.
-            family = file.type.partition("/")[0]
-            name = _PROPERTIES.get(family, "file") if upload.property == "file" else upload.property
-            values = properties.setdefault(name, list(post.all(name)))
-            values.insert(upload.index, {"value": url, "alt": upload.alt} if upload.alt else url)
-        return post.with_properties({name: tuple(values) for name, values in properties.items()})
-
-    async def pending(self, file: PelicanFile) -> tuple[Change, ...]:
-        """The changes that add the files which a post uses and no commit contains yet."""
-        return await self._library.pending(_OWN.findall(file.text()))
-
-
 #: How long a file may wait for the post that it was uploaded for.
 PATIENCE = timedelta(minutes=10)
 _EVERY = 60.0
+
+
+async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upload]) -> Post:
+    """Store the uploads and return the post with their URLs among its properties, in the order
+    of the request.
+
+    Raises UnsupportedMediaType before any file is stored.
+    """
+    for upload in uploads:
+        sniff(upload.data)
+    properties: dict[str, list[Json]] = {}
+    for upload in sorted(uploads, key=lambda each: each.index):
+        file = await library.accept(upload.data, upload.filename, alt=upload.alt)
+        url = library.url_of(file)
+        # A file that was sent under no particular name is what its contents are.
+        family = file.type.partition("/")[0]
+        name = _PROPERTIES.get(family, "file") if upload.property == "file" else upload.property
+        values = properties.setdefault(name, list(post.all(name)))
+        values.insert(upload.index, {"value": url, "alt": upload.alt} if upload.alt else url)
+    return post.with_properties({name: tuple(values) for name, values in properties.items()})
 
 
 class MediaCommitter(Protocol):

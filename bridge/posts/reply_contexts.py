@@ -14,7 +14,7 @@ from bridge.context.fetcher import ContextFetcher, Fetch, targets
 from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import OpenPost, PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import Change, StoreError
 
@@ -62,8 +62,7 @@ class ReplyContexts:
 
     def request(self, url: str, file: PelicanFile) -> None:
         """Request the missing contexts of a post. Returns at once."""
-        post = self._posts.read_without_asking(file)
-        self._fetcher.request(url, targets(post, Mf2Line.of(file).references))
+        self._fetcher.request(url, _missing(Mf2Line.of(file)))
 
     async def idle(self) -> None:
         """Wait until every request is done."""
@@ -75,23 +74,17 @@ class ReplyContexts:
 
     async def _attach(self, url: str, cites: Mapping[str, dict[str, Any]]) -> None:
         async def attempt() -> None:
-            await self._catalogue.refresh()
-            found = self._catalogue.index.find(url)
-            if found is None:
-                return
-            async with self._reservations.lock(found.path):
-                base = await self._catalogue.refresh()
-                entry = self._catalogue.index.find(url)
-                if entry is None or entry.path != found.path:
+            async with self._reservations.opened(lambda: self._posts.find_or_none(url)) as post:
+                if post is None:
                     return
-                file, blob = self._posts.open(entry)
-                annotated = self._annotated(file, cites)
-                if annotated == file:
+                annotated = self._annotated(post, cites)
+                if annotated == post.file:
                     return
+                entry = post.entry
                 subject = f"Reply context for {entry.url}"
                 message = commit_message("context", subject, url=entry.url, client_id=None)
-                change = Change(entry.path, annotated.text().encode(), blob)
-                await self._committer.commit([change], message, base)
+                change = Change(entry.path, annotated.text().encode(), post.blob)
+                await self._committer.commit([change], message, post.base)
 
         await retry_on_conflict(attempt)
 
@@ -101,11 +94,18 @@ class ReplyContexts:
         young = [entry for entry in newest if entry.published >= since]
         return [(entry.url, self._posts.open(entry)[0]) for entry in young]
 
-    def _annotated(self, file: PelicanFile, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
+    def _annotated(self, post: OpenPost, cites: Mapping[str, dict[str, Any]]) -> PelicanFile:
         """The file with the contexts of the pages that it still links to."""
-        post = self._posts.read_without_asking(file)
-        wanted = targets(post, Mf2Line.of(file).references)
-        found = {url: cites[url] for url in wanted if url in cites}
+        file = post.file
+        found = {url: cites[url] for url in _missing(post.mf2) if url in cites}
         if not found or Mf2Line.is_broken(file):
             return file
-        return with_references(file, post, found, self._posts.rules_without_asking)
+        as_post = self._posts.read_without_asking(file)
+        return with_references(file, as_post, found, self._posts.rules_without_asking)
+
+
+def _missing(mf2: Mf2Line) -> tuple[str, ...]:
+    """The URLs of which a file has no context yet. None of these properties has a key of its own in
+    front matter.
+    """
+    return targets(mf2.properties, mf2.references)

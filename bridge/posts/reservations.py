@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
-from bridge.posts.catalogue import Catalogue
+from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.known import Settled, more_places
 from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, Page
 from bridge.store import ContentStore, FileChanged, Version
@@ -28,6 +28,14 @@ class Reservation:
     def names(self) -> frozenset[str]:
         """The path, URL and output file, none of which another post may have."""
         return frozenset({self.path, self.location.url, self.location.save_as})
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """A reservation that can be made, and the site's candidate that it is made of."""
+
+    reservation: Reservation
+    candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,9 @@ class Reservations:
     for a new one. An address stays reserved until the request's block ends.
     """
 
-    def __init__(self, catalogue: Catalogue, store: ContentStore) -> None:
-        self._catalogue = catalogue
+    def __init__(self, posts: PostReader, store: ContentStore) -> None:
+        self._posts = posts
+        self._catalogue = posts.catalogue
         self._store = store
         self._reserved: set[str] = set()
         self._settling = asyncio.Lock()
@@ -71,6 +80,29 @@ class Reservations:
             self._locks[path] = lock = asyncio.Lock()
         async with lock:
             yield
+
+    @asynccontextmanager
+    async def opened(
+        self, find: Callable[[], IndexedPost | None], *, patient: bool = False
+    ) -> AsyncIterator[OpenPost | None]:
+        """The post that ``find`` finds in the newest version, locked until the block ends; ``None``
+        if it finds none.
+
+        ``patient`` as in :meth:`~bridge.posts.catalogue.Catalogue.refresh`. Raises
+        :class:`~bridge.store.FileChanged` if a retry helps, and what
+        :meth:`~bridge.posts.post_files.PostReader.open_newest` raises.
+        """
+        await self._catalogue.refresh(patient=patient)
+        found = find()
+        if found is None:
+            yield None
+            return
+        async with self.lock(found.path):
+            post = await self._posts.open_newest(find, patient=patient)
+            if post and (post.entry.path != found.path or post.blob != post.entry.blob):
+                # Another request has moved the post, or a commit came by git since the refresh.
+                raise FileChanged(found.path)
+            yield post
 
     @asynccontextmanager
     async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
@@ -111,21 +143,21 @@ class Reservations:
                 else:
                     slugs = [each.slug for each in settled.answer.places if each.slug]
                     taken = replace(taken, near=await self._catalogue.neighbours(slugs))
-                reservation = await asyncio.to_thread(self._first_free, settled, taken)
-                if reservation is not None:
-                    await self._refuse_rival_lists(reservation[1], own)
-                    self._reserved |= reservation[0].names
+                free = await asyncio.to_thread(self._first_free, settled, taken)
+                if free is not None:
+                    await self._refuse_rival_lists(free.candidate, own)
+                    self._reserved |= free.reservation.names
                     break
             # Other requests need not wait while the site is asked for more candidates.
             settled = await more_places(self._catalogue.site, settled)
             if not settled.answer.places:
                 raise _refusal(settled.file, refused)
         try:
-            yield reservation[0]
+            yield free.reservation
         finally:
-            self._reserved -= reservation[0].names
+            self._reserved -= free.reservation.names
 
-    def _first_free(self, settled: Settled, taken: _Taken) -> tuple[Reservation, Candidate] | None:
+    def _first_free(self, settled: Settled, taken: _Taken) -> _Free | None:
         """The first free candidate; ``None`` if further ones may be free. Raises InvalidRequest."""
         for candidate in settled.answer.places:
             slug, location = candidate.slug, candidate.location
@@ -138,7 +170,7 @@ class Reservations:
             if (holder := self._taken_by(reservation, candidate, taken)) is not None:
                 taken.refused[address] = holder
             elif self._has_free_file(reservation, taken):
-                return reservation, candidate
+                return _Free(reservation, candidate)
             if slug is None:
                 raise _refusal(settled.file, taken.refused)
         return None

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bridge.content.file import Mf2Line
 from bridge.micropub.post import Post
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.messages import IndexedPost
 from bridge.syndication.accounts import Account
 from bridge.syndication.compose.composer import Source, source_of
@@ -24,7 +24,7 @@ from bridge.syndication.jobs import Action, Copy, Job, Ledger
 from bridge.syndication.networks import CreatedCopy, Refused
 from bridge.syndication.outcomes import Outcomes
 from bridge.syndication.planner import Planner, is_public, visible_content
-from bridge.syndication.writeback import PostFile, WriteBack
+from bridge.syndication.writeback import WriteBack
 
 
 class LivePages(Protocol):
@@ -145,7 +145,7 @@ class Copier:
         if now is not None and is_public(now.file):
             self.planner.plan_copies(job.path, now.file)
 
-    async def _source(self, account: Account, job: Job, opened: PostFile) -> Source | None:
+    async def _source(self, account: Account, job: Job, opened: OpenPost) -> Source | None:
         """The live post; ``None`` where it is not live yet, or not to be copied."""
         entry = opened.entry
         post = await self.posts.read(opened.file, entry)
@@ -223,7 +223,7 @@ class Copier:
             self.ledger.drop(job)
 
 
-def _is_private(post: Post, opened: PostFile) -> bool:
+def _is_private(post: Post, opened: OpenPost) -> bool:
     visibility = str(post.first("visibility") or "").strip().lower()
     return visibility == "private" or not is_public(opened.file)
 

@@ -16,7 +16,7 @@ from bridge.context.reader import read_cite
 from bridge.indieauth.database import Database
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import FetchError, GuardedFetch
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.rebuild import Rebuilder
 from bridge.runtime import private
 from bridge.site.messages import IndexedPost

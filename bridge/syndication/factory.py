@@ -13,7 +13,7 @@ from bridge.micropub.post import Post, discover
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target

@@ -20,7 +20,7 @@ from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
@@ -76,7 +76,7 @@ class Syndicator:
         self._moved = asyncio.Event()
         self._wakes: dict[str, asyncio.Event] = {}
         self._running = set[str]()
-        self._files = WriteBack(catalogue, posts, reservations, committer, ledger, self._accounts)
+        self._files = WriteBack(posts, reservations, committer, ledger, self._accounts)
         self._folder = folder
         self.ledger = ledger
 

@@ -4,35 +4,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
-from bridge.content.file import Mf2Line, PelicanFile
-from bridge.posts.catalogue import Catalogue
+from bridge.content.file import Mf2Line
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import OpenPost, PostReader
 from bridge.posts.reservations import Reservations
 from bridge.site.messages import IndexedPost
-from bridge.store import BlobId, Change, Version
+from bridge.store import Change
 from bridge.syndication.accounts import Account
 from bridge.syndication.jobs import Job, Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class PostFile:
-    """A post's file as of one commit."""
-
-    base: Version
-    entry: IndexedPost
-    file: PelicanFile
-    blob: BlobId
-
-    @property
-    def mf2(self) -> Mf2Line:
-        """Its ``Mf2`` line."""
-        return Mf2Line.of(self.file)
 
 
 class WriteBack:
@@ -40,28 +23,24 @@ class WriteBack:
 
     def __init__(
         self,
-        catalogue: Catalogue,
         posts: PostReader,
         reservations: Reservations,
         committer: Committer,
         ledger: Ledger,
         accounts: Mapping[str, Account],
     ) -> None:
-        self._catalogue = catalogue
         self._posts = posts
         self._reservations = reservations
         self._committer = committer
         self._ledger = ledger
         self._accounts = accounts
 
-    async def open(self, path: str) -> PostFile | None:
+    async def open(self, path: str) -> OpenPost | None:
         """A post's file as of the newest commit, or ``None``."""
-        base = await self._catalogue.refresh(patient=True)
-        entry = self._catalogue.index.find_by_path(path)
-        if entry is None:
-            return None
-        file, blob = await asyncio.to_thread(self._posts.open, entry)
-        return PostFile(base, entry, file, blob)
+        return await self._posts.open_newest(partial(self._find, path), patient=True)
+
+    def _find(self, path: str) -> IndexedPost | None:
+        return self._posts.catalogue.index.find_by_path(path)
 
     async def record(self, job: Job) -> None:
         """Commit the copy's URL, together with those of the post's other finished copies."""
@@ -78,8 +57,8 @@ class WriteBack:
 
     async def _record(self, jobs: Sequence[Job], *, is_made: bool = True) -> None:
         async def attempt() -> None:
-            async with self._reservations.lock(jobs[0].path):
-                opened = await self.open(jobs[0].path)
+            find = partial(self._find, jobs[0].path)
+            async with self._reservations.opened(find, patient=True) as opened:
                 if opened is None or Mf2Line.is_broken(opened.file):
                     return
                 mf2 = opened.mf2

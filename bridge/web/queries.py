@@ -10,7 +10,7 @@ from bridge.micropub.people import contacts, places
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, parse_query
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.settings import Settings
 from bridge.site.messages import IndexedPost
 from bridge.store import Version

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.context.cite import AUTHOR_LENGTH, EXCERPT_LENGTH, NAME_LENGTH, cite
 from bridge.context.fetcher import targets
-from bridge.micropub.post import Json, Post
+from bridge.micropub.post import Json, Properties
 
 URL = "https://other.example/2026/post"
 
@@ -161,13 +161,13 @@ def test_targets_are_response_urls_without_a_context() -> None:
         "properties": {"url": ["https://c.example/"], "name": ["Known"]},
     }
     bare: Json = {"type": ["h-cite"], "properties": {"url": ["https://d.example/"]}}
-    post = Post(
-        "entry",
-        {
-            "in-reply-to": ("https://a.example/", described, bare, "not a URL", 7),
-            "like-of": ("https://a.example/", "https://b.example/"),
-            "syndication": ("https://e.example/",),
-        },
+    properties: Properties = {
+        "in-reply-to": ("https://a.example/", described, bare, "not a URL", 7),
+        "like-of": ("https://a.example/", "https://b.example/"),
+        "syndication": ("https://e.example/",),
+    }
+    assert targets(properties) == ("https://a.example/", "https://d.example/", "https://b.example/")
+    assert targets(properties, {"https://a.example/"}) == (
+        "https://d.example/",
+        "https://b.example/",
     )
-    assert targets(post) == ("https://a.example/", "https://d.example/", "https://b.example/")
-    assert targets(post, {"https://a.example/"}) == ("https://d.example/", "https://b.example/")

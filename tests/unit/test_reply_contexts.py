@@ -101,7 +101,7 @@ async def bench(store: GitStore, tmp_path: Path, target: str) -> AsyncIterator[B
     versions: list[Version] = []
     committer = Committer(queue, catalogue, library, [versions.append])
     async with GuardedFetch(allow_loopback=True) as fetch:
-        reservations, now = Reservations(catalogue, store), WRITTEN + timedelta(hours=1)
+        reservations, now = Reservations(posts.reader, store), WRITTEN + timedelta(hours=1)
         reply_contexts = ReplyContexts(
             catalogue, posts.reader, reservations, committer, fetch, now=lambda: now
         )

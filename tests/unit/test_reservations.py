@@ -75,7 +75,7 @@ def site(repo: Path) -> Site:
 async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
     store = MemoryStore()
     posts = posts_of(store, tmp_path / "state", settings)
-    desk = Desk(store, posts, Reservations(posts.catalogue, store))
+    desk = Desk(store, posts, Reservations(posts.reader, store))
     desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOOSY_MARKDOWN.encode())
     yield desk
     await posts.close()

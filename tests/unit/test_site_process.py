@@ -390,7 +390,7 @@ def test_a_python_folder_with_secrets_in_it_can_only_be_listed(
 @pytest.mark.cold
 def test_modules_of_the_bridge_do_not_import_pelican() -> None:
     """No module that the bridge's process may import brings Pelican with it."""
-    names = "import bridge.site.process, bridge.posts.reader, bridge.posts.index, sys;"
+    names = "import bridge.site.process, bridge.posts.post_files, bridge.posts.index, sys;"
     found = (
         "print([n for n in sys.modules if n.split('.')[0] in ('pelican','markdown','docutils')])"
     )

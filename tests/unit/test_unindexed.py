@@ -64,7 +64,7 @@ async def unread(
     store = MemoryStore()
     posts = posts_of(store, folder / "state", Settings(site=Site(me=f"{URL}/", repo=folder)))
     posts.catalogue._indexing = posts.catalogue._brief = 0.05
-    site = UnreadSite(store, posts, Reservations(posts.catalogue, store))
+    site = UnreadSite(store, posts, Reservations(posts.reader, store))
     # The index asks for some hundred at a time, a new post for those in its way.
     many = {f"content/many/{number}.md": post(f"Of many {number}") for number in range(60)}
     site.commit({"pelicanconf.py": conf, **files, **many})

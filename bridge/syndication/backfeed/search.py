@@ -19,7 +19,7 @@ from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.settings import Target
 from bridge.site.messages import IndexedPost
 from bridge.store import StoreError

@@ -8,7 +8,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.store.git import GitStore

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.runtime.backoff import next_pause
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of

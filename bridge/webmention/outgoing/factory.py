@@ -8,7 +8,7 @@ from pathlib import Path
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, prefix_of
 from bridge.store.git import GitStore

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
-from bridge.posts.reader import PostReader
+from bridge.posts.post_files import PostReader
 from bridge.webmention.outgoing.live_pages import Page
 
 #: Bridgy Fed publishes a post to the fediverse when it gets a webmention from it

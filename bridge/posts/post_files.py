@@ -1,0 +1,322 @@
+"""Reads and writes the files of posts: joins ``store/``, which has them, ``content/``, which
+converts them, and the site, which says what it makes of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from bridge.content.body import refuse_effects
+from bridge.content.convert import new_file, published_at, read, refuse_nothing_to_see
+from bridge.content.edit import edit
+from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
+from bridge.content.links import MediaUrls
+from bridge.content.rules import PathTemplate, SiteRules, SiteView
+from bridge.content.slugs import candidates, slug_wishes
+from bridge.errors import Conflict, InvalidRequest
+from bridge.micropub.action import Create, Update
+from bridge.micropub.answers import slug_of
+from bridge.micropub.post import Post, Properties
+from bridge.posts.addresses import canonical
+from bridge.posts.catalogue import Catalogue
+from bridge.settings import DEFAULT_CATEGORIES, Settings
+from bridge.site.known import KnownSite, Settled, settle, without_guesses
+from bridge.site.messages import IndexedPost, Locate, Source
+from bridge.store import BlobId, Change, ContentStore, Removal, Version
+
+#: How many deleted posts are looked at at a time.
+_AT_ONCE = 20
+#: A slug until the site has said which ones it allows (``Locate.wishes``): ``Reservations`` puts
+#: the chosen one into the file.
+_PLACEHOLDER = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPost:
+    """A post's file as of one version: ``blob`` is its id, ``entry`` what the index has of it."""
+
+    base: Version
+    entry: IndexedPost
+    file: PelicanFile
+    blob: BlobId
+
+    @property
+    def mf2(self) -> Mf2Line:
+        """The file's ``Mf2`` line."""
+        return Mf2Line.of(self.file)
+
+
+class PostReader:
+    """Opens and reads posts by the rules of the site and of the bridge."""
+
+    def __init__(
+        self, store: ContentStore, catalogue: Catalogue, settings: Settings, *, public_url: str
+    ) -> None:
+        self._store = store
+        self.catalogue = catalogue
+        self._settings = settings
+        self._public_url = public_url
+        self._path = PathTemplate(settings.content.folder, settings.content.path)
+
+    @property
+    def media(self) -> MediaUrls:
+        """The URLs of the site's uploads."""
+        folder, siteurl = self._settings.media.folder, self.catalogue.site.facts.siteurl
+        return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
+
+    def rules(self, site: SiteView) -> SiteRules:
+        """The rules for reading and writing files, given the site's settings."""
+        content = self._settings.content
+        named = {kind: name for kind, name in content.categories.items() if name}
+        return SiteRules(
+            site=site,
+            media=self.media,
+            path=self._path,
+            html=content.html,
+            categories={**DEFAULT_CATEGORIES, **named},
+        )
+
+    def open(self, entry: IndexedPost) -> tuple[PelicanFile, BlobId]:
+        """The file of an indexed post in the newest version, and its blob id."""
+        head = self._store.head()
+        blob = self._store.read(entry.path, head) if head else None
+        if blob is None:
+            raise InvalidRequest(f"The post at {entry.url} has just been deleted.")
+        try:
+            return PelicanFile.parse(blob.data.decode("utf-8"), entry.path), blob.id
+        except UnicodeDecodeError as error:
+            raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
+
+    async def open_newest(
+        self, find: Callable[[], IndexedPost | None], *, patient: bool = False
+    ) -> OpenPost | None:
+        """The post that ``find`` finds in the newest version; ``None`` if it finds none.
+
+        ``patient`` as in :meth:`~bridge.posts.catalogue.Catalogue.refresh`. Raises what that and
+        :meth:`open` raise.
+        """
+        base = await self.catalogue.refresh(patient=patient)
+        entry = find()
+        if entry is None:
+            return None
+        file, blob = await asyncio.to_thread(self.open, entry)
+        return OpenPost(base, entry, file, blob)
+
+    def find_or_none(self, url: str) -> IndexedPost | None:
+        """The post at a URL, if there is one."""
+        return self.catalogue.index.find(url)
+
+    def find(self, url: str) -> IndexedPost:
+        """The post at a URL. Raises :class:`InvalidRequest`."""
+        entry = self.catalogue.index.find(url)
+        if entry is None:
+            raise no_post_at(url)
+        return entry
+
+    async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
+        """The change that restores the deleted post of ``url``: its last file in history, under a
+        free name.
+
+        If no post was deleted at that URL, the post that is there or has moved from there; failing
+        that, the change that restores a post which had moved from there before it was deleted.
+        Raises :class:`InvalidRequest` if there never was one.
+        """
+        index = self.catalogue.index
+        wanted, there = canonical(url, index.own), index.find(url)
+        if there is not None and canonical(there.url, index.own) == wanted:
+            return there
+        moved: Change | None = None
+        removals = self._store.removals(self._settings.content.folder, base)
+        while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
+            files = await asyncio.to_thread(self._sources, some)
+            described = await self.catalogue.site.describe(files)
+            for gone, file, entry in zip(some, files, described, strict=True):
+                if not (isinstance(entry, IndexedPost) and index.is_at(entry, url)):
+                    continue
+                change = Change(file.path, file.data, None, gone.executable)
+                if canonical(entry.url, index.own) == wanted:
+                    return await self._beside_others(change, base)
+                moved = moved or change
+        if there is not None:
+            return there
+        if moved is not None:
+            return await self._beside_others(moved, base)
+        raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
+
+    async def _beside_others(self, change: Change, base: Version) -> Change:
+        """The same change with a free path, as close to its own as possible."""
+        stem, _, suffix = change.path.rpartition(".")
+        for name in candidates(stem):
+            path = f"{name}.{suffix}"
+            if await asyncio.to_thread(self._store.read, path, base) is None:
+                return replace(change, path=path)
+        raise Conflict(f"There is a file at {change.path} by now, and at all the names like it.")
+
+    def _sources(self, removals: Sequence[Removal]) -> list[Source]:
+        blobs = self._store.blobs(each.blob for each in removals)
+        return [
+            Source(each.path, blob.id, blob.data)
+            for each, blob in zip(removals, blobs, strict=True)
+        ]
+
+    async def read(self, file: PelicanFile, entry: IndexedPost | None = None) -> Post:
+        """Decode a file; ``entry`` adds what Pelican knows about the post beyond its front
+        matter.
+        """
+        (post,) = await self._read([(file, entry)])
+        return post
+
+    def read_without_asking(self, file: PelicanFile) -> Post:
+        """Decode a file without the site's process, for uses where names of categories and tags
+        do not matter.
+        """
+        return read(file, self.rules_without_asking)
+
+    @property
+    def rules_without_asking(self) -> SiteRules:
+        """The rules as far as they are known without the site's process."""
+        return self.rules(KnownSite(self.catalogue.site.facts))
+
+    async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:
+        """Decode the files of some indexed posts."""
+        blobs = await asyncio.to_thread(
+            lambda: list(self._store.blobs(BlobId(entry.blob) for entry in entries))
+        )
+        files = [
+            (PelicanFile.parse(blob.data.decode("utf-8", errors="replace"), entry.path), entry)
+            for entry, blob in zip(entries, blobs, strict=True)
+        ]
+        return await self._read(files)
+
+    async def post(self, entry: IndexedPost) -> Post:
+        """Decode the file of an indexed post."""
+        file, _ = await asyncio.to_thread(self.open, entry)
+        return await self.read(file, entry)
+
+    async def _read(self, files: Sequence[tuple[PelicanFile, IndexedPost | None]]) -> list[Post]:
+        def work(site: SiteView) -> list[Post]:
+            rules = self.rules(site)
+            return [read(file, rules, entry.found if entry else {}) for file, entry in files]
+
+        return await without_guesses(self.catalogue.site, work)
+
+
+@dataclass(frozen=True, slots=True)
+class PostWriter:
+    """Joins ``content/``, which writes files, and the site, which says what it makes of them."""
+
+    posts: PostReader
+
+    async def create(self, action: Create, when: datetime) -> Settled:
+        """The file of a new post, and the addresses that it may get.
+
+        ``when`` dates a post that has no date of its own. Raises
+        :class:`~bridge.errors.InvalidRequest` for what the site cannot hold.
+        """
+
+        def write(site: SiteView) -> PelicanFile:
+            rules = self.posts.rules(site)
+            return new_file(
+                action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
+            )
+
+        site = self.posts.catalogue.site
+        if not action.uploads:
+            rules = self.posts.rules_without_asking
+            await asyncio.to_thread(refuse_nothing_to_see, action.post, rules)
+        published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
+        wishes = await asyncio.to_thread(slug_wishes, action.post, action.commands, published)
+        settled = await settle(site, write, lambda text: Locate(text, wishes=wishes))
+        refuse_effects(settled.answer.whole.effects)
+        return settled
+
+    async def edit(
+        self, path: str, file: PelicanFile, old: Post, new: Post, action: Update, when: datetime
+    ) -> Settled | None:
+        """The file with the difference between two versions of its post, and its address.
+
+        ``None`` if nothing changes. Raises as :meth:`create`.
+        """
+        await asyncio.to_thread(refuse_nothing_to_see, new, self.posts.rules_without_asking, old)
+        refuse_other_formats(path)
+        allowed = set[str]()
+
+        def write(site: SiteView) -> PelicanFile:
+            rules = self.posts.rules(site)
+            edited = edit(file, old, new, commands=action.commands, when=when, rules=rules)
+            if edited.body != file.body:
+                # What the owner's own text has the site include is not the client's doing.
+                allowed.update(site.render(file.body, file.syntax.suffix).effects)
+            return edited
+
+        site = self.posts.catalogue.site
+        if await without_guesses(site, write) == file:
+            return None
+        settled = await settle(site, write, lambda text: Locate(text, path=path))
+        if settled.file.body != file.body:
+            refuse_effects(settled.answer.whole.effects - allowed)
+        return settled
+
+    async def restore(self, path: str, file: PelicanFile) -> Settled:
+        """The file of a deleted post as it was, and its address."""
+        return await settle(
+            self.posts.catalogue.site, lambda _: file, lambda text: Locate(text, path)
+        )
+
+    def with_media_as_in_files(self, update: Update) -> Update:
+        """The update with URLs of uploads as the post's file has them."""
+        media = self.posts.media
+
+        def own(properties: Properties) -> Properties:
+            return {
+                name: tuple(media.externalise(media.internalise(value)) for value in values)
+                for name, values in properties.items()
+            }
+
+        return replace(
+            update,
+            replace=own(update.replace),
+            add=own(update.add),
+            delete_values=own(update.delete_values),
+        )
+
+
+def no_post_at(url: str) -> InvalidRequest:
+    """The error for a URL that no post has."""
+    return InvalidRequest(f"There is no post at {url[:200]}.")
+
+
+def with_alias(file: PelicanFile, save_as: str, entry: IndexedPost) -> PelicanFile:
+    """The file of a post whose page is ``save_as`` now: an earlier page becomes an alias of it."""
+    mf2 = Mf2Line.of(file)
+    aliases = [each for each in (*mf2.aliases, entry.save_as) if each != save_as]
+    if save_as == entry.save_as and tuple(aliases) == mf2.aliases:
+        return file
+    changed = mf2.with_changes(aliases=tuple(dict.fromkeys(aliases)))
+    return file.with_header("Mf2", changed.text())
+
+
+def without_told(update: Update, entry: IndexedPost, own: frozenset[str]) -> Update:
+    """The update without the slug, channel and URL that ``q=source`` returned: a client that sends
+    a whole post back does not want to change them. ``own`` are the site's host names.
+    """
+    told = {"slug": slug_of(entry.url), "channel": entry.channel}
+    commands = {
+        name: values for name, values in update.commands.items() if values != (told.get(name),)
+    }
+
+    def is_told(name: str, values: Sequence[object]) -> bool:
+        urls = [canonical(value, own) for value in values if isinstance(value, str)]
+        return name == "url" and urls == [canonical(entry.url, own)]
+
+    def changed(given: Properties) -> Properties:
+        return {name: values for name, values in given.items() if not is_told(name, values)}
+
+    return replace(
+        update, commands=commands, replace=changed(update.replace), add=changed(update.add)
+    )
