@@ -24,6 +24,7 @@ from bridge.micropub.post import Json, Properties
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BOM = "\ufeff"
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _MARKDOWN = MarkdownSyntax()
 _YAML = YamlSyntax()
 _HTML = HtmlSyntax()
@@ -134,19 +135,19 @@ class PelicanFile:
             indent = before[before.rfind("\n") :] if "\n" in before else ""
             raw = new.raw.rstrip("\r\n")
             indented = indent.replace("\n", self.newline) if not indent.strip() else ""
-            kept.insert(last + 1, replace(new, raw=indented + raw))
+            kept.insert(last + 1, new._replace(raw=indented + raw))
             return replace(self, lines=tuple(kept))
         place = len(kept)
         if kept and kept[-1].key == "mf2":
             place = next(index for index, line in enumerate(kept) if line.key == "mf2")
         if kept and not kept[-1].raw.endswith(("\n", "\r")):
-            kept[-1] = replace(kept[-1], raw=kept[-1].raw + self.newline)
+            kept[-1] = kept[-1]._replace(raw=kept[-1].raw + self.newline)
         kept.insert(place, new)
         return replace(self, lines=tuple(kept), gap=self.gap or self.newline)
 
 
 def _newline_of(text: str) -> str:
-    match = re.search(r"\r\n|\n|\r", text)
+    match = _LINE_END.search(text)
     return match.group() if match else "\n"
 
 

@@ -9,13 +9,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from html import escape, unescape
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 _PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A piece of a file's head. ``key`` is in lower case; empty if the piece is not a header.
 
     ``value`` is the header's value as Pelican sees it, on one line.
@@ -86,7 +85,7 @@ def line_end(raw: str) -> str:
 
 
 #: Matches nearly every line of nearly every head: faster, with the same result.
-_PLAIN = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9_-]*):(?P<value>[^\t\r\n\x02\x03]*)\n")
+_PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):([^\t\r\n\x02\x03]*)\n")
 _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
 _OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
@@ -105,9 +104,13 @@ class MarkdownSyntax:
         position, gap = 0, ""
         while position < len(text):
             if match := _PLAIN.match(text, position):
-                lines.append(Line(match.group(), match["key"].lower(), match["value"].strip()))
+                key, value = match.groups()
+                lines.append(Line(match[0], key.lower(), value.strip()))
                 position = match.end()
                 continue
+            if text[position] == "\n":
+                gap, position = "\n", position + 1
+                break
             raw = physical_line(text, position)
             seen = _as_markdown_sees(raw)
             line = _read(raw, seen, lines)

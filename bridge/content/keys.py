@@ -160,6 +160,8 @@ def _listed(file: PelicanFile, key: str) -> tuple[str, ...]:
     """The names in a list. Pelican takes the first line of one in Markdown, with a warning; what
     the owner has written on further lines is meant all the same, and stays."""
     lines = file.values(key)
+    if not lines:
+        return ()
     if file.syntax.name == "html" and len(lines) > 1:
         names = [line.strip() for line in lines]
     else:

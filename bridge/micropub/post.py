@@ -192,11 +192,15 @@ def discover(post: Post) -> str:
 
 def _is_titled(post: Post) -> bool:
     """Whether the name says something that the content does not begin with."""
-    name = _collapsed(_plain(post.first("name")))
-    text = _collapsed(_plain(post.first("content")) or _plain(post.first("summary")))
+    words = _plain(post.first("name")).split()
+    text = _plain(post.first("content")) or _plain(post.first("summary"))
     # "If the post has no (or empty) content and summary, it is a note" - so, too, without a name.
     # "If the collapsed name is NOT a prefix of the collapsed content, it is an article."
-    return bool(name) and bool(text) and not text.startswith(name)
+    if not words:
+        return False
+    # White space collapsed, of no more than the text's beginning.
+    begins = " ".join(text.split(None, len(words))[: len(words)])
+    return bool(begins) and not begins.startswith(" ".join(words))
 
 
 def _is_url(value: Json) -> bool:
@@ -221,7 +225,3 @@ def _plain(value: Json) -> str:
             return text
         return unescape(_TAG.sub(" ", html)) if isinstance(html, str) else ""
     return value if isinstance(value, str) else ""
-
-
-def _collapsed(text: str) -> str:
-    return " ".join(text.split())

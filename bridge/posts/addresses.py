@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 _INDEX = ("index.html", "index.htm")
 _SLASHES = re.compile(r"/{2,}")
+#: The addresses of nearly all posts: nothing in them has another spelling but for the end.
+_PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*)((?:/[\w.~+-]+)*/?)", re.ASCII)
 _COUNTING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id)(?:=|$)", re.IGNORECASE)
 _OUR_PORTS = {("http", 80), ("https", 443)}
 
@@ -22,6 +24,10 @@ def canonical(url: str, own: frozenset[str]) -> str:
 
     Returns ``""`` for anything that is not the address of a page.
     """
+    if plain := _PLAIN.fullmatch(url):
+        host, path = plain.groups()
+        if path.rpartition("/")[2].lower() not in _INDEX:
+            return f"{'' if host in own else host}{path.rstrip('/') or '/'}"
     try:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").lower().rstrip("."), parts.port

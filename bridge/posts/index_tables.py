@@ -4,7 +4,6 @@ file.
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,8 @@ CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 
 _COLUMNS = tuple(field.name for field in msgspec.structs.fields(IndexedPost))
 _LISTS = ("categories", "aliases", "listings")
-_AS_JSON = (*_LISTS, "found")
+_AS_JSON = tuple(_COLUMNS.index(name) for name in (*_LISTS, "found"))
+_json = msgspec.json.Decoder().decode
 #: The columns of a post, from which :func:`entry_of` makes one.
 POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
@@ -61,8 +61,8 @@ POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
 def entry_of(row: Sequence[str]) -> IndexedPost:
     """A post from its row."""
     values: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
-    values |= {name: tuple(json.loads(values[name])) for name in _LISTS}
-    return IndexedPost(**{**values, "found": json.loads(values["found"])})
+    values |= {name: tuple(_json(values[name])) for name in _LISTS}
+    return IndexedPost(**{**values, "found": _json(values["found"])})
 
 
 def insert(
@@ -103,9 +103,16 @@ def forget(database: sqlite3.Connection, paths: Sequence[str]) -> None:
 
 
 def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:
-    values = {name: getattr(entry, name) for name in _COLUMNS}
-    values |= {name: json.dumps(values[name]) for name in _AS_JSON}
-    return (*values.values(), canonical(entry.url, own))
+    values = [getattr(entry, name) for name in _COLUMNS]
+    for place in _AS_JSON:
+        value = values[place]
+        # Most posts have neither aliases nor anything that their headers do not say.
+        values[place] = _text(value) if value else "{}" if isinstance(value, dict) else "[]"
+    return (*values, canonical(entry.url, own))
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def open_tables(file: Path) -> sqlite3.Connection:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from content_site import load_site, read_site, write_settings
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
+from bridge.site.messages import IndexedPost, Source
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -73,6 +77,8 @@ HEADERS = [
     "---\nTitle: x\nDate: 2026-01-01\n---",
     "no header at all",
 ]
+GOLDEN = Path(__file__).parent.parent / "golden"
+_MF2 = '{"type":["h-entry"],"properties":{"category":["a","b "],"in-reply-to":["https://a.b/"]}}'
 PATHS = [HERE, "content/2026-05-06_in-the-name.md", "content/other.md", "content/notes/2025/x.md"]
 
 
@@ -91,6 +97,59 @@ def test_the_fast_path_agrees_with_pelican(settings: dict[str, Any], tmp_path: P
     unclear = {"EXTRA_PATH_METADATA", "FORMATTED_FIELDS", "IGNORE_FILES", "ARTICLE_PATHS"}
     formats = str(settings)
     assert answers > 10 or unclear & set(settings) or "{title}" in formats
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, SETTINGS[9], {"DEFAULT_DATE": "2012-03-04"}, {"ARTICLE_SAVE_AS": "p/{slug}.html"}],
+    ids=lambda settings: "-".join(settings) or "usual",
+)
+def test_an_index_keeps_the_same_of_a_post_the_fast_way(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    site, slow = load_site(tmp_path, **settings), load_site(tmp_path, **settings)
+    slow._quick._possible = False
+    texts = [path.read_bytes() for path in sorted(GOLDEN.glob("*.md"))]
+    texts += [
+        f"{header}\n{more}\n\n{body}".encode()
+        for header in HEADERS
+        for more in ("Tags: a, b", "Tags: a; b\nSummary: x y", "Mf2: {}", f"Mf2: {_MF2}")
+        for body in ("body\n", "A  post that goes on.\n", "x\n", "")
+    ]
+    clear = 0
+    for text in texts:
+        source = Source(HERE, "blob", text)
+        kept = site.describe(source)
+        assert kept == slow.describe(source), text
+        located = site.quick_locate(PelicanFile.parse(text.decode(), HERE), HERE)
+        clear += isinstance(kept, IndexedPost) and located is not None
+    assert clear > 50
+
+
+def test_describing_a_post_for_the_index_takes_few_steps(tmp_path: Path) -> None:
+    """In the index of a hundred thousand posts each call counts."""
+    site = load_site(tmp_path, PLUGINS=[])
+    note = Source(HERE, "blob", (GOLDEN / "note.md").read_bytes())
+    article = Source(HERE, "blob", POST.encode())
+    for source, most in ((note, 330), (article, 330)):
+        assert isinstance(site.describe(source), IndexedPost)
+        assert calls(partial(site.describe, source)) < most
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called, those in C included."""
+    counted = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return counted
 
 
 def test_common_settings_use_the_fast_path(tmp_path: Path) -> None:

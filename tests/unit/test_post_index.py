@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bridge.errors import Unavailable
-from bridge.posts.addresses import hosts
+from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostIndex
 from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
 from bridge.store import BlobId, Change, Commit, StoreFull, Version
@@ -103,6 +103,28 @@ def put(store: MemoryStore, **files: str | None) -> Version:
 
 def names(entries: list[IndexedPost]) -> list[str]:
     return [entry.save_as.removesuffix("/index.html") for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://example.com/a/b/", "/a/b"),
+        ("http://example.com/a/b.html", "/a/b.html"),
+        ("https://example.com", "/"),
+        ("https://example.com/index.html", "/"),
+        ("https://example.com/a/Index.HTM", "/a"),
+        ("https://EXAMPLE.com./a//b//", "/a/b"),
+        ("https://example.com:443/a", "/a"),
+        ("https://example.com:8443/a", "example.com:8443/a"),
+        ("https://example.com/a?utm_source=x", "/a"),
+        ("https://example.com/a?page=2#b", "/a?page=2"),
+        ("https://example.com/%61", "/a"),
+        ("https://other.example.com/a/", "other.example.com/a"),
+        ("https://example.com/a\n", "/a"),
+    ],
+)
+def test_addresses_are_one_in_each_spelling(url: str, address: str) -> None:
+    assert canonical(url, frozenset({"example.com"})) == address
 
 
 def test_the_index_follows_additions_changes_and_deletions(

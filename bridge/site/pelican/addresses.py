@@ -23,6 +23,8 @@ from bridge.site.pelican.listings import Listings
 _NAME_BYTES = 150
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
+#: The addresses of most posts are only looked through.
+_NEEDS_QUOTING = re.compile(rf"[^A-Za-z0-9{re.escape(_KEPT_IN_URLS)}]")
 _SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
 #: What stands for a file with the status "skip", which Pelican knows since 4.10.
 _SKIPPED: tuple[type, ...] = tuple(filter(None, [getattr(contents, "SkipStub", None)]))
@@ -66,7 +68,10 @@ class Addresses:
 
     def absolute(self, url: str) -> str:
         """The URL of a page, from what Pelican calls its URL."""
-        return f"{self._siteurl}/{quote(url.lstrip('/'), safe=_KEPT_IN_URLS)}"
+        path = url.lstrip("/")
+        if _NEEDS_QUOTING.search(path):
+            path = quote(path, safe=_KEPT_IN_URLS)
+        return f"{self._siteurl}/{path}"
 
     def location(self, content: Content) -> Location:
         """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""

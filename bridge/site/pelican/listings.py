@@ -40,6 +40,8 @@ class Listings:
             sort: patterns & shared | self._with_clashing_pages(sort)
             for sort, patterns in self._patterns.items()
         }
+        #: The kinds of lists of which another list may want a file.
+        self.contested_sorts = tuple(sort for sort, each in self._contested.items() if each)
         self._of_the_site = frozenset(_of_the_site(settings))
         self._listed = lru_cache(4096)(self._listed_by)
 

@@ -78,15 +78,26 @@ class QuickLocator:
             for lang in ("", "LANG_")
             for target in ("URL", "SAVE_AS")
         }
+        self._pages = {
+            (kind, lang): _appended(self._formats[kind, lang, "URL"], save_as)
+            for (kind, lang, target), save_as in self._formats.items()
+            if target == "SAVE_AS"
+        }
         formatted = {str(name).lower() for name in settings["FORMATTED_FIELDS"]}
-        self._possible = not (formatted & _DECIDING) and all(
-            _only_known_fields(pattern) for pattern in self._formats.values()
-        )
         self._defaults = self._default_metadata()
+        self._possible = (
+            not (formatted & _DECIDING)
+            and all(_only_known_fields(pattern) for pattern in self._formats.values())
+            and not any(map(_is_taken, self._defaults))
+        )
+        # The checkout's own file times are unknown here, but a file may say its date itself.
+        self._by_file_times = settings.get("DEFAULT_DATE") == "fs"
+        extra = [str(place) for place in settings["EXTRA_PATH_METADATA"]]
+        self._extra_files = frozenset(extra)
+        self._extra_folders = tuple(f"{place.rstrip('/')}/" for place in extra)
         self._zone = str(settings.get("TIMEZONE") or "UTC")
         self._category_slug = lru_cache(4096)(lambda name: str(Category(name, settings).slug))
         self._author_slug = lru_cache(4096)(lambda name: str(Author(name, settings).slug))
-        self._from_path = lru_cache(4096)(self._path_metadata)
 
     def locate(self, file: PelicanFile, source_path: str) -> Found | None:
         """The address of the post in ``source_path`` (below the content folder), if it is clear."""
@@ -114,12 +125,10 @@ class QuickLocator:
 
     def _metadata(self, file: PelicanFile, source_path: str) -> dict[str, Any]:
         """Defaults, then the path, then the file, as ``Readers.read_file`` puts them together."""
-        for place in self._settings["EXTRA_PATH_METADATA"]:
-            if source_path == place or source_path.startswith(f"{str(place).rstrip('/')}/"):
-                raise _Unclear
-        metadata = {**self._defaults, **self._from_path(source_path)}
-        if self._settings.get("DEFAULT_DATE") == "fs":
-            # The checkout's own file times: unknown here, but the file may say its date itself.
+        if source_path in self._extra_files or source_path.startswith(self._extra_folders):
+            raise _Unclear
+        metadata = {**self._defaults, **self._path_metadata(source_path)}
+        if self._by_file_times:
             metadata.pop("date", None)
         seen: set[str] = set()
         for line in file.lines:
@@ -129,14 +138,12 @@ class QuickLocator:
                     raise _Unclear
                 continue
             seen.add(key)
-            if key in _TAKEN or key.startswith(("_", "override_")):
+            if _is_taken(key):
                 raise _Unclear
             if key in _DECIDING:
                 value = _processed(key, line.value)
                 if value is not None:
                     metadata[key] = value
-        if any(key in _TAKEN or key.startswith(("_", "override_")) for key in self._defaults):
-            raise _Unclear
         return metadata
 
     def _address(self, metadata: Mapping[str, Any], source_path: str) -> Found | None:
@@ -159,9 +166,14 @@ class QuickLocator:
         }
         kind = "DRAFT" if status == "draft" else "ARTICLE"
         variant = "" if lang == self._default_lang else "LANG_"
-        url = metadata.get("url") or self._formats[kind, variant, "URL"].format(**values)
-        save_format = self._formats[kind, variant, "SAVE_AS"]
-        save_as = metadata.get("save_as") or save_format.format(**values)
+        usual = self._formats[kind, variant, "URL"].format(**values)
+        page = self._pages[kind, variant]
+        url = metadata.get("url") or usual
+        save_as = metadata.get("save_as") or (
+            self._formats[kind, variant, "SAVE_AS"].format(**values)
+            if page is None
+            else usual + page
+        )
         if save_as.startswith("/") or ".." in save_as:
             raise _Unclear
         return url, save_as, status, date, metadata.get("category") or ""
@@ -192,7 +204,20 @@ class QuickLocator:
 
 def _safe(date: datetime) -> SafeDatetime:
     """The date as Pelican's own class has it, which formats years before 1000 differently."""
-    return SafeDatetime(*date.timetuple()[:6], date.microsecond, date.tzinfo, fold=date.fold)
+    day, time = (date.year, date.month, date.day), (date.hour, date.minute, date.second)
+    return SafeDatetime(*day, *time, date.microsecond, date.tzinfo, fold=date.fold)
+
+
+def _appended(url: str, save_as: str) -> str | None:
+    """What the format of pages appends to that of addresses; ``None`` if it is another one."""
+    rest = save_as.removeprefix(url)
+    return rest if save_as.startswith(url) and "{" not in rest and "}" not in rest else None
+
+
+@lru_cache(4096)
+def _is_taken(key: str) -> bool:
+    """Whether the value of a header takes the place of an attribute of Pelican's own."""
+    return key in _TAKEN or key.startswith(("_", "override_"))
 
 
 def _only_known_fields(pattern: str) -> bool:

@@ -76,6 +76,8 @@ class SiteReaders:
             and not settings.get("TYPOGRIFY")
             and not any(signal.receivers for signal in CONTENT_SIGNALS)
         )
+        decided = tuple(MarkdownReader.file_extensions) if self.by_headers else ()
+        self._decided = tuple(f".{each}" for each in self.stock if each.endswith(decided))
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
         """What the site's own reader makes of a body in the format of this suffix.
@@ -101,11 +103,7 @@ class SiteReaders:
 
     def headers_decide(self, path: str) -> bool:
         """Whether headers alone tell what Pelican makes of this file."""
-        return (
-            self.by_headers
-            and path.rpartition(".")[2] in self.stock
-            and path.endswith(tuple(MarkdownReader.file_extensions))
-        )
+        return path.endswith(self._decided)
 
     def read(self, data: bytes, source: str, kind: type[Content]) -> FileRead:
         """What the site's readers and plugins make of these bytes in this file."""

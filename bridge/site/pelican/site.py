@@ -21,7 +21,7 @@ from pelican.contents import Article, Page
 from bridge import __version__
 from bridge.content import dates, keys
 from bridge.content.characters import label
-from bridge.content.convert import read
+from bridge.content.convert import outline, read
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.links import IntrasiteLinks, MediaUrls
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
@@ -323,13 +323,13 @@ class PelicanSite:
         ``None`` where only Pelican can tell, or where it would make no page.
         """
         source = self._source_path(path)
-        if (
-            source is None
-            or not self._readers.headers_decide(path)
-            or not self._sources.is_article(source)
-            # It says something else to a reader that knows no YAML.
-            or isinstance(file.syntax, YamlSyntax)
-        ):
+        if source is None or not self._sources.is_article(source):
+            return None
+        return self._quick_place(file, path, source)
+
+    def _quick_place(self, file: PelicanFile, path: str, source: str) -> Location | None:
+        # A head in YAML says something else to a reader that knows no YAML.
+        if not self._readers.headers_decide(path) or isinstance(file.syntax, YamlSyntax):
             return None
         found = self._quick.locate(file, source)
         if found is None:
@@ -340,19 +340,22 @@ class PelicanSite:
         path = source.path
         text = source.data.decode("utf-8", "replace")
         file = PelicanFile.parse(text, path)
+        mf2 = Mf2Line.of(file)
         found: dict[str, list[str]] = {}
-        post = read(file, self._rules)
         # A title that is not in the file is in its name; what is not UTF-8, Pelican passes over.
         is_plain = file.get("Title") is not None and "\ufffd" not in text
-        place = self.quick_locate(file, path) if is_plain else None
+        place = self._quick_place(file, path, inside) if is_plain else None
         if place is None:
+            post = read(file, self._rules)
             content = self._readers.read(source.data, inside, Article).content
             place = self._addresses.location(content)
-            found = found_beside(content, post, Mf2Line.of(file))
-        elif "published" not in post.properties and place.date:
-            found = {"published": [dates.form(place.date)]}
-        if found:
-            post = post.with_properties({name: tuple(each) for name, each in found.items()})
+            if found := found_beside(content, post, mf2):
+                post = post.with_properties({name: tuple(each) for name, each in found.items()})
+        else:
+            post = outline(file, self._rules)
+            # A date that the file says can be read: otherwise its place would not be clear.
+            if place.date and not file.get("Date"):
+                found = {"published": [dates.form(place.date)]}
         return IndexedPost(
             path=path,
             blob=source.blob,
@@ -365,7 +368,7 @@ class PelicanSite:
             categories=tuple(str(each) for each in post.all("category")),
             aliases=tuple(
                 self.absolute(url)
-                for each in Mf2Line.of(file).aliases
+                for each in mf2.aliases
                 for url in self._addresses.urls_of_page(each)
             ),
             listings=tuple(each.listing for each in self._listed(file, place)),
@@ -399,15 +402,15 @@ class PelicanSite:
         if place.status != "published":
             return ()
         author = (str(self.settings.get("AUTHOR") or ""),)
-        names: dict[Sort, Iterable[object]] = {
-            "category": [place.category],
-            "author": keys.AUTHOR.decode(file, self._rules).get("author") or author,
-            "tag": keys.TAGS.decode(file, self._rules).get("category") or (),
+        names: dict[Sort, Callable[[], Iterable[object]]] = {
+            "category": lambda: [place.category],
+            "author": lambda: keys.AUTHOR.decode(file, self._rules).get("author") or author,
+            "tag": lambda: keys.TAGS.decode(file, self._rules).get("category") or (),
         }
-        contested = self._listings.contested
-        return tuple(
-            each for sort, found in names.items() for each in contested(sort, [*map(str, found)])
-        )
+        listed: list[Listed] = []
+        for sort in self._listings.contested_sorts:
+            listed += self._listings.contested(sort, [*map(str, names[sort]())])
+        return tuple(listed)
 
     def _article(self, data: bytes, path: str) -> FileRead:
         source = self._source_path(path)
