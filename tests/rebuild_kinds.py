@@ -9,11 +9,15 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
-from rebuild_site import post
+from rebuild_site import commit, post, settings, settled
 from warm_kit import run_module
 
 from bridge.rebuild.build import Outcome, Task
+from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.local.pelican_log import LogSummary
+from bridge.rebuild.worker import Timing, Worker
+from bridge.runtime import process
+from bridge.store.git import GitStore
 
 Change = Mapping[str, bytes | None]
 
@@ -233,3 +237,29 @@ class NoFallback:
 
     async def close(self) -> None:
         """Nothing to end."""
+
+
+class BothWays:
+    """A site that is built warm, and beside that by ``pelican``."""
+
+    def __init__(self, folder: Path, store: GitStore) -> None:
+        self.store = store
+        self.output = folder / "output"
+        self.checkout = folder / "state" / "rebuild" / "checkout"
+        self._clean = folder / "clean"
+        config = settings(self.output, mode="resident")
+        timing = Timing(debounce=0.01, again=())
+        worker = make_rebuilder(
+            config, self.store, folder / "state", output=self.output, timing=timing
+        )
+        assert isinstance(worker, Worker)
+        self.worker = worker
+
+    async def after(self, change: Change) -> list[str]:
+        """Build with a change; names of files that are not those of a clean build."""
+        version = commit(self.store, change)
+        self.worker.changed(version)
+        await settled(self.worker, version)
+        assert self.worker.status().state == "idle", self.worker.status()
+        environment = importing_from(self.checkout, process.environment({}))
+        return differing(clean(self.checkout, self._clean, environment), dict(_files(self.output)))

@@ -10,48 +10,21 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
-from rebuild_kinds import clean, differing
+from rebuild_kinds import BothWays
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
-from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Timing, Worker
-from bridge.runtime import process
 from bridge.store.git import GitStore
 
 Files = Mapping[str, bytes | None]
 
 
-class Site:
-    """A site that is built warm, and beside that by ``pelican``."""
-
-    def __init__(self, folder: Path, store: GitStore) -> None:
-        self.store = store
-        self.output = folder / "output"
-        self.checkout = folder / "state" / "rebuild" / "checkout"
-        self._clean = folder / "clean"
-        config = settings(self.output, mode="resident")
-        timing = Timing(debounce=0.01, again=())
-        worker = make_rebuilder(
-            config, self.store, folder / "state", output=self.output, timing=timing
-        )
-        assert isinstance(worker, Worker)
-        self.worker = worker
-
-    async def after(self, change: Files) -> list[str]:
-        """Build with a change; names of files that are not those of a clean build."""
-        version = commit(self.store, change)
-        self.worker.changed(version)
-        await settled(self.worker, version)
-        assert self.worker.status().state == "idle", self.worker.status()
-        environment = importing_from(self.checkout, process.environment({}))
-        return differing(clean(self.checkout, self._clean, environment), files(self.output))
-
-
 @pytest.fixture
 async def site(
     tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Site]:
-    site = Site(tmp_path, bare_store)
+) -> AsyncIterator[BothWays]:
+    site = BothWays(tmp_path, bare_store)
     await site.worker.start()
     yield site
     await site.worker.close()
@@ -164,7 +137,7 @@ MACROS = b"""
 """
 
 
-async def test_what_looks_elsewhere_is_made_anew(site: Site) -> None:
+async def test_what_looks_elsewhere_is_made_anew(site: BothWays) -> None:
     pages = {f"content/templates/{name}.html": source.encode() for name, source in SHOWN.items()}
     names = {f"templates/{name}.html": f"{name}.html" for name in SHOWN}
     conf = (
@@ -246,7 +219,7 @@ READING_PAGE = b"""
 """
 
 
-async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Site) -> None:
+async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: BothWays) -> None:
     conf = {"pelicanconf.py": READING_CONF, "plugins/reading.py": READING}
     texts = {f"content/data/{name}.txt": b"first" for name in ("parsed", "at-start", "in-settings")}
     embedded = {
@@ -301,7 +274,7 @@ def register():
 """
 
 
-async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
+async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     # By its module: pelican-sitemap is found by the same name here.
     conf = b"import sys\nsys.path.append('plugins')\nimport sitemap\n"
     conf += CONF.replace(b"PLUGINS = []", b'PLUGINS = [sitemap, "pelican_indieauth"]')
@@ -340,10 +313,11 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: Site) -> None:
         ),
         (
             {
-                "plugins/odd.py": b"from pelican import signals\ndef see(path, context): pass\n"
-                b"def register(): signals.content_written.connect(see)\n"
+                "plugins/odd.py": b"from pelican import signals\n"
+                b"def see(generator, content): pass\n"
+                b"def register(): signals.article_generator_write_article.connect(see)\n"
             },
-            "the plugin odd wants to see each file that is written (odd.see listens to",
+            "the plugin odd may change how each file is written (odd.see listens to",
             "Take that plugin out of PLUGINS",
         ),
     ],
@@ -357,7 +331,7 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     why: str,
     remedy: str,
 ) -> None:
-    site = Site(tmp_path, bare_store)
+    site = BothWays(tmp_path, bare_store)
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["odd"]\nPLUGIN_PATHS = ["plugins"]')
     conf += b'THEME_TEMPLATES_OVERRIDES = ["templates"]\n'
     commit(site.store, {"pelicanconf.py": conf, **files_of_it})

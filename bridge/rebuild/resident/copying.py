@@ -91,6 +91,7 @@ class Copies:
             new += sorted(self.theme - set(new))
         self._staged.expect(new)
         changed = [name for name in new if self._staged.publish(name)]
-        self._shown(changed)
+        if not self._staged.holds:
+            self._shown(changed)
         self._copied |= {name: names[name] for name in new if name in names}
         return changed

@@ -32,9 +32,10 @@ from bridge.rebuild.resident.messages import Build
 from bridge.rebuild.resident.pelican import contents, generators, plugins
 from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
+from bridge.rebuild.resident.pelican.late_plugins import LatePlugins
 from bridge.rebuild.resident.pelican.links import Links
 from bridge.rebuild.resident.pelican.lists import SiteLists
-from bridge.rebuild.resident.pelican.planning import Page, Planner
+from bridge.rebuild.resident.pelican.planning import Page, Planner, written_already
 from bridge.rebuild.resident.pelican.reading import (
     CachedFileChanged,
     ContentCache,
@@ -130,6 +131,8 @@ class WarmSite:
         plugins.check(self._site, names_plugins=names_plugins)
         self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
+        self._late = LatePlugins.take_off()
+        self._staged.unfinished = self._late.holds or self._late.file_by_file
         self._pictures = plugins.Pictures()
         self.content_cache = ContentCache(
             whole=not plugins.sees_every_object(), logged=logged.__len__
@@ -148,7 +151,7 @@ class WarmSite:
         generators.install(environment, readers_with(self.content_cache, self._disk))
         self._links = Links()
         self._numbering = ValueNumbering()
-        self._pages = Pages(self._staged, shown)
+        self._pages = Pages(self._staged, shown, plugins.wants_each())
         self._copies = Copies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
         self._unchecked: set[str] = set()
         self._waited_for = WaitedFor(site_paths.checkout)
@@ -173,14 +176,17 @@ class WarmSite:
         self._begin()
         build = self._read(give_up, frozenset(order.left_out))
         self._check_posts(build.context, order)
-        build.first = self._waited_for.posts(
-            build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
-        )
+        self._staged.holds = self._late.holds
+        if not self._staged.holds:
+            build.first = self._waited_for.posts(
+                build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
+            )
         self._copy_files(build, order.first)
+        self._staged.holds = self._staged.unfinished
         pages = self._plan(build)
         self._write(pages, build)
         self._run_late(pages, build)
-        signals.finalized.send(self._site)
+        self._late.finalize(self._site, self._staged)
         self._finish(pages, build)
         return tuple(sorted(build.changed))
 
@@ -333,7 +339,9 @@ class WarmSite:
             page for page in pages.values() if not self._pages.is_up_to_date(page, build.inputs)
         ]
         home = _first_pages(self._site.settings)
-        for page in sorted(stale, key=lambda page: (page.name not in home, *_importance(page))):
+        if not self._late.holds:
+            stale.sort(key=lambda page: (page.name not in home, *_importance(page)))
+        for page in stale:
             if self._newer():
                 self._staged.settle()
                 raise Interrupted
@@ -344,12 +352,14 @@ class WarmSite:
             build.changed.add(page.name)
 
     def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
-        """Run the generators that look into the output folder, now that it is complete."""
-        late = [generator for generator in build.running if plugins.wants_all_pages(generator)]
-        if late:
-            self._staged.prune(self._known(pages, build))
+        """Run what plugins write by themselves, now that all pages are there."""
+        late = [generator for generator in build.running if self._late.is_late(generator)]
+        if not late and not self._late.holds:
+            return
+        self._staged.prune(self._known(pages, build))
+        written_already(build.writer, pages.values())
         for generator in late:
-            _call(generator, "generate_output", build.writer)
+            self._late.write(generator, build.writer)
 
     def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:
         """The output files that stay, whether this build has written them or not."""

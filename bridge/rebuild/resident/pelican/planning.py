@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -162,6 +162,15 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         """The planner has applied Pelican's rules about overwriting already."""
         self._real._written_files.clear()
         self._real._overridden_files.clear()
+
+
+def written_already(writer: Writer, pages: Iterable[Page]) -> None:
+    """Have a writer apply Pelican's rules about overwriting to pages that are written."""
+    for page in pages:
+        path = sanitised_join(writer.output_path, page.name)
+        writer._written_files.add(path)
+        if page.override:
+            writer._overridden_files.add(path)
 
 
 def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Which plugins the resident build supports.
+"""Which plugins the resident build supports, and how.
 
 Every signal is sent in every build, as in a clean one, except those about single files: these are
-sent only for files that are really read or written. A plugin that listens to them must be known
-here; with any other plugin the site is built by Pelican's own command.
+sent only for files that are really read or written. What is known about plugins that listen to them
+is here. For others every page or feed is rendered in every build; what they do at the end of a
+build is in :mod:`~bridge.rebuild.resident.pelican.late_plugins`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from blinker import ANY, NamedSignal, Signal
@@ -26,8 +27,6 @@ from bridge.rebuild.resident.reuse.trusted import replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
-#: Its generator writes by itself, and looks in the output which pages there are.
-OLD_SITEMAP = ("sitemap", "sitemap.sitemap")
 _IMAGES = "pelican.plugins.image_process.image_process"
 
 #: What these receivers do to a page depends on that page alone, and is part of it.
@@ -50,25 +49,19 @@ _AT_THE_END = {
     f"{_SITEMAP}.finalize",
     f"{_IMAGES}.dump_config",
 }
-#: Receivers of ``get_generators``; the generators themselves write through Pelican's writer.
-_GENERATING = {
-    f"{_INDIEAUTH}.get_generators",
-    f"{_SITEMAP}.init",
-    # The sitemap of the old pelican-plugins repo.
-    *(f"{module}.get_generators" for module in OLD_SITEMAP),
-}
+#: Generators of these write through Pelican's writer alone.
+_PLANNED = ("pelican.generators", "bridge", "pelican_indieauth", "pelican.plugins.sitemap")
 
-_OUTPUT_SIGNALS: Mapping[NamedSignal, set[str]] = {
-    signals.get_writer: set(),
-    signals.get_generators: _GENERATING,
-    signals.article_generator_write_article: set(),
-    signals.page_generator_write_page: set(),
-    signals.content_written: _OF_A_PAGE | _COUNTING,
-    signals.feed_generated: _OF_A_PAGE,
-    signals.feed_written: _OF_A_PAGE,
-    signals.article_writer_finalized: set(),
-    signals.page_writer_finalized: set(),
-    signals.finalized: _AT_THE_END,
+#: A receiver of these may decide how every file is written.
+_DECIDING = (
+    signals.get_writer,
+    signals.article_generator_write_article,
+    signals.page_generator_write_page,
+)
+_WRITTEN_SIGNALS: Mapping[NamedSignal, Literal["page", "feed"]] = {
+    signals.content_written: "page",
+    signals.feed_generated: "feed",
+    signals.feed_written: "feed",
 }
 _READING_SIGNALS = (
     signals.article_generator_preread,
@@ -115,14 +108,28 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
         raise UnsupportedSiteError(
             f"a plugin has replaced Pelican's {method}", _remedy(names_plugins=names_plugins)
         )
-    for signal, known in _OUTPUT_SIGNALS.items():
-        for receiver in _receivers(signal):
-            if _name(receiver) not in known:
-                raise UnsupportedSiteError(
-                    f"the plugin {receiver.__module__} wants to see each file that is written"
-                    f" ({_name(receiver)} listens to {signal.name})",
-                    _remedy(names_plugins=names_plugins),
-                )
+    for signal in _DECIDING:
+        for receiver in receivers(signal):
+            raise UnsupportedSiteError(
+                f"the plugin {receiver.__module__} may change how each file is written"
+                f" ({name_of(receiver)} listens to {signal.name})",
+                _remedy(names_plugins=names_plugins),
+            )
+
+
+def wants_each() -> frozenset[Literal["page", "feed"]]:
+    """Which kinds of files unknown plugins see each time that one is written."""
+    return frozenset(
+        kind
+        for signal, kind in _WRITTEN_SIGNALS.items()
+        for receiver in receivers(signal)
+        if name_of(receiver) not in _OF_A_PAGE | _COUNTING
+    )
+
+
+def is_known_at_the_end(receiver: Callable[..., Any]) -> bool:
+    """Whether a receiver of ``finalized`` only writes files of its own."""
+    return name_of(receiver) in _AT_THE_END
 
 
 def _is_among_posts(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -152,9 +159,9 @@ def sees_every_object() -> bool:
     This project's own does so for what it holds back, which is read in every build anyway.
     """
     return any(
-        not _name(receiver).startswith(f"{_INDIEAUTH}.")
+        not name_of(receiver).startswith(f"{_INDIEAUTH}.")
         for signal in _READING_SIGNALS
-        for receiver in _receivers(signal)
+        for receiver in receivers(signal)
     )
 
 
@@ -168,8 +175,9 @@ def write_previews(settings: Mapping[str, Any], files: Collection[str]) -> list[
 
 
 def wants_all_pages(generator: object) -> bool:
-    """Whether a generator must run after Pelican's own generators."""
-    return type(generator).__module__ in OLD_SITEMAP
+    """Whether a generator is a plugin's, which may write by itself, and look what is there."""
+    module = type(generator).__module__
+    return not any(module == known or module.startswith(f"{known}.") for known in _PLANNED)
 
 
 def is_known(function: Any) -> bool:
@@ -189,8 +197,8 @@ class Counting:
         """Disconnect them from ``content_written``."""
         found = tuple(
             receiver
-            for receiver in _receivers(signals.content_written)
-            if _name(receiver) in _COUNTING
+            for receiver in receivers(signals.content_written)
+            if name_of(receiver) in _COUNTING
         )
         for receiver in found:
             signals.content_written.disconnect(receiver)
@@ -237,7 +245,8 @@ class PluginState:
     """The state that plugins keep between builds, and resets it.
 
     A clean build begins with plugins as they are right after ``register`` and ``initialized``;
-    so lists and dictionaries of their modules, and objects that they keep there, are put back.
+    so variables of their modules, lists and dictionaries, and objects that they keep there, are put
+    back.
     """
 
     def __init__(self, site: Pelican) -> None:
@@ -250,6 +259,12 @@ class PluginState:
                 for module in _modules(names)
                 for value in _rememberers(module)
             ]
+            self._variables = [
+                (module, name, value)
+                for module in _modules(names)
+                for name, value in vars(module).items()
+                if not name.startswith("__") and _is_data(value)
+            ]
         except (TypeError, ValueError, RecursionError) as error:
             raise UnsupportedSiteError(
                 f"a plugin or a setting keeps what cannot be copied: {error}",
@@ -258,6 +273,8 @@ class PluginState:
 
     def forget(self) -> None:
         """Restore everything as it was before the first build."""
+        for module, name, was in self._variables:
+            setattr(module, name, was)
         for value, kept in self._kept:
             inside = _inside(value)
             again = fresh(kept, {})
@@ -270,11 +287,13 @@ class PluginState:
         self._settings.update(fresh(self._kept_settings, {}))
 
 
-def _receivers(signal: Signal) -> Iterator[Callable[..., Any]]:
+def receivers(signal: Signal) -> Iterator[Callable[..., Any]]:
+    """What listens to a signal."""
     return iter(list(signal.receivers_for(ANY)))
 
 
-def _name(receiver: Callable[..., Any]) -> str:
+def name_of(receiver: Callable[..., Any]) -> str:
+    """A receiver's module and name."""
     return f"{receiver.__module__}.{receiver.__qualname__}"
 
 
@@ -290,6 +309,11 @@ def _rememberers(module: ModuleType) -> Iterator[Any]:
         mine = type(value).__module__ == module.__name__ and hasattr(value, "__dict__")
         if not name.startswith("__") and (type(value) in (list, dict, set) or mine):
             yield value
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a plugin may have another value in this place after a build."""
+    return value is None or type(value) in (str, bytes, int, float, bool, tuple, list, dict, set)
 
 
 def _inside(value: Any) -> Any:

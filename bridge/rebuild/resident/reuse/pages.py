@@ -43,12 +43,19 @@ class _Made:
 class Pages:
     """All pages of the site as they were last rendered.
 
-    ``shown`` is told of output files as soon as they are in place.
+    ``shown`` is told of output files as soon as they are in place. Files of the kinds ``anew`` are
+    rendered in every build.
     """
 
-    def __init__(self, staged: StagedSite, shown: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        staged: StagedSite,
+        shown: Callable[[Iterable[str]], None],
+        anew: Collection[str] = (),
+    ) -> None:
         self._staged = staged
         self._shown = shown
+        self._anew = anew
         self._made: dict[str, _Made] = {}
         self._now: set[str] = set()
 
@@ -91,9 +98,11 @@ class Pages:
                 [content for content in suspects if content is not None],
             ) from error
         changed = self._staged.publish(page.name)
-        self._shown([page.name])
+        if not self._staged.holds:
+            self._shown([page.name])
         self._now.add(page.name)
-        dependencies = _dependencies(page, trace, inputs)
+        anew = page.kind in self._anew
+        dependencies = None if anew else _dependencies(page, trace, inputs)
         self._made[page.name] = _Made(page.made_by, dependencies, frozenset(trace.derived))
         return changed
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.rebuild.local.files import Tree
@@ -16,7 +18,9 @@ class StagedSite:
     """A complete copy of the site that is not served.
 
     What plugins write by themselves is recognised by its time. It is removed before the next build,
-    which so finds what a clean build would find: pages and copied files, or nothing.
+    which so finds what a clean build would find: pages and copied files, or nothing. Files that
+    plugins change at the end are put back as Pelican wrote them, or these plugins do not get them
+    again.
     """
 
     def __init__(self, folder: Path, output: Output) -> None:
@@ -26,9 +30,17 @@ class StagedSite:
         self._began = 0
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
-        if folder.exists():
-            # An earlier process wrote it, maybe with other settings.
-            shutil.rmtree(folder)
+        #: Whether plugins change files at the end, and whether no file is published before that.
+        self.unfinished = self.holds = False
+        self._held: set[str] = set()
+        self._derived: defaultdict[str, set[str]] = defaultdict(set)
+        self._as_written = Tree(folder.with_name(f"{folder.name}-as-written"))
+        self._written: dict[str, int] = {}
+        self._new = folder.with_name(f"{folder.name}-new")
+        for place in (folder, self._as_written.folder, self._new):
+            if place.exists():
+                # An earlier process wrote it, maybe with other settings.
+                shutil.rmtree(place)
 
     def begin(self) -> None:
         """A build begins."""
@@ -38,11 +50,15 @@ class StagedSite:
         self._published.clear()
         self._output.begin()
         self._folder.mkdir(parents=True, exist_ok=True)
-        # By the clock of the file system, which is not that of the process.
+        before = self._put_back()
+        # By the clock of the file system, which is not that of the process, and ticks slowly.
         probe = self._folder / _PROBE
-        probe.write_bytes(b"")
-        self._began = probe.stat().st_ctime_ns
-        probe.unlink()
+        while True:
+            probe.write_bytes(b"")
+            self._began = probe.stat().st_ctime_ns
+            probe.unlink()
+            if self._began > before:
+                break
 
     def settle(self) -> None:
         """Keep what was published."""
@@ -53,10 +69,14 @@ class StagedSite:
         self._output.expect(names)
 
     def publish(self, name: str) -> bool:
-        """Publish a finished file; returns whether it differs from before."""
-        file = self._folder / name
-        self._published[name] = file.stat().st_ctime_ns
-        return self._output.put(name, file.read_bytes())
+        """Publish a finished file, unless plugins are yet to change it; returns whether it differs
+        from before.
+        """
+        if self.unfinished:
+            self._held.add(name)
+            if self.holds:
+                return False
+        return self._put(name)
 
     def is_published(self, name: str) -> bool:
         """Whether a file of this name is published, however old."""
@@ -69,9 +89,43 @@ class StagedSite:
 
     def prune(self, known: Collection[str]) -> None:
         """Remove what was not written in this build and is not ``known``."""
+        known = self._with_derived(known)
         for name in list(self._tree.walk()):
-            if name not in known and (self._folder / name).stat().st_ctime_ns < self._began:
+            if name not in known and self._time(name) < self._began:
                 self._tree.remove(name)
+
+    def keep_as_written(self) -> None:
+        """Keep every file as it is, for the next build: plugins are about to change some."""
+        self._written = {
+            name: self._keep(name) for name in self._tree.walk() if not self._is_link(name)
+        }
+        for name in list(self._as_written.walk()):
+            if name not in self._written:
+                self._as_written.remove(name)
+
+    @contextmanager
+    def only_new(self) -> Iterator[Path]:
+        """A folder with the new files alone, for a plugin to change them or make others of them."""
+        new = {
+            name
+            for name in self._tree.walk()
+            if (name in self._held or self._time(name) >= self._began) and not self._is_link(name)
+        }
+        self._new.mkdir(parents=True, exist_ok=True)
+        try:
+            for name in new:
+                _copy(self._folder / name, self._new / name)
+            yield self._new
+            for name in Tree(self._new).walk():
+                data, before = (self._new / name).read_bytes(), self._tree.read(name)
+                if name not in new:
+                    sources = (one for one in new if name.startswith(one))
+                    self._derived[max(sources, key=len, default="")].add(name)
+                elif data == before:
+                    continue
+                self._tree.write(name, data)
+        finally:
+            shutil.rmtree(self._new)
 
     def finish(self, known: Collection[str]) -> list[str]:
         """Publish what was written besides, remove what was not written and is not ``known``.
@@ -79,15 +133,69 @@ class StagedSite:
         Returns the output files that differ from before.
         """
         changed = []
-        for name in list(self._tree.walk()):
-            written = (self._folder / name).stat().st_ctime_ns
+        known = self._with_derived(known)
+        there = set(self._tree.walk())
+        for name in there:
+            written = self._time(name)
             if written < self._began:
                 if name not in known:
                     self._tree.remove(name)
-                continue
-            if name not in known:
+                    continue
+                if name not in self._held:
+                    continue
+            elif name not in known:
                 self._by_plugins.add(name)
             if self._published.get(name) != written:
                 self.expect([name])
-                changed += [name] if self.publish(name) else []
-        return changed + self._output.keep_only({*known, *self._by_plugins})
+                changed += [name] if self._put(name) else []
+        self._held.clear()
+        stay = {*known, *self._by_plugins}
+        # What a plugin has removed at the end is not in a clean build either.
+        return changed + self._output.keep_only(stay & there if self.unfinished else stay)
+
+    def _put(self, name: str) -> bool:
+        file = self._folder / name
+        self._published[name] = file.stat().st_ctime_ns
+        return self._output.put(name, file.read_bytes())
+
+    def _time(self, name: str) -> int:
+        return (self._folder / name).stat().st_ctime_ns
+
+    def _is_link(self, name: str) -> bool:
+        return (self._folder / name).is_symlink()
+
+    def _keep(self, name: str) -> int:
+        written = self._time(name)
+        if self._written.get(name) != written:
+            _copy(self._folder / name, self._as_written.folder / name)
+        return written
+
+    def _put_back(self) -> int:
+        """Have the files as they were written; returns the time of the last one put back."""
+        last = 0
+        for name, written in self._written.items():
+            file = self._folder / name
+            if not file.is_file() or self._time(name) != written:
+                _copy(self._as_written.folder / name, file)
+                last = self._written[name] = self._time(name)
+                self._held.add(name)
+        return last
+
+    def _with_derived(self, known: Collection[str]) -> set[str]:
+        """These files, and what plugins have made of each: not what they made of an older form."""
+        found = set(known)
+        for source, names in self._derived.items():
+            if not (self._folder / source).is_file():
+                continue
+            is_new = self._time(source) >= self._began
+            if source in found or is_new:
+                there = {name for name in names if (self._folder / name).is_file()}
+                found |= {name for name in there if not is_new or self._time(name) >= self._began}
+        return found
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    shutil.copy2(source, target)

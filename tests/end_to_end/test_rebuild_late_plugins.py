@@ -1,0 +1,232 @@
+"""Plugins that work on what is written, each after the kind of one in wide use.
+
+After every change the resident build has exactly the files that ``pelican`` builds from the same
+checkout, and Pelican's own command is not run.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rebuild_kinds import BothWays, Change
+from rebuild_site import CONF, files, post
+
+from bridge.store.git import GitStore
+
+
+@pytest.fixture
+async def site(
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[BothWays]:
+    site = BothWays(tmp_path, bare_store)
+    await site.worker.start()
+    yield site
+    await site.worker.close()
+    assert "by command" not in caplog.text, "it is the resident build that is tested"
+    assert "takes over" not in caplog.text
+
+
+#: As ``gzip_cache`` and ``precompress`` do.
+GZIP_CACHE = b"""
+import gzip, os
+from pelican import signals
+SEEN = []
+def create_gzip_cache(pelican):
+    for folder, _, names in os.walk(pelican.settings["OUTPUT_PATH"]):
+        for name in names:
+            path = os.path.join(folder, name)
+            data = open(path, "rb").read()
+            if b"incompressible" not in data:
+                with open(path + ".gz", "wb") as file:
+                    file.write(gzip.compress(data, mtime=0))
+def register():
+    signals.finalized.connect(create_gzip_cache)
+"""
+#: As the plugins that minify do: what it has made of a page once may not be given to it again.
+MINIFY = b"""
+import os
+from pelican import signals
+class Minify:
+    def __init__(self, pelican):
+        for folder, _, names in os.walk(pelican.output_path):
+            for name in names:
+                path = os.path.join(folder, name)
+                if name.endswith((".html", ".css")):
+                    with open(path, "r+", encoding="utf-8") as file:
+                        text = file.read().replace("  ", " ") + "<!-- smaller -->"
+                        file.seek(0)
+                        file.write(text)
+                        file.truncate()
+def register():
+    signals.finalized.connect(Minify)
+"""
+#: Looks at the site as a whole: numbers of pages, in every page; joins and removes files.
+WHOLE = b"""
+import os, pathlib
+from pelican import signals
+count = 0
+last = None
+found = []
+def noted(path, context):
+    global count, last
+    count += 1
+    last = last or context.get("SITENAME")
+    found.append(path)
+def finalized(pelican):
+    out = pathlib.Path(pelican.settings["OUTPUT_PATH"])
+    pages = sorted(out.rglob("*.html"))
+    for page in pages:
+        page.write_text(page.read_text() + f"<!-- {len(pages)} {count} {last} {len(found)} -->")
+    (out / "all.css").write_text("".join(f.read_text() for f in sorted(out.rglob("*.css"))))
+    for sheet in out.rglob("*.css"):
+        if sheet.name != "all.css":
+            sheet.unlink()
+    (out / "names.txt").write_text("\\n".join(str(page.relative_to(out)) for page in pages))
+def register():
+    signals.content_written.connect(noted)
+    signals.finalized.connect(finalized)
+"""
+#: As ``pelican_alias``, ``redirect``, ``tipue_search``, ``random_article`` and ``pdf`` do.
+GENERATING = b"""
+import json, os
+from pelican import signals
+from pelican.generators import Generator
+class Aliases(Generator):
+    def generate_context(self):
+        self.context["aliased"] = [a for a in self.context["articles"] if hasattr(a, "alias")]
+    def generate_output(self, writer):
+        for article in self.context["aliased"]:
+            path = os.path.join(self.output_path, article.alias)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(f"<meta http-equiv=refresh content='0;url=/{article.url}'>")
+        pages = sorted(
+            os.path.relpath(os.path.join(folder, name), self.output_path)
+            for folder, _, names in os.walk(self.output_path) for name in names
+            if name.endswith(".html")
+        )
+        texts = [[a.title, a.content] for a in self.context["articles"]]
+        with open(os.path.join(self.output_path, "search.json"), "w") as file:
+            json.dump([texts, pages], file)
+        template = self.get_template("archives")
+        writer.write_file("again.html", template, self.context, dates=self.context["articles"])
+def generators(pelican):
+    return Aliases
+def register():
+    signals.get_generators.connect(generators)
+"""
+#: As ``subcategory``, ``sub_parts``, ``drafts`` and ``show_source`` do.
+WRITING = b"""
+import os, shutil
+from pelican import signals
+def lists(generator, writer):
+    for tag, articles in generator.tags.items():
+        writer.write_file(
+            f"own/{tag.slug}.html", generator.get_template("tag"), generator.context, tag=tag,
+            articles=articles, dates=articles, all_articles=generator.articles,
+            template_name="tag", blog=True, page_name=f"own/{tag.slug}",
+        )
+        writer.write_feed(articles, generator.context, f"own/{tag.slug}.xml")
+def sources(generator, writer):
+    for article in generator.context["articles"]:
+        shutil.copy(article.source_path, os.path.join(writer.output_path, article.slug + ".txt"))
+def register():
+    signals.article_writer_finalized.connect(lists)
+    signals.page_writer_finalized.connect(sources)
+"""
+#: As ``stat``, ``image_preview_thumbnailer`` and ``feed_filter`` do.
+AMENDING = b"""
+from pelican import signals
+def amend(path, context):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"<!-- {len(context['articles'])} posts -->")
+def amend_feed(context, feed):
+    feed.items[:] = [item for item in feed.items if "Three" not in item["title"]]
+    feed.feed["subtitle"] = f"{len(context['articles'])} posts"
+def register():
+    signals.content_written.connect(amend)
+    signals.feed_generated.connect(amend_feed)
+"""
+
+PLUGINS = {
+    "gzip_cache": {"gzip_cache/__init__.py": b"from .gzip_cache import *\n"}
+    | {"gzip_cache/gzip_cache.py": GZIP_CACHE},
+    "minify": {"minify/__init__.py": b"from .minify import *\n", "minify/minify.py": MINIFY},
+    "whole": {"whole.py": WHOLE},
+    "generating": {"generating.py": GENERATING},
+    "writing": {"writing.py": WRITING},
+    "amending": {"amending.py": AMENDING},
+}
+
+
+def _site_with(*plugins: str) -> Change:
+    conf = CONF.replace(b"PLUGINS = []", f"PLUGINS = {list(plugins)!r}".encode())
+    conf += b'PLUGIN_PATHS = ["plugins"]\nFEED_ALL_ATOM = "feed.xml"\n'
+    conf += b'TAG_FEED_ATOM = "tags/{slug}.xml"\nDEFAULT_PAGINATION = 2\nTHEME = "theme"\n'
+    conf += b'THEME_STATIC_PATHS = ["static"]\n'
+    theme = {
+        f"theme/templates/{name}.html": "<p>a  b {{ tag }}</p>"
+        "{% if article %}{{ article.content }}{% endif %}"
+        "{% for a in (articles_page.object_list if articles_page else articles) %}"
+        "<b>{{ a.title }}</b>{% endfor %}"
+        for name in ("article", "index", "tag", "category", "author", "archives", "page")
+    }
+    theme |= {f"theme/templates/{name}.html": "" for name in ("tags", "categories", "authors")}
+    sheets = {"theme/static/css/a.css": b"a  {}", "theme/static/css/b.css": b"b  {}"}
+    return {
+        "pelicanconf.py": conf,
+        **{f"plugins/{path}": data for name in plugins for path, data in PLUGINS[name].items()},
+        **{path: source.encode() for path, source in theme.items()},
+        **sheets,
+        "content/one.md": post("One", 1, Tags="a; b;", Alias="old/one.html"),
+        "content/two.md": post("Two", 2, Tags="b;", body="incompressible"),
+        "content/three.md": post("Three", 3, body="![x]({static}/media/x.png)"),
+        "content/media/x.png": b"not really a picture",
+    }
+
+
+@pytest.mark.parametrize(
+    "plugins",
+    [[name] for name in PLUGINS]
+    + [["generating", "gzip_cache", "minify"], ["minify", "gzip_cache"], ["writing", "whole"]],
+    ids="-".join,
+)
+async def test_the_output_is_that_of_a_clean_build(site: BothWays, plugins: list[str]) -> None:
+    assert await site.after(_site_with(*plugins)) == []
+    new = post("New", 20, Tags="a; c;", Alias="old/new.html")
+    assert await site.after({"content/new.md": new}) == []
+    assert await site.after({"content/new.md": new.replace(b"Text.", b"incompressible")}) == []
+    changed = post("Two", 2, Tags="a;", body="Now it is.", Alias="old/two.html")
+    assert await site.after({"content/two.md": changed, "content/one.md": None}) == []
+    assert await site.after({"content/new.md": None}) == []
+    assert site.worker.status().slow is None
+
+
+async def test_a_new_page_is_there_in_both_forms_and_goes_with_its_post(site: BothWays) -> None:
+    await site.after(_site_with("minify", "gzip_cache"))
+    await site.after({"content/new.md": post("New", 20)})
+    built = files(site.output)
+    assert built["new.html"].count(b"<!-- smaller -->") == 1
+    assert gzip.decompress(built["new.html.gz"]) == built["new.html"]
+    await site.after({"content/new.md": None})
+    assert not {"new.html", "new.html.gz"} & set(files(site.output))
+
+
+async def test_pages_are_published_when_the_plugin_has_seen_them(
+    site: BothWays,
+) -> None:
+    slow = WHOLE.replace(b"pages = sorted", b"check(out)\n    pages = sorted")
+    slow += f"""
+def check(out):
+    served = pathlib.Path({str(site.output)!r}, "new.html")
+    new = out / "new.html"
+    if out.name == "shadow" and new.exists() and "later" in new.read_text():
+        assert "later" not in served.read_text(), "it is published before"
+""".encode()
+    await site.after({**_site_with("whole"), "plugins/whole.py": slow})
+    assert await site.after({"content/new.md": post("New", 20)}) == []
+    assert await site.after({"content/new.md": post("New", 20, body="later")}) == []
+    assert b"later" in files(site.output)["new.html"]
