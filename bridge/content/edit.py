@@ -47,8 +47,10 @@ def edit(
         raise Conflict(
             "The post's Mf2 line is not valid JSON. Correct it in the file, then try again."
         )
-    change = _Change(old, new, commands, when, rules)
     mf2 = before = Mf2Line.of(file)
+    if mf2.form is None:
+        new = _without_outer_lines(new)
+    change = _Change(old, new, commands, when, rules)
     edited, mf2 = change.body(file, mf2)
     edited = change.keys(edited)
     mf2 = change.draft(edited, mf2)
@@ -60,6 +62,22 @@ def edit(
     if edited != file and "updated" not in change.names:
         edited = edited.with_header("Modified", dates.form(_in_zone(when, rules)))
     return edited
+
+
+def _without_outer_lines(new: Post) -> Post:
+    """A post whose text does not end with a newline, as many an editor has it: in a file that was
+    written by hand, the blank lines around the text and the kind of line ends are the file's."""
+    content = new.first("content")
+    if len(new.all("content")) != 1:
+        return new
+    if isinstance(content, dict) and content.keys() == {"html"}:
+        html_text = content["html"]
+        plain = {"html": html_text.strip()} if isinstance(html_text, str) else content
+        return new.with_properties({"content": (plain,)})
+    if not isinstance(content, str) or not content.strip():
+        return new
+    lines = content.replace("\r\n", "\n").replace("\r", "\n")
+    return new.with_properties({"content": (lines.strip("\n"),)})
 
 
 def with_references(

@@ -355,6 +355,28 @@ async def test_edits_of_posts_by_hand_are_only_the_edit(tmp_path: Path) -> None:
         assert "theirs" not in site.read("content/b.html").partition("<body>")[2]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_a_newline_at_the_end_of_a_text_by_hand_is_no_change(
+    tmp_path: Path, end: str
+) -> None:
+    files = {
+        "content/a.md": "Title: A\nDate: 2020-01-02\n\nOne.\n\nTwo.\n",
+        "content/small.rst": RST,
+        "content/b.html": HTML,
+    }
+    async with bench(tmp_path, files, CONF) as site:
+        for slug in ("a", "small", "by-hand"):
+            url, before = f"https://example.com/2020/{slug}/", site.store.head()
+            content = (await site.source(url))["content"]
+            if isinstance(content, str):
+                await site.update(url, content=f"{content}\n".replace("\n", end))
+            else:
+                await site.update(url, content={"html": content["html"] + end})
+            assert site.store.head() == before
+        await site.update("https://example.com/2020/a/", content=f"One.\n\nThree.{end}")
+        assert site.changed()[1:] == ["-Two.", "+Three."]
+
+
 async def test_a_post_that_comes_back_has_its_mode(tmp_path: Path) -> None:
     async with bench(tmp_path, {"content/a.md": "Title: A\nDate: 2020-01-02\n\nx\n"}, CONF) as site:
         (site.clone / "content/a.md").chmod(0o755)
