@@ -44,7 +44,9 @@ def asked_for(files: Iterable[Path]) -> dict[str, str]:
     names = {name.decode() for text in texts.values() for name in _VARIABLE.findall(text)}
     with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
         given = Sandbox(Path(folder)).environment()
-    return {name: os.environ[name] for name in sorted(names - set(given)) if name in os.environ}
+    # The programs that run the site's code set PWD themselves.
+    wanted = sorted(names - {*given, "PWD"})
+    return {name: os.environ[name] for name in wanted if name in os.environ}
 
 
 def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tuple[str, SiteFacts]:

@@ -49,7 +49,7 @@ def edit(
         )
     mf2 = before = Mf2Line.of(file)
     if mf2.form is None:
-        new = _without_outer_lines(new)
+        new = _outer_lines_kept(old, new)
     change = _Change(old, new, commands, when, rules)
     edited, mf2 = change.body(file, mf2)
     edited = change.keys(edited)
@@ -64,20 +64,21 @@ def edit(
     return edited
 
 
-def _without_outer_lines(new: Post) -> Post:
-    """A post whose text does not end with a newline, as many an editor has it: in a file that was
-    written by hand, the blank lines around the text and the kind of line ends are the file's."""
-    content = new.first("content")
-    if len(new.all("content")) != 1:
-        return new
-    if isinstance(content, dict) and content.keys() == {"html"}:
-        html_text = content["html"]
-        plain = {"html": html_text.strip()} if isinstance(html_text, str) else content
-        return new.with_properties({"content": (plain,)})
-    if not isinstance(content, str) or not content.strip():
-        return new
-    lines = content.replace("\r\n", "\n").replace("\r", "\n")
-    return new.with_properties({"content": (lines.strip("\n"),)})
+def _outer_lines_kept(old: Post, new: Post) -> Post:
+    """The new post with its old content where the contents differ by line ends, or by blank lines
+    around them, alone: many an editor ends a text with a newline."""
+    content = old.all("content")
+    same = _without_outer_lines(new.all("content")) == _without_outer_lines(content)
+    return new.with_properties({"content": content}) if same else new
+
+
+def _without_outer_lines(content: tuple[Json, ...]) -> Json:
+    match content:
+        case (str(text),):
+            return text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        case ({"html": str(sent), **rest},) if not rest:
+            return {"html": sent.strip()}
+    return list(content)
 
 
 def with_references(

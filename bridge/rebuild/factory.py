@@ -13,7 +13,7 @@ from pathlib import Path
 from bridge.rebuild.build import Builder, Job
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.local.checkout import Checkout
-from bridge.rebuild.local.command import CommandBuilder, pelican_argv
+from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.scheduled import due
@@ -130,6 +130,7 @@ def make_builder(
     own = settings.rebuild.command
     command = CommandBuilder(
         argv=own or pelican_argv(content, settings.site.settings, run_in),
+        program="" if own else PELICAN,
         output=output,
         staging=folder / "staging",
         content=content,

@@ -37,8 +37,13 @@ _SCOPES = 0b11
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OF_ETC = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "ssl", "resolv.conf", "hosts",
-    "nsswitch.conf", "localtime", "mime.types", "fonts", "ImageMagick-6", "ImageMagick-7",
-    "alternatives",
+    "nsswitch.conf", "localtime", "timezone", "mime.types", "fonts", "ImageMagick-6",
+    "ImageMagick-7", "alternatives",
+)  # fmt: skip
+#: What the machine is like: libraries choose the number of their threads by it.
+_MACHINE = (
+    "/proc/cpuinfo", "/proc/meminfo", "/proc/version", "/proc/filesystems",
+    "/sys/devices/system/cpu",
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 #: Locks that processes share (multiprocessing) are files there.
@@ -118,7 +123,7 @@ def system_grants(*, protected: Iterable[Path]) -> Grants:
     project's folder on ``PYTHONPATH``, say) can only be listed, apart from our packages in it.
     """
     secrets = [path.resolve() for path in protected]
-    read, listed = [*_SYSTEM, *(f"/etc/{name}" for name in _OF_ETC), *_DEVICES], []
+    read, listed = [*_SYSTEM, *(f"/etc/{name}" for name in _OF_ETC), *_MACHINE, *_DEVICES], []
     # Python looks for packages in the folder that ours are in.
     listed.append(str(Path(__file__).resolve().parents[2]))
     for folder in _python_folders():

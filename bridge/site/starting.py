@@ -6,6 +6,7 @@ One way for all of it: the process that answers questions, the resident build, a
 from __future__ import annotations
 
 import asyncio
+import getpass
 import logging
 import os
 import pkgutil
@@ -25,7 +26,7 @@ _MOST_DENIED = 50
 _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 _PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
-_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM")
+_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
 #: What PYTHONPATH is to be once the process is confined.
 _SEARCHED_LATER = "SITE_PYTHONPATH"
 #: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
@@ -79,6 +80,7 @@ class Sandbox:
         home, temporary = self._folder("home"), self._folder("tmp")
         return {
             **ours,
+            **_user(),
             **({} if landlock_version() else _without_file_insertion(home)),
             "PYTHONPATH": os.pathsep.join(path),
             "HOME": str(home),
@@ -119,6 +121,15 @@ class Sandbox:
         folder = self.state / "site" / name
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder.resolve()
+
+
+def _user() -> dict[str, str]:
+    """What ``getpass`` and programs look up, who may not read the system's list of users."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return {}  # a container's user may have no name
+    return {"USER": name, "LOGNAME": name}
 
 
 def _without_file_insertion(home: Path) -> dict[str, str]:

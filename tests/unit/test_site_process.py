@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import getpass
 import json
 import os
 import shutil
@@ -245,20 +246,23 @@ async def test_settings_get_pelicans_environment_without_secrets(
     monkeypatch.setenv("SOME_TOKEN", "secret-in-the-environment")
     conf = (
         CONF
-        + "import json, os, sys\n"
+        + "import getpass, json, os, sys\n"
         + "from mdext import WORDS\n"
         + "SITESUBTITLE = json.dumps([dict(os.environ), os.getcwd(), open('beside.txt').read(),"
-        + " sys.path[0], os.listdir('content')])\n"
+        + " sys.path[0], os.listdir('content'), getpass.getuser(), sys.argv])\n"
     )
     lay_out(
         tmp_path / "site", {"beside.txt": "beside", "mdext.py": "WORDS = 1", "content/a.md": ""}
     )
     async with opened(tmp_path, conf) as site:
-        seen, here, beside, first, listed = json.loads(site.facts.values["SITESUBTITLE"])
+        seen, here, beside, first, listed, *rest = json.loads(site.facts.values["SITESUBTITLE"])
         assert "secret-in-the-environment" not in str(seen)
         assert Path(seen["HOME"]).is_relative_to(tmp_path / "state")
         assert Path(seen["TMPDIR"]).is_relative_to(tmp_path / "state")
         assert (here, beside, first, listed) == (str(tmp_path / "site"), "beside", "", ["a.md"])
+        # As in a shell, although the system's list of users cannot be read.
+        assert seen["PWD"] == here
+        assert rest == [getpass.getuser(), ["pelican", "content", "-s", "pelicanconf.py"]]
 
 
 @pytest.mark.cold
@@ -344,7 +348,8 @@ def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
     system = system_grants(protected=[secret])
     grants = Grants((*system.read, str(mine)), (*system.write, str(mine)), system.list)
     script = (
-        f"git --version; echo written > {mine}/x; cat {secret} /etc/hostname; kill -0 {os.getpid()}"
+        "git --version; grep -m 1 -o ^processor /proc/cpuinfo;"
+        f" echo written > {mine}/x; cat {secret} /etc/hostname; kill -0 {os.getpid()}"
     )
     ran = subprocess.run(
         confined_argv(["sh", "-c", script], grants),
@@ -355,6 +360,7 @@ def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert ran.stdout.startswith("git version")
+    assert "\nprocessor" in ran.stdout
     assert "\nsecret" not in ran.stdout
     assert ran.stderr.count("Permission denied") >= 2
     assert (mine / "x").read_text() == "written\n"

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 #: Stands in an argv of the owner's for the folder that the pages are to be written to.
 OUTPUT = "{output}"
+PELICAN = "pelican"
 _SHOWN = 2_000
 #: How Python and other programs say that they may not open a file.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
@@ -58,7 +59,8 @@ class CommandBuilder:
     A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
     its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
     what ``sandbox`` grants, and write to the checkout, to ``staging``, and to the folder of the
-    output's note: the output itself is written by the bridge.
+    output's note: the output itself is written by the bridge. ``program`` is what messages call
+    it, if that is not its first word.
     """
 
     argv: Sequence[str]
@@ -69,6 +71,7 @@ class CommandBuilder:
     seconds: float = 900.0
     sandbox: Sandbox | None = None
     run_in: str = ""
+    program: str = ""
 
     async def build(self, task: Task) -> Outcome:
         """Build the whole site."""
@@ -99,7 +102,8 @@ class CommandBuilder:
         if task.excused is not None:
             await process.in_thread(self._check_posts, task, said, ended.text)
         if self._stages and await process.in_thread(_is_empty, folder):
-            raise BuildFailed(f"{self.argv[0]} ended well, but wrote no page to {OUTPUT}")
+            where = OUTPUT if self.program != PELICAN else "its output folder"
+            raise BuildFailed(f"{self._program} ended well, but wrote no page to {where}")
         return said
 
     def stays_warm(self, changed: Collection[str]) -> bool:
@@ -127,6 +131,10 @@ class CommandBuilder:
         """Nothing: the command ended with the task that waited for it."""
 
     @property
+    def _program(self) -> str:
+        return self.program or self.argv[0]
+
+    @property
     def _stages(self) -> bool:
         """Whether the pages come to a folder that we name."""
         return any(OUTPUT in word for word in self.argv)
@@ -137,8 +145,11 @@ class CommandBuilder:
             places = [task.checkout, folder, self.output.note.parent]
             await process.in_thread(_with_folder, self.output.note.parent)
             argv = [*confined_argv(argv, self.sandbox.grants(write=places))]
+        run_in = task.checkout / self.run_in
         environment = {
             **self._environment(),
+            # As a shell sets it.
+            "PWD": str(run_in),
             "SITE_CHECKOUT": str(task.checkout),
             "SITE_VERSION": task.version,
             "SITE_OUTPUT": str(folder),
@@ -156,7 +167,7 @@ class CommandBuilder:
         running = asyncio.create_task(
             process.run(
                 argv,
-                folder=task.checkout / self.run_in,
+                folder=run_in,
                 env=environment,
                 seconds=self.seconds,
             )
@@ -165,9 +176,11 @@ class CommandBuilder:
             await self._watch(running, folder)
             return await running
         except process.TookTooLong as error:
-            raise BuildTookTooLong(str(error)) from error
+            raise BuildTookTooLong(
+                f"{self._program} was still running after {self.seconds:.0f} seconds"
+            ) from error
         except OSError as error:
-            raise BuildFailed(f"{argv[0]} cannot be run: {error.strerror}") from error
+            raise BuildFailed(f"{self._program} cannot be run: {error.strerror}") from error
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -210,7 +223,7 @@ class CommandBuilder:
             last = logged[-1]
             return BuildFailed(last.reason, file=last.file)
         tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
-        return BuildFailed(f"{self.argv[0]} ended with {ended.code}: {tail}")
+        return BuildFailed(f"{self._program} ended with {ended.code}: {tail}")
 
 
 def _texts(checkout: Path, content: str) -> set[str]:

@@ -9,7 +9,6 @@ rendered.
 from __future__ import annotations
 
 import os
-import sys
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +54,7 @@ from bridge.rebuild.resident.reuse.templates import (
 )
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
+from bridge.site.pelican.loading import run_as_pelican
 
 
 class Interrupted(Exception):
@@ -398,19 +398,20 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
 
     And whether the settings name plugins.
     """
-    os.chdir(site_paths.checkout / site_paths.run_in)
+    root = site_paths.checkout
+    content, settings_file = root / site_paths.content, root / site_paths.settings
+    run_as_pelican(root / site_paths.run_in, content, settings_file)
     # Git keeps no empty folders, and Pelican wants this one even without a post.
-    (site_paths.checkout / site_paths.content).mkdir(parents=True, exist_ok=True)
-    sys.argv = ["pelican"]
+    content.mkdir(parents=True, exist_ok=True)
     override = {
-        "PATH": str(site_paths.checkout / site_paths.content),
+        "PATH": str(content),
         "OUTPUT_PATH": str(site_paths.staged),
         "DEBUG": False,
         # What Pelican would keep on disk is kept here.
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }
-    settings = read_settings(str(site_paths.checkout / site_paths.settings), override=override)
+    settings = read_settings(str(settings_file), override=override)
     # Where none are named Pelican loads all that are installed, and puts their names there.
     names_plugins = settings.get("PLUGINS") is not None
     return Pelican(settings), names_plugins

@@ -90,6 +90,14 @@ def _has_locale(name: str) -> bool:
     return True
 
 
+def run_as_pelican(folder: Path, content: Path, settings: Path) -> None:
+    """Have this process look to settings and plugins like ``pelican`` in this folder."""
+    os.chdir(folder)
+    # As a shell sets it.
+    os.environ["PWD"] = str(folder)
+    sys.argv = ["pelican", os.path.relpath(content), "-s", os.path.relpath(settings)]
+
+
 def load_plugins(settings: dict[str, Any]) -> Pelican:
     """The site, with its plugins registered. What cannot be loaded is logged, as by Pelican."""
     return Pelican(settings)

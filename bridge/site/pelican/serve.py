@@ -47,6 +47,7 @@ from bridge.site.messages import (
     Start,
 )
 from bridge.site.pelican.denials import Denials
+from bridge.site.pelican.loading import run_as_pelican
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.starting import confine_by
 
@@ -343,7 +344,7 @@ def main(arguments: list[str]) -> int:
 def _load(start: Start) -> PelicanSite:
     """The site, in the folder and with the module path that ``pelican`` would have."""
     checkout = Path(start.checkout)
-    os.chdir(checkout / start.run_in)
+    run_as_pelican(checkout / start.run_in, checkout / start.content, checkout / start.settings)
     settings = checkout / start.settings
     if settings.parent != Path.cwd():
         sys.path.insert(0, str(settings.parent))
