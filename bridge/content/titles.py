@@ -48,6 +48,8 @@ _ADDRESS = 20
 #: Words that a phone cannot break in a title's large type. Long ones of letters may be German.
 _LONG = re.compile(rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|[!-~]{{{_WORD + 1},}}")
 _DEEPEST = 3
+#: A date with a time, which no title needs.
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
 
 
 def synthetic_title(
@@ -201,7 +203,7 @@ def _words(value: Json, depth: int = 0) -> str:
     properties = _properties(value)
     if properties is None:
         shown = _text(value)
-        return _host(shown) or shown
+        return _host(shown) or _MOMENT.sub(r"\1", shown)
     number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
     if not number and {"latitude", "longitude"} <= properties.keys():
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))

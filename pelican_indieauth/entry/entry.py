@@ -36,6 +36,7 @@ class Cite:
     author_url: str | None = None
     excerpt: str | None = None
     uid: str | None = None
+    photo: str | None = None
 
     @property
     def label(self) -> str:
@@ -62,12 +63,14 @@ class Place:
     locality: str | None = None
     region: str | None = None
     country: str | None = None
+    postal_code: str | None = None
 
     @property
     def address(self) -> tuple[tuple[str, str], ...]:
         """The known parts of the address, each with its microformats2 property."""
         parts = (
             ("street-address", self.street_address),
+            ("postal-code", self.postal_code),
             ("locality", self.locality),
             ("region", self.region),
             ("country-name", self.country),

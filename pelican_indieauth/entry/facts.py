@@ -81,9 +81,9 @@ class _Reader:
         if not isinstance(value, (str, int, float)):
             return None
         # Only a text that is a URL as a whole becomes a link.
-        url = self._urls.web(value)
+        url = self._urls.any(value)
         if url:
-            return Value(without_scheme(url), url=url)
+            return Value(without_scheme(url) or url.partition(":")[2], url=url)
         words = _CONTROL.sub(" ", str(value).replace("\r\n", "\n").replace("\r", "\n")).strip()
         if not words:
             return None

@@ -136,7 +136,7 @@ class Parts:
         if entry.read_of:
             status = entry.read_status or ""
             marked = _data("p-read-status", status) if status else ""
-            word = words.get(status, words["read-of"])
+            word = self._word(status) if NAME.fullmatch(status) else words["read-of"]
             found += [_cited(cite, "read-of", word, self, marked) for cite in entry.read_of]
         return "".join(found)
 
@@ -292,7 +292,7 @@ def _named(name: str, url: str | None) -> str:
 
 def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
-    if cite.url and not (cite.name or cite.author or cite.excerpt):
+    if cite.url and not (cite.name or cite.author or cite.excerpt or cite.photo):
         link = _link(f' class="u-{name}"', cite.url, cite.label)
         return _sentence(f"{before}{e(word)} {link}")
     author = quoted = ""
@@ -308,6 +308,7 @@ def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> 
     elif cite.name:
         named = f'<span class="p-name">{e(cite.name)}</span>'
     uid = _data("p-uid", cite.uid) if cite.uid else ""
+    uid += _data("u-photo", cite.photo) if cite.photo else ""
     # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
     return (

@@ -35,6 +35,7 @@ def place(value: Any, urls: Urls) -> Place | None:
         locality=address.text("locality"),
         region=address.text("region"),
         country=address.text("country-name"),
+        postal_code=address.text("postal-code"),
     )
     return known if known != _NOWHERE else None
 

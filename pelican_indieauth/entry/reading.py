@@ -131,6 +131,8 @@ class Reader:
         if post.type not in {"h-entry", ""}:
             others |= self._website(post)
         others |= _unread(read, post)
+        people = [value for value in post.all("category") if isinstance(value, dict)]
+        others |= {"category": people} if people else {}
         if others:
             cited = ((name, self._cites(mf2.listed(v), around)) for name, v in _of(others))
             read["cited"] = tuple([(name, cites) for name, cites in cited if cites])
@@ -156,7 +158,7 @@ class Reader:
         address = cite.first("url") if cite else mf2.value_of(value)
         url = self.urls.web(address)
         if url is None:
-            return _unaddressed(cite, value)
+            return self._unaddressed(cite, value)
         noted = Mf2.of(references.get(address))
         if cite is None and noted is None:
             return Cite(url)
@@ -169,7 +171,22 @@ class Reader:
             author=plain(author),
             author_url=self._elsewhere(self.urls.web(card.first("url"))),
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
+            # That of a page that was fetched is not the post's to show.
+            photo=self.urls.web(mf2.value_of(cite.first("photo"))),
         )
+
+    def _unaddressed(self, cite: Mf2 | None, value: Any) -> Cite | None:
+        """A cited thing without a URL; ``None`` where nothing is known of it."""
+        if cite is None:
+            words = plain(value)
+            return Cite(None, name=words) if words else None
+        author = plain(cite.first("author"))
+        uid = plain(cite.first("uid"))
+        told = mf2.excerpt(cite.first("content") or cite.first("summary"))
+        name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
+        photo = self.urls.web(mf2.value_of(cite.first("photo")))
+        known = name or told
+        return Cite(None, name, author, excerpt=told, uid=uid, photo=photo) if known else None
 
     def _files(self, values: list[Any], around: _PostContext) -> tuple[Media, ...]:
         found = [self._media(value, around.body) for value in values]
@@ -270,18 +287,6 @@ def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _unaddressed(cite: Mf2 | None, value: Any) -> Cite | None:
-    """A cited thing without a URL; ``None`` where nothing is known of it."""
-    if cite is None:
-        words = plain(value)
-        return Cite(None, name=words) if words else None
-    author = plain(cite.first("author"))
-    uid = plain(cite.first("uid"))
-    told = mf2.excerpt(cite.first("content") or cite.first("summary"))
-    name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
-    return Cite(None, name, author, excerpt=told, uid=uid) if name or told else None
-
-
 def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The ``*-of`` properties that have no field, such as ``jam-of`` and ``follow-of``."""
     for name, values in others.items():
@@ -290,13 +295,13 @@ def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
-    """Values that no field could take, such as an unknown RSVP, a second start, a time in
-    words, or a read status without a book.
+    """Values that no field could take, such as an unknown RSVP, a second start or place, a time
+    in words, or a read status without a book.
     """
     left: dict[str, Any] = {}
     if post.all("rsvp") and not read.get("rsvp"):
         left["rsvp"] = post.all("rsvp")
-    for name in ("start", "end"):
+    for name in ("start", "end", "checkin", "location", "item", "rating"):
         values = post.all(name)[1 if read.get(name) else 0 :]
         left |= {name: values} if values else {}
     if read.get("read_status") and not read.get("read_of"):

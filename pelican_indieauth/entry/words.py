@@ -37,6 +37,7 @@ ENGLISH: Mapping[str, str] = {
     "best": "of",
     "author": "by",
     "guests": "Written by",
+    "category": "With",
     "checkin": "At",
     "syndication": "Also on",
     "ingredient": "Ingredients",

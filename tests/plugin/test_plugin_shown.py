@@ -142,6 +142,34 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["5 December 2026, 18:00", "21:30", "6 December 2026"],
         {"start": ["2026-12-05T18:00:00", "2026-12-06T18:00:00"]},
     ),
+    "person": (
+        unnamed(mood="happy", category=["a", h("card", name="Bob", url="https://bob.example/")]),
+        ["With: Bob"],
+        {"category": ["Bob"]},
+    ),
+    "places": (
+        unnamed(
+            location=["Berlin", "geo:1,2", h("adr", locality="Bern", postal_code="3000")],
+            checkin=[h("adr", street_address="Main 1", postal_code="4000", locality="Basel")],
+        ),
+        ["Main 1, 4000, Basel", "Berlin", "1,2", "3000"],
+        {"checkin": ["Main 1, 4000, Basel"]},
+    ),
+    "two-things": (
+        h("review", item=[h("product", name="A"), h("product", name="B")], rating="0"),
+        ["A", "B", "0"],
+        {"item": ["A", "B"], "rating": ["0"]},
+    ),
+    "given-up": (
+        unnamed(read_of=h("cite", name="Emma", photo=f"{SITE}/e.jpg"), read_status="abandoned"),
+        ["Abandoned Emma"],
+        {"read-status": ["abandoned"]},
+    ),
+    "contact": (
+        h("card", name="Ann", email="mailto:a@a.example", tel="tel:+41"),
+        ["Email: a@a.example", "+41"],
+        {"email": ["mailto:a@a.example"], "tel": ["tel:+41"]},
+    ),
     "featured": (unnamed(featured=f"{SITE}/f.jpg"), [], {"featured": [f"{SITE}/f.jpg"]}),
 }
 SUMMARY = "Only a summary here"
@@ -182,6 +210,8 @@ def test_nested_objects_keep_their_parts(built: Built) -> None:
     (weight,) = built.entry("weight.html")["weight"]
     assert weight["type"] == ["h-measure"]
     assert weight["properties"] == {"num": ["80.5"], "unit": ["kg"]}
+    (emma,) = built.entry("given-up.html")["read-of"]
+    assert emma["properties"]["photo"] == [f"{SITE}/e.jpg"]
     (read,) = built.entry("book.html")["read-of"]
     assert read["type"] == ["h-cite"]
     assert "url" not in read["properties"]

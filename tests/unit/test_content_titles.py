@@ -81,6 +81,8 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ),
         ({"mood": f"happy {'x' * 40}"}, f"Mood: happy {'x' * 19}…"),
         ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
+        ({"sleep": h("sleep", start="2026-11-20T23:00:00+01:00")}, "Sleep: 2026-11-20"),
+        ({"start": "2026-12-01 10:00"}, "On: 2026-12-01"),
     ],
 )
 def test_a_generated_title_describes_the_post(
