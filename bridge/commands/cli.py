@@ -14,9 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +24,22 @@ from bridge.errors import BridgeError, Refused
 from bridge.runtime.command_name import DEFAULT_FILE
 
 if TYPE_CHECKING:
-    from bridge.indieauth.database import Database
     from bridge.settings import Settings
 
 #: Modules that ``pelican-indieauth[bridge]`` installs in addition to the plugin's.
 EXTRA = (
     *("aiohttp", "aiosmtplib", "argon2", "bs4", "git", "grapheme", "html5lib", "idna"),
     *("mf2py", "msgspec", "python_multipart", "rich", "webauthn", "webencodings"),
+)
+
+
+_ABOUT_SERVE = (
+    "Run the bridge until Ctrl-C or SIGTERM. The first start prints a link on which you choose how"
+    " to sign in. The log goes to standard error."
+)
+_ABOUT_CHECK = (
+    "Test everything as an app would use it, from the repo to the live home page, and say how to"
+    " fix what does not work. The bridge should be running. Exit status 1: something is broken."
 )
 
 
@@ -55,11 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         return int(options.run(options) or 0)
-    except (SettingsError, Refused, BridgeError, StoreError, TooNew, OSError) as error:
+    except SettingsError as error:
+        # Values that make sense only together are checked where the file is no longer known.
+        file = getattr(options, "config", DEFAULT_FILE)
+        told = (
+            str(error).replace("settings: ", f"{file}: ", 1)
+            if error.source == "settings"
+            else error
+        )
+        print(f"micropub-bridge: {told}", file=sys.stderr)
+        return 1
+    except (Refused, BridgeError, StoreError, TooNew, OSError) as error:
         logging.debug("it came from here", exc_info=True)
         print(f"micropub-bridge: {_explain(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        # The shell's prompt gets a line of its own.
+        print("\nmicropub-bridge: interrupted", file=sys.stderr)
         return 130
 
 
@@ -97,7 +116,8 @@ def _explain(error: Exception) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="micropub-bridge",
-        description="Post from any Micropub app to a static site in git.",
+        description="Post from any Micropub app to a Pelican site in a git repo.",
+        epilog="The first steps: init, serve, check. COMMAND --help tells more about each.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
@@ -105,30 +125,44 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_demo(commands)
     _add_init(commands)
-    for name, run, text in (
-        ("serve", _serve, "run the bridge"),
-        ("check", _check, "find what does not work, and how to fix it"),
+    for name, run, text, more in (
+        ("serve", _serve, "run the bridge", _ABOUT_SERVE),
+        ("check", _check, "find what does not work, and how to fix it", _ABOUT_CHECK),
     ):
-        command = commands.add_parser(name, help=text)
+        command = commands.add_parser(name, help=text, description=more)
         _add_settings(command)
         command.set_defaults(run=run)
 
     webmention = commands.add_parser(
-        "webmention", help="send the webmentions of one post, or send them again"
+        "webmention",
+        help="send the webmentions of one post, or send them again",
+        description="Send webmentions to the pages that a post links to, now, and print what they"
+        " answer.",
     )
     webmention.add_argument("url", help="the post's URL on your site")
     _add_settings(webmention)
     webmention.set_defaults(run=_webmention)
 
-    token = commands.add_parser("token", help="app tokens of the built-in IndieAuth server")
+    token = commands.add_parser(
+        "token",
+        help="app tokens of the built-in IndieAuth server",
+        description="Tokens to paste into apps and scripts that do not sign in.",
+    )
     _add_token_commands(token.add_subparsers(required=True, metavar="ACTION"))
 
-    mentions = commands.add_parser("mentions", help="webmentions received from other sites")
+    mentions = commands.add_parser(
+        "mentions",
+        help="webmentions received from other sites",
+        description="Webmentions received from other sites. Decide on them here or on the desk.",
+    )
     _add_mention_commands(mentions.add_subparsers(required=True, metavar="ACTION"))
 
     owner = commands.add_parser("owner", help="the owner's sign-in to the built-in server")
     reset = owner.add_subparsers(required=True, metavar="ACTION").add_parser(
-        "reset", help="print a new one-time link for setting a password or passkey"
+        "reset",
+        help="print a new one-time link for setting a password or passkey",
+        description="Print a link on which you choose a new password or passkey. It works once, for"
+        " a day, and removes the old ones when it is used. Connected apps stay connected.",
     )
     _add_settings(reset)
     reset.set_defaults(run=_owner_reset)
@@ -136,11 +170,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    demo = commands.add_parser("demo", help="try everything on a sample site, on this machine")
-    demo.add_argument(
-        "--dir", type=Path, help="the folder to use (default: a new temporary folder)"
+    demo = commands.add_parser(
+        "demo",
+        help="try everything on a sample site, on this machine",
+        description="Copy a sample site into a folder, build it, and serve it on this machine with"
+        " everything turned on. Ctrl-C ends it; named again, the folder is used again.",
     )
-    demo.add_argument("--port", type=int, default=0, help="default: a free port")
+    demo.add_argument(
+        "--dir",
+        metavar="FOLDER",
+        type=Path,
+        help="the folder to use (default: a new temporary folder)",
+    )
+    demo.add_argument(
+        "--port", type=int, default=0, help="the port to listen on (default: a free port)"
+    )
     demo.add_argument(
         "--fake-network",
         action="store_true",
@@ -150,19 +194,36 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    init = commands.add_parser("init", help="set up bridge.toml for an existing Pelican site")
+    init = commands.add_parser(
+        "init",
+        help="set up bridge.toml for an existing Pelican site",
+        description="Set up the bridge in this folder for an existing Pelican site: read the site's"
+        " settings, ask for two URLs, make a clone for the bridge, write bridge.toml, and test"
+        " whether the site can be built. Your clone stays as it is, but for git's configuration if"
+        " posts are pushed there.",
+    )
     init.add_argument(
         "site", nargs="?", default="", help="a clone of the site, or its repo's URL (default: .)"
     )
     init.add_argument(
         "--settings",
+        metavar="FILE",
         help="Pelican's settings file, relative to the site's folder (default: publishconf.py,"
         " pelicanconf.py, or a file that looks like one)",
     )
-    init.add_argument("--me", help="the site's URL (default: asked for)")
-    init.add_argument("--public-url", help="the bridge's public URL (default: asked for)")
+    init.add_argument("--me", metavar="URL", help="the site's URL (default: asked for)")
+    init.add_argument(
+        "--public-url", metavar="URL", help="the bridge's public URL (default: asked for)"
+    )
+    init.add_argument(
+        "--author",
+        metavar="'NAME <MAIL>'",
+        help="the author of the bridge's commits (default: as git is configured, else the usual"
+        " author of the site's commits)",
+    )
     init.add_argument(
         "--remote",
+        metavar="REPO",
         help="where the bridge pushes posts to (default: the upstream of the clone's branch if"
         " that is on the network, else the clone)",
     )
@@ -175,7 +236,12 @@ def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-c", "--config", type=Path, default=DEFAULT_FILE, help="default: %(default)s"
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=DEFAULT_FILE,
+        help="the settings file (default: %(default)s)",
     )
 
 
@@ -255,6 +321,7 @@ def _init(options: argparse.Namespace) -> None:
         settings=options.settings or "",
         me=options.me,
         public_url=options.public_url,
+        author=options.author,
         remote=options.remote or "",
         ask=not options.yes,
     )
@@ -288,46 +355,21 @@ def _webmention(options: argparse.Namespace) -> int:
 
 
 def _token_create(options: argparse.Namespace) -> None:
-    from bridge.indieauth.oauth.app_tokens import create_token
+    from bridge.commands.tokens import create
 
-    expires = time.time() + options.days * 86400 if options.days else None
-    with _database(options) as (settings, database):
-        try:
-            secret = create_token(
-                database,
-                options.name,
-                options.scope.split(),
-                client_id=settings.server.public_url,
-                expires=expires,
-            )
-        except ValueError as error:
-            raise Refused(f"{error}. Run the command again with that corrected.") from error
-    print(secret)
+    create(load_settings(options.config), options.name, options.scope.split(), options.days)
 
 
 def _token_list(options: argparse.Namespace) -> None:
-    from bridge.indieauth.oauth.app_tokens import list_tokens
+    from bridge.commands.tokens import print_all
 
-    with _database(options) as (_, database):
-        tokens = list_tokens(database)
-        if not tokens:
-            print("There are no tokens. `token create NAME` creates one.", file=sys.stderr)
-        for token in tokens:
-            used = _day(token.last_used) if token.last_used else "never used"
-            until = f"until {_day(token.expires)}" if token.expires else "until revoked"
-            print(f"{token.id}\t{token.name}\t{' '.join(token.scopes)}\t{used}\t{until}")
+    print_all(load_settings(options.config))
 
 
 def _token_revoke(options: argparse.Namespace) -> None:
-    from bridge.indieauth.oauth.app_tokens import revoke_token
+    from bridge.commands.tokens import revoke
 
-    with _database(options) as (_, database):
-        which = int(options.id) if options.id.isdecimal() else options.id
-        if not revoke_token(database, which):
-            raise Refused(
-                f"There is no token {options.id!r}. `token list` shows the existing ones."
-            )
-    print("revoked")
+    revoke(load_settings(options.config), options.id)
 
 
 def _mentions_list(options: argparse.Namespace) -> None:
@@ -352,30 +394,6 @@ def _mentions_import(options: argparse.Namespace) -> None:
 
 
 def _owner_reset(options: argparse.Namespace) -> None:
-    from bridge.indieauth.login.password import owner_reset
+    from bridge.commands.tokens import reset_owner
 
-    with _database(options) as (settings, database):
-        base = settings.server.public_url or f"http://127.0.0.1:{settings.server.port}"
-        print(base.rstrip("/") + owner_reset(database))
-
-
-@contextmanager
-def _database(options: argparse.Namespace) -> Iterator[tuple[Settings, Database]]:
-    """Open the built-in server's database named in the settings."""
-    from bridge.indieauth.database import Database
-
-    settings = load_settings(options.config)
-    if not settings.indieauth.enabled:
-        raise Refused(
-            f"{options.config}: the built-in IndieAuth server is off, so it has no tokens."
-            " Set [indieauth] enabled = true."
-        )
-    database = Database(settings.indieauth.database)
-    try:
-        yield settings, database
-    finally:
-        database.close()
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(seconds))
+    reset_owner(load_settings(options.config))

@@ -1,23 +1,24 @@
-"""``micropub-bridge init``: analyses a Pelican site, asks two questions, writes ``bridge.toml``."""
+"""``micropub-bridge init``: analyses a Pelican site, asks for two URLs, writes ``bridge.toml``."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.auth.token import profile_url
 from bridge.commands.existing_site import ExistingSite, find_site
+from bridge.commands.interview import Interview
 from bridge.commands.progress import step
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
-from bridge.net.web_url import BadURL, parse
+from bridge.net.web_url import parse
 from bridge.runtime import private
 from bridge.runtime.command_name import DEFAULT_FILE, command, doc
-from bridge.settings import Content
+from bridge.settings import Content, Server
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
 from bridge.store.setup import (
@@ -36,6 +37,7 @@ _OUTPUT = Path("output")
 _STATE = Path("state")
 _DATABASE = "indieauth.sqlite*"
 _RULE = Content().path
+_PORT = Server().port
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Plan:
     found: OwnerRepo
     me: str
     public_url: str
+    author: str
     repo: Path
 
     @property
@@ -64,8 +67,37 @@ class Plan:
     @property
     def name(self) -> str:
         """The owner's name, from the site, else from their commits."""
-        named = str(self.site.values.get("AUTHOR") or "") or self.found.author.partition(" <")[0]
+        named = str(self.site.values.get("AUTHOR") or "") or self.author.partition(" <")[0]
         return " ".join(named.split())
+
+    @property
+    def listens_on(self) -> tuple[str, int]:
+        """The bridge's own host and port: those of its public URL, if that is on this machine
+        and names a port, since no proxy is needed then.
+        """
+        public = parse(self.public_url)
+        if public.is_loopback and public.port_given and public.scheme == "http":
+            return ("::1" if public.host == "[::1]" else "127.0.0.1"), public.port
+        return "127.0.0.1", _PORT
+
+    @property
+    def notes(self) -> list[str]:
+        """Advice on the given URLs."""
+        me, public = urlsplit(self.me), urlsplit(self.public_url)
+        built = urlsplit(self.site.address)
+        is_other = (built.scheme, built.netloc) != (me.scheme, me.netloc)
+        found = []
+        if built.netloc and is_other and built.hostname not in LOOPBACK:
+            found.append(
+                f"{self.settings} says that your site is at {self.site.address} (SITEURL): posts"
+                f" get URLs below that. If it is at {self.me}, change SITEURL."
+            )
+        if me.hostname == public.hostname and me.hostname not in LOOPBACK:
+            found.append(
+                f"Site and bridge share the host name {me.hostname}: have your web server forward"
+                f" the bridge's paths to it, and know what that means ({doc('proxies.md')})."
+            )
+        return found
 
     @property
     def recipe(self) -> str:
@@ -74,7 +106,14 @@ class Plan:
 
 
 def init(
-    site: str, *, settings: str, me: str | None, public_url: str | None, remote: str, ask: bool
+    site: str,
+    *,
+    settings: str,
+    me: str | None,
+    public_url: str | None,
+    author: str | None,
+    remote: str,
+    ask: bool,
 ) -> None:
     """Write ``bridge.toml`` in the current folder and print what is left to do.
 
@@ -107,6 +146,7 @@ def init(
             found=found,
             me=interview.me(me, existing.address),
             public_url=interview.bridge(public_url),
+            author=interview.author(author, found),
             repo=_BARE.resolve(),
         )
         text = _toml(plan)
@@ -118,60 +158,6 @@ def init(
     print(story)
 
 
-class Interview:
-    """The questions, each with an answer to suggest."""
-
-    def __init__(self, ask: bool) -> None:
-        """``ask``: whether to ask, or to use the suggestions."""
-        self._ask = ask
-        self._me = ""
-
-    def settings(self, found: list[str]) -> str:
-        """Which of several files has the settings; ``""`` if there is no answer."""
-        return self._answer(f"Which is your site published with: {', '.join(found)}", "")
-
-    def me(self, given: str | None, suggested: str) -> str:
-        """The site's URL. Raises :class:`Refused` where it is missing or not a profile URL."""
-        answer = given or self._answer("The address of your site", suggested)
-        if not answer:
-            raise Refused("What is the address of your site? Give it with --me https://you.example")
-        try:
-            self._me = str(profile_url(_with_scheme(answer)))
-        except BadURL as error:
-            raise Refused(f"{answer!r} cannot be your address: {error}.") from error
-        return self._me
-
-    def bridge(self, given: str | None) -> str:
-        """The bridge's public URL. Raises :class:`Refused`."""
-        answer = given or self._answer("The public URL of the bridge", _beside(self._me))
-        try:
-            return str(parse(_with_scheme(answer).rstrip("/") + "/"))
-        except BadURL as error:
-            raise Refused(f"{answer!r} cannot be the bridge's URL: {error}.") from error
-
-    def _answer(self, question: str, suggested: str) -> str:
-        if not self._ask:
-            return suggested
-        hint = f" [{suggested}]" if suggested else ""
-        try:
-            return input(f"{question}{hint}: ").strip() or suggested
-        except EOFError:
-            print()
-            self._ask = False
-            return suggested
-
-
-def _with_scheme(address: str) -> str:
-    return address if "://" in address else f"https://{address}"
-
-
-def _beside(me: str) -> str:
-    host = urlsplit(me).hostname or ""
-    if host in LOOPBACK:
-        return "http://127.0.0.1:8080/"
-    return f"https://bridge.{host.removeprefix('www.')}/"
-
-
 def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
     """The repo of a site: its clone, or one made in ``folder``. Raises :class:`Refused`."""
     try:
@@ -181,7 +167,8 @@ def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
             raise Refused(f"{site} is itself a remote: omit --remote, or name a clone.")
         return look_into(site, _BARE.resolve(), folder)
     except StoreBroken as error:
-        raise Refused(f"{error}.") from error
+        named = "" if site != os.curdir else f". Or name your site: {command()} init ~/my-site"
+        raise Refused(f"{error}{named}.") from error
 
 
 def _make_repo(plan: Plan) -> None:
@@ -221,7 +208,7 @@ have not committed is never touched: then posts wait, and /status says so.
 def _toml(plan: Plan) -> str:
     content, articles = plan.site.content, plan.site.articles
     rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
-    author = f"author = {_quote(plan.found.author)}\n" if plan.found.author else ""
+    host, port = plan.listens_on
     run_in = "" if plan.site.run_in is None else f"run_in = {_quote(plan.site.run_in)}\n"
     given = ", ".join(f"{name} = {_quote(text)}" for name, text in plan.site.environment.items())
     environment = f"environment = {{ {given} }}   # your settings ask for it\n" if given else ""
@@ -234,8 +221,8 @@ repo = {_quote(str(plan.repo))}
 settings = {_quote(plan.settings)}
 {run_in}{environment}
 [server]
-host = "127.0.0.1"
-port = 8080
+host = "{host}"
+port = {port}
 public_url = {_quote(plan.public_url)}
 
 [indieauth]
@@ -251,7 +238,8 @@ folder = {_quote(content or ".")}
 
 [publish]
 remote = "origin"
-{author}
+author = {_quote(plan.author)}
+
 [rebuild]
 {_rebuild(plan)}
 [webmention]   # replies and likes from other sites, and yours there; false turns one off
@@ -284,9 +272,10 @@ def _what_next(plan: Plan, remote: str) -> str:
         steps.append("If you set SITEURL elsewhere, too, change it there as well.")
     if plan.recipe:
         steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
-    todo = "\n\n".join([*steps, *plan.site.notes])
+    todo = "\n\n".join([*steps, *plan.notes, *plan.site.notes])
     return f"""
 Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
+Posts are committed as {plan.author}.
 {remote}
 
 {todo}

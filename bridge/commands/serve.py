@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -79,8 +80,11 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        known = " Perhaps a bridge is running already." if in_use else ""
         raise Refused(
-            f"cannot listen on {host}:{port}: {reason}. Choose another port, or 0 for a free one."
+            f"cannot listen on {host}:{port}: {reason}.{known} Choose another port, or 0 for a free"
+            " one."
         ) from error
     return listener
 

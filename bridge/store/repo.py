@@ -11,7 +11,8 @@ from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPath
 from bridge.store import StoreBroken
 from bridge.store.objects import Format
 
-_AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
+#: An author as git and ``[publish] author`` write it.
+AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 #: The folder inside the repo that earlier versions used in place of ``[site] state``.
 EARLIER_STATE = "micropub-bridge"
 _QUIET = {
@@ -114,7 +115,7 @@ def author(repo: Repo, wanted: str, otherwise: str) -> str:
 
 
 def _author(text: str) -> str:
-    match = _AUTHOR.fullmatch(text)
+    match = AUTHOR.fullmatch(text)
     if match is None:
         raise StoreBroken(f'the author {text!r} does not read "Name <you@example.com>"')
     return f"{match[1]} <{match[2]}>"

@@ -13,6 +13,7 @@ from pathlib import Path
 import git
 
 from bridge.store import StoreBroken
+from bridge.store.repo import AUTHOR
 from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
 from bridge.store.sync.transport import other_user
 
@@ -31,6 +32,8 @@ _MADE_AGAIN = re.compile(
     r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
     r"|^(output|public|_site)/|\.(py[co]|swp|pid)$|~$"
 )
+#: Of so many commits the usual author is asked.
+_NEWEST = 100
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
@@ -40,14 +43,15 @@ class OwnerRepo:
 
     ``root`` is its working tree; ``remote`` the URL of the bridge's remote: that of the branch's
     upstream if it is on the network, else the clone itself; ``branch`` the one of that remote
-    (``""``: the one that it names itself), ``author`` whose commits these are (``""``: git has not
-    been told).
+    (``""``: the one that it names itself), ``author`` whom git is configured for (``""``: it is
+    not), ``usual_author`` who has made most of the newest commits (``""``: programs).
     """
 
     root: Path
     remote: str
     branch: str
     author: str
+    usual_author: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -74,7 +78,8 @@ def look_into(source: str, bare: Path, folder: Path) -> OwnerRepo:
     remote = _absolute(source)
     clone_bare(remote, bare, "")
     git.Git().clone("--quiet", "--", str(bare), str(folder))
-    return OwnerRepo(folder.resolve(), remote, branch="", author="")
+    with git.Repo(folder, expand_vars=False) as repo:
+        return OwnerRepo(folder.resolve(), remote, "", _author(repo), _usual_author(repo))
 
 
 def look_at(folder: Path, remote: str = "") -> OwnerRepo:
@@ -102,12 +107,13 @@ def look_at(folder: Path, remote: str = "") -> OwnerRepo:
             if operation := WorkingTree(root, Path(repo.git_dir)).operation():
                 raise StoreBroken(f"{operation}. Then run init again")
             upstream, url = _upstream(repo, branch)
+            authors = _author(repo), _usual_author(repo)
             if remote:
-                found = OwnerRepo(root, _absolute(remote), branch, _author(repo))
+                found = OwnerRepo(root, _absolute(remote), branch, *authors)
             elif url:
-                found = OwnerRepo(root, url, upstream, _author(repo))
+                found = OwnerRepo(root, url, upstream, *authors)
             else:
-                found = OwnerRepo(root, str(root), branch, _author(repo))
+                found = OwnerRepo(root, str(root), branch, *authors)
             if found.is_local:
                 _refuse_incomplete(repo, root, branch)
         except git.GitCommandError as error:
@@ -351,9 +357,16 @@ def _absolute(url: str) -> str:
 
 
 def _author(repo: git.Repo) -> str:
-    with repo.config_reader() as config:
-        name, email = (str(config.get_value("user", key, "")) for key in ("name", "email"))
+    ask = repo.git.config
+    name, email = (ask("--get", f"user.{key}", with_exceptions=False) for key in ("name", "email"))
     return f"{name.strip()} <{email.strip()}>" if name and email else ""
+
+
+def _usual_author(repo: git.Repo) -> str:
+    """Who has made most of the newest commits, programs such as ``dependabot[bot]`` apart."""
+    log = repo.git.log(f"-{_NEWEST}", "--no-merges", "--format=%aN <%aE>")
+    authors = [line for line in log.splitlines() if AUTHOR.fullmatch(line) and "[bot]" not in line]
+    return max(authors, key=authors.count, default="")
 
 
 def _reason(error: git.GitCommandError) -> str:

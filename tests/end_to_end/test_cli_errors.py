@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -108,7 +109,7 @@ def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
         told = refused("serve", cwd=bridge)
         assert told == (
             f"cannot listen on 127.0.0.1:{port}: Address already in use."
-            " Choose another port, or 0 for a free one."
+            " Perhaps a bridge is running already. Choose another port, or 0 for a free one."
         )
         assert told == refused("demo", "--port", str(port), "--dir", "demo", cwd=tmp_path)
     assert not (tmp_path / "demo").exists()
@@ -121,6 +122,14 @@ def test_an_invalid_port(tmp_path: Path) -> None:
 def test_a_url_that_cannot_be_a_profile(bridge: Path) -> None:
     change(bridge, 'me = "https://example.com/"', 'me = "https://example.com:8443/"')
     assert "site.me" in refused("serve", cwd=bridge)
+
+
+def test_a_public_url_that_is_not_https_is_named_with_its_file(bridge: Path) -> None:
+    file = bridge / "bridge.toml"
+    file.write_text(
+        re.sub("(?m)^public_url = .*$", 'public_url = "http://b.example/"', file.read_text())
+    )
+    assert refused("serve", cwd=bridge).startswith("bridge.toml: server.public_url: ")
 
 
 def test_a_file_that_is_not_a_database(bridge: Path) -> None:

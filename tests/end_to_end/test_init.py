@@ -12,7 +12,17 @@ from typing import Any
 import aiohttp
 import pelican
 import pytest
-from cli_kit import commit, done, git, publish, quickstart, refused, run, served, set_port
+from cli_kit import (
+    commit,
+    done,
+    git,
+    publish,
+    quickstart,
+    refused,
+    run,
+    served,
+    set_port,
+)
 from demo_kit import wait_until
 
 from bridge.commands.existing_site import ExistingSite
@@ -260,6 +270,46 @@ def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) 
     assert "The address of your site [https://example.com/]:" in told
     assert "The public URL of the bridge [https://bridge.ada.example/]:" in told
     assert written(bridge)["site"]["me"] == "https://www.ada.example/"
+
+
+def test_a_machine_that_does_not_know_the_owner_uses_the_sites_usual_author(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    git("config", "--unset", "user.name", cwd=site)
+    told = done("init", site, "--yes", cwd=bridge)
+    assert "Posts are committed as Ada Owner <ada@example.com>." in told
+    assert written(bridge)["publish"]["author"] == "Ada Owner <ada@example.com>"
+
+    other = tmp_path / "from-a-url"
+    other.mkdir()
+    done("init", publish(site, tmp_path / "remote.git"), "--yes", cwd=other)
+    assert written(other)["publish"]["author"] == "Ada Owner <ada@example.com>"
+
+
+def test_a_machine_that_is_configured_for_another_author_asks(site: Path, bridge: Path) -> None:
+    git("config", "user.name", "root", cwd=site)
+    told = done("init", site, cwd=bridge, text="\n\nAda\nAda <ada@home.example>\n")
+    assert "The author of your posts, for git [root <ada@example.com>]:" in told
+    assert "'Ada' cannot be the author of commits" in told
+    assert written(bridge)["publish"]["author"] == "Ada <ada@home.example>"
+
+
+def test_an_empty_folder_without_a_name_of_the_site_says_to_name_it(bridge: Path) -> None:
+    assert "micropub-bridge init ~/my-site" in refused("init", cwd=bridge)
+
+
+def test_a_bridge_on_this_machine_listens_where_its_url_says(site: Path, bridge: Path) -> None:
+    done("init", site, "--public-url", "localhost:8123", "--yes", cwd=bridge)
+    server = written(bridge)["server"]
+    assert server["public_url"] == "http://localhost:8123/"
+    assert server["port"] == 8123
+
+
+def test_urls_that_disagree_are_told(site: Path, bridge: Path) -> None:
+    urls = ("--me", "https://ada.example/", "--public-url", "https://ada.example/")
+    told = done("init", site, *urls, "--yes", cwd=bridge)
+    assert "https://example.com/ (SITEURL)" in told
+    assert "share the host name ada.example" in told
 
 
 def test_without_a_terminal_the_suggestions_are_used(site: Path, bridge: Path) -> None:
