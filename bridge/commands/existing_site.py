@@ -100,6 +100,30 @@ class ExistingSite:
     @property
     def notes(self) -> list[str]:
         """Advice for the owner on what the bridge cannot decide."""
+        found = self._on_folders()
+        if missing := self.missing_locales:
+            told = told_of_locales(missing)
+            found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
+        host = urlsplit(self.address).hostname or ""
+        if host in LOOPBACK:
+            found.append(
+                f"SITEURL is {self.address}, which only this machine can reach. If your site is"
+                " elsewhere, set SITEURL to its URL, delete bridge.toml, and run init again"
+                " with --me."
+            )
+        if self.values.get("DISPLAY_CATEGORIES_ON_MENU", True):
+            found.append(
+                "Each type of post (likes, photos and so on) gets a category of its own, which"
+                " most themes list in their menu, and is shown on the home page. To change"
+                " that:"
+                "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
+                '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
+                f"\n\nin the same file ({doc('plugin.md')})."
+            )
+        return found
+
+    def _on_folders(self) -> list[str]:
+        """Advice about where posts, themes, plugins and built pages are."""
         found = []
         if self._usual:
             found.append(
@@ -129,25 +153,6 @@ class ExistingSite:
                 f"Your repo has the built pages, too (in {output}/). The bridge commits posts,"
                 " but no pages: if your site is served from the repo, let its host build it instead"
                 f" ({doc('deploy.md')}), or a post has no page until you build and commit."
-            )
-        if missing := self.missing_locales:
-            told = told_of_locales(missing)
-            found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
-        host = urlsplit(self.address).hostname or ""
-        if host in LOOPBACK:
-            found.append(
-                f"SITEURL is {self.address}, which only this machine can reach. If your site is"
-                " elsewhere, set SITEURL to its URL, delete bridge.toml, and run init again"
-                " with --me."
-            )
-        if self.values.get("DISPLAY_CATEGORIES_ON_MENU", True):
-            found.append(
-                "Each type of post (likes, photos and so on) gets a category of its own, which"
-                " most themes list in their menu, and is shown on the home page. To change"
-                " that:"
-                "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
-                '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
-                f"\n\nin the same file ({doc('plugin.md')})."
             )
         return found
 

@@ -13,9 +13,20 @@ from bridge.micropub.post import Json, Properties
 from bridge.net.fetch import Fetched, FetchError
 from bridge.runtime.backoff import next_pause
 
+log = logging.getLogger(__name__)
+
 #: The properties whose targets are fetched.
 PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
 _MOST = 5
+#: Pauses before retries of a page that did not answer, in seconds.
+RETRIES = (60.0, 600.0)
+_WAITING = 200
+_AT_ONCE = 2
+_PAGE_BYTES = 1_500_000
+_ACCEPT = "text/html, application/xhtml+xml;q=0.9"
+
+Cites = Mapping[str, dict[str, Any]]
+Deliver = Callable[[str, Cites], Awaitable[None]]
 
 
 def targets(properties: Properties, known: Container[str] = ()) -> tuple[str, ...]:
@@ -34,19 +45,6 @@ def _undescribed(value: Json) -> Iterator[str]:
         if isinstance(urls, list) and not properties.keys() - {"url"}:
             for url in urls[:1]:
                 yield from _undescribed(url)
-
-
-log = logging.getLogger(__name__)
-
-#: Pauses before retries of a page that did not answer, in seconds.
-RETRIES = (60.0, 600.0)
-_WAITING = 200
-_AT_ONCE = 2
-_PAGE_BYTES = 1_500_000
-_ACCEPT = "text/html, application/xhtml+xml;q=0.9"
-
-Cites = Mapping[str, dict[str, Any]]
-Deliver = Callable[[str, Cites], Awaitable[None]]
 
 
 class Fetch(Protocol):

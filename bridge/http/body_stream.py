@@ -16,6 +16,12 @@ from bridge.runtime.fair_queue import Account, fair_queue
 
 #: Called before bytes are kept. Raises if there is no room for them.
 Take: TypeAlias = Callable[[int], None]
+#: How many bytes are parsed at a time. The most expensive ones that were found take 4 ms.
+_PIECE = 8 * 1024
+#: How many bytes are read, at most, by the call that waits for more.
+_AT_ONCE = 64
+#: Clients that wait for an answer come before clients that are still sending.
+_HANDICAP = 0.05
 
 
 class ByteBudget:
@@ -46,14 +52,6 @@ class ByteBudget:
             yield take
         finally:
             self._left += taken
-
-
-#: How many bytes are parsed at a time. The most expensive ones that were found take 4 ms.
-_PIECE = 8 * 1024
-#: How many bytes are read, at most, by the call that waits for more.
-_AT_ONCE = 64
-#: Clients that wait for an answer come before clients that are still sending.
-_HANDICAP = 0.05
 
 
 def too_large(limit: int) -> PayloadTooLarge:

@@ -29,6 +29,13 @@ _TOKEN = "access_token"  # noqa: S105 - a field's name
 
 # The library warns of every wrong byte in a stranger's form, which our answer reports anyway.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
+#: A quoted value ends at the first unescaped quote that ends a parameter. So ``filename="my "best"
+#: photo.jpg"`` is read as intended.
+_END = re.compile(r'(?<!\\)"[ \t]{0,8}(?:;|$)')
+#: A part has a name and perhaps a file name, each perhaps in two forms.
+_MOST = 8
+#: What browsers write for the characters that a quoted value cannot hold (HTML, 4.10.21.8).
+_ESCAPED = {r"\"": '"', "%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 @dataclass(slots=True)
@@ -190,17 +197,6 @@ def _decoded(part: _Part) -> bytes:
         return binascii.a2b_qp(part.data)
     except binascii.Error as error:
         raise InvalidRequest("A part of the form is not encoded as it says.") from error
-
-
-#: A quoted value ends at the first unescaped quote that ends a parameter. So ``filename="my "best"
-#: photo.jpg"`` is read as intended.
-_END = re.compile(r'(?<!\\)"[ \t]{0,8}(?:;|$)')
-
-#: A part has a name and perhaps a file name, each perhaps in two forms.
-_MOST = 8
-
-#: What browsers write for the characters that a quoted value cannot hold (HTML, 4.10.21.8).
-_ESCAPED = {r"\"": '"', "%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
 def parameters(header: str) -> dict[str, str]:

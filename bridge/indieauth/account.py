@@ -97,10 +97,7 @@ async def revoke(request: web.Request) -> web.Response:
 @page_endpoint
 async def rename(request: web.Request) -> web.Response:
     """POST /tokens/rename: change the ``name`` of an app token (``token``, its id)."""
-    browser, _, form = await _owner_form(request)
-    if not _renamed(request, form, "token", rename_token):
-        return _tokens_page(request, browser, problem=_NAMELESS)
-    return redirect("/tokens")
+    return await _rename(request, "token", rename_token, _tokens_page, "/tokens")
 
 
 @page_endpoint
@@ -148,10 +145,7 @@ async def forget_passkey(request: web.Request) -> web.Response:
 @page_endpoint
 async def name_passkey(request: web.Request) -> web.Response:
     """POST /auth/passkeys/rename: change the ``name`` of a passkey (``passkey``, its id)."""
-    browser, _, form = await _owner_form(request)
-    if not _renamed(request, form, "passkey", rename_passkey):
-        return _sessions_page(request, browser, problem=_NAMELESS)
-    return redirect("/auth/sessions")
+    return await _rename(request, "passkey", rename_passkey, _sessions_page, "/auth/sessions")
 
 
 @page_endpoint
@@ -187,16 +181,23 @@ async def change_password(request: web.Request) -> web.Response:
     return redirect("/auth/sessions")
 
 
-def _renamed(
-    request: web.Request, form: Form, field: str, rename: Callable[[Database, int, str], None]
-) -> bool:
-    """Rename what has the id in ``field``; false where the new name is blank."""
+async def _rename(
+    request: web.Request,
+    field: str,
+    rename: Callable[[Database, int, str], None],
+    same_page: Callable[..., web.Response],
+    then: str,
+) -> web.Response:
+    """Rename what has the id in ``field``, and go to ``then``; with a blank name, show the same
+    page again.
+    """
+    browser, _, form = await _owner_form(request)
+    name = (form.get("name") or "")[:_LONGEST_NAME]
     try:
-        name = (form.get("name") or "")[:_LONGEST_NAME]
         rename(request.app[SERVER].db, _number(form, field) or 0, name)
     except ValueError:
-        return False
-    return True
+        return same_page(request, browser, problem=_NAMELESS)
+    return redirect(then)
 
 
 async def _owner_form(request: web.Request) -> tuple[BrowserSession, Session, Form]:

@@ -17,6 +17,12 @@ _LONGEST_NAME = 1000
 
 #: Texts for the photos of a post, one each, in their order.
 ALT_TEXTS = "mp-photo-alt"
+#: The operations of an update (3.4).
+OPERATIONS = ("replace", "add", "delete")
+_TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+#: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
+#: the post that an action is about, but a property where something other than an entry is made.
+_RESERVED = frozenset({"access_token", "h", "action", "q"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,6 @@ def texts(fields: Iterable[Field], name: str) -> tuple[str, ...]:
 #: A value of a property, not yet interpreted.
 Slot: TypeAlias = "Json | File"
 
-#: The operations of an update (3.4).
-OPERATIONS = ("replace", "add", "delete")
-
-_TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-
 
 @dataclass(frozen=True, slots=True)
 class Raw:
@@ -169,11 +170,6 @@ def _one_text(value: dict[str, Json], name: str) -> str | None:
     if not isinstance(given[0], str):
         raise InvalidRequest(f"'{name}' must be a text.")
     return given[0].strip() or None
-
-
-#: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
-#: the post that an action is about, but a property where something other than an entry is made.
-_RESERVED = frozenset({"access_token", "h", "action", "q"})
 
 
 def read_form(fields: Iterable[Field]) -> Raw:

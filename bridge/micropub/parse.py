@@ -34,6 +34,13 @@ from bridge.micropub.values import (
 
 #: Properties that say how to publish; they alone are not a post.
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
+#: Words of a request that are not properties.
+_NOT_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
+#: Commands that older clients send without a prefix.
+_ALIASES = frozenset({"slug", "syndicate-to"})
+_TARGETS = "syndicate-to"
+#: Where the texts of ``mp-photo-alt`` belong; ``file`` are uploads under any other name.
+_PHOTOS = ("photo", "file")
 
 
 def parse_action(body: RequestBody) -> Action:
@@ -195,10 +202,6 @@ def _object(raw: Raw, operation: str) -> dict[str, list[Slot]]:
     return {base_name(name): list(wrapped(values)) for name, values in given.items()}
 
 
-#: Words of a request that are not properties.
-_NOT_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
-
-
 def _refuse_non_property(operation: str, name: str) -> None:
     """Raise :class:`InvalidRequest` for a word that is not a property: stored under that name,
     it would change nothing.
@@ -247,14 +250,6 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
             )
     refuse_many_properties(len({*values, *whole}))
     return MappingProxyType(values), tuple(whole)
-
-
-#: Commands that older clients send without a prefix.
-_ALIASES = frozenset({"slug", "syndicate-to"})
-_TARGETS = "syndicate-to"
-
-#: Where the texts of ``mp-photo-alt`` belong; ``file`` are uploads under any other name.
-_PHOTOS = ("photo", "file")
 
 
 def split_commands(

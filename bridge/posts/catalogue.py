@@ -36,6 +36,20 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two checks of how far indexing has come.
 _LOOK_EVERY = 0.25
+#: How many files :class:`Unindexed` reads at a time.
+_BATCH = 500
+#: How much of a file may be front matter.
+_HEAD = 16_384
+_LONGEST = 500
+#: How many files are read for one post, beginning with the likeliest to conflict.
+_MOST = 200
+_KEY = re.compile(
+    r"^[ \t]*(?::|<meta\s+name=[\"'])?(title|slug|url|save_as)(?:[\"']\s+content=[\"']|:)\s*(.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ALIASES = re.compile(r'"aliases":\s*\[([^\]]*)\]')
+_HTML_TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_OTHER = re.compile(r"[^a-z0-9]+")
 
 
 class Catalogue:
@@ -241,21 +255,6 @@ def _retrieved(looking: asyncio.Task[Version]) -> None:
     """Retrieve the error of a task whose waiting requests may all have been cancelled."""
     if not looking.cancelled():
         looking.exception()
-
-
-_BATCH = 500
-#: How much of a file may be front matter.
-_HEAD = 16_384
-_LONGEST = 500
-#: How many files are read for one post, beginning with the likeliest to conflict.
-_MOST = 200
-_KEY = re.compile(
-    r"^[ \t]*(?::|<meta\s+name=[\"'])?(title|slug|url|save_as)(?:[\"']\s+content=[\"']|:)\s*(.*)$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ALIASES = re.compile(r'"aliases":\s*\[([^\]]*)\]')
-_HTML_TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_OTHER = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,18 @@ from bridge.runtime.background import Background
 from bridge.store import BranchMoved, Change, Commit, FileChanged, Version
 from bridge.store.queue import CommitQueue
 
+log = logging.getLogger(__name__)
+
 _SUBJECT_LENGTH = 72
 _ACTION = "Micropub-Action"
 _ONCE = "Micropub-Once"
 _URL = "Post-URL"
+#: How many attempts are made if others commit in between.
+_TRIES = 10
+#: Seconds that an answer waits for the media library to release what is committed.
+_MEDIA_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+_Done = TypeVar("_Done")
 
 
 def commit_message(
@@ -68,16 +76,6 @@ def shorten(text: str, length: int) -> str:
         return text
     head = text[: length - 1]
     return (head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head) + "…"
-
-
-log = logging.getLogger(__name__)
-
-#: How many attempts are made if others commit in between.
-_TRIES = 10
-#: Seconds that an answer waits for the media library to release what is committed.
-_MEDIA_SECONDS = 5.0
-_CLOSE_SECONDS = 2.0
-_Done = TypeVar("_Done")
 
 
 class Committer:

@@ -200,34 +200,22 @@ class PostIndex:
         ``after`` and ``before`` are the date and path of a post: ``after`` gives older posts,
         ``before`` newer ones.
         """
-        where, values = ["1"], list[object]()
-        if after is not None:
-            where.append("(published < ? OR (published = ? AND path > ?))")
-            values += [after[0], *after]
-        if before is not None:
-            where.append("(published > ? OR (published = ? AND path < ?))")
-            values += [before[0], *before]
-        if type is not None:
-            where.append("type = ?")
-            values.append(type)
-        if statuses:
-            where.append(f"status IN ({', '.join('?' * len(statuses))})")
-            values += statuses
-        if channel is not None:
-            where.append("channel = ?")
-            values.append(channel)
-        if later_than is not None:
-            where.append("published > ?")
-            values.append(later_than)
-        if text:
-            where.append("instr(text, ?)")
-            values.append(text.casefold())
+        conditions: dict[str, Sequence[object] | None] = {
+            "(published < ? OR (published = ? AND path > ?))": after and (after[0], *after),
+            "(published > ? OR (published = ? AND path < ?))": before and (before[0], *before),
+            "type = ?": None if type is None else (type,),
+            f"status IN ({', '.join('?' * len(statuses))})": statuses or None,
+            "channel = ?": None if channel is None else (channel,),
+            "published > ?": None if later_than is None else (later_than,),
+            "instr(text, ?)": (text.casefold(),) if text else None,
+        }
+        given = {condition: values for condition, values in conditions.items() if values}
         # Towards newer posts the nearest come first, so the page is read backwards and reversed.
         order = "published ASC, path DESC" if before is not None else "published DESC, path ASC"
-        query = (
-            # ``where`` and ``order`` are fixed texts; all values are bound.
-            f"{_POSTS} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ? OFFSET ?"
-        )
+        # Conditions and ``order`` are fixed texts; all values are bound.
+        where = " AND ".join(given) or "1"
+        query = f"{_POSTS} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
+        values = [value for values in given.values() for value in values]
         with self._reading:
             rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
         entries = [entry_of(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Pauses between retries: one list for each kind of work, with jitter."""
+"""Pauses between retries: a list for each kind of work, or ever longer ones; with jitter."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def next_pause(pauses: Sequence[float], tries: int, *, jitter: float = 0.1) -> f
 def jittered(seconds: float, jitter: float = 0.1) -> float:
     """A pause with a random deviation."""
     return seconds * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 - no secret
+
+
+def doubled(first: float, failures: int, longest: float) -> float:
+    """A pause of ``first`` seconds, doubled with each failure up to ``longest``."""
+    # After a thousand failures no float could hold the number.
+    return min(first * 2.0 ** min(failures, 60), longest)

@@ -35,6 +35,9 @@ _TOKEN = "access_token"  # noqa: S105 - a field's name
 _QUICK = 8 * 1024
 #: A larger body may take longer if it arrives at least at this rate.
 _BYTES_A_SECOND = 32_000
+#: No microformats object is nested deeper, and recursion over the result is safe.
+MAX_DEPTH = 32
+_MAX_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +157,6 @@ def _with_token(body: RequestBody, tokens: Sequence[object]) -> RequestBody:
     if not isinstance(token, str) or any(other != token for other in others):
         raise InvalidRequest("Send one access token, as a text.")
     return replace(body, access_token=token)
-
-
-#: No microformats object is nested deeper, and recursion over the result is safe.
-MAX_DEPTH = 32
-_MAX_DIGITS = 20
 
 
 def read_json(data: bytes) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.runtime.backoff import jittered, next_pause
+from bridge.runtime.backoff import doubled, jittered, next_pause
 
 
 def test_pauses_are_used_in_order_and_end() -> None:
@@ -14,3 +14,9 @@ def test_jitter_makes_a_pause_a_little_shorter_or_longer() -> None:
     found = {jittered(100.0, 0.2) for _ in range(100)}
     assert len(found) > 1
     assert all(80.0 <= each <= 120.0 for each in found)
+
+
+def test_a_pause_is_doubled_up_to_the_longest_however_many_failures_there_were() -> None:
+    assert [doubled(30.0, failures, 100.0) for failures in range(3)] == [30.0, 60.0, 100.0]
+    # A week of them, ten minutes apart.
+    assert doubled(30.0, 1024, 600.0) == 600.0

@@ -28,6 +28,10 @@ _SYSTEMS = (
     ("Mac OS X", "Mac"),
     ("Linux", "Linux"),
 )
+SECONDS = 30 * 86400
+_LAST_USE_SECONDS = 60
+#: For how many seconds after a proof of identity sensitive changes are allowed.
+RECENT_SECONDS = 300
 
 
 def device(user_agent: str) -> str:
@@ -37,13 +41,6 @@ def device(user_agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     return " on ".join(filter(None, (browser, system))) or "Unknown browser"
-
-
-SECONDS = 30 * 86400
-_LAST_USE_SECONDS = 60
-
-#: For how many seconds after a proof of identity sensitive changes are allowed.
-RECENT_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)

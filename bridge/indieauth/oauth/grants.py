@@ -20,6 +20,12 @@ from bridge.errors import OAuthError
 from bridge.indieauth.database import Database, digest, new_secret
 from bridge.indieauth.server import IndieAuthServer
 
+CODE_SECONDS = 600
+ACCESS_SECONDS = 30 * 86400
+REFRESH_SECONDS = 365 * 86400
+_UNKNOWN_REFRESH = "This refresh token is unknown, expired or revoked."
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
 
 def profile(server: IndieAuthServer, scopes: Set[str]) -> dict[str, str]:
     """Name, photo and URL of the owner; the e-mail address only with the scope ``email``."""
@@ -27,14 +33,6 @@ def profile(server: IndieAuthServer, scopes: Set[str]) -> dict[str, str]:
     if "email" in scopes:
         about["email"] = server.config.email
     return {key: value for key, value in about.items() if value}
-
-
-CODE_SECONDS = 600
-ACCESS_SECONDS = 30 * 86400
-REFRESH_SECONDS = 365 * 86400
-
-_UNKNOWN_REFRESH = "This refresh token is unknown, expired or revoked."
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from git import GitError
 
-from bridge.runtime.backoff import jittered
+from bridge.runtime.backoff import doubled, jittered
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.sync.round import MergeConflict, SyncRound
@@ -257,9 +257,8 @@ class Remote:
 
     def _pause(self) -> float:
         """Longer after each failure, never quite the same for all bridges."""
-        pause = _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20)
         longest = _LONGEST_WAIT if self._waits else _LONGEST_PAUSE
-        return jittered(min(pause, longest), 0.2)
+        return jittered(doubled(_FIRST_PAUSE, self._failures - 1, longest), 0.2)
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

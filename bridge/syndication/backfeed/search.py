@@ -20,6 +20,7 @@ from bridge.errors import BridgeError
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
+from bridge.runtime.backoff import doubled
 from bridge.settings import Target
 from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
@@ -95,7 +96,7 @@ class Backfeed:
         failures = 0
         while True:
             failures = 0 if await self._search_all() else failures + 1
-            await asyncio.sleep(min(self.tick * 2**failures, max(self.tick, _LONGEST_PAUSE)))
+            await asyncio.sleep(doubled(self.tick, failures, max(self.tick, _LONGEST_PAUSE)))
 
     async def _search_all(self) -> bool:
         """Search at each target, whatever happens at others; true if none failed."""

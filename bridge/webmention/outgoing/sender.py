@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bridge.errors import BridgeError
+from bridge.runtime.backoff import doubled
 from bridge.store import ContentStore, StoreError, Version
 from bridge.webmention.outgoing.delivery import Courier, Outcome, host_of
 from bridge.webmention.outgoing.follower import Follower
@@ -202,7 +203,7 @@ class Sender:
                 failures = 0
                 self._due.set()
                 continue
-            pause = min(self._timing.again * 2**failures, _LONGEST_SLEEP)
+            pause = doubled(self._timing.again, failures, _LONGEST_SLEEP)
             failures += 1
             asyncio.get_running_loop().call_later(pause, self._new_commit.set)
 

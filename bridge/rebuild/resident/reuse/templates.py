@@ -133,26 +133,11 @@ class TracingEnvironment(Environment):
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute`` in a template."""
-        trace = RECORDER.trace
-        if trace is None:
-            return super().getattr(obj, attribute)
-        _record(trace, obj, attribute)
-        value = super().getattr(obj, attribute)
-        if is_mentions(type(value)):
-            # A template may ask mentions anything, even whether there are any.
-            trace.mentions.add(value.path)
-        return value
+        return _traced(super().getattr, obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``obj[argument]`` in a template."""
-        trace = RECORDER.trace
-        if trace is None:
-            return super().getitem(obj, argument)
-        _record(trace, obj, argument)
-        value = super().getitem(obj, argument)
-        if is_mentions(type(value)):
-            trace.mentions.add(value.path)
-        return value
+        return _traced(super().getitem, obj, argument)
 
 
 class CompiledTemplates(BytecodeCache):
@@ -170,6 +155,19 @@ class CompiledTemplates(BytecodeCache):
     def dump_bytecode(self, bucket: Bucket) -> None:
         """Keep what was just compiled."""
         self._kept[bucket.key] = (bucket.checksum, bucket.code)
+
+
+def _traced(look_up: Callable[[Any, Any], Any], obj: Any, name: Any) -> Any:
+    """What a template reads of an object, recorded if its page is traced."""
+    trace = RECORDER.trace
+    if trace is None:
+        return look_up(obj, name)
+    _record(trace, obj, name)
+    value = look_up(obj, name)
+    if is_mentions(type(value)):
+        # A template may ask mentions anything, even whether there are any.
+        trace.mentions.add(value.path)
+    return value
 
 
 def _record(trace: Trace, obj: Any, name: Any) -> None:
