@@ -302,11 +302,11 @@ async def test_a_plugin_that_is_not_installed(world: World) -> None:
 
 
 async def test_why_a_site_is_not_kept_warm(world: World) -> None:
-    world.commit("publishconf.py", "RELATIVE_URLS = True")
+    world.commit("publishconf.py", 'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y")}')
     status, told = await world.check()
     assert status == 0, told
-    assert "each change needs a full run of Pelican, since RELATIVE_URLS is set" in told
-    assert "Set RELATIVE_URLS = False" in told
+    assert "each change needs a full run of Pelican, since DATE_FORMATS names locales" in told
+    assert "Name the site's locale in LOCALE" in told
 
 
 async def test_a_locale_that_is_not_on_this_machine(world: World) -> None:

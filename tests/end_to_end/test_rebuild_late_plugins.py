@@ -230,3 +230,41 @@ def check(out):
     assert await site.after({"content/new.md": post("New", 20)}) == []
     assert await site.after({"content/new.md": post("New", 20, body="later")}) == []
     assert b"later" in files(site.output)["new.html"]
+
+
+#: Everything whose links depend on the page that shows it, and on the page before.
+RELATIVE = b"""
+RELATIVE_URLS = True
+ARTICLE_URL = ARTICLE_SAVE_AS = "{date:%Y}/{category}/{slug}.html"
+PAGE_URL = PAGE_SAVE_AS = "p/{slug}.html"
+TAG_URL = TAG_SAVE_AS = "t/{slug}/index.html"
+YEAR_ARCHIVE_SAVE_AS = "{date:%Y}/index.html"
+MONTH_ARCHIVE_SAVE_AS = "{date:%Y}/in/{date:%m}/index.html"
+"""
+
+
+async def test_links_relative_to_each_page(site: BothWays) -> None:
+    content = dict(_site_with("writing", "generating"))
+    conf = content["pelicanconf.py"]
+    assert conf is not None
+    texts = "<a href={{ SITEURL }}/{{ localsiteurl }}>x</a>{{ article.content if article }}"
+    texts += "{% for a in (articles_page.object_list if articles_page else articles) %}"
+    texts += "{{ a.content }}{{ a.summary }}{% endfor %}"
+    for name in ("article", "index", "tag", "period_archives", "page"):
+        content[f"theme/templates/{name}.html"] = texts.encode()
+    content |= {
+        "pelicanconf.py": conf + RELATIVE,
+        "content/one.md": post("One", 1, Tags="a; b;", body="[two]({filename}two.md)"),
+        "content/two.md": post(
+            "Two", 2, Tags="b;", body="[one]({filename}one.md) [p]({static}p.txt)"
+        ),
+        "content/p.txt": b"p",
+        "content/pages/about.md": b"Title: About\n\n[one]({filename}../one.md)\n",
+    }
+    assert await site.after(content) == []
+    linking = post("New", 20, Tags="a; c;", Category="x", body="[one]({filename}one.md)")
+    assert await site.after({"content/new.md": linking}) == []
+    assert await site.after({"content/one.md": post("One", 1, Slug="uno", Tags="b;")}) == []
+    assert await site.after({"content/new.md": linking.replace(b"2026-11", b"2025-10")}) == []
+    assert await site.after({"content/new.md": None}) == []
+    assert site.worker.status().slow is None

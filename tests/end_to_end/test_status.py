@@ -157,13 +157,13 @@ async def test_failures_are_shown_with_reason_and_file(
     assert "every new webmention waits for you" in words
 
     assert found["rebuild"]["slow"] is None
-    commit(demo, "pelicanconf.py", "RELATIVE_URLS = True\n")
+    commit(demo, "pelicanconf.py", 'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y")}\n')
     found = await become(http, demo, lambda now: now["rebuild"]["slow"])
-    assert found["rebuild"]["slow"]["reason"] == "RELATIVE_URLS is set"
-    assert "RELATIVE_URLS = False" in found["rebuild"]["slow"]["remedy"]
+    assert found["rebuild"]["slow"]["reason"] == "DATE_FORMATS names locales"
+    assert "in LOCALE" in found["rebuild"]["slow"]["remedy"]
     words = await page(browser, demo)
     assert "Slower than it could be" in words
-    assert "RELATIVE_URLS is set Set RELATIVE_URLS = False" in words
+    assert "DATE_FORMATS names locales Name the site's locale in LOCALE" in words
 
     commit(demo, "pelicanconf.py", "import no_such_module\n")
     found = await become(http, demo, lambda now: now["rebuild"]["state"] == "failed")

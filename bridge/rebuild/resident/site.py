@@ -84,7 +84,8 @@ class SitePaths:
 class _Build:
     """The objects of one build, and what it has done so far.
 
-    ``first`` are the files of the posts for whose pages clients wait.
+    ``first`` are the files of the posts for whose pages clients wait. ``left`` says what links are
+    relative to when a generator, by its id, has written (RELATIVE_URLS).
     """
 
     running: list[Generator]
@@ -92,6 +93,7 @@ class _Build:
     lists: SiteLists
     inputs: BuildInputs
     writer: Writer
+    left: dict[int, str] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
 
@@ -246,7 +248,8 @@ class WarmSite:
             trace_functions(environment, _is_known)
         lists = SiteLists.of(context)
         # Names that are not in a template's context.
-        names = ChainMap(context, *(environment.globals for environment in environments))
+        globals_ = (environment.globals for environment in environments)
+        names = ChainMap({"localsiteurl": site.settings["SITEURL"]}, context, *globals_)
         inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
         self._links.touch_in_order(context)
@@ -308,7 +311,7 @@ class WarmSite:
                 self._staged.expect([page.name])
                 self._make(page, build)
 
-        planner = Planner(build.writer, build.lists, noted)
+        planner = Planner(build.writer, build.lists, noted, build.context)
         for generator in build.running:
             if isinstance(generator, WarmArticles):
                 generator.show_first(planner, build.first)
@@ -324,10 +327,11 @@ class WarmSite:
                 path = os.path.join(self._site.output_path, page.name)  # noqa: PTH118 - hot
                 self._counting.tell(path, {**page.local, "output_file": page.name}, context)
 
-        planner = Planner(build.writer, build.lists, noted)
+        planner = Planner(build.writer, build.lists, noted, build.context)
         for generator in build.running:
             if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
+                build.left[id(generator)] = planner.localsiteurl
         # A static file wins over a page of the same name.
         copied = self._copies.names
         return {name: page for name, page in planner.pages.items() if name not in copied}
@@ -353,12 +357,13 @@ class WarmSite:
 
     def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
         """Run what plugins write by themselves, now that all pages are there."""
-        late = [generator for generator in build.running if self._late.is_late(generator)]
-        if not late and not self._late.holds:
+        if not (self._late.holds or any(map(self._late.is_late, build.running))):
             return
         self._staged.prune(self._known(pages, build))
         written_already(build.writer, pages.values())
-        for generator in late:
+        for generator in build.running:
+            if (left := build.left.get(id(generator))) is not None:
+                build.context["localsiteurl"] = left
             self._late.write(generator, build.writer)
 
     def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:

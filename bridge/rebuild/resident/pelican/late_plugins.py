@@ -69,7 +69,7 @@ class LatePlugins:
         return plugins.wants_all_pages(generator) or bool(self._after(generator))
 
     def write(self, generator: Generator, writer: Writer) -> None:
-        """Run a plugin's generator, or what plugins do when one of Pelican's has written."""
+        """Run a plugin's generator, and what plugins do when one of Pelican's has written."""
         if plugins.wants_all_pages(generator) and hasattr(generator, "generate_output"):
             generator.generate_output(writer)
         for receiver in self._after(generator):

@@ -36,7 +36,14 @@ class Links:
         """A post's text with its links resolved, ``None`` where it has none."""
         another = getattr(content, "_get_content", None)
         if self._in(content).links or not (another is None or is_known(type(another))):
-            text: str = content.content
+            context = content._context
+            before = context.get("localsiteurl")
+            # With RELATIVE_URLS it is that of the page that was written last.
+            context["localsiteurl"] = content.settings["SITEURL"]
+            try:
+                text: str = content.content
+            finally:
+                context["localsiteurl"] = before
             return text
         return None
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pelican.contents import Content
 from pelican.paginator import Paginator
-from pelican.utils import sanitised_join
+from pelican.utils import get_relative_path, path_to_url, sanitised_join
 from pelican.writers import FileOverwriteFailedError, Writer
 
 from bridge.rebuild.resident.pelican.lists import SiteLists
@@ -63,13 +63,21 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
     """A writer that writes nothing.
 
     ``noted`` is called with each page. ``pages`` are the pages so far, by name, after Pelican's own
-    rules about overwriting.
+    rules about overwriting. ``context`` is the one that posts have: with RELATIVE_URLS, links in
+    posts are relative to the page that was written last with that context. Where that is not the
+    page itself, it is the one that a clean build has written last.
     """
 
     def __init__(
-        self, real: Writer, lists: SiteLists, noted: Callable[[Page, dict[str, Any]], None]
+        self,
+        real: Writer,
+        lists: SiteLists,
+        noted: Callable[[Page, dict[str, Any]], None],
+        context: dict[str, Any],
     ) -> None:
         super().__init__(real.output_path, real.settings)
+        self.context = context
+        self.localsiteurl: str = real.settings["SITEURL"]
         self.pages: dict[str, Page] = {}
         self._real = real
         self._lists = lists
@@ -91,7 +99,8 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         shown = list(elements[: self.settings["FEED_MAX_ITEMS"]])
 
         def write() -> None:
-            self._forget()
+            # Pelican writes all feeds before all pages.
+            self._begin(self.settings["SITEURL"])
             self._real.write_feed(shown, context, path, url, feed_type, override_output, feed_title)
 
         local = {"elements": shown, "title": feed_title, "url": url}
@@ -117,7 +126,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         if paginated is None:
             paginated = {key: kwargs[key] for key in ("articles", "dates") if key in kwargs}
         if not (paginated and template_name in self.settings["PAGINATED_TEMPLATES"]):
-            self._file(str(name), template, context, override_output, kwargs)
+            self._file(str(name), template, context, relative_urls, override_output, kwargs)
             return
         per_page = (
             self.settings["PAGINATED_TEMPLATES"][template_name]
@@ -129,16 +138,28 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         }
         for number in range(1, next(iter(paginators.values())).num_pages + 1):
             place, variables = _pages(paginators, number)
-            self._file(place, template, context, override_output, {**kwargs, **variables})
+            local = {**kwargs, **variables}
+            self._file(place, template, context, relative_urls, override_output, local)
 
     def _file(
-        self, name: str, template: Any, context: dict[str, Any], override: bool, kwargs: Local
+        self,
+        name: str,
+        template: Any,
+        context: dict[str, Any],
+        relative: bool,
+        override: bool,
+        kwargs: Local,
     ) -> None:
         variables = {key: self._lists.watched(value, key) for key, value in kwargs.items()}
+        before = self.localsiteurl
+        if relative and context is self.context:
+            before = self.localsiteurl = path_to_url(get_relative_path(name))
 
         def write() -> None:
-            self._forget()
-            self._real.write_file(name, template, context, override_output=override, **variables)
+            self._begin(before)
+            self._real.write_file(
+                name, template, context, relative, override_output=override, **variables
+            )
 
         place = _relative(self.output_path, name)
         # Archives of a period come with a context of their own.
@@ -146,7 +167,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
             key: context[key] for key in ("period", "period_num") if key in context
         }
         content = kwargs.get("article") or kwargs.get("page")
-        made_by = (str(template.name), name, str(content or ""), *_version(template))
+        made_by = (str(template.name), name, before, str(content or ""), *_version(template))
         self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
 
     def _note(self, page: Page, context: dict[str, Any]) -> None:
@@ -158,8 +179,10 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
             self.pages[page.name] = page
         self._noted(page, context)
 
-    def _forget(self) -> None:
-        """The planner has applied Pelican's rules about overwriting already."""
+    def _begin(self, localsiteurl: str) -> None:
+        """A file is about to be written."""
+        self.context["localsiteurl"] = localsiteurl
+        # The planner has applied Pelican's rules about overwriting already.
         self._real._written_files.clear()
         self._real._overridden_files.clear()
 

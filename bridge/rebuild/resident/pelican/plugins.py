@@ -81,13 +81,6 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
     ``names_plugins``: whether the owner's settings have PLUGINS.
     """
     settings = site.settings
-    if settings["RELATIVE_URLS"]:
-        # The page that is written first determines links in later ones.
-        raise UnsupportedSiteError(
-            "RELATIVE_URLS is set",
-            "Set RELATIVE_URLS = False in the settings that the bridge builds with ([site]"
-            " settings); links then begin with SITEURL",
-        )
     if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
         # Every post changes the locale of the posts after it.
         raise UnsupportedSiteError(
