@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from git_kit import git
 from rebuild_kinds import BothWays
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
@@ -245,6 +246,31 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
     # Nothing makes the process start anew here: these may well come with posts.
     assert await site.after({"content/media/later.txt": b"at last"}) == []
     assert b"at last" in files(site.output)["embedding.html"]
+
+
+async def test_settings_that_ask_git_show_the_commit_that_is_built(site: BothWays) -> None:
+    asking = b"""
+from subprocess import check_output
+VERSION = check_output(["git", "describe", "--tags", "--always"], text=True)
+CHANGED = check_output(["sh", "changed.sh"], text=True)
+TEMPLATE_PAGES = {"version.html": "version.html"}
+"""
+    start = {
+        "pelicanconf.py": CONF + asking,
+        "changed.sh": b"git log -1 --format=%H",
+        "content/version.html": b"{{ VERSION }} {{ CHANGED }}",
+        "content/1.md": post("One", 1),
+    }
+    assert await site.after(start) == []
+    repo = site.store.bare_repo.common
+    for number in range(2, 4):
+        assert await site.after({f"content/{number}.md": post(f"Post {number}", number)}) == []
+        shown = files(site.output)["version.html"]
+        assert git(repo, "rev-parse", "main").encode() in shown
+        # The next commit is the first after this tag.
+        git(repo, "tag", f"v{number}", "main")
+    assert b"v2-1-g" in shown
+    assert site.worker.status().slow is None
 
 
 #: A generator that is none of Pelican's, as the sitemap of the old pelican-plugins repo has it: it

@@ -126,6 +126,20 @@ async def test_a_post_reaches_the_remote(world: World) -> None:
     world.sound()
 
 
+async def test_tags_come_with_the_commits_that_they_name(world: World) -> None:
+    """A site may show the version that ``git describe`` names."""
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        git(world.laptop, "tag", "-a", "v1", "-m", "One")
+        git(world.laptop, "push", "-q", "origin", "v1")
+        world.write("c.md", "theirs")
+        version = git(world.laptop, "rev-parse", "HEAD")
+        await remote.fetch_now()
+        await until(remote, lambda _: store.head() == version)
+        assert git(world.repo, "describe", "main").startswith("v1-1-g")
+    world.sound()
+
+
 async def test_new_posts_during_a_push_are_not_a_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

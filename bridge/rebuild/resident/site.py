@@ -127,6 +127,7 @@ class WarmSite:
         with opened.noting() as at_start:
             self._site, names_plugins = _pelican(site_paths)
         self._kept = stamps(at_start)
+        self._history = self._read_history() if opened.asked_git() else None
         self._posts: set[str] = set()
         self._unreadable = unreadable(self._site.settings.get("PLUGIN_PATHS") or ())
         opened.note_denied(self._unreadable)
@@ -170,6 +171,8 @@ class WarmSite:
             raise CachedFileChanged(
                 "the settings, a plugin or a template read a file that has changed"
             )
+        if self._history is not None and self._read_history() != self._history:
+            raise CachedFileChanged("the settings or a plugin ask git, and there is a new commit")
         self._unchecked |= order.changed
         self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._unreadable)
         # Reading a whole site takes a while: what changes during it is read as well.
@@ -191,6 +194,11 @@ class WarmSite:
         self._late.finalize(self._site, self._staged)
         self._finish(pages, build)
         return tuple(sorted(build.changed))
+
+    def _read_history(self) -> tuple[bytes, ...]:
+        """What git tells depends on: the commit, and the repo's tags."""
+        files = [self.site_paths.checkout / ".git" / name for name in ("HEAD", "packed-refs")]
+        return tuple(file.read_bytes() if file.exists() else b"" for file in files)
 
     def _begin(self) -> None:
         """Reset everything but the caches."""

@@ -137,8 +137,9 @@ class Transport:
             self.local.fetching()
         try:
             self._run(
-                *_FETCH, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-"
-                "fetch-head", "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
+                # With the tags on what comes, as ``git pull`` has it: a site may show a version.
+                *_FETCH, "fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head",
+                "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
             )  # fmt: skip
         except TransportError as error:
             # A remote that is empty, or has no such branch yet, lacks everything: no failure.

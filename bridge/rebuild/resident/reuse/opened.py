@@ -1,4 +1,4 @@
-"""Records which files of the content folder this process opens.
+"""Records which files of the content folder this process opens, and whether it asks git.
 
 The functions with which Python opens files are replaced by ones that record the path, so that reads
 by settings, plugins, and extensions of Markdown or Jinja are recorded as well. (An audit hook would
@@ -8,8 +8,10 @@ be called for every ``id()``, too, which costs a build a third of its time.)
 from __future__ import annotations
 
 import builtins
+import functools
 import io
 import os
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,8 @@ class _Watch:
         self.noting: list[set[str]] = []
         self.git = ""
         self.watching = False
+        #: Whether a program was started that may have looked at the repo's history.
+        self.asked_git = False
         #: Files that the kernel refused to open for this process.
         self.denied: dict[str, None] = {}
 
@@ -32,6 +36,15 @@ class _Watch:
             whole = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - called very often
             if whole.startswith(self.root) and not whole.startswith(self.git):
                 self.noting[-1].add(whole)
+
+    def started(self, command: Any) -> None:
+        """Note a program: git, a shell that runs it, or a script of the site's own."""
+        words = command if isinstance(command, (list, tuple)) else [command]
+        named = [os.fsdecode(word) for word in words if isinstance(word, (str, bytes, os.PathLike))]
+        files = [Path(word).resolve() for word in named if word]
+        self.asked_git |= any("git" in word for word in named) or any(
+            file.is_relative_to(Path.cwd()) and file.is_file() for file in files
+        )
 
 
 _watch = _Watch()
@@ -46,6 +59,25 @@ def watch(folder: Path) -> None:
         _watch.watching = True
         builtins.open = io.open = _Opening(io.open)
         os.open = _Opening(os.open)
+        popen: Any = subprocess.Popen
+        popen.__init__ = _starting(popen.__init__, 1)
+        os.system = _starting(os.system)
+
+
+def asked_git() -> bool:
+    """Whether git, or a program that may have started it, was started since the process began."""
+    return _watch.asked_git
+
+
+def _starting(function: Callable[..., Any], place: int = 0) -> Callable[..., Any]:
+    """A function that records the program that it starts, its argument at this place."""
+
+    @functools.wraps(function)
+    def starting(*args: Any, **options: Any) -> Any:
+        _watch.started(args[place] if len(args) > place else options.get("args"))
+        return function(*args, **options)
+
+    return starting
 
 
 class _Opening:
