@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 _PROGRAM = "bridge.site.pelican.serve"
 _TAIL = 50
 _GRACE = 5.0
-#: So many files are described beside the many of an index.
+#: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
 _Reply = TypeVar("_Reply")
 _encode = msgspec.msgpack.Encoder().encode
@@ -57,9 +57,10 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 class Limits:
     """How long answers may take, in seconds.
 
-    ``loading``: the settings and plugins. ``quick``: what needs no text read. ``text`` is
-    processor time; ``overdue`` is how long an answer may be late before the process is killed;
-    ``moving`` is how long a version of the site waits for those who are asked about the one before.
+    ``loading``: settings and plugins. ``quick``: questions for which no text is read. ``text``: the
+    processor time for a text, ``each_of_many`` that for each further one. ``overdue``: how late an
+    answer may be before the process is killed. ``moving``: how long a new version waits for answers
+    about the one before it.
     """
 
     loading: float = 60.0
@@ -85,7 +86,8 @@ class _Running:
         self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._denied = denied
         self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
-        #: Also of those who have stopped waiting: their texts are being read all the same.
+        #: Also questions that no request waits for any more: the process works on them all the
+        #: same.
         self._unanswered = set[int]()
         self._silent = asyncio.Event()
         self._silent.set()
@@ -121,14 +123,14 @@ class _Running:
             self._expected.pop(number, None)
 
     async def falls_silent(self, seconds: float) -> bool:
-        """Whether everything is answered within some seconds."""
+        """Wait until every question is answered; whether that was within ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._silent.wait()
         return self._silent.is_set()
 
     async def end(self) -> None:
-        """Kill it, and all that it has started."""
+        """Kill the process and its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
@@ -170,10 +172,10 @@ class _Running:
         self._unanswered.clear()
         self._silent.set()
         if self.ready.done() and not self.ready.cancelled():
-            self.ready.exception()  # looked at: the one who waited has been told
+            self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it
 
     async def _keep_log(self) -> None:
-        """What the site prints is kept for the case that the process ends."""
+        """Keep what the site prints, which is logged if the process ends."""
         stderr = piped(self.process.stderr)
         while line := await stderr.readline():
             self.printed.append(line.decode("utf-8", errors="replace").rstrip())
@@ -182,11 +184,11 @@ class _Running:
 class SiteProcess:
     """A :class:`~bridge.site.protocol.SiteReader` in a process of its own.
 
-    It is started by :meth:`load`, and again whenever it ended or did not answer in time.
+    It is started by :meth:`load`, and restarted after it has ended or did not answer in time.
     """
 
     def __init__(self, start: Start, sandbox: Sandbox, *, limits: Limits = Limits()) -> None:
-        """``start`` says which site; its checkout has to be there."""
+        """``start`` describes the site, whose checkout has to exist."""
         self._start = start
         self._sandbox = sandbox
         self._limits = limits
@@ -204,7 +206,7 @@ class SiteProcess:
 
     @property
     def facts(self) -> SiteFacts:
-        """What the settings say, as they were loaded."""
+        """What the settings said when they were loaded."""
         if self._facts is None:
             raise Unavailable("The site's settings have not been read yet.", retry_after=1)
         return self._facts
@@ -218,7 +220,7 @@ class SiteProcess:
         return self.facts
 
     async def ask(self, question: Ask) -> Answer:
-        """Everything that there is to know about one post."""
+        """Answer all that ``question`` asks about one post."""
         kind = TEXT if question.texts or question.place else QUICK
         return await self._ask(question, Answer, kind)
 
@@ -243,15 +245,15 @@ class SiteProcess:
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
 
     async def all_answered(self) -> None:
-        """Return when no question waits for its answer: each has a deadline."""
+        """Wait until every question is answered. Each has a deadline."""
         await self._all_answered.wait()
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """While the block runs the process does nothing: the files that it reads are moved.
+        """Keep the process idle until the block ends, so that the files it reads can be replaced.
 
-        A text that is asked about stands among them. One that is not read in time is asked about
-        again after the block, as are those that come in the meantime.
+        A text that is asked about is among these files. A question that is not answered in time is
+        asked again after the block; new ones wait for its end.
         """
         self._may_ask.clear()
         try:
@@ -305,7 +307,7 @@ class SiteProcess:
                 raise Unavailable("The site's own code does not answer.", retry_after=2) from error
             except _Gone:
                 if not self._may_ask.is_set():
-                    continue  # it was ended to have the files moved
+                    continue  # it was ended so that the files can be replaced
                 self._tell_end(running)
                 await self._drop(running)
                 lost += 1
@@ -319,7 +321,7 @@ class SiteProcess:
             return reply
 
     async def _process(self) -> _Running:
-        """The process, started where there is none."""
+        """The process, which is started unless it runs."""
         if self._running is not None and not self._running.ended:
             return self._running
         async with self._starting:
@@ -365,8 +367,8 @@ class SiteProcess:
         if self._start.is_owners:
             grants = self._sandbox.grants(read=[checkout])
         else:
-            # A text that is asked about stands where it would be for the time of the question, and
-            # settings and plugins may make files, as they do in a build.
+            # A text that is asked about is written to its future path for the time of the question,
+            # and settings and plugins may create files, as they do in a build.
             content = checkout / self._start.content
             await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
             grants = self._sandbox.grants(write=[checkout])

@@ -9,23 +9,23 @@ from bridge.rebuild.build import BuildFailed, BuildTookTooLong
 from bridge.rebuild.local.pelican_log import FEW, NO_MODULE, OF_PLUGINS, without_name
 from bridge.store import Difference
 
-#: With more files than this under suspicion it is not a post that is at fault.
+#: With more suspects than this, the fault is not in a post.
 _MOST = 64
-#: What posts are written in; any of these may be something else all the same.
+#: Suffixes of posts; a file with one of them need not be a post.
 SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", *OF_PLUGINS)
 
 
 def still_left_out(
     left_out: Mapping[str, str], changes: Iterable[Difference], content: str
 ) -> Mapping[str, str]:
-    """Which of the files that were left out need no other try after these changes.
+    """The files left out so far that need no retry after these changes.
 
-    Files come back when one of them changes, and when something does that could have been in
-    their way: another post edited or deleted, the settings, the theme. New posts cure nothing.
+    All are retried when one of them changes, or anything else that could have made them fail: a
+    post that was edited or deleted, the settings, the theme. A new post fixes nothing.
     """
     for change in changes:
         new_post = change.old is None and change.path.startswith(content)
-        # In a site whose posts are at the root of the repo, anything is there.
+        # Where posts are at the root of the repo, so is everything else.
         new_post = new_post and (bool(content) or change.path.endswith(SOURCES))
         if not new_post or change.path in left_out:
             return {}
@@ -35,13 +35,13 @@ def still_left_out(
 class Bisection:
     """Finds the files without which a build succeeds, from one failure to the next.
 
-    The file that a failure names is at fault. Where none is named, all posts that came since the
-    last good build are left out; once that goes well they come back half by half, and whichever
-    alone makes the build fail is the culprit. A build that takes too long is tried once more as it
-    is; if that does not end in time either, it failed like any other.
+    The file that a failure names is to blame. Where none is named, all posts since the last good
+    build are left out; once that build succeeds they are readmitted half by half, until the one
+    that breaks it is found. A build that takes too long is retried once unchanged; if that does not
+    end in time either, it counts as any other failure.
 
-    Where many files that built before fail alike, or for a module that is not
-    installed, it is the site that fails: without them it would be built, and be empty.
+    Where many files that built before fail in the same way, or because a module is not installed,
+    it is the site that is broken: leaving them all out would publish an empty one.
     """
 
     def __init__(self, left_out: Mapping[str, str], suspects: Iterable[str]) -> None:
@@ -104,7 +104,7 @@ class Bisection:
         return True
 
     def _is_of_the_site(self, reason: str) -> bool:
-        """Whether a file that was not changed fails for what is not its own fault."""
+        """Whether an unchanged file fails for a reason outside of the file."""
         kind = without_name(reason.partition("; before that: ")[0])
         self._alike[kind] += 1
         return self._alike[kind] > FEW or NO_MODULE.search(kind) is not None

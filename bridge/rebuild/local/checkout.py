@@ -1,4 +1,4 @@
-"""The builder's checkout, with the posts that it does without and those whose time comes."""
+"""The builder's checkout: which posts it leaves out, and when scheduled ones are due."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore
 from bridge.store.lfs_pointers import LargeFiles
 
-#: Until when the plugin holds a post back, from its path and bytes; ``None``: not at all.
+#: From a post's path and bytes, the time until which the plugin holds it back, if it does.
 Due: TypeAlias = Callable[[str, bytes], datetime | None]
 
 
 class _State(msgspec.Struct, frozen=True):
-    """Of ``version``, which is on disk: scheduled posts with their times, posts left out."""
+    """The version on disk, its scheduled posts with their times, and the posts left out."""
 
     version: str = ""
     waiting: dict[str, datetime] = {}
@@ -35,8 +35,8 @@ def _at_once(path: str, data: bytes) -> datetime | None:
 
 
 class Checkout:
-    """The files of one version below ``folder``, as git lays them out; ``due`` says which are to
-    be built anew at what time.
+    """The files of one version below ``folder``, as git lays them out. ``due`` says when a post has
+    to be built again.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Checkout:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         git_dir: Path | None = None,
     ) -> None:
-        """The others are those of :class:`bridge.store.checkout.Checkout`."""
+        """The other parameters are those of :class:`bridge.store.checkout.Checkout`."""
         self.folder = folder
         self._files = GitCheckout(
             store.bare_repo.common / "objects",
@@ -93,12 +93,11 @@ class Checkout:
     ) -> tuple[str, ...]:
         """Check out a version.
 
-        ``left_out`` are files that it is built without; only with ``take_away`` are they not there.
-        ``is_exact`` says for the paths that change whether what builds have left behind is to go.
-        Returns the paths that are other than before, or left out and were not, or the other way
-        round, or due.
-        Raises what the store raises, and ``OSError``; the next call makes good what was left
-        undone.
+        ``left_out`` are files that the site is built without; only with ``take_away`` are they
+        removed from disk. ``is_exact`` says, for the paths that change, whether files that builds
+        have left behind are removed, too. Returns the paths that have changed, are left out now or
+        no longer, or are due. Raises what the store raises, and ``OSError``; then the next call
+        completes the work.
         """
         before, now, out = self._state, self._clock(), frozenset(left_out)
         known = before.version and before.version == self._files.version
@@ -107,10 +106,10 @@ class Checkout:
         self._save(_State())
         self._files.bring_to(version, exact=not known or is_exact(changed))
         if not known:
-            # What was left out is not known: the times of all files are looked at.
+            # Nothing is known of what is on disk: check when each file is due.
             before = _State()
             changed.update(self._files.paths())
-        # Looked at again: until when may depend on the site's time zone, which is learnt later.
+        # Also of those that wait: it may depend on the site's time zone, which is only known later.
         waiting = {
             path: due
             for path in changed | before.waiting.keys()

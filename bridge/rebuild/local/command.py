@@ -26,19 +26,19 @@ from bridge.site.starting import Sandbox, confined_argv, unconfined
 
 _log = logging.getLogger(__name__)
 
-#: Stands in an argv of the owner's for the folder that the pages are to be written to.
+#: In the owner's argv, stands for the folder that pages are to be written to.
 OUTPUT = "{output}"
 PELICAN = "pelican"
 _SHOWN = 2_000
-#: How Python and other programs say that they may not open a file.
+#: How Python and other programs report a file that they are not allowed to open.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
 _NO_PLUGINS = re.compile(
     rf"^{plain_pelican.NO_PLUGINS} Permission denied: '(/[^'\n]+)'", re.MULTILINE
 )
-#: What Pelican says last where it has read no article.
+#: Pelican's last line where it has read no article.
 _NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
-#: What a post is written in, if it is not HTML, which may be anything.
+#: Suffixes of posts; one of HTML is not among them, since such a file may be anything.
 _TEXTS = (".md", ".markdown", ".mkd", ".mdown", ".rst")
 
 
@@ -56,10 +56,10 @@ class CommandBuilder:
     """Runs ``argv`` in the checkout, or in its folder ``run_in``; its pages go to ``staging``, and
     from there to ``output``.
 
-    A failed run has touched nothing that the world sees. An ``argv`` without ``{output}`` brings
-    its pages where it wants itself. ``content`` is where the posts are in the checkout. It may read
-    what ``sandbox`` grants, and write to the checkout, to ``staging``, and to the folder of the
-    output's note: the output itself is written by the bridge. ``program`` is what messages call
+    A failed run changes nothing that visitors see. An ``argv`` without ``{output}`` writes its
+    pages where it likes. ``content`` is the folder of posts in the checkout. The program may read
+    what ``sandbox`` grants, and write to the checkout, to ``staging`` and to the folder of the
+    output's note; only the bridge writes to the output itself. ``program`` is what messages call
     it, if that is not its first word.
     """
 
@@ -85,7 +85,7 @@ class CommandBuilder:
     async def make(self, task: Task, folder: Path) -> LogSummary:
         """Build the whole site into a separate folder; return the errors that were logged.
 
-        The build has gone well if the program ended with status 0, whatever it logged. Raises
+        The build has succeeded if the program exits with status 0, whatever it logs. Raises
         :class:`BuildFailed`.
         """
         await process.in_thread(_clear, folder)
@@ -136,7 +136,7 @@ class CommandBuilder:
 
     @property
     def _stages(self) -> bool:
-        """Whether the pages come to a folder that we name."""
+        """Whether the pages are written to a folder of ours."""
         return any(OUTPUT in word for word in self.argv)
 
     async def _run(self, task: Task, folder: Path) -> process.Ended:
@@ -154,12 +154,12 @@ class CommandBuilder:
             "SITE_VERSION": task.version,
             "SITE_OUTPUT": str(folder),
             plain_pelican.LEFT_OUT: json.dumps(task.left_out_below(self.content)),
-            # Pelican's log wraps at the width of the terminal, which tears file names apart.
+            # Pelican wraps its log at the width of the terminal, even within file names.
             "COLUMNS": "1000",
             "NO_COLOR": "1",
-            # Pelican finds files as a set: without this each run has an order of its own.
+            # Pelican collects files in a set, whose order would differ from run to run.
             "PYTHONHASHSEED": "0",
-            # Compiled settings are recognised by second and size; two commits can share both.
+            # Python recognises compiled settings by time and size; two commits can share both.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         if self.sandbox is not None:
@@ -193,28 +193,28 @@ class CommandBuilder:
         has_ended = False
         while not has_ended:
             await asyncio.wait([running], timeout=pause)
-            # What it has written by its end counts, however soon that was.
+            # Measured once more at its end, so that a quick program is measured at all.
             has_ended = running.done()
             begun = time.monotonic()
             size = await process.in_thread(_size, folder)
             if before is not None and most is not None and size > before + most:
                 raise TooMuchOutput(most)
-            # Looking costs time as well, on a large site.
+            # Measuring a large site takes time as well.
             pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
 
     def _check_posts(self, task: Task, said: LogSummary, log: str) -> None:
-        """Raise :class:`BuildFailed` where what could be read of the site no longer can."""
+        """Raise :class:`BuildFailed` if what could be read of the site before no longer can."""
         if said.left_out:
             texts = _texts(task.checkout, self.content) - task.left_out
             if not self.content and _NO_ARTICLE.search(log):
-                # At the repo's root there are texts that are no posts.
+                # At the repo's root there are also texts that are not posts.
                 texts &= {path for path, _ in said.left_out}
             said.check_some_are_read(texts, task.excused or ())
         if _NO_ARTICLE.search(log):
             said.check_not_emptied(task.checkout / self.content)
 
     def _environment(self) -> Mapping[str, str]:
-        """Of its own where there is a sandbox; else ours, with what was given."""
+        """With a sandbox its own environment, else the bridge's with what was given."""
         return self.environment if self.sandbox else process.environment(self.environment)
 
     def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
@@ -227,7 +227,7 @@ class CommandBuilder:
 
 
 def _texts(checkout: Path, content: str) -> set[str]:
-    """The files in the content folder that are posts by their names."""
+    """The files in the content folder whose names are those of posts."""
     names = Tree(checkout / content).walk()
     return {prefix_of(content) + name for name in names if name.endswith(_TEXTS)}
 
@@ -241,9 +241,9 @@ def _size(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            # Gone again, if it cannot be asked.
+            # It may be gone again.
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - in a hurry
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - hot
     return total
 
 

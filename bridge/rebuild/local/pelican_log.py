@@ -16,23 +16,23 @@ from bridge.settings import prefix_of
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
 _END = re.compile(r"[\s:,;'\")\]]|$")
-#: With these words Pelican passes over a file, and goes on without it.
+#: Messages after which Pelican skips a file and continues.
 _PASSED_OVER = re.compile(
     r"Could not process |Unknown status .* for file .*, skipping it"
     r"|Skipping .*: (?:could not find information about|file .* would be written outside)"
 )
-#: With these its loader goes on without a plugin.
+#: Messages after which it continues without a plugin.
 _NO_PLUGIN = ("Cannot load plugin", "Cannot register plugin")
-#: What is written in these is a post, if a plugin brings a reader for it.
+#: Suffixes of posts for which a plugin may have a reader.
 OF_PLUGINS = (
     *(".ipynb", ".adoc", ".asciidoc", ".asc", ".org", ".textile", ".creole", ".wiki"),
     *(".mediawiki", ".dj", ".djot", ".typ", ".qmd", ".rmd"),
 )
 _WARNINGS = 20
 _WARNING_LENGTH = 500
-#: Up to so many files may be bad each for itself, even if there are hardly any others.
+#: Up to this number, files may each be broken by themselves, even if there are hardly any others.
 FEW = 3
-#: How Python says that something is not installed: no post's own fault.
+#: How Python reports a module that is not installed, which is not a post's fault.
 NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
@@ -80,9 +80,9 @@ class Sources:
 class LogSummary:
     """The errors that a successful run has logged.
 
-    ``left_out`` are the files that Pelican passed over, with its reasons; ``warnings`` is the rest,
-    each once, and not without end. ``plugin`` is the first of these that is about a plugin which
-    Pelican went on without, ``""`` if all could be loaded.
+    ``left_out`` are the files that Pelican skipped, with its reasons; ``warnings`` are the other
+    errors, each once, up to a limit. ``plugin`` is the first error about a plugin that could not be
+    loaded, ``""`` if there is none.
     """
 
     left_out: tuple[tuple[str, str], ...] = ()
@@ -91,7 +91,7 @@ class LogSummary:
 
     @classmethod
     def of(cls, logged: Iterable[LoggedError]) -> LogSummary:
-        """Sort errors. Pelican, or a plugin, has gone on after each of them: the site is built."""
+        """Sort the errors of a run that built the site all the same."""
         left_out: dict[str, str] = {}
         warnings: dict[str, None] = {}
         plugin = ""
@@ -125,18 +125,19 @@ class LogSummary:
             raise BuildFailed(self.plugin)
 
     def check_not_emptied(self, content: Path) -> None:
-        """Raise :class:`BuildFailed` where Pelican went on without a plugin, has read no article,
-        and has in its folder ``content`` what a plugin reads: the site would be emptied.
+        """Raise :class:`BuildFailed` if a plugin could not be loaded and ``content`` has files that
+        only plugins read, for a run that has read no article: it would publish an empty site.
         """
         names = Tree(content).walk() if self.plugin else ()
         if any(name.lower().endswith(OF_PLUGINS) for name in names):
             raise BuildFailed(f"{self.plugin}; without it no post of the site can be read")
 
     def check_some_are_read(self, sources: Collection[str], excused: Collection[str]) -> None:
-        """Raise :class:`BuildFailed` where not one of the ``sources`` can be read any more.
+        """Raise :class:`BuildFailed` if none of the ``sources`` can be read any more.
 
-        That is not their own fault: an extension of Markdown that is not installed, say, would
-        empty the site. ``excused`` are those that were changed, or could not be read before.
+        The cause is then outside of the files: a Markdown extension that is not installed, say,
+        would leave the site empty. ``excused`` are files that were changed, or could not be read
+        before.
         """
         bad = dict(self.left_out)
         if len(bad.keys() - set(excused)) <= FEW or not bad.keys() >= set(sources):
@@ -158,7 +159,7 @@ def errors(log: str, sources: Sources) -> Iterator[LoggedError]:
         if match:
             said = match[2]
             if said.startswith(_NO_PLUGIN) and after[:1].isspace() and not _RECORD.match(after):
-                # Which module it is that is not there.
+                # The next line names the module that is missing.
                 said = f"{said}\n{after.strip()}"
             reason = said.replace(f"{sources.checkout}/", "")
             yield LoggedError(reason, sources.named_in(match[2]))

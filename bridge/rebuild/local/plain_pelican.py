@@ -1,7 +1,7 @@
-"""Runs ``pelican`` as a process, which leaves posts out and says why it skips others.
+"""Runs ``pelican`` without some posts, and has it say why it skips others.
 
-Run as ``python -c`` with this file's text, in the site's folder: nothing of the bridge's is
-imported then, and no folder of the bridge's is on the way to the site's modules.
+``python -c`` runs this file's text in the site's folder, so that nothing of the bridge is imported
+and none of its folders is searched for the site's modules.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 #: The posts to leave out: a JSON list of paths below the content folder.
 LEFT_OUT = "PELICAN_LEFT_OUT"
-#: What goes before a folder of plugins that may not be read.
+#: Printed before a folder of plugins that may not be read.
 NO_PLUGINS = "PLUGIN_PATHS:"
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
-    """Have a generator of Pelican's find all files but these, which stay where they are.
+    """Have one of Pelican's generators find all files except these, which stay on disk.
 
-    ``posts`` are paths below the content folder. No link leads to them, as if they were not there.
+    ``posts`` are paths below the content folder. Nothing links to them, as if they did not exist.
     """
     found = generator.get_files
 
@@ -29,7 +29,7 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
         files = found(*args, **options)
         out = [file for file in files if os.path.normpath(file) in posts]
         for file in out:
-            # Pelican's own mark of a file of which no page came: it is not copied either.
+            # Pelican's own mark of a file without a page: it is not copied as a static file either.
             generator.context["generated_content"].setdefault(os.path.normpath(file), None)
         if isinstance(files, set):
             files.difference_update(out)
@@ -40,7 +40,7 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
 
 
 def unreadable(folders: Iterable[str]) -> list[str]:
-    """Those of these folders that are there, and that the kernel keeps this process from."""
+    """The folders that exist and that this process is not allowed to read."""
     found = []
     for folder in folders:
         try:
@@ -53,7 +53,7 @@ def unreadable(folders: Iterable[str]) -> list[str]:
 
 
 def _say_why_files_are_skipped() -> None:
-    """Pelican does not say why it could not process a file, unless it prints a whole traceback."""
+    """Pelican itself only says why it could not process a file where it prints a traceback."""
     import logging  # noqa: PLC0415 - this file is also imported for the function above
 
     make = logging.getLogRecordFactory()
@@ -70,7 +70,7 @@ def _say_why_files_are_skipped() -> None:
 
 
 def _say_what_is_denied() -> None:
-    """Many a plugin keeps to itself that it may not open a file."""
+    """Many plugins do not tell that they were not allowed to open a file."""
     import builtins  # noqa: PLC0415
     import io  # noqa: PLC0415
 

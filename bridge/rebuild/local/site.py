@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task, ignore
 from bridge.rebuild.ledger import Ledger
@@ -19,10 +18,10 @@ from bridge.store import ContentStore, StoreBroken, Version
 class SiteBuild:
     """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
 
-    ``content`` is the folder of posts in the repo. ``gone`` says that pages are missing in the
-    output, so that the site is built although no file of it has changed. Posts that are left out
-    stay in the checkout, and the builder is told of them; with ``take_away`` they do not, for a
-    program of the owner's that cannot be told.
+    ``content`` is the folder of posts in the repo. ``gone`` tells whether pages are missing from
+    the output, so that the site has to be built although nothing has changed. Posts that are left
+    out stay in the checkout, and the builder is told to skip them; ``take_away`` removes them
+    instead, for an owner's program that cannot be told.
     """
 
     def __init__(
@@ -59,17 +58,7 @@ class SiteBuild:
         await in_thread(self._ledger.begin)
         outcome = Outcome()
         while True:
-            # A warm builder counts on what it has left in the checkout; others get it as git
-            # makes it.
-            changed = await in_thread(
-                partial(
-                    self._checkout.bring_to,
-                    version,
-                    left_out=bisection.left_out,
-                    take_away=self._take_away,
-                    is_exact=lambda paths: not self._builder.stays_warm(paths),
-                )
-            )
+            changed = await in_thread(self._check_out, version, bisection.left_out)
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.needs_warm_up()
             if stale or await in_thread(self._gone):
@@ -102,8 +91,20 @@ class SiteBuild:
             warnings=(*self._checkout.warnings, *outcome.warnings),
         )
 
+    def _check_out(self, version: Version, left_out: Iterable[str]) -> tuple[str, ...]:
+        """Check out a version; returns the paths that have changed."""
+        return self._checkout.bring_to(
+            version,
+            left_out=left_out,
+            take_away=self._take_away,
+            # A warm builder relies on what it left in the checkout; any other gets a clean one.
+            is_exact=lambda paths: not self._builder.stays_warm(paths),
+        )
+
     def _with_what_is_missing(self, failure: BuildFailed) -> BuildFailed:
-        """A theme that is not found, say, may be a submodule that could not be fetched."""
+        """The failure and what the checkout lacks: a missing theme, say, may be a submodule that
+        could not be fetched.
+        """
         missing = self._checkout.warnings
         if not missing:
             return failure
@@ -141,7 +142,7 @@ class SiteBuild:
         try:
             changes = self._store.diff(record.version, version)
         except StoreBroken:
-            # The repo was made anew: no one knows what changed since the last build.
+            # The repo was recreated, so what has changed since the last build is unknown.
             return Bisection({}, ())
         inside = prefix_of(self._content)
         posts = [change.path for change in changes if change.new and change.path.startswith(inside)]

@@ -1,8 +1,8 @@
-"""A cache of parsed files on disk, from one process to the next.
+"""An on-disk cache of parsed files, for the next process.
 
-A restart would otherwise read every post anew, which is most of the time that a first build takes.
-Nothing is kept but what follows from a file's bytes, the settings, everything else in the site, and
-what is installed. A file with which there is any doubt is read by its reader.
+Without it a restart would parse every post again, which is most of the work of a first build. A
+result is only cached if it depends on nothing but the file's bytes, the settings, everything in the
+site that is not a post, and the installed versions. When in doubt, a file is parsed by its reader.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from bridge import __version__
 
 log = logging.getLogger(__name__)
 
-#: Raised whenever what is kept changes its meaning.
+#: Increased whenever the cache's format changes.
 _FORMAT = "1"
-#: Extensions of Markdown that look at the text and their settings alone.
+#: Markdown extensions that use only the text and their settings.
 _PURE = ("markdown.extensions.", "pymdownx.")
-#: These also look at files, addresses or a program's other functions.
+#: These also use files, URLs or other code.
 _NOT_PURE = ("pymdownx.snippets", "pymdownx.b64")
-#: What has docutils look at the clock, files or addresses.
+#: What makes docutils read the clock, files or URLs.
 _LOOKS_AROUND = re.compile(r"date\s*::|include\s*::|:(?:file|url)\s*:", re.IGNORECASE)
 #: What a date is read from, in each format.
 _DATE = re.compile(
@@ -51,7 +51,7 @@ _DATE = re.compile(
     r"|<meta\s+name=[\"']?(?:date|modified)[\"']?\s+content=[\"']?([^\"'>]*)",
     re.IGNORECASE | re.MULTILINE,
 )
-#: Of one that says less, the rest is taken from the day on which it is read.
+#: A date that says less is completed with the day on which it is read.
 _WHOLE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)")
 _HEAD = 16_384
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -66,9 +66,9 @@ _ZONES = ("dateutil.tz.tz", "zoneinfo")
 
 
 class KeptOnDisk:
-    """The readers' results of one site. What cannot be had from it is read; never raises.
+    """The cached results of one site's readers. Never raises: without a result, the file is parsed.
 
-    ``rest`` names everything in the site that is not a post; ``""``: nothing is kept.
+    ``rest`` is a hash of everything in the site that is not a post; with ``""``, nothing is cached.
     """
 
     def __init__(self, file: Path, checkout: Path, rest: str, settings: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class KeptOnDisk:
         self._key = b""
 
     def find(self, path: str, reader: object, settings: dict[str, Any]) -> Any:
-        """What the reader made of the file that is there now; ``None`` where that is not known."""
+        """The reader's result for the file as it is now; ``None`` if it is not cached."""
         if settings is not self._settings or not self._is_pure(reader):
             return None
         try:
@@ -99,14 +99,14 @@ class KeptOnDisk:
             return _Unpickler(row[0], settings).load()
         except sqlite3.DatabaseError as error:
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not needed
+        except Exception as error:  # noqa: BLE001 - nothing depends on the cache
             log.debug("%s is read: %s", path, error)
         return None
 
     def keep(self, path: str, made: Any, reader: object, opened: Collection[str]) -> None:
-        """Keep what a reader has made of the file that :meth:`find` was asked for.
+        """Cache a reader's result for the file that :meth:`find` was asked for.
 
-        ``opened`` are the files that were opened for it.
+        ``opened`` are the files that the reader opened.
         """
         digest = self._digests.pop(path, None)
         if digest is None or (database := self._connected()) is None or set(opened) - {path}:
@@ -127,7 +127,7 @@ class KeptOnDisk:
             log.debug("%s is not kept: %s", path, error)
 
     def end(self, paths: Collection[str]) -> None:
-        """A build is done: have everything on disk, and nothing of files but these."""
+        """Called after a build: write everything to disk, and drop all files but these."""
         self._digests.clear()
         if self._database is None:
             return
@@ -140,7 +140,7 @@ class KeptOnDisk:
             self._give_up(error)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        """The file is damaged, or cannot be written: the next process begins another."""
+        """Delete a damaged or unwritable database: the next process makes a new one."""
         log.debug("nothing is kept on disk: %s", error)
         if self._database is not None:
             self._database.close()
@@ -156,10 +156,12 @@ class KeptOnDisk:
         return hashlib.sha256(b"\0".join((self._key, name, digest, data))).digest()
 
     def _connected(self) -> sqlite3.Connection | None:
-        """The file, once the settings are as readers have them; one of other times goes."""
+        """The database, opened at the first use, when the settings are final; stale rows are
+        deleted.
+        """
         if not self._opened:
             self._opened = True
-            # A key that cannot be worked out, as of odd settings, is none.
+            # For odd settings there may be no key; then nothing is cached.
             with suppress(Exception):
                 self._key = self._made_key() if self._rest else b""
             if self._key:
@@ -187,12 +189,12 @@ class KeptOnDisk:
 def _open(file: Path, key: bytes) -> sqlite3.Connection | None:
     for _ in range(2):
         try:
-            # Drafts are in it.
+            # It contains drafts.
             os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
             file.chmod(0o600)
             database = sqlite3.connect(file)
-            # Sealed row by row: what is damaged, however it came to that, is read anew. So no file
-            # is needed beside this one to put it right.
+            # Each row has a checksum, and a file whose row is damaged is parsed again: no journal
+            # file is needed.
             database.execute("PRAGMA synchronous = OFF")
             database.execute("PRAGMA journal_mode = MEMORY")
             database.execute("CREATE TABLE IF NOT EXISTS site (key BLOB)")
@@ -254,21 +256,21 @@ def _is_known(name: str) -> bool:
 
 
 def _docutils_is_pure() -> bool:
-    """Whether reStructuredText means what docutils and Pelican make of it."""
+    """Whether only docutils and Pelican decide how reStructuredText is parsed."""
     registered = [
         *directives._directives.values(),  # type: ignore[attr-defined]
         *roles._roles.values(),  # type: ignore[attr-defined]
     ]
     modules = (str(getattr(each, "__module__", "")) for each in registered)
     known = ("docutils.", "pelican.rstdirectives", "bridge.")
-    everyones = (Path("/etc/docutils.conf"), Path("~/.docutils").expanduser())
+    configurations = (Path("/etc/docutils.conf"), Path("~/.docutils").expanduser())
     return all(module.startswith(known) for module in modules) and not any(
-        os.access(file, os.F_OK) for file in everyones
+        os.access(file, os.F_OK) for file in configurations
     )
 
 
 def _depends_on_nothing_else(path: str, reader: object, made: Any) -> bool:
-    """Whether neither the day nor another file has a say in what was made of a file."""
+    """Whether the result depends neither on the day nor on another file."""
     text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
     if type(reader) is RstReader and _LOOKS_AROUND.search(text):
         return False
@@ -284,12 +286,12 @@ class _Pickler(pickle.Pickler):
         self._settings = settings
 
     def persistent_id(self, value: Any) -> str | None:
-        """The settings stay where they are."""
+        """The settings are not pickled, but referred to."""
         return _SETTINGS if value is self._settings else None
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes no object but such as readers put into metadata."""
+    """Makes only objects of the classes that readers put into metadata."""
 
     def __init__(self, data: bytes, settings: dict[str, Any]) -> None:
         super().__init__(io.BytesIO(data))
@@ -302,7 +304,7 @@ class _Unpickler(pickle.Unpickler):
         return self._settings
 
     def find_class(self, module: str, name: str) -> Any:
-        """One of the few classes."""
+        """One of the allowed classes."""
         if (module, name) in _CLASSES:
             return _CLASSES[module, name]
         if module in _ZONES and name.startswith(("tz", "Zone")):
@@ -311,7 +313,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _pickled(made: Any, settings: dict[str, Any]) -> bytes | None:
-    """The bytes of a reader's result; ``None`` where there is something unknown in it."""
+    """The bytes of a reader's result; ``None`` if it has anything unknown in it."""
     if not _is_plain(made, settings):
         return None
     file = io.BytesIO()
