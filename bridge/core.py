@@ -25,6 +25,7 @@ from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.deferred import DeferredRebuilder
 from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.output_folder import output_folder
 from bridge.runtime import private
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings
@@ -219,11 +220,11 @@ def _zone_of_site(repo: Repo) -> ZoneInfo | None:
 
 
 async def _output_of_site(repo: Repo, state: Path) -> Path:
-    """Pelican's ``OUTPUT_PATH``; a relative one is inside the state folder."""
+    """The folder for Pelican's ``OUTPUT_PATH``."""
     try:
         if (head := repo.store.head()) is not None:
             await repo.site.bring_to(head)
-        return state / repo.site.reader.facts.output
+        return await asyncio.to_thread(output_folder, repo.site.reader.facts.output, state)
     except (BridgeError, StoreError) as error:
         log.warning("pages go to %s for now: %s", state / "output", error)
         return state / "output"

@@ -174,8 +174,8 @@ class Rebuild(_Section, frozen=True):
 
     A response waits up to ``wait_seconds`` for its change to be live (0: never). A build that adds
     more than ``max_growth`` bytes to the output is stopped. ``confined``: whether builds can access
-    only the site (:mod:`bridge.site.confinement`). ``keep``: patterns of files that builds leave in
-    the checkout for the next one, such as caches.
+    only the site (:mod:`bridge.runtime.confinement`). ``keep``: patterns of files that builds leave
+    in the checkout for the next one, such as caches.
     """
 
     mode: Literal["resident", "command", "webhook", "none"] = "resident"

@@ -239,7 +239,7 @@ def _know_markup() -> None:
     from markdown import Markdown  # noqa: PLC0415
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
 
-    from bridge.site.confinement import system_grants  # noqa: PLC0415
+    from bridge.runtime.confinement import system_grants  # noqa: PLC0415
 
     extensions = DEFAULT_CONFIG["MARKDOWN"]["extension_configs"]
     Markdown(extensions=list(extensions), extension_configs=extensions).convert("# A\n\n*b*\n")

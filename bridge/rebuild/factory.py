@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
@@ -24,6 +24,7 @@ from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
 from bridge.runtime import process
+from bridge.runtime.confinement import Grants
 from bridge.settings import Settings, prefix_of
 from bridge.site.factory import make_sandbox
 from bridge.site.starting import Sandbox
@@ -82,7 +83,11 @@ def make_rebuilder(
     )
     site = _Site(settings, store, checkout, folder, ledger, sandbox)
     most = settings.rebuild.max_growth
-    return site.rebuilder(Output(output, kept / "output.json", most), timing)
+
+    def grants(read: Sequence[Path], write: Sequence[Path]) -> Grants | None:
+        return sandbox.grants(read=[*read, checkout.folder], write=write)
+
+    return site.rebuilder(Output(output, kept / "output.json", most, grants=grants), timing)
 
 
 def _kept_in(folder: Path) -> Path:

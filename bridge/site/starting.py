@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.site.confinement import Grants, confine, landlock_version, system_grants
+from bridge.runtime.confinement import Grants, confine, landlock_version, system_grants
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
+from bridge.runtime.confined_thread import Outside, run_confined
+from bridge.runtime.confinement import Grants
 from bridge.store import StoreBroken, Version
 from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
 from bridge.store.working_tree import WorkingTree
+
+_T = TypeVar("_T")
 
 _LINK, _MODULE = "120000", "160000"
 #: Under which file the warning about large files stands.
@@ -66,13 +71,17 @@ class Checkout:
         root: Path | None = None,
         large_files: LargeFiles | None = None,
         git_dir: Path | None = None,
+        within: Checkout | None = None,
     ) -> None:
         """``keep``: patterns of files that builds leave behind and that stay, as caches do.
-        ``git_dir`` is the folder for what git keeps, which the site's code may not write to."""
+        ``git_dir`` is the folder for what git keeps, which the site's code may not write to.
+        ``within`` is the checkout whose submodule this is."""
         self.folder = folder
         own = (git_dir or folder.with_name(f"{folder.name}.git")).absolute()
         self._tree = WorkingTree(objects, folder, own)
-        self._pointers = Pointers(self._tree, large_files or NoLargeFiles())
+        self._within = within
+        self._outside: Outside = lambda wanted: wanted()
+        self._pointers = Pointers(self._tree, _FoundOutside(self, large_files or NoLargeFiles()))
         self._submodules = submodules or NoSubmodules()
         self._may_read = may_read
         self._keep = keep
@@ -134,11 +143,31 @@ class Checkout:
         self._tree.prepare()
         before = None if exact or not self._known else self.version
         try:
-            self._move(before, version)
+            self._confined(lambda: self._move(before, version))
         except StoreBroken:
             if before is None:
                 self._tree.begin_anew()
-            self._move(None, version)
+            self._confined(lambda: self._move(None, version))
+
+    def outside(self, wanted: Callable[[], _T]) -> _T:
+        """Do something that is not confined to the checkout, while that is being moved."""
+        if self._within is not None:
+            return self._within.outside(wanted)
+        found: _T = self._outside(wanted)
+        return found
+
+    def _confined(self, function: Callable[[], None]) -> None:
+        """Write to the checkout's own folders only, whatever links the site's code puts there."""
+        if self._within is not None:
+            function()
+            return
+        places = (self.folder.resolve(), self._tree.git_dir.resolve(), os.devnull)
+
+        def run(outside: Outside) -> None:
+            self._outside = outside
+            function()
+
+        run_confined(Grants(("/",), tuple(map(str, places))), run)
 
     def paths(self) -> tuple[str, ...]:
         """Every path of the version on disk."""
@@ -146,7 +175,9 @@ class Checkout:
 
     def leave_out(self, paths: Iterable[str]) -> None:
         """Remove files of the version from disk, and restore those left out before."""
-        wanted = frozenset(paths)
+        self._confined(lambda: self._leave_out(frozenset(paths)))
+
+    def _leave_out(self, wanted: frozenset[str]) -> None:
         self._tree.restore(self._left_out - wanted)
         for path in wanted:
             place = self.folder / path
@@ -243,7 +274,8 @@ class Checkout:
                 continue
             name, url = known[path]
             try:
-                objects, submodules = self._submodules.find(name, url, commit)
+                find = partial(self._submodules.find, name, url, commit)
+                objects, submodules = self.outside(find)
             except SubmoduleMissing as error:
                 self._warnings[path] = f"a submodule whose files are missing: {error}"
                 continue
@@ -255,6 +287,7 @@ class Checkout:
                 keep=self._keep,
                 root=self._root,
                 git_dir=self._tree.git_dir / "modules" / quote(path, safe=""),
+                within=self,
             )
             self._below[path].bring_to(Version(commit), exact=exact)
 
@@ -276,6 +309,18 @@ class Checkout:
             for name, each in settings.items()
             if "path" in each and "url" in each
         }
+
+
+class _FoundOutside:
+    """Large files, which may have to be fetched to other folders than the checkout's."""
+
+    def __init__(self, checkout: Checkout, large_files: LargeFiles) -> None:
+        self._checkout = checkout
+        self._large_files = large_files
+
+    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+        """See :class:`LargeFiles`."""
+        return self._checkout.outside(partial(self._large_files.find, version, wanted))
 
 
 def _is_attributes(path: str) -> bool:

@@ -11,11 +11,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from bridge.runtime import beneath
 from bridge.store.working_tree import PathList, WorkingTree
 
 #: How a pointer begins, and the largest that the specification of git-lfs allows.
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
 _OBJECT = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
+#: git itself reads no larger .gitattributes (100 MB); none of a site has more than this.
+_ATTRIBUTES_BYTES = 1_000_000
 #: How many of the files that are missing the warning names.
 _NAMED = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,7 +55,7 @@ class Pointers:
         ``attributes``: the paths of every ``.gitattributes``. Returns a warning where files are
         missing, else ``""``.
         """
-        uses_lfs = any(_names_lfs(self._tree.folder / path) for path in attributes)
+        uses_lfs = any(_names_lfs(self._tree.folder, path) for path in attributes)
         named = {path: self._object_of(path) for path in self._tree.tracked()} if uses_lfs else {}
         pointers = {path: name for path, name in named.items() if name}
         if not pointers:
@@ -109,20 +112,17 @@ class Pointers:
 
     def _object_of(self, path: str) -> str:
         """The hash of the file that a pointer stands for; ``""`` if this is none."""
-        place = self._tree.folder / path
         try:
-            found = place.lstat()
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _POINTER_BYTES:
-                return ""
-            data = place.read_bytes()
+            data = beneath.read(self._tree.folder, path, _POINTER_BYTES + 1)
         except OSError:
             return ""
-        match = _OBJECT.search(data) if data.startswith(_POINTER) else None
+        is_pointer = data.startswith(_POINTER) and len(data) <= _POINTER_BYTES
+        match = _OBJECT.search(data) if is_pointer else None
         return match[1].decode() if match else ""
 
 
-def _names_lfs(attributes: Path) -> bool:
+def _names_lfs(folder: Path, attributes: str) -> bool:
     try:
-        return b"filter=lfs" in attributes.read_bytes()
+        return b"filter=lfs" in beneath.read(folder, attributes, _ATTRIBUTES_BYTES)
     except OSError:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from bridge.app import REBUILDER, STORE, make_app
+from bridge.rebuild.output_folder import output_folder
 from bridge.settings import Settings
 from bridge.settings_file import load
 
@@ -69,6 +71,45 @@ async def test_a_relative_output_folder_is_in_the_bridges_state(tmp_path: Path) 
 async def test_an_absolute_output_folder_is_used(tmp_path: Path) -> None:
     await build(make_repo(tmp_path, str(tmp_path / "www")))
     assert (tmp_path / "www" / "one.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "output", [".", "..", "git", "keep/x", "site/home", "public/../..", "{}", "{}/.ssh", "/etc/x"]
+)
+async def test_the_sites_settings_choose_no_folder_that_is_in_use_or_elsewhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, output: str
+) -> None:
+    """The site's code may write to it."""
+    folder = output.format(tmp_path)
+    await build(make_repo(tmp_path, folder))
+    assert (tmp_path / "state" / "output" / "one.html").is_file()
+    assert "set [rebuild] output = " in caplog.text
+
+
+async def test_a_folder_in_use_stays_in_use_and_no_other_is_taken(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path, "public")
+    await build(repo)
+    (tmp_path / "state" / "public" / "one.html").unlink()
+    await build(repo)
+    assert (tmp_path / "state" / "public" / "one.html").is_file()
+    state = tmp_path / "state"
+    assert output_folder("public", state) == state / "public"
+    assert output_folder("public/one", state) == state / "output"
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "mine").touch()
+    assert output_folder(str(tmp_path / "www"), state) == state / "output"
+    assert output_folder(str(tmp_path / "new"), state) == tmp_path / "new"
+
+
+def test_the_folder_of_an_earlier_release_stays_in_use(tmp_path: Path) -> None:
+    state, elsewhere = tmp_path / "bridge" / "state", tmp_path / "www"
+    (state / "rebuild").mkdir(parents=True)
+    elsewhere.mkdir()
+    (elsewhere / "index.html").touch()
+    note = {"folder": str(elsewhere), "files": ["index.html"]}
+    (state / "rebuild" / "output.json").write_text(json.dumps(note))
+    for _ in range(2):
+        assert output_folder(str(elsewhere), state) == elsewhere
 
 
 async def test_the_bridge_answers_and_stops_while_a_slow_site_is_loading(

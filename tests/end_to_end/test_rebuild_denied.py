@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rebuild_site import CONF, commit, make, settled, small_site
 
-from bridge.site.confinement import landlock_version
+from bridge.runtime.confinement import landlock_version
 from bridge.site.starting import Sandbox
 from bridge.store.git import GitStore
 

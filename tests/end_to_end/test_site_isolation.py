@@ -18,8 +18,8 @@ from rebuild_site import CONF, commit, post, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import Timing, Worker
+from bridge.runtime.confinement import landlock_version
 from bridge.settings import IndieAuth, Rebuild, Settings, Site
-from bridge.site.confinement import landlock_version
 from bridge.store.git import GitStore
 
 #: What each process imports and may read is what is shown.

@@ -23,7 +23,7 @@ from site_kit import CONF, lay_out, process
 
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
-from bridge.site.confinement import Grants, landlock_version, system_grants
+from bridge.runtime.confinement import Grants, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
 from bridge.site.starting import Sandbox, confined_argv

@@ -11,6 +11,8 @@ from typing import TypeAlias
 import msgspec
 
 from bridge.rebuild.local.files import Tree
+from bridge.rebuild.local.scheduled import HEADER_LIMIT
+from bridge.runtime import beneath
 from bridge.store import Version
 from bridge.store.checkout import Checkout as GitCheckout
 from bridge.store.checkout import Submodules
@@ -125,10 +127,10 @@ class Checkout:
         return os.path.lexists(self.folder / path)
 
     def _due(self, path: str) -> datetime | None:
-        place = self.folder / path
-        if place.is_symlink() or not place.is_file():
+        try:
+            return self._due_at(path, beneath.read(self.folder, path, HEADER_LIMIT))
+        except OSError:
             return None
-        return self._due_at(path, place.read_bytes())
 
     def _load(self) -> _State:
         try:

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from bridge.runtime import beneath
+
 _COUNTER = itertools.count()
 _TEMPORARY = ".bridge-"
 
@@ -38,13 +40,11 @@ class Tree:
 
     def read(self, path: str) -> bytes | None:
         """A file's bytes; ``None`` where there is no regular file."""
-        place = self.place(path)
+        self.place(path)
         try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+            return beneath.read(self.folder, path)
         except OSError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically, by a temporary file beside it and a rename."""

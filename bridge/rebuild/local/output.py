@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.journal import Journal
+from bridge.runtime import beneath
+from bridge.runtime.confined_thread import run_confined
+from bridge.runtime.confinement import Grants
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +47,31 @@ class TooMuchOutput(BuildFailed):
         )
 
 
+def _unconfined(read: Sequence[Path], write: Sequence[Path]) -> None:
+    del read, write
+
+
 class Output:
     """The output folder. ``note`` is the file that records which files are ours.
 
     ``most`` is by how many bytes one build may make it larger: a theme that lists all tags on the
-    page of each tag makes gigabytes of some kilobytes of posts.
+    page of each tag makes gigabytes of some kilobytes of posts. ``grants`` says how the site's code
+    would be confined that may read and write some folders: the bridge confines itself alike while
+    it works in these, where that code may put links.
     """
 
-    def __init__(self, folder: Path, note: Path, most: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        note: Path,
+        most: int | None = None,
+        *,
+        grants: Callable[[Sequence[Path], Sequence[Path]], Grants | None] = _unconfined,
+    ) -> None:
         self.folder = folder
         self.most = most
         self._left: int | None = None
+        self._grants = grants
         self._tree = Tree(folder)
         self.note = note
         self.ours = self._load()
@@ -122,7 +142,13 @@ class Output:
         return gone
 
     def take_over(self, staging: Path) -> tuple[str, ...]:
-        """Replace the folder's files with a site built elsewhere; return what changed."""
+        """Replace the folder's files with a site built elsewhere; return what changed.
+
+        Raises :class:`~bridge.rebuild.build.BuildFailed` where something in it is not a file.
+        """
+        return self._confined([staging], lambda: self._take_over(staging))
+
+    def _take_over(self, staging: Path) -> tuple[str, ...]:
         # Another process may have worked here since.
         self.ours, self._left = self._load(), None
         self._tree.forget()
@@ -130,10 +156,21 @@ class Output:
         self._tree.sweep()
         built = sorted(Tree(staging).walk(), key=_importance)
         self.expect(built)
-        changed = [path for path in built if self.put(path, (staging / path).read_bytes())]
+        changed = [path for path in built if self.put(path, self._built(staging / path))]
         changed += self.keep_only(built)
         self.settle()
         return tuple(changed)
+
+    def _built(self, file: Path) -> bytes:
+        """What a build has written. A link may lead to a file in the checkout."""
+        try:
+            with os.fdopen(beneath.open_anywhere(file), "rb") as opened:
+                if self.most is not None and os.fstat(opened.fileno()).st_size > self.most:
+                    raise TooMuchOutput(self.most)
+                return opened.read()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BuildFailed(f"{file.name} in the output cannot be read: {reason}") from error
 
     def settle(self) -> None:
         """What was written is good, and stays."""
@@ -145,16 +182,26 @@ class Output:
 
     def restore(self) -> None:
         """Have the last good site there again: a build has failed, and will not be tried on."""
-        if self._journal.is_empty():
-            return
+        if not self._journal.is_empty():
+            self._confined([], self._restore)
+
+    def _restore(self) -> None:
         self._tree.forget()
         again, new = self._journal.restore()
         self.ours = (self._load() | again) - new
         self._save()
 
+    def _confined(self, read: Sequence[Path], function: Callable[[], _T]) -> _T:
+        """Do something where no link leads anywhere else."""
+        for folder in (self.folder, self.note.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        grants = self._grants(read, [self.folder, self.note.parent])
+        return run_confined(grants, lambda _: function())
+
     def _load(self) -> set[str]:
         try:
-            note = msgspec.json.decode(self.note.read_bytes(), type=_Note)
+            data = beneath.read(self.note.parent, self.note.name)
+            note = msgspec.json.decode(data, type=_Note)
         except FileNotFoundError:
             return set()
         except (OSError, msgspec.DecodeError) as error:

@@ -9,7 +9,8 @@ from datetime import datetime, tzinfo
 from html import unescape
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_HEADER_LIMIT = 64_000
+#: How much of a file is looked at.
+HEADER_LIMIT = 64_000
 
 
 _FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
@@ -28,7 +29,7 @@ def due(path: str, data: bytes, zone: Callable[[], tzinfo | None] = _unknown) ->
     Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
     Pelican's own settings say. Drafts are built at once, since no one is led to them.
     """
-    if b"mf2" not in data[:_HEADER_LIMIT].lower():
+    if b"mf2" not in data[:HEADER_LIMIT].lower():
         return None
     suffix = path.rpartition(".")[2].lower()
     headers = dict(_FORMATS.get(suffix, _headers)(_text(data)))
@@ -53,7 +54,7 @@ def _zone(name: str) -> tzinfo | None:
 
 
 def _text(data: bytes) -> str:
-    return data[:_HEADER_LIMIT].decode("utf-8-sig", errors="replace")
+    return data[:HEADER_LIMIT].decode("utf-8-sig", errors="replace")
 
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:

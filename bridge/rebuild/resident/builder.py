@@ -37,9 +37,9 @@ from bridge.rebuild.resident.messages import (
 )
 from bridge.rebuild.resident.verify import Verifier
 from bridge.runtime import process
+from bridge.runtime.confinement import Grants
 from bridge.settings import prefix_of
 from bridge.site import starting
-from bridge.site.confinement import Grants
 from bridge.site.starting import Sandbox
 from bridge.store import Version
 
@@ -86,7 +86,9 @@ class Resident:
 
     def grants(self, checkout: Path, output: Path) -> Grants | None:
         """What the process may use: it writes pages, its caches, and its checkout."""
-        places = [checkout, self.staged, self.note.parent, output]
+        # Not ``staged`` by itself: it is in a folder that the site's code writes to, which could
+        # have put a link in its place.
+        places = [checkout, self.note.parent, output]
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
         return self.sandbox.grants(write=places) if self.sandbox else None

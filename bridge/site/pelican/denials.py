@@ -12,7 +12,7 @@ import sys
 from functools import lru_cache
 from typing import Any
 
-from bridge.site.confinement import Grants
+from bridge.runtime.confinement import Grants
 
 _MOST = 50
 #: What libraries look at wherever they run, and do without.

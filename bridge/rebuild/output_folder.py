@@ -1,0 +1,109 @@
+"""Where pages go if only the site's own settings say so.
+
+The site's code may write to the output. So its settings do not choose any folder of this machine:
+that would be a way out of its confinement.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path, PurePath
+
+import msgspec
+
+from bridge.rebuild.local.files import Tree
+
+log = logging.getLogger(__name__)
+
+_DEFAULT = "output"
+#: Which folder was in use last, as the settings name it.
+_NOTE = "output-folder"
+
+
+class _OutputNote(msgspec.Struct):
+    """The part of what builds keep that names their folder."""
+
+    folder: str
+
+
+def output_folder(told: str, state: Path) -> Path:
+    """The folder for OUTPUT_PATH, whose value is ``told``, relative to the site's folder if it is
+    inside of it.
+
+    One that is used already stays. A new one may be inside the state folder, or beside it, where
+    there is nothing yet. Any other is not used: pages go to ``output`` in the state folder, and the
+    log says what the owner can do.
+    """
+    noted, wanted = _noted(state), _wanted(told, state)
+    if noted == told:
+        return state / told
+    if wanted is not None and _is_free(wanted, state):
+        Tree(state).write(_NOTE, told.encode("utf-8", "surrogateescape"))
+        return wanted
+    instead = state / _DEFAULT
+    if noted is None:
+        if wanted == instead or _is_of_earlier_release(state / told, state):
+            Tree(state).write(_NOTE, told.encode("utf-8", "surrogateescape"))
+            return state / told
+        Tree(state).write(_NOTE, _DEFAULT.encode())
+    if wanted != instead:
+        log.warning(
+            "pages go to %s: only you can choose a folder that is in use or elsewhere, since the"
+            " site's code may write to it. For the one in OUTPUT_PATH, set [rebuild] output = %s in"
+            " bridge.toml",
+            instead,
+            msgspec.json.encode(str(state / told)).decode(),
+        )
+    return instead
+
+
+def _wanted(told: str, state: Path) -> Path | None:
+    """The folder, where that is a place for one: inside the state folder, or beside it."""
+    names = PurePath(told).parts
+    if not names or ".." in names or "\0" in told:
+        return None
+    if not PurePath(told).is_absolute():
+        return state / told
+    place = Path(told)
+    beside = place.parent.resolve() == state.parent.resolve() != Path.home().resolve()
+    return place if beside and not place.name.startswith(".") else None
+
+
+def _is_free(folder: Path, state: Path) -> bool:
+    """Whether nothing is there yet, nor will be: some folders of the bridge's are made later."""
+    inside = folder.is_relative_to(state)
+    top = state / folder.relative_to(state).parts[0] if inside else folder
+    if inside and (top.name in _OURS or top.name.startswith(".")):
+        return False
+    try:
+        return not os.path.lexists(top) or (top == folder and not [*top.iterdir()])
+    except OSError:
+        return False
+
+
+#: What the bridge has, or will have, in the state folder.
+_OURS = frozenset(
+    {
+        *("askpass", "git", "index.sqlite", "index.sqlite-shm", "index.sqlite-wal", "keep", "lfs"),
+        *("media", "mentions", "rebuild", "site", "submodules", "webmention", _NOTE),
+    }
+)
+
+
+def _noted(state: Path) -> str | None:
+    try:
+        return (state / _NOTE).read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return None
+
+
+def _is_of_earlier_release(folder: Path, state: Path) -> bool:
+    """Whether an earlier release of the bridge, which had no note, has written its pages there."""
+    for place in ("rebuild/kept/output.json", "rebuild/output.json"):
+        try:
+            note = msgspec.json.decode((state / place).read_bytes(), type=_OutputNote)
+        except (OSError, msgspec.DecodeError):
+            continue
+        return note.folder == str(folder)
+    return False
