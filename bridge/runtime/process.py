@@ -17,7 +17,7 @@ _Stream = TypeVar("_Stream")
 
 _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
-_GRACE = 2.0  # less than the whole bridge has for its end
+_GRACE = 2.0  # less than the whole bridge has to shut down
 
 
 @dataclass(frozen=True, slots=True)

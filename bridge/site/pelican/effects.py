@@ -1,9 +1,9 @@
 """Detects side effects of rendering a text: files or addresses that it opens, raw HTML.
 
 docutils has ``include`` and ``csv-table``, Markdown has snippets, and plugins have more. Which of
-them are there only the site knows, so that Python itself is asked what is opened while a text is
-read (PEP 578). A file counts where the text names it: what an extension reads for any text is its
-own affair.
+them there are depends on the site, so an audit hook (PEP 578) records what Python opens while a
+text is rendered. A file only counts if the text names it: what an extension opens for every text is
+not the text's doing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SHOWN = 60
 
 
 class _Recording:
-    """What has been seen since it was begun; ``None`` for "not recording"."""
+    """The effects recorded so far; ``None`` while nothing is recorded."""
 
     seen: list[tuple[str, str]] | None = None
 
 
 def record() -> None:
-    """Begin to look, for the life of this process. More than once is the same as once."""
+    """Install the hooks, for the life of this process. Further calls do nothing."""
     if getattr(_Recording, "installed", False):
         return
     _Recording.installed = True  # type: ignore[attr-defined]

@@ -98,9 +98,33 @@ def run_as_pelican(folder: Path, content: Path, settings: Path) -> None:
     sys.argv = ["pelican", os.path.relpath(content), "-s", os.path.relpath(settings)]
 
 
-def load_plugins(settings: dict[str, Any]) -> Pelican:
-    """The site, with its plugins registered. What cannot be loaded is logged, as by Pelican."""
-    return Pelican(settings)
+def load_plugins(settings: dict[str, Any], tell: Callable[[str], None]) -> Pelican | None:
+    """The site, with its plugins registered. What cannot be loaded is logged, as by Pelican.
+
+    ``None`` if a plugin fails in a way at which Pelican would stop; ``tell`` gets the reason. A
+    build fails then, but posts can still be accepted.
+    """
+    try:
+        return Pelican(settings)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - plugins raise what they like
+        tell(f"a plugin fails: {' '.join(str(error).split())}")
+        return None
+
+
+@contextmanager
+def unusable_settings(settings_file: Path) -> Iterator[None]:
+    """Raise :class:`SettingsError` for whatever is raised in the block, which uses the settings."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise SettingsError(
+            str(settings_file),
+            "the file",
+            f"these settings cannot be used here ({type(error).__name__}: {error})",
+            "Install what they name into the bridge's environment, too.",
+        ) from error
 
 
 @contextmanager

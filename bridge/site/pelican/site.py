@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,12 @@ from bridge.content.rules import PathTemplate, Rendered, SiteRules
 from bridge.content.slugs import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import BridgeError, InvalidRequest, SiteBroken
-from bridge.micropub.post import discover
 from bridge.settings import Content as ContentSettings
-from bridge.settings import SettingsError
 from bridge.site import messages
 from bridge.site.messages import Candidate, IndexedPost, Listed, Location, SiteFacts, Sort, Unread
 from bridge.site.pelican import loading
 from bridge.site.pelican.addresses import Addresses
-from bridge.site.pelican.description import found_beside, searched_text
+from bridge.site.pelican.description import found_beside, indexed
 from bridge.site.pelican.effects import record
 from bridge.site.pelican.facts import fingerprint, folder_inside, plain_values, whole_siteurl
 from bridge.site.pelican.listings import Listings
@@ -46,7 +43,6 @@ from bridge.site.pelican.sources import Sources
 
 #: How many places are told of at once.
 _CANDIDATES = 10
-_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class PelicanSite:
@@ -118,14 +114,9 @@ class PelicanSite:
             settings = loading.load_settings(settings_file, content=folder)
             missing_locales = loading.missing_locales(settings)
             plugins = settings.get("PLUGINS")
-            loaded: Pelican | None = None
-            try:
-                loaded = loading.load_plugins(settings)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - plugins raise what they like
-                # Pelican itself would stop here, and the build says so; posts can go on.
-                problems.append(f"a plugin fails: {' '.join(str(error).split())}")
+            loaded = loading.load_plugins(settings, problems.append)
             let_future_posts_be_read()
-            try:
+            with loading.unusable_settings(settings_file):
                 site = cls(
                     settings,
                     root=root,
@@ -139,15 +130,6 @@ class PelicanSite:
                 # Signals hold their receivers weakly, and only this holds the plugins' modules.
                 site._loaded = loaded
                 site._readers.try_markdown()
-            except SettingsError:
-                raise
-            except (Exception, SystemExit) as error:
-                raise SettingsError(
-                    str(settings_file),
-                    "the file",
-                    f"these settings cannot be used here ({type(error).__name__}: {error})",
-                    "Install what they name into the bridge's environment, too.",
-                ) from error
         return site
 
     def facts(self) -> SiteFacts:
@@ -356,24 +338,15 @@ class PelicanSite:
             # A date that the file says can be read: otherwise its place would not be clear.
             if place.date and not file.get("Date"):
                 found = {"published": [dates.form(place.date)]}
-        return IndexedPost(
-            path=path,
-            blob=source.blob,
-            url=place.url,
-            save_as=place.save_as,
-            status=place.status,
-            type=discover(post),
-            published=(place.date or _LONG_AGO).timestamp(),
-            channel=place.category,
-            categories=tuple(str(each) for each in post.all("category")),
-            aliases=tuple(
-                self.absolute(url)
-                for each in mf2.aliases
-                for url in self._addresses.urls_of_page(each)
-            ),
-            listings=tuple(each.listing for each in self._listed(file, place)),
-            text=searched_text(post, file),
-            found=found,
+        of_page = self._addresses.urls_of_page
+        return indexed(
+            source,
+            file,
+            post,
+            place,
+            found,
+            aliases=[self.absolute(url) for each in mf2.aliases for url in of_page(each)],
+            listings=[each.listing for each in self._listed(file, place)],
         )
 
     def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
