@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from bridge.store import Change, Commit, ContentStore, StoreError, Version
 
@@ -18,6 +23,26 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[list[str]]:
+    """The commands of git (``push``, ``config``) that are started in the block, in order: those
+    that git starts on its own behalf are not counted. ``folder`` is for their traces.
+    """
+    folder.mkdir()
+    commands: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_TRACE2_EVENT", str(folder))
+        yield commands
+    found: list[tuple[str, str]] = []
+    for trace in folder.iterdir():
+        events = [json.loads(line) for line in trace.read_text().splitlines()]
+        start = next(event for event in events if event["event"] == "start")
+        named = [event["name"] for event in events if event["event"] == "cmd_name"]
+        if "/" not in start["sid"]:
+            found.append((start["time"], named[0]))
+    commands += [name for _, name in sorted(found)]
 
 
 def assert_sound(repo: Path) -> None:

@@ -19,7 +19,7 @@ from bridge.runtime.confined_thread import Outside, run_confined
 from bridge.runtime.confinement import Grants
 from bridge.store import StoreBroken, Version
 from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
-from bridge.store.working_tree import WorkingTree
+from bridge.store.working_tree import TrackedFile, WorkingTree
 
 _T = TypeVar("_T")
 
@@ -88,6 +88,7 @@ class Checkout:
         self._root = root or folder
         #: Exists while the folder is between two versions.
         self._moving = own / "bridge-moving"
+        self._compared: tuple[Version, Version, list[TrackedFile]] | None = None
         self._known = False  # whether the next two tell of what is on disk
         self._modules: dict[str, str] = {}  # path to commit
         self._links: set[str] = set()
@@ -128,7 +129,7 @@ class Checkout:
         self._tree.prepare()
         if before := self.version:
             try:
-                return tuple(path for path, _, _ in self._tree.differences(before, version))
+                return tuple(path for path, _, _ in self._differences(before, version))
             except StoreBroken:
                 # Damaged, or the repo was made anew and does not know what is on disk.
                 self._tree.begin_anew()
@@ -228,7 +229,8 @@ class Checkout:
 
     def _step(self, before: Version, version: Version) -> None:
         """What ``git checkout`` does: files that differ between the two are written."""
-        differences = list(self._tree.differences(before, version))
+        differences = self._differences(before, version)
+        self._compared = None
         self._pointers.empty([path for path, _, _ in differences])
         for path, mode, oid in differences:
             if self._modules.pop(path, None) and mode != _MODULE:
@@ -244,6 +246,15 @@ class Checkout:
             elif mode == _LINK:
                 self._links.add(path)
         self._tree.git("read-tree", "-u", "-m", before, version)
+
+    def _differences(self, before: Version, version: Version) -> list[TrackedFile]:
+        """What differs between two versions; asked of git once, since :meth:`bring_to` follows
+        :meth:`changes`."""
+        known = self._compared
+        if known is None or known[:2] != (before, version):
+            known = (before, version, list(self._tree.differences(before, version)))
+            self._compared = known
+        return known[2]
 
     def _check_links(self) -> None:
         self._tree.restore([path for path in self._links if not (self.folder / path).is_symlink()])

@@ -85,6 +85,15 @@ class ObjectDatabase:
             self.remember_commit(commit, tree)
         return tree
 
+    def parents_of(self, commit: bytes) -> list[bytes]:
+        """The ids of a commit's parents."""
+        head = self.read(commit, "commit").partition(b"\n\n")[0]
+        return [
+            bytes.fromhex(line[len(b"parent ") :].decode("ascii"))
+            for line in head.split(b"\n")
+            if line.startswith(b"parent ")
+        ]
+
     def remember_commit(self, commit: bytes, tree: bytes) -> None:
         """Keep the id of a commit's tree."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from bridge.store.objects import Format
 
 #: An author as git and ``[publish] author`` write it.
 AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+#: The settings that tell whether a repo can be used, and how it names objects.
+_OPENED = r"^core\.bare$|^extensions\.|^remote\..*\.promisor$"
 #: The folder inside the repo that earlier versions used in place of ``[site] state``.
 EARLIER_STATE = "micropub-bridge"
 _QUIET = {
@@ -36,35 +40,44 @@ class Branch:
 
     def read(self) -> bytes | None:
         """The branch's commit; ``None`` if it has none yet; :class:`StoreBroken` without a repo."""
-        try:
-            text = self.path.read_text("ascii").strip()
-        except (FileNotFoundError, IsADirectoryError):
-            return self._packed()
-        except UnicodeDecodeError as error:
-            raise StoreBroken(f"{self.path} is damaged") from error
-        try:
-            return bytes.fromhex(text)
-        except ValueError as error:
-            raise StoreBroken(f"{self.path} does not hold a commit id") from error
+        return read_ref(self._common, self.ref)
 
     @staticmethod
     def line(commit: bytes) -> bytes:
         """What the ref's file holds for a commit."""
         return commit.hex().encode() + b"\n"
 
-    def _packed(self) -> bytes | None:
-        """The same from ``packed-refs``, into which ``git gc`` moves refs."""
-        try:
-            text = (self._common / "packed-refs").read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            text = ""
-        for line in text.splitlines():
-            commit, _, ref = line.partition(" ")
-            if ref == self.ref:
-                return bytes.fromhex(commit)
-        if not (self._common / "HEAD").exists():
-            raise StoreBroken(f"there is no repo at {self._common}")
-        return None
+
+def read_ref(common: Path, ref: str) -> bytes | None:
+    """The commit of a ref (``refs/…``) in the repo whose folder is ``common``, read without git;
+    ``None`` if there is no such ref. Raises :class:`StoreBroken` where it is damaged, or without a
+    repo.
+    """
+    path = common / ref
+    try:
+        text = path.read_text("ascii").strip()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return _packed_ref(common, ref)
+    except UnicodeDecodeError as error:
+        raise StoreBroken(f"{path} is damaged") from error
+    if not _COMMIT_ID.fullmatch(text):
+        raise StoreBroken(f"{path} does not hold a commit id")
+    return bytes.fromhex(text)
+
+
+def _packed_ref(common: Path, ref: str) -> bytes | None:
+    """The same from ``packed-refs``, into which ``git gc`` moves refs."""
+    try:
+        text = (common / "packed-refs").read_text("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        text = ""
+    for line in text.splitlines():
+        commit, _, name = line.partition(" ")
+        if name == ref:
+            return bytes.fromhex(commit)
+    if not (common / "HEAD").exists():
+        raise StoreBroken(f"there is no repo at {common}")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +103,10 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
     repo.git.set_persistent_git_options(git_dir=str(git_dir))
     repo.git.update_environment(**_QUIET)
     try:
-        _refuse_working_tree(repo, path, common)
-        bare_repo = BareRepo(repo, common, _branch(repo, common, branch), _format(repo, common))
+        settings = read_settings(repo, _OPENED)
+        _refuse_working_tree(repo, path, common, settings)
+        name, fmt = _branch(repo, common, branch), _format(common, settings)
+        bare_repo = BareRepo(repo, common, name, fmt)
         _refuse_worktrees(bare_repo)
     except BaseException:
         repo.close()
@@ -121,25 +136,24 @@ def _author(text: str) -> str:
     return f"{match[1]} <{match[2]}>"
 
 
-def _format(repo: Repo, common: Path) -> Format:
+def _format(common: Path, settings: Mapping[str, str]) -> Format:
     """How the repo names objects. Refuses a repo that lacks objects."""
     if (common / "shallow").exists():
         raise StoreBroken(f"{common} is a shallow clone; run: git fetch --unshallow")
-    extensions = read_settings(repo, r"^extensions\.")
-    if read_settings(repo, r"^remote\..*\.promisor$|^extensions\.partialclone$"):
+    if any(name.endswith((".promisor", ".partialclone")) for name in settings):
         raise StoreBroken(f"{common} is a partial clone; clone it again without --filter")
-    storage = extensions.get("extensions.refstorage", "files")
+    storage = settings.get("extensions.refstorage", "files")
     if storage != "files":
         raise StoreBroken(f"{common} keeps its refs as {storage}; run: git refs migrate "
                           "--ref-format=files")  # fmt: skip
-    return Format(extensions.get("extensions.objectformat", "sha1"))
+    return Format(settings.get("extensions.objectformat", "sha1"))
 
 
-def _refuse_working_tree(repo: Repo, path: Path, common: Path) -> None:
+def _refuse_working_tree(repo: Repo, path: Path, common: Path, settings: Mapping[str, str]) -> None:
     """Refuse a repo whose branch is checked out: its files and index would fall behind, and the
     owner's next commit would undo every post since.
     """
-    bare = read_settings(repo, r"^core\.bare$").get("core.bare")
+    bare = settings.get("core.bare")
     if common.name == ".git" or Path(repo.git_dir).resolve() != common or bare == "false":
         raise StoreBroken(
             f"{path} is a clone with a working tree, and the bridge commits in a bare clone of its"
@@ -171,10 +185,11 @@ def _branch(repo: Repo, common: Path, wanted: str) -> Branch:
     name = wanted or current
     if not name:
         raise StoreBroken(f"HEAD of {repo.git_dir} is detached; set [site] branch")
-    try:
-        repo.git.check_ref_format(f"refs/heads/{name}")
-    except GitCommandError as error:
-        raise StoreBroken(f"{name!r} cannot be the name of a branch") from error
+    if name != current:
+        try:
+            repo.git.check_ref_format(f"refs/heads/{name}")
+        except GitCommandError as error:
+            raise StoreBroken(f"{name!r} cannot be the name of a branch") from error
     branch = Branch(common, name)
     if branch.path.is_file() and branch.path.read_bytes().startswith(b"ref:"):
         raise StoreBroken(f"{name} only points to another branch; set [site] branch to that one")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from breaking_disks import killed_at
-from git_kit import ADA, git, put
+from git_kit import ADA, git, put, started
 from soak_kit import SOAK
 from warm_kit import WARM
 
@@ -21,7 +21,7 @@ from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_bare, let_push_into
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
-from bridge.store.sync.round import SyncRound
+from bridge.store.sync.round import Counts, SyncRound
 from bridge.store.sync.transport import Transport
 
 
@@ -138,6 +138,27 @@ async def test_tags_come_with_the_commits_that_they_name(world: World) -> None:
         await until(remote, lambda _: store.head() == version)
         assert git(world.repo, "describe", "main").startswith("v1-1-g")
     world.sound()
+
+
+async def test_few_git_processes_are_started_for_a_post(world: World, tmp_path: Path) -> None:
+    """Each costs milliseconds of a processor: what they would say is read from git's files."""
+    with started(tmp_path / "open") as opening:
+        GitStore(world.repo, author=ADA).close()
+    assert opening == ["config"]
+    async with bridge(world) as (store, remote):
+        await settled(remote)
+        remote.changed(put(store, "a.md", "the process that reads objects has started"))
+        await settled(remote)
+        with started(tmp_path / "post") as sharing:
+            for text in ("ours", "ours, changed", None):
+                remote.changed(put(store, "b.md", text))
+                await settled(remote)
+        with started(tmp_path / "nothing") as looking:
+            await asyncio.to_thread(remote._round.run, fetch=True)
+            assert await asyncio.to_thread(remote._round.counts) == Counts()
+    assert sharing == 3 * ["push", "update-ref"]
+    assert looking == ["fetch"]
+    assert world.listed() == ["a.md"]
 
 
 async def test_new_posts_during_a_push_are_not_a_failure(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from git import GitCommandError
 
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.store.object_database import compare, find
+from bridge.store.repo import read_ref
 from bridge.store.sync.rebase import Replay, conflicted
 from bridge.store.sync.transport import (
     RemoteHasMoved,
@@ -20,6 +22,7 @@ from bridge.store.sync.transport import (
 )
 
 _ROUNDS = 5
+_NEAR = 20
 _MOMENT = 0.2  # seconds that another git command may take
 
 
@@ -104,6 +107,8 @@ class SyncRound:
         ours, theirs = self._store.head(), self._theirs()
         if theirs is None and not self._transport.is_empty:
             return None
+        if ours == theirs:
+            return Counts()
         if ours is None or theirs is None:
             only = ours or theirs
             count = int(self._repo.git.rev_list("--count", only)) if only else 0
@@ -149,19 +154,33 @@ class SyncRound:
             if head and not self._is_post(message)
         }
 
+    def _line(self, commit: Version) -> Iterator[Version]:
+        """A commit and those before it, as far as each has one parent."""
+        following: Version | None = commit
+        while following is not None:
+            yield following
+            parents = self._store.database.parents_of(bytes.fromhex(following))
+            following = Version(parents[0].hex()) if len(parents) == 1 else None
+
     def _theirs(self) -> Version | None:
         """Where the remote stood when it was last asked."""
         return self._known(self._transport.tracking)
 
     def _known(self, ref: str) -> Version | None:
         try:
-            return Version(self._repo.git.rev_parse("--verify", "--quiet", ref))
-        except GitCommandError:
-            return None
+            found = read_ref(self._store.bare_repo.common, ref)
+        except (StoreBroken, OSError):
+            return None  # it only says what was last known: the remote itself is asked again
+        return Version(found.hex()) if found else None
 
     def _contains(self, descendant: Version | None, ancestor: Version) -> bool:
+        """Whether a commit is another one or among its ancestors."""
         if descendant is None:
             return False
+        # A post or two are nearly always all that is new: no git is started for that.
+        for commit in islice(self._line(descendant), _NEAR):
+            if commit == ancestor:
+                return True
         try:
             self._repo.git.merge_base("--is-ancestor", ancestor, descendant)
         except GitCommandError as error:

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from urllib.parse import urlsplit
 
 from git import Git, GitCommandError
 
-from bridge.store.repo import BareRepo, read_settings
+from bridge.store import StoreBroken
+from bridge.store.repo import BareRepo, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
@@ -145,7 +147,7 @@ class Transport:
             # A remote that is empty, or has no such branch yet, lacks everything: no failure.
             if "couldn't find remote ref" not in str(error):
                 raise
-            self._run("update-ref", "-d", self.tracking)
+            self._run("update-ref", "-d", self.tracking, remote=False)
             self.is_empty = True
 
     def push(self, commit: bytes, seen: str | None) -> None:
@@ -173,7 +175,7 @@ class Transport:
             raise (self._waits(str(error)) if self.local else None) or error from None
         if self.local:
             self.local.pushed(commit.hex())
-        self._run("update-ref", self.tracking, commit.hex())
+        self._note({self.tracking: commit.hex(), self.agreed: commit.hex()})
 
     def try_push(self) -> None:
         """See whether a push would be let in; nothing is pushed. Raises :class:`TransportError`.
@@ -186,7 +188,15 @@ class Transport:
     def agree(self, commit: str | None) -> None:
         """Remember what both sides have had."""
         if commit is not None:
-            self._run("update-ref", self.agreed, commit)
+            self._note({self.agreed: commit})
+
+    def _note(self, refs: Mapping[str, str]) -> None:
+        """Have refs of ours name these commits; git is only started if some do not yet."""
+        common = self._bare_repo.common
+        wanted = [f"update {ref} {commit}\n" for ref, commit in refs.items()
+                  if not _is_at(common, ref, commit)]  # fmt: skip
+        if wanted:
+            self._run("update-ref", "--stdin", remote=False, told="".join(wanted))
 
     def _refuse_itself(self) -> None:
         """Where ``site`` is gone, git takes ``site.git``, which may be our own repo."""
@@ -221,20 +231,27 @@ class Transport:
         if process is not None:
             _end(process)
 
-    def _run(self, *arguments: str, seen: str | None = None) -> str:
+    def _run(
+        self, *arguments: str, seen: str | None = None, remote: bool = True, told: str = ""
+    ) -> str:
+        """Run git. ``remote``: it talks to the remote, and has to be let in; ``told`` is what it
+        reads.
+        """
         if self._stopped.is_set():
             raise TransportError("the bridge is shutting down")
         command = ["git", f"--git-dir={self._bare_repo.repo.git_dir}", *arguments]
-        told = {"MICROPUB_BRIDGE_SEEN": seen} if seen else {}  # for push-to-checkout.sh
+        environment = self.environment() if remote and self.local is None else {}
+        if seen:
+            environment = {**environment, "MICROPUB_BRIDGE_SEEN": seen}  # for push-to-checkout.sh
         # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
         process = self._git.execute(
-            command, as_process=True, env={**self.environment(), **told}, start_new_session=True
+            command, as_process=True, istream=PIPE, env=environment, start_new_session=True
         )
         self._running = process
         if self._stopped.is_set():
             _end(process)
         try:
-            out, err = process.communicate(timeout=_SECONDS)
+            out, err = process.communicate(told.encode(), timeout=_SECONDS)
         except subprocess.TimeoutExpired as error:
             _end(process)
             raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
@@ -275,6 +292,14 @@ class Transport:
         if "dubious ownership" in text and self.local:
             return other_user(self.local.path)
         return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"
+
+
+def _is_at(common: Path, ref: str, commit: str) -> bool:
+    try:
+        found = read_ref(common, ref)
+    except (StoreBroken, OSError):
+        return False
+    return found is not None and found.hex() == commit
 
 
 def _end(process: Any) -> None:
