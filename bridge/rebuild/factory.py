@@ -15,7 +15,9 @@ from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed
+from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.published import Published
 from bridge.rebuild.local.scheduled import due
 from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.none import NoRebuild
@@ -23,7 +25,7 @@ from bridge.rebuild.resident.builder import Resident, ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
-from bridge.runtime import process
+from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants
 from bridge.settings import Settings, prefix_of
 from bridge.site.factory import make_sandbox
@@ -87,7 +89,22 @@ def make_rebuilder(
     def grants(read: Sequence[Path], write: Sequence[Path]) -> Grants | None:
         return sandbox.grants(read=[*read, checkout.folder], write=write)
 
-    return site.rebuilder(Output(output, kept / "output.json", most, grants=grants), timing)
+    published = None
+    if settings.rebuild.deploy and sandbox.confined:
+        published = _published(output, folder)
+    pages = output if published is None else folder / "pages"
+    built = Output(pages, kept / "output.json", most, grants=grants)
+    return site.rebuilder(built, timing, published)
+
+
+def _published(output: Path, folder: Path) -> Published:
+    """What brings pages to the folder that is deployed, where builds do not write."""
+    note, kept = folder / "published.json", folder / "kept"
+    if not note.exists() and Output(output, kept / "output.json").ours:
+        # Builds wrote there, before this release or while nothing was deployed.
+        Tree(folder).write(note.name, beneath.read(kept, "output.json"))
+        shutil.rmtree(kept / "output-before", ignore_errors=True)
+    return Published(folder / "pages", Output(output, note))
 
 
 def _kept_in(folder: Path) -> Path:
@@ -189,7 +206,11 @@ class _Site:
         # nothing from the checkout.
         self._trusted = process.environment(sandbox.extra)
 
-    def rebuilder(self, output: Output, timing: Timing) -> Worker:
+    def rebuilder(self, output: Output, timing: Timing, published: Published | None) -> Worker:
+        """``output`` is what builds write to, ``published`` what is deployed, if that is another
+        folder.
+        """
+        public = (published.output if published else output).folder
         job: Job = SiteBuild(
             self._store,
             self._checkout,
@@ -210,10 +231,11 @@ class _Site:
             job = Deployed(
                 job,
                 self._settings.rebuild.deploy,
-                output=output.folder,
+                output=public,
                 ours=output.remembered,
                 note=self._folder / "undeployed.json",
                 environment=self._trusted,
+                published=published,
             )
         if self._settings.rebuild.mode == "resident":
             # It can be told to stop, so there is no need to wait for what else may come.
@@ -222,7 +244,7 @@ class _Site:
             self._store,
             job,
             self._ledger,
-            output=output.folder,
+            output=public,
             previews=self._previews,
             timing=timing,
             denied=self._sandbox.denied,

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from demo_kit import PATIENCE
+from git_kit import git
 from rebuild_site import CONF, commit, post, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
@@ -189,6 +190,55 @@ except OSError:
         assert worker.status().state == "idle", worker.status()
     assert not list(state.rglob("written"))
     assert not list(state.rglob("elsewhere"))
+
+
+#: A plugin that leaves orders for git and make in a folder, and in the one that it is to write to.
+LEAVE_ORDERS = """
+import os
+from pelican import signals
+
+def leave(pelican):
+    for folder in (pelican.output_path, {output!r}):
+        try:
+            os.makedirs(os.path.join(folder, ".git"), exist_ok=True)
+            with open(os.path.join(folder, ".git", "config"), "a") as file:
+                file.write("[core]\\n\\tfsmonitor = touch {mark}; false\\n")
+            with open(os.path.join(folder, "Makefile"), "w") as file:
+                file.write("all:\\n\\ttouch {mark}\\n")
+        except OSError:
+            pass
+
+def register():
+    signals.finalized.connect(leave)
+"""
+
+
+@needs_landlock
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_deploy_takes_no_orders_from_what_the_site_has_written(
+    mode: str, tmp_path: Path, bare_store: GitStore
+) -> None:
+    """An owner has a working tree of git in the output, and pushes from there."""
+    output, mark = tmp_path / "output", tmp_path / "escaped"
+    output.mkdir()
+    git(output, "init", "-q")
+    small_site(bare_store)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["orders"]\nPLUGIN_PATHS = ["plugins"]')
+    plugin = LEAVE_ORDERS.format(output=str(output), mark=str(mark)).encode()
+    version = commit(bare_store, {"pelicanconf.py": conf, "plugins/orders.py": plugin})
+    names = tmp_path / "names"
+    who = "-c user.name=A -c user.email=a@b.c"
+    script = f"cat > {names} && make; git add -A && git {who} commit -qm x"
+    async with built(tmp_path, bare_store, mode, ("sh", "-c", script)) as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        status = worker.status()
+        assert status.state == "idle", status
+    assert not mark.exists()
+    assert "one.html" in git(output, "ls-tree", "--name-only", "HEAD").split()
+    assert "one.html" in names.read_text().split()
+    assert "Makefile" not in names.read_text()
+    assert any(warning.startswith("'Makefile' is not deployed") for warning in status.warnings)
 
 
 @needs_landlock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 
 from bridge.rebuild.build import BuildFailed, Job, Outcome, Shown, Superseded, ignore
 from bridge.rebuild.local.files import Tree
+from bridge.rebuild.local.published import Published
 from bridge.runtime import process
 from bridge.store import Version
 
@@ -32,7 +34,8 @@ class Deployed:
     The program runs in the folder of pages; it reads the names of the files that were written or
     removed, one a line. What it did not take is kept in ``note``, over restarts too, and is handed
     to it again; if no one knows what that is, it gets the names of all files, which ``ours`` tells.
-    Nothing is live before it has ended well.
+    Nothing is live before it has ended well. With ``published`` files are brought to the folder of
+    pages before.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class Deployed:
         note: Path,
         environment: Mapping[str, str],
         seconds: float = 900.0,
+        published: Published | None = None,
     ) -> None:
         self._job = job
+        self._published = published
         self._argv = argv
         self._output = output
         self._ours = ours
@@ -64,10 +69,15 @@ class Deployed:
         """Do the job, then deploy; raises what the job raises, and :class:`BuildFailed`."""
         del shown
         outcome = await self._build(version, previewed)
+        published = self._published
+        if published is not None and await process.in_thread(published.is_missing):
+            await process.in_thread(self._keep, _Undeployed(self._waiting.files, everything=True))
         if self._waiting != _Undeployed():
             await self._deploy(version)
             await process.in_thread(self._keep, _Undeployed())
-        return outcome
+        if published is None:
+            return outcome
+        return replace(outcome, warnings=(*outcome.warnings, *published.warnings))
 
     async def _build(self, version: Version, previewed: Shown) -> Outcome:
         """Do the job, and note what it has written, even if it does not come to its end."""
@@ -119,8 +129,11 @@ class Deployed:
             raise BuildFailed(reason, passing=True)
 
     def _names(self) -> list[str]:
-        every = self._ours() if self._waiting.everything else set[str]()
-        return sorted(every | self._waiting.files)
+        everything, files = self._waiting.everything, self._waiting.files
+        if self._published is not None:
+            every = self._published.every() if everything else set[str]()
+            return self._published.bring(every | files)
+        return sorted((self._ours() if everything else set[str]()) | files)
 
     def _load(self) -> _Undeployed:
         try:

@@ -132,7 +132,11 @@ class Output:
 
     def keep_only(self, paths: Iterable[str]) -> list[str]:
         """Remove our files except these; return the removed ones."""
-        gone = sorted(self.ours - set(paths))
+        return self.remove(self.ours - set(paths))
+
+    def remove(self, paths: Iterable[str]) -> list[str]:
+        """Remove files, as far as they are ours; return those."""
+        gone = sorted(self.ours & set(paths))
         for path in gone:
             self._journal.note(path, self._tree.read(path))
             self._tree.remove(path)
