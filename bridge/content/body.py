@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from bridge.content import commonmark, html, text
+from bridge.content.changes import Changes, restore
 from bridge.content.characters import printable
-from bridge.content.commonmark import Changes
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
@@ -149,7 +149,7 @@ def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Chan
     if form_of(file, form, rules) == "text":
         return text.decode(rules.media.externalise_note(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
-    return rules.media.externalise_text(commonmark.restore(plain, changes)) or None
+    return rules.media.externalise_text(restore(plain, changes)) or None
 
 
 def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
@@ -158,7 +158,7 @@ def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
         return False
     written = _unix(file.body).removesuffix("\n")
     changes = changes_of(file, mf2)
-    return commonmark.adapt(commonmark.restore(written, changes)) == (written, changes)
+    return commonmark.adapt(restore(written, changes)) == (written, changes)
 
 
 def changes_of(file: PelicanFile, mf2: Mf2Line) -> Changes:

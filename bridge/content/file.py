@@ -15,8 +15,8 @@ from html import unescape
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
+from bridge.content.changes import Change, Changes
 from bridge.content.characters import is_one_clean_line
-from bridge.content.commonmark import Change, Changes
 from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
 from bridge.content.yaml_head import YamlSyntax, has_yaml_head
 from bridge.errors import InvalidRequest

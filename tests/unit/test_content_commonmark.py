@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from markdown import Markdown
 from markdown_it import MarkdownIt
 
-from bridge.content.commonmark import adapt, restore
+from bridge.content.changes import restore
+from bridge.content.commonmark import adapt
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile

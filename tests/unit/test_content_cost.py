@@ -9,7 +9,8 @@ import pytest
 from content_site import WHEN, load_rules, post
 
 from bridge.content import text
-from bridge.content.commonmark import adapt, restore
+from bridge.content.changes import restore
+from bridge.content.commonmark import adapt
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile

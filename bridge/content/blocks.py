@@ -1,0 +1,150 @@
+"""Recognises the blocks of CommonMark by their lines (numbers are its sections)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.content.changes import ChangedText
+
+MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
+RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
+FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
+#: The texts behind a fence that Python-Markdown can read, and the first word of others.
+_KNOWN_INFO = re.compile(r" *(?:\{[^\n]*\}|\.?[\w#.+-]* *(?:hl_lines=(?P<q>[\"']).*?(?P=q) *)?)")
+_FIRST_WORD = re.compile(r" *[\w#.+-]+(?=\s|$)")
+HEADING = re.compile(r"#{1,6}(?:\s|$)")
+#: What ends a paragraph, and so is no further line of one in a list (5.2, "laziness").
+BLOCK = re.compile(r"`{3,}|~{3,}|#{1,6}(?:\s|$)|>")
+NO_HEADING = re.compile(r"#{7,}|#{1,6}[^\s#]")
+#: The line below a heading (4.3), and a definition of a link, which cannot interrupt a paragraph
+#: (4.7); ``[^1]:`` is a footnote of Python-Markdown's.
+UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*")
+DEFINITION = re.compile(r"\[(?!\^)[^\[\]]+\]:[ ]*\S")
+#: HTML that Python-Markdown copies until its end, blank lines included.
+HTML = re.compile(
+    r"<(?:(?P<comment>!--)|(?P<tag>address|article|aside|blockquote|body|canvas|center|dd|details"
+    r"|dialog|dir|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hgroup|iframe|li"
+    r"|main|math|menu|nav|noscript|object|ol|p|pre|script|section|style|summary|svg|table|tbody|td"
+    r"|template|textarea|tfoot|th|thead|tr|ul|video)\b)",
+    re.IGNORECASE,
+)
+_DELIMITER_ROW = re.compile(r"\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
+#: Formulas, which are for plugins: no list begins in them.
+_FORMULA = re.compile(r"(?P<start>\$\$|\\\[|\\begin\{\w+\*?\})")
+_FORMULA_ENDS = {"$$": "$$", "\\[": "\\]"}
+#: HTML in which Markdown may follow a blank line.
+AROUND = re.compile(
+    r"<(?:details|div|center|section|article|aside|figure|main)(?=[\s>])(?P<attributes>[^<>]*)>\s*"
+    r"(?:<summary>.*</summary>\s*)?",
+    re.IGNORECASE,
+)
+_FAR = 500  # lines: a search for each of many must not take long
+#: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
+TAB = 4
+
+
+@dataclass(slots=True)
+class Item:
+    """An item of a list: where its marker stands, and where its content begins (in columns).
+
+    ``has_further``: there is more in it after a blank line. ``mark``: its bullet, or what follows
+    its number.
+    """
+
+    marker: int
+    content: int
+    mark: str
+    has_further: bool = False
+
+
+@dataclass(slots=True)
+class Fence:
+    """A block of code between fences; ``indented``: it is written as an indented one. ``content``:
+    where the content of the item begins that it is in.
+    """
+
+    marks: str
+    indent: int
+    depth: int
+    content: int = 0
+    indented: bool = False
+
+    def write(self, output: ChangedText, line: str) -> bool:
+        """Write a line of the code; whether the code ends with it."""
+        ends = self._is_end(line[min(self.content, indent_of(line)) :])
+        had = min(indent_of(line), self.indent)
+        if ends:
+            output.replace(line, "" if self.indented else self.marks)
+        elif not self.indented:
+            output.replace(line[:had], "")
+            output.keep(line[had:])
+        elif line.strip():
+            output.replace(line[:had], " " * (TAB * (self.depth + 1)))
+            output.keep(line[had:])
+        else:
+            output.keep(line)
+        return ends
+
+    def _is_end(self, line: str) -> bool:
+        """Whether a line ends the code: "at least as many" marks as began it, indented by less than
+        four (4.5)."""
+        text = line.strip(" ")
+        few = indent_of(line) < TAB
+        return few and set(text) == {self.marks[0]} and len(text) >= len(self.marks)
+
+
+def raw_end(text: str) -> str | None:
+    """The end of HTML, or of a formula, that begins with this line; ``""`` if that is in the line
+    itself, ``None`` if neither begins.
+    """
+    if found := HTML.match(text):
+        end = "-->" if found["comment"] else f"</{found['tag'].lower()}"
+    elif found := _FORMULA.match(text):
+        start = found["start"].lower()
+        end = _FORMULA_ENDS.get(start) or start.replace("begin", "end")
+    else:
+        return None
+    return "" if end in text[found.end() :].lower() else end
+
+
+def info_string(info: str) -> str:
+    """What is behind a fence as Python-Markdown reads it.
+
+    "Info strings … can contain any" text (4.5); the first word is the language.
+    """
+    language = _FIRST_WORD.match(info)
+    return info if _KNOWN_INFO.fullmatch(info) else language[0] if language else ""
+
+
+def indent_of(line: str) -> int:
+    """By how many spaces a line is indented."""
+    return len(line) - len(line.lstrip(" "))
+
+
+def begins_block(text: str) -> bool:
+    """Whether a line begins something other than a paragraph: a list, code, HTML and so on."""
+    found = BLOCK.match(text) or RULE.fullmatch(text) or MARKER.match(text) or HTML.match(text)
+    return bool(found) or text.startswith(("|", "$$", "\\["))
+
+
+def quoted(text: str) -> str:
+    """A line of a quotation without its mark."""
+    return text[1:].removeprefix(" ")
+
+
+def is_table(text: str, following: str) -> bool:
+    """Whether a table begins with these two lines."""
+    row = following.strip()
+    return "|" in text and "|" in row and bool(_DELIMITER_ROW.fullmatch(row))
+
+
+def has_blank_line(lines: Sequence[str], start: int, *, before: str) -> bool:
+    """Whether a line from ``start`` on is blank, before the one with the end of HTML."""
+    for line in lines[start : start + _FAR]:
+        if not line.strip():
+            return True
+        if before in line.lower():
+            break
+    return False

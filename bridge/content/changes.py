@@ -1,0 +1,48 @@
+"""Changes to a text, recorded so that they can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was inserted at a place of the result, and what it replaced."""
+
+    place: int
+    length: int
+    sent: str = ""
+
+
+Changes: TypeAlias = tuple[Change, ...]
+
+
+def restore(written: str, changes: Iterable[Change]) -> str:
+    """The original text, from one with these changes."""
+    parts, end = [], 0
+    for change in changes:
+        parts += [written[end : change.place], change.sent]
+        end = change.place + change.length
+    return "".join([*parts, written[end:]])
+
+
+@dataclass(slots=True)
+class ChangedText:
+    """What was written so far, and how it differs from what was sent."""
+
+    written: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    length: int = 0
+
+    def keep(self, text: str) -> None:
+        """Write what was sent."""
+        self.written.append(text)
+        self.length += len(text)
+
+    def replace(self, sent: str, text: str) -> None:
+        """Write something in place of what was sent."""
+        if sent != text:
+            self.changes.append(Change(self.length, len(text), sent))
+        self.keep(text)
