@@ -92,6 +92,21 @@ _FORMATTING = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _MOST_TAGS = 20_000
+_BLOCKS = re.compile(
+    r"<(?:/?(?:p|div|li|h[1-6]|blockquote|pre|table|tr|t[dh]|[uod]l|d[td]|section|article|figure|figcaption"
+    r"|summary|details)|[bh]r)\b[^<>]*>",
+    re.IGNORECASE,
+)
+#: Elements that no post may have, although they say something.
+_ELSEWISE = re.compile(
+    rf"<(?P<tag>iframe|input|/?(?:math|semantics|m(?:row|i|n|o|text|s|space|sup|sub|subsup|frac|sqrt"
+    rf"|root|over|under|underover|table|tr|td|style|padded|phantom|enclose)))\b"
+    rf"(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>",
+    re.IGNORECASE,
+)
+#: Elements whose text is for machines.
+_WITHOUT_WORDS = {"script", "style", "annotation", "annotation-xml"}
+_WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 #: What the elements that are opened again may come to, and what each costs without attributes.
 _MOST_REPEATED = 8_000_000
 _ELEMENT = 30
@@ -111,8 +126,9 @@ def sanitise(html: str) -> str:
     """
     refuse_what_grows(html)
     clean = nh3.clean(
-        html,
+        _in_other_words(html),
         tags=set(TAGS),
+        clean_content_tags=_WITHOUT_WORDS,
         attributes=ATTRIBUTES,
         attribute_filter=_filtered,
         url_schemes=set(SCHEMES),
@@ -121,6 +137,31 @@ def sanitise(html: str) -> str:
     if len(clean) > _LONGEST_ESCAPE * len(html) + 10_000:
         raise InvalidRequest("This HTML has elements that are never closed: close them.")
     return printable(clean)
+
+
+def _in_other_words(html: str) -> str:
+    """The HTML with what cannot be in a post as something that can: an embedded page as a link to
+    it, a box to tick as a character, a formula as its text.
+    """
+    return _ELSEWISE.sub(_otherwise, html)
+
+
+def _otherwise(match: re.Match[str]) -> str:
+    attributes = {
+        found["name"].lower(): found["double"] or found["single"] or found["bare"] or ""
+        for found in _ATTRIBUTE.finditer(match["attributes"])
+    }
+    tag = match["tag"].lower()
+    if tag == "input":
+        is_box = attributes.get("type", "").lower() == "checkbox"
+        return ("☑" if "checked" in attributes else "☐") if is_box else ""
+    url = stdlib_html.unescape(attributes.get("src", "")).strip()
+    if tag != "iframe" or not _WEB.match(url):
+        return ""
+    _, _, shown = url.partition("//")
+    label = stdlib_html.unescape(attributes.get("title", "")) or shown.partition("?")[0].rstrip("/")
+    address = url if url[0] != "/" else f"https:{url}"
+    return f'<p><a href="{stdlib_html.escape(address)}">{stdlib_html.escape(label)}</a></p>'
 
 
 def _filtered(tag: str, name: str, value: str) -> str | None:
@@ -204,8 +245,9 @@ def find_unsafe(html: str) -> frozenset[str]:
 def plain(html: str) -> str:
     """The text of some HTML without elements and attributes, for titles and slugs."""
     refuse_what_grows(html)
-    spaced = re.sub(r"<(?:/?(?:p|div|li|h[1-6]|blockquote|tr)|br)\b[^<>]*>", "\n", printable(html))
-    return stdlib_html.unescape(nh3.clean(spaced, tags=set(), link_rel=None))
+    spaced = _BLOCKS.sub("\n", _in_other_words(printable(html)))
+    clean = nh3.clean(spaced, tags=set(), clean_content_tags=_WITHOUT_WORDS, link_rel=None)
+    return stdlib_html.unescape(clean)
 
 
 def in_place_of_words(html: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from pelican_indieauth import mentions
 from pelican_indieauth.entry.copies import Copies
 from pelican_indieauth.entry.mention import Mentions
-from pelican_indieauth.entry.parts import Parts
+from pelican_indieauth.entry.parts import FITTING, Parts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
 from pelican_indieauth.site import Site
@@ -25,8 +25,14 @@ _PAGE_ONLY = re.compile(
     r"<blockquote.*?</blockquote>|<data[^>]*></data>|<p[^>]* hidden>.*?</p>| class=\"[^\"]*\"",
     re.DOTALL,
 )
-#: A long URL or word may be broken at the end of a line.
-_WIDE = re.compile(r">[^<\s]{30,}")
+#: A long URL or word in a text, not in a tag, may be broken at the end of a line.
+_WIDE = re.compile(r"(?:^|[>\s])[^<>\s]{30,}(?=[^<>]*(?:<|$))")
+#: Pictures and code are not wider than the page, and tables scroll: stock themes have no style for
+#: that.
+_PICTURE = re.compile(r"<(img|video)\b(?![^>]*\sstyle=)")
+_CODE = re.compile(r"<pre\b(?![^>]*\sstyle=)")
+_TABLE = re.compile(r"<table\b|</table>")
+_SCROLLING = '<div style="overflow-x: auto">'
 #: Letters of right-to-left scripts: such a text sets its direction by ``dir=auto``.
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _BREAKING = 'style="overflow-wrap: break-word">'
@@ -39,18 +45,21 @@ class Frame:
     """The markup around a post's content.
 
     ``before`` and ``after`` are visible, and so are in feeds and summaries, too; ``opening`` is the
-    start tag of the entry, ``""`` where the theme marks up posts itself.
+    start tag of the entry, ``""`` where the theme marks up posts itself. ``fitting``: what an app
+    has sent must not be wider than a phone.
     """
 
     opening: str
     before: str
     after: str
+    fitting: bool = False
 
     def around(self, body: str) -> str:
         """The content for the post's page."""
         if body:
             direction = ' dir="auto"' if _RIGHT_TO_LEFT.search(body) else ""
             breaking = f" {_BREAKING}" if _WIDE.search(body) else ">"
+            body = _fitting(body) if self.fitting else body
             body = f'<div class="e-content"{direction}{breaking}{body}</div>'
         return f"{self.opening}{self.before}{body}{self.after}</div>"
 
@@ -72,6 +81,18 @@ class Frame:
             return content
         body = _START_OF_BODY.sub("", inner).removesuffix("</div>")
         return f"{prepended}{self.plain(body)}{appended}"
+
+
+def _fitting(body: str) -> str:
+    if "<img" in body or "<video" in body:
+        body = _PICTURE.sub(rf"<\1 {FITTING}", body)
+    if "<pre" in body:
+        body = _CODE.sub('<pre style="overflow-x: auto"', body)
+    if "<table" in body:
+        body = _TABLE.sub(
+            lambda tag: _SCROLLING + tag[0] if tag[0][1] == "t" else f"{tag[0]}</div>", body
+        )
+    return body
 
 
 def summary_in_feed(summary: str | None) -> str | None:
@@ -101,7 +122,8 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
         article.override_url = article.url
         article.entry = reader.entry(article)
         article.entry_parts = Parts(article.entry, site.words, article.date_format, site.bridgy_fed)
-        article.entry_frame = _frame(article.entry_parts, wrap=site.wraps)
+        sent = "mf2" in article.metadata
+        article.entry_frame = _frame(article.entry_parts, wrap=site.wraps, fitting=sent)
         if site.wraps:
             article.get_content = _Content(article.entry_frame, article.get_content)
             article.get_summary = _Summary(article)
@@ -127,10 +149,10 @@ def _urls(site: Site, context: Mapping[str, Any]) -> Urls:
     return Urls(site.home, site.root, *static, profiles)
 
 
-def _frame(parts: Parts, *, wrap: bool) -> Frame:
+def _frame(parts: Parts, *, wrap: bool, fitting: bool) -> Frame:
     before = parts.context() + parts.media()
     after = parts.place() + parts.syndication()
-    return Frame(parts.opening() if wrap else "", before, after)
+    return Frame(parts.opening() if wrap else "", before, after, fitting)
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from pelican_indieauth.entry.text import sanitised
 
 #: Phone photos are wider than pages, and not every theme limits their width.
 _NOT_WIDER = 'style="max-width: 100%"'
-_FITTING = 'style="max-width: 100%; height: auto"'
+FITTING = 'style="max-width: 100%; height: auto"'
 _WIDE = 30
 #: Properties that need no label.
 _ADDRESS = frozenset(
@@ -344,7 +344,7 @@ def _photo(photo: Media, name: str = "photo") -> str:
         size += f' srcset="{e(photo.srcset)}"'
     if photo.width and photo.height:
         size += f' width="{photo.width}" height="{photo.height}"'
-    words = f'alt="{e(photo.alt)}" loading="lazy" {_FITTING}{size}'
+    words = f'alt="{e(photo.alt)}" loading="lazy" {FITTING}{size}'
     image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
     return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
 
@@ -354,7 +354,7 @@ def _played(kind: str, media: Media) -> str:
     if media.shown:
         return _data(f"u-{kind}", media.url)
     # An audio player has no intrinsic height for browsers to compute.
-    style = _FITTING if kind == "video" else _NOT_WIDER
+    style = FITTING if kind == "video" else _NOT_WIDER
     return _sentence(
         f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {style}>'
         f"</{kind}>",
@@ -368,7 +368,8 @@ def _placed(place: Place, classes: str) -> str:
     if place.name:
         shown.append(_named(place.name, place.url))
     elif place.url:
-        shown.append(f'<a class="u-url" href="{e(place.url)}">{e(place.url)}</a>')
+        label = without_scheme(place.url) or place.url
+        shown.append(_link(' class="u-url"', place.url, label))
     shown += [f'<span class="p-{name}">{e(text)}</span>' for name, text in place.address]
     point = ""
     if place.geo and place.latitude and place.longitude:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 
 from markupsafe import Markup
 
@@ -10,6 +11,12 @@ _TEXT = {
     *("p", "br", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "pre", "code"),
     *("em", "strong", "b", "i", "sub", "sup"),
 }
+
+_BLOCKS = re.compile(
+    r"<(?:/?(?:p|div|li|h[1-6]|blockquote|pre|table|tr|t[dh]|[uod]l|d[td]|section|article|figure|figcaption"
+    r"|summary|details)|[bh]r)\b",
+    re.IGNORECASE,
+)
 
 
 def stripped(markup: str) -> str:
@@ -33,4 +40,5 @@ def sanitised(markup: str) -> str:
     """Sanitised HTML of another site's page, without scripts and styles."""
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
-    return html.unescape(nh3.clean(markup, tags=set()))
+    # Words of two blocks are two words.
+    return html.unescape(nh3.clean(_BLOCKS.sub(r" \g<0>", markup), tags=set()))

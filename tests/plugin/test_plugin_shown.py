@@ -142,6 +142,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["5 December 2026, 18:00", "21:30", "6 December 2026"],
         {"start": ["2026-12-05T18:00:00", "2026-12-06T18:00:00"]},
     ),
+    "quoted": (
+        unnamed(repost_of=h("cite", content={"html": "<p>A</p><ul><li>b<li>c</ul>d<br>e"})),
+        ["A b c d e"],
+        {},
+    ),
     "person": (
         unnamed(mood="happy", category=["a", h("card", name="Bob", url="https://bob.example/")]),
         ["With: Bob"],
@@ -243,17 +248,18 @@ def test_a_long_url_can_wrap_on_a_phone(tmp_path: Path) -> None:
 def test_a_long_url_in_a_text_can_wrap_on_a_phone(tmp_path: Path) -> None:
     long = f"<https://example.org/{'a' * 60}>"
     posts = {
+        "word": post("word", note({}), f"A {'x' * 60} word"),
         "long": post("long", note({}), f"See {long}"),
         "kept": post("kept", note({"like-of": ["https://a.example/"]}), f"See {long}"),
         "short": post("short", note({}), "See <https://example.org/>"),
     }
     site = build(tmp_path, posts, INDIEAUTH_JSON_FEED="feed.json", **THEMES["simple"])
     breaking = "overflow-wrap: break-word"
-    for slug, times in {"long": 1, "kept": 1, "short": 0}.items():
+    for slug, times in {"word": 1, "long": 1, "kept": 1, "short": 0}.items():
         page = BeautifulSoup(site.text(f"{slug}.html"), "html.parser")
         styles = [str(each.get("style")) for each in page.select(".e-content")]
         assert sum(breaking in style for style in styles) == times
-    assert site.text("index.html").count(breaking) == 2
+    assert site.text("index.html").count(breaking) == 3
     for feed in ("feeds/all.atom.xml", "feeds/all.rss.xml", "feed.json"):
         assert "overflow-wrap" not in site.text(feed), feed
 
@@ -332,3 +338,29 @@ def test_posts_have_a_bridgy_fed_link_if_configured(tmp_path: Path) -> None:
     assert link["href"] == "https://fed.brid.gy/"
     assert link.has_attr("hidden")
     assert "fed.brid.gy" not in built.text("feeds/all.atom.xml")
+
+
+WIDE = """![wide](https://a.example/w.jpg)
+
+<img src="https://a.example/v.jpg" style="width: 1em">
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+    code
+"""
+
+
+def test_what_an_app_sent_is_no_wider_than_a_phone(tmp_path: Path) -> None:
+    posts = {"app": post("app", note({}), WIDE), "own": post("own", None, WIDE)}
+    site = build(tmp_path, posts, **THEMES["simple"])
+    page = BeautifulSoup(site.text("app.html"), "html.parser")
+    styles = [str(image["style"]) for image in page.select(".e-content img")]
+    assert styles == ["max-width: 100%; height: auto", "width: 1em"]
+    assert [str(div["style"]) for div in page.select(".e-content div:has(> table)")] == [
+        "overflow-x: auto"
+    ]
+    assert [str(code["style"]) for code in page.select(".e-content pre")] == ["overflow-x: auto"]
+    assert "overflow-x" not in site.text("own.html"), "the owner's own is the theme's to show"
+    assert "max-width" not in site.text("own.html")

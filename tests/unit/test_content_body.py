@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from content_site import load_rules
+from content_site import WHEN, load_rules, post
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
 from bridge.content import body, html
+from bridge.content.convert import new_file, read
 from bridge.content.file import PelicanFile
 from bridge.content.rules import SiteRules
 
@@ -93,6 +94,51 @@ def test_active_html_is_neutralised(sent: str, rules: SiteRules) -> None:
     for word in ("<script", "onclick", "onerror", "onload", "javascript:", "<iframe", "<form"):
         assert word not in page.lower().replace("&lt;", "")
     assert page.count("<div") == page.count("</div")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "words"),
+    [
+        (
+            '<iframe src="https://v.example/e?a=1&amp;b=2" allowfullscreen></iframe>',
+            '<p><a href="https://v.example/e?a=1&amp;b=2">v.example/e</a></p>',
+            "v.example/e",
+        ),
+        (
+            "<iframe title='A \"film\"' src=//v.example/e></iframe>",
+            '<p><a href="https://v.example/e">A "film"</a></p>',
+            'A "film"',
+        ),
+        (
+            "<iframe src='https://v.example/\" onclick=\"x'>",
+            '<p><a href="https://v.example/&quot; onclick=&quot;x">v.example/" onclick="x</a></p>',
+            'v.example/" onclick="x',
+        ),
+        ("x<iframe src='javascript:alert(1)'></iframe><input value=1>", "x", "x"),
+        (
+            "<ul><li><input type=checkbox checked disabled> a<li><input type='CHECKBOX'> b</ul>",
+            "<ul><li>☑ a</li><li>☐ b</li></ul>",
+            "☑ a ☐ b",
+        ),
+        (
+            "<p>so <math><mi>x</mi><mo>+</mo><mn>1</mn><annotation>x</annotation></math>.</p>",
+            "<p>so x+1.</p>",
+            "so x+1.",
+        ),
+        (
+            "<table><tr><td>a</td><td>b</td></tr></table><dl><dt>c<dd>d</dl>e<hr>f",
+            "<table><tbody><tr><td>a</td><td>b</td></tr></tbody></table>"
+            "<dl><dt>c</dt><dd>d</dd></dl>e<hr>f",
+            "a b c d e f",
+        ),
+    ],
+)
+def test_what_html_says_is_not_lost(sent: str, shown: str, words: str, rules: SiteRules) -> None:
+    assert html.sanitise(sent) == shown
+    assert " ".join(html.plain(sent).split()) == words
+    assert html.sanitise(shown) == shown
+    file = new_file(post(content={"html": sent}), when=WHEN, rules=rules)
+    assert read(file, rules).all("content") == ({"html": sent},)
 
 
 @pytest.mark.parametrize(
