@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import grapheme
+
 from bridge.content import html, keys, text
 from bridge.content.characters import is_seen, one_line, printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
@@ -265,7 +267,7 @@ def _humanised(name: str) -> str:
 def _short(words: str) -> str:
     if len(words) <= _LENGTH:
         return words
-    return f"{words[:_LENGTH].rpartition(' ')[0] or words[:_LENGTH]}…"
+    return f"{_beginning(words, _LENGTH)}…"
 
 
 def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
@@ -303,7 +305,13 @@ def plain_content(post: Post) -> str:
 def _shortened(words: str) -> str:
     if len(words) <= _TITLE_LENGTH:
         return words
-    return f"{words[:_TITLE_LENGTH].rpartition(' ')[0] or words[:_TITLE_LENGTH]}…"
+    return f"{_beginning(words, _TITLE_LENGTH)}…"
+
+
+def _beginning(words: str, length: int) -> str:
+    """At most so many characters: whole words, else whole graphemes, as families and flags are."""
+    whole = words[:length].rpartition(" ")[0]
+    return whole or words[: grapheme.safe_split_index(words[: 2 * length], length) or length]
 
 
 def _without_scheme(target: str) -> str:

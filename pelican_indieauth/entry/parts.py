@@ -292,7 +292,7 @@ def _named(name: str, url: str | None) -> str:
 
 def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
-    if cite.url and not (cite.name or cite.author or cite.excerpt or cite.photo):
+    if cite.url and not (cite.name or cite.author or cite.excerpt):
         link = _link(f' class="u-{name}"', cite.url, cite.label)
         return _sentence(f"{before}{e(word)} {link}")
     author = quoted = ""

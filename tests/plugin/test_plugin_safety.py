@@ -201,7 +201,7 @@ def test_html_of_a_citation_is_escaped(tmp_path: Path) -> None:
     )
     built = build(tmp_path, {"a": post("a", mf2, "Words")})
     (target,) = built.entry("a.html")["in-reply-to"]
-    assert target["properties"]["content"] == ["Hi youlink & 1 < 2"]
+    assert target["properties"]["content"] == ["Hi you link & 1 < 2"]
 
 
 def test_citations_are_truncated(tmp_path: Path) -> None:

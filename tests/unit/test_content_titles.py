@@ -83,6 +83,10 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
         ({"sleep": h("sleep", start="2026-11-20T23:00:00+01:00")}, "Sleep: 2026-11-20"),
         ({"start": "2026-12-01 10:00"}, "On: 2026-12-01"),
+        ({"content": "👨‍👩‍👧‍👦" * 30}, "👨‍👩‍👧‍👦" * 10 + "…"),
+        ({"mood": "🇨🇭" * 60}, "Mood: " + "🇨🇭" * 27 + "…"),
+        ({"content": "e\u0301" * 60}, "e\u0301" * 35 + "…"),
+        ({"content": "日本" * 60}, "日本" * 35 + "…"),
     ],
 )
 def test_a_generated_title_describes_the_post(
