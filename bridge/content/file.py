@@ -32,12 +32,15 @@ _FORMATS = frozenset({"md", "markdown", "mkd", "mdown", "rst", "html", "htm"})
 _SYNTAXES: dict[str, Syntax] = {"rst": RstSyntax(), "html": _HTML, "htm": _HTML}
 
 
+def has_other_format(path: str) -> bool:
+    """Whether a file is in a format that only a reader of the site's own can read."""
+    return path.rpartition(".")[2].lower() not in _FORMATS
+
+
 def refuse_other_formats(path: str) -> None:
-    """Raise :class:`InvalidRequest` for a file in a format that only a reader of the site's own
-    can read, because the effect of a change is unknown.
-    """
-    suffix = path.rpartition(".")[2].lower()
-    if suffix not in _FORMATS:
+    """Raise :class:`InvalidRequest` for such a file, because the effect of a change is unknown."""
+    if has_other_format(path):
+        suffix = path.rpartition(".")[2].lower()
         raise InvalidRequest(
             f"{path} is in a format of the site's own (.{suffix}): edit it in the file itself."
             " Posts in Markdown, reStructuredText and HTML can be edited here."

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -14,11 +15,11 @@ from zoneinfo import ZoneInfo
 from bridge.content.body import refuse_effects
 from bridge.content.convert import new_file, published_at, read, refuse_nothing_to_see
 from bridge.content.edit import edit
-from bridge.content.file import Mf2Line, PelicanFile, refuse_other_formats
+from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
 from bridge.content.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules, SiteView
 from bridge.content.slugs import candidates, slug_wishes
-from bridge.errors import Conflict, InvalidRequest
+from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
@@ -26,7 +27,7 @@ from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.known import KnownSite, Settled, settle, without_guesses
-from bridge.site.messages import IndexedPost, Locate, Source
+from bridge.site.messages import Ask, IndexedPost, Locate, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
 #: How many deleted posts are looked at at a time.
@@ -88,7 +89,8 @@ class PostReader:
         if blob is None:
             raise InvalidRequest(f"The post at {entry.url} has just been deleted.")
         try:
-            return PelicanFile.parse(blob.data.decode("utf-8"), entry.path), blob.id
+            errors = "replace" if has_other_format(entry.path) else "strict"
+            return PelicanFile.parse(blob.data.decode("utf-8", errors), entry.path), blob.id
         except UnicodeDecodeError as error:
             raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
 
@@ -194,16 +196,35 @@ class PostReader:
         return await self._read(files)
 
     async def post(self, entry: IndexedPost) -> Post:
-        """Decode the file of an indexed post."""
+        """Decode the file of an indexed post.
+
+        Of a format that only the site's own reader knows, the content is the HTML that it makes.
+        """
         file, _ = await asyncio.to_thread(self.open, entry)
-        return await self.read(file, entry)
+        post = await self.read(file, entry)
+        if not has_other_format(entry.path):
+            return post
+        text, suffix = file.text(), entry.path.rpartition(".")[2]
+        # The rest of the post can be shown without it.
+        with suppress(InvalidRequest, SiteBroken):
+            answer = await self.catalogue.site.ask(Ask(texts=((suffix, text),)))
+            if answer.texts[0].html:
+                return post.with_properties({"content": ({"html": answer.texts[0].html},)})
+        return post
 
     async def _read(self, files: Sequence[tuple[PelicanFile, IndexedPost | None]]) -> list[Post]:
         def work(site: SiteView) -> list[Post]:
             rules = self.rules(site)
             return [read(file, rules, entry.found if entry else {}) for file, entry in files]
 
-        return await without_guesses(self.catalogue.site, work)
+        posts = await without_guesses(self.catalogue.site, work)
+        return [
+            # What such a file has is no text: JSON, say, or a document's bytes.
+            post.with_properties({"content": ()})
+            if entry and has_other_format(entry.path)
+            else post
+            for post, (_, entry) in zip(posts, files, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pelican.readers import (
     parse_path_metadata,
 )
 
-from bridge.content.file import PelicanFile
+from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.site.pelican.effects import effects_of
@@ -80,13 +80,17 @@ class SiteReaders:
         self._decided = tuple(f".{each}" for each in self.stock if each.endswith(decided))
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
-        """What the site's own reader makes of a body in the format of this suffix.
+        """What the site's own reader makes of a body in the format of this suffix; of a whole file,
+        where the format is not one of Pelican's.
 
         Raises :class:`InvalidRequest` if it cannot.
         """
         reader = self._readers.readers.get(suffix)
         if suffix == "md" and type(reader) is MarkdownReader:
             return self._markdown(text)
+        if has_other_format(f"x.{suffix}"):
+            # Which part of it is the body only its reader knows.
+            return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
         file = PelicanFile.parse(_EMPTY.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
