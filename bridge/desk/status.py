@@ -29,7 +29,8 @@ from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import FILE as RULES
-from bridge.webmention.outgoing.sender import Report, Sender
+from bridge.webmention.outgoing.outbox import Report
+from bridge.webmention.outgoing.sender import Sender
 
 #: Of each list, the newest.
 _SHOWN = 100

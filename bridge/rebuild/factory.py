@@ -21,8 +21,9 @@ from bridge.rebuild.local.published import Published
 from bridge.rebuild.local.scheduled import due
 from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.none import NoRebuild
-from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.warm_process import Resident
 from bridge.rebuild.webhook import Webhook
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
 from bridge.runtime import beneath, process

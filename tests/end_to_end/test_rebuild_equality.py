@@ -30,8 +30,9 @@ from soak_kit import SOAK
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.warm_process import Resident
 from bridge.runtime import process
 from bridge.store.git import GitStore
 

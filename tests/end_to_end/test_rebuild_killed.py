@@ -20,8 +20,9 @@ from bridge.rebuild.build import Superseded, Task
 from bridge.rebuild.local.checkout import Checkout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.resident.builder import Resident, ResidentBuilder
+from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.warm_process import Resident
 from bridge.rebuild.worker import Worker
 from bridge.runtime import process
 from bridge.store import Version

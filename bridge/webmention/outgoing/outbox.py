@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +100,18 @@ class Outgoing(msgspec.Struct, omit_defaults=True):
         return max((each.at for each in self.deliveries), default=self.since)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The contents of the outbox as shown to the owner, newest first."""
+
+    sent: Sequence[tuple[Outgoing, Delivery]]
+    waiting: Sequence[tuple[Outgoing, Delivery]]
+    failed: Sequence[tuple[Outgoing, Delivery]]
+    held: Sequence[Outgoing]
+    unseen: Sequence[Outgoing]
+    coming: Sequence[Outgoing]
+
+
 class Outbox:
     """The outbox files, and the entries in progress in memory.
 
@@ -161,6 +174,63 @@ class Outbox:
             data = version.encode()
             await self._in_turn(lambda: self._write(self._folder / _CURSOR, data))
             self.cursor = version
+
+    def report(self) -> Report:
+        """What was sent, what is waiting, what failed and why."""
+        known = (*self.active.values(), *self.recent.values())
+        each = [(out, one) for out in known for one in out.deliveries]
+        each.sort(key=lambda pair: pair[1].at, reverse=True)
+
+        def those(state: str) -> list[tuple[Outgoing, Delivery]]:
+            return [pair for pair in each if pair[1].state == state]
+
+        waiting = [(out, one) for out, one in those("waiting") if out.state == "live"]
+        return Report(
+            sent=those("sent"),
+            waiting=waiting,
+            failed=those("failed"),
+            held=[out for out in known if out.state == "held"],
+            unseen=[out for out in known if out.state == "unseen"],
+            coming=[out for out in known if out.state == "waiting"],
+        )
+
+    async def release(self, now: float) -> int:
+        """Let the held webmentions be sent; returns the number of posts."""
+        held = [out for out in self.active.values() if out.state == "held"]
+        for out in held:
+            out.state, out.since, out.next, out.looks = "waiting", now, now, 0
+            await self.put(out)
+        return len(held)
+
+    async def try_again(self, now: float) -> int:
+        """Let failed deliveries be retried, and posts that were never seen live be checked again;
+        returns the number of posts.
+        """
+        known = (*self.active.values(), *self.recent.values())
+        failed = [
+            out
+            for out in known
+            if out.state == "unseen" or any(each.state == "failed" for each in out.deliveries)
+        ]
+        for out in failed:
+            if out.state == "unseen":
+                out.state, out.since, out.next, out.looks = "waiting", now, now, 0
+            for each in out.deliveries:
+                if each.state == "failed":
+                    each.state, each.tries, each.next, each.reason = "waiting", 0, now, ""
+            await self.put(out)
+        return len(failed)
+
+    async def discard(self) -> int:
+        """Discard the held webmentions; returns the number of posts."""
+        held = [out for out in self.active.values() if out.state == "held"]
+        for out in held:
+            out.state = "live"
+            for each in out.deliveries:
+                if each.state == "waiting":
+                    each.state, each.reason = "none", "the owner decided not to send it"
+            await self.put(out)
+        return len(held)
 
     def close(self) -> None:
         """Stop the thread; blocks until pending writes are done."""

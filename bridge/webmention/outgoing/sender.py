@@ -20,7 +20,7 @@ from bridge.store import ContentStore, StoreError, Version
 from bridge.webmention.outgoing.delivery import Courier, Outcome, host_of
 from bridge.webmention.outgoing.follower import Follower
 from bridge.webmention.outgoing.live_pages import LivePages, Page
-from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing, Report
 from bridge.webmention.outgoing.recipients import Recipients
 
 log = logging.getLogger(__name__)
@@ -45,18 +45,6 @@ class Timing:
     looks: tuple[float, ...] = (*_CHECK_PAUSES, *(60.0,) * _MINUTES, *(600.0,) * _LATER)
     again: float = _RETRY_SECONDS
     upstream: float = _UPSTREAM_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The contents of the outbox as shown to the owner, newest first."""
-
-    sent: Sequence[tuple[Outgoing, Delivery]]
-    waiting: Sequence[tuple[Outgoing, Delivery]]
-    failed: Sequence[tuple[Outgoing, Delivery]]
-    held: Sequence[Outgoing]
-    unseen: Sequence[Outgoing]
-    coming: Sequence[Outgoing]
 
 
 class Sender:
@@ -124,22 +112,7 @@ class Sender:
 
     def report(self) -> Report:
         """What was sent, what is waiting, what failed and why."""
-        known = (*self._outbox.active.values(), *self._outbox.recent.values())
-        each = [(out, one) for out in known for one in out.deliveries]
-        each.sort(key=lambda pair: pair[1].at, reverse=True)
-
-        def those(state: str) -> list[tuple[Outgoing, Delivery]]:
-            return [pair for pair in each if pair[1].state == state]
-
-        waiting = [(out, one) for out, one in those("waiting") if out.state == "live"]
-        return Report(
-            sent=those("sent"),
-            waiting=waiting,
-            failed=those("failed"),
-            held=[out for out in known if out.state == "held"],
-            unseen=[out for out in known if out.state == "unseen"],
-            coming=[out for out in known if out.state == "waiting"],
-        )
+        return self._outbox.report()
 
     def is_idle(self, head: Version | None) -> bool:
         """Whether everything up to the commit ``head`` was sent, or is held."""
@@ -148,44 +121,21 @@ class Sender:
 
     async def release(self) -> int:
         """Send the held webmentions, as the owner decided; returns the number of posts."""
-        held = [out for out in self._outbox.active.values() if out.state == "held"]
-        for out in held:
-            out.state, out.since, out.next, out.looks = "waiting", self._now(), self._now(), 0
-            await self._outbox.put(out)
+        count = await self._outbox.release(self._now())
         self._due.set()
-        return len(held)
+        return count
 
     async def try_again(self) -> int:
         """Retry failed deliveries, and check again for posts that were never seen live; returns the
         number of posts.
         """
-        now = self._now()
-        known = (*self._outbox.active.values(), *self._outbox.recent.values())
-        failed = [
-            out
-            for out in known
-            if out.state == "unseen" or any(each.state == "failed" for each in out.deliveries)
-        ]
-        for out in failed:
-            if out.state == "unseen":
-                out.state, out.since, out.next, out.looks = "waiting", now, now, 0
-            for each in out.deliveries:
-                if each.state == "failed":
-                    each.state, each.tries, each.next, each.reason = "waiting", 0, now, ""
-            await self._outbox.put(out)
+        count = await self._outbox.try_again(self._now())
         self._due.set()
-        return len(failed)
+        return count
 
     async def discard(self) -> int:
         """Discard the held webmentions; returns the number of posts."""
-        held = [out for out in self._outbox.active.values() if out.state == "held"]
-        for out in held:
-            out.state = "live"
-            for each in out.deliveries:
-                if each.state == "waiting":
-                    each.state, each.reason = "none", "the owner decided not to send it"
-            await self._outbox.put(out)
-        return len(held)
+        return await self._outbox.discard()
 
     async def _follow_always(self) -> None:
         failures = 0

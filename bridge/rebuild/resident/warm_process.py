@@ -1,0 +1,171 @@
+"""The bridge's side of the resident process: what it is started with, orders and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import msgspec
+
+from bridge.rebuild.build import Task
+from bridge.rebuild.local.bisection import SOURCES
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.resident.messages import Order, Report, Start
+from bridge.runtime import process
+from bridge.runtime.confinement import Grants
+from bridge.settings import prefix_of
+from bridge.site import starting
+from bridge.site.starting import Sandbox
+from bridge.store import Version
+
+_LINE_LIMIT = 64_000_000
+_TAIL = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """What is needed to start the process.
+
+    ``own`` are folders in the checkout whose files belong to posts, and which only posts and the
+    plugin read: uploads and mentions. ``listed`` yields every path of a version, with its blob id.
+    """
+
+    settings: str
+    content: str
+    staged: Path
+    note: Path
+    environment: Mapping[str, str]
+    sandbox: Sandbox | None = None
+    own: tuple[str, ...] = ()
+    seconds: float = 900.0
+    listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
+    run_in: str = ""
+
+    def rest(self, version: Version) -> str:
+        """A hash of everything in a version that is not a post; ``""`` where that is not known."""
+        if self.listed is None:
+            return ""
+        name = hashlib.sha256()
+        for path, blob in self.listed(version):
+            if not self.may_stay_warm([path]):
+                name.update(f"{path}\0{blob}\0".encode("utf-8", "surrogateescape"))
+        return name.hexdigest()
+
+    def grants(self, checkout: Path, output: Path) -> Grants | None:
+        """What the process may use: it writes pages, its caches, and its checkout."""
+        # Not ``staged`` by itself: it is in a folder that the site's code writes to, which could
+        # have put a link in its place.
+        places = [checkout, self.note.parent, output]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        return self.sandbox.grants(write=places) if self.sandbox else None
+
+    def is_of_the_site(self, path: str) -> bool:
+        """Whether a file is no post, by its place: settings, the theme, a plugin."""
+        if not self.content:
+            return not self.may_stay_warm([path])
+        return not path.startswith(f"{self.content}/")
+
+    def may_stay_warm(self, changed: Collection[str]) -> bool:
+        """Whether a running process can build these changes: posts and files that belong to posts.
+
+        Anything else may be settings, theme or a plugin, or may be read by these at their start.
+        """
+        inside, own = prefix_of(self.content), tuple(f"{folder}/" for folder in self.own)
+        return all(
+            path.startswith(own) or (path.startswith(inside) and path.endswith(SOURCES))
+            for path in changed
+        )
+
+
+class ProcessGone(Exception):
+    """The process has ended, or does not answer."""
+
+
+class ResidentProcess:
+    """A running process, which takes orders and sends reports."""
+
+    def __init__(self, running: asyncio.subprocess.Process) -> None:
+        self.day = today()
+        self._running = running
+        self._decoder = msgspec.json.Decoder(Report)
+        self.printed: deque[str] = deque(maxlen=_TAIL)
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def start(cls, resident: Resident, task: Task, output: Output) -> ResidentProcess:
+        """Start the process, and send it its paths."""
+        # Sets iterate in the same order as in the command's builds.
+        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
+        checkout = task.checkout
+        grants = await process.in_thread(resident.grants, checkout, output.folder)
+        rest = await process.in_thread(resident.rest, task.version)
+        running = await starting.start(
+            __package__,
+            grants,
+            # Not the checkout: it is moved from version to version.
+            folder=resident.note.parent,
+            environment={**resident.environment, **extra},
+            limit=_LINE_LIMIT,
+        )
+        started = cls(running)
+        order = Start(
+            checkout=str(checkout),
+            settings=resident.settings,
+            content=resident.content,
+            staged=str(resident.staged),
+            output=str(output.folder),
+            note=str(resident.note),
+            own=resident.own,
+            most=output.most,
+            cache=str(resident.note.with_name("read.sqlite")),
+            rest=rest,
+            run_in=resident.run_in,
+        )
+        try:
+            await started.tell(order)
+        except BaseException:
+            await started.end()
+            raise
+        return started
+
+    async def tell(self, order: Order) -> None:
+        """Send an order; raises :class:`ProcessGone`."""
+        stdin = process.piped(self._running.stdin)
+        try:
+            stdin.write(msgspec.json.encode(order) + b"\n")
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ProcessGone from error
+
+    async def report(self) -> Report:
+        """The next report; raises :class:`ProcessGone`."""
+        stdout = process.piped(self._running.stdout)
+        line = await stdout.readline()
+        if not line.endswith(b"\n"):
+            raise ProcessGone
+        report: Report = self._decoder.decode(line)
+        return report
+
+    async def end(self) -> None:
+        """End the process and every process that it started."""
+        await process.end(self._running)
+        await self._listening
+
+    async def _listen(self) -> None:
+        """Keep what plugins print, for the log if the process ends."""
+        stderr = process.piped(self._running.stderr)
+        with contextlib.suppress(ValueError):
+            async for line in stderr:
+                self.printed.append(line.decode("utf-8", errors="replace").rstrip())
+
+
+def today() -> date:
+    """The day where this machine is, as Python's ``date.today`` tells a site's settings."""
+    return datetime.now().astimezone().date()
