@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import grapheme
+
 #: Not allowed in XML 1.0, or invisible and harmful: C0 but tab and newline, DEL, C1, surrogates,
 #: noncharacters. U+FEFF is only harmful at the start of a file, but never useful.
 _UNPRINTABLE = re.compile(
@@ -38,6 +40,12 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line: any run of white space or unprintable characters is one space."""
     return _SPACES.sub(" ", printable(text)).strip()
+
+
+def beginning(text: str, length: int) -> str:
+    """At most so many characters of a text, and none cut in two, such as a flag or a family."""
+    # A grapheme that is longer than all that is wanted is cut all the same.
+    return text[: grapheme.safe_split_index(text[: 2 * length], length) or length]
 
 
 def is_seen(text: str) -> bool:

@@ -3,7 +3,8 @@
 What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dashes at a line's
 start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
 What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
-or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``.
+or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``;
+so does a picture as HTML.
 Indentation is written as ``&nbsp;``, which a browser does not collapse.
 """
 
@@ -45,6 +46,11 @@ _ALT = r"(?:[^\[\]\\`\t]|\[[^\[\]\\`\t]*\])+(?<!\s)"
 _LABEL = rf"(?:[^\[\]\\`\t]|{_CODE}|\[[^\[\]\\`\t]*\])+(?<!\s)"
 _TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t\n]*\"|'[^'<>&\\`{}\t\n]*'))?"
 _LINK = rf"\[[^\[\]\\`*\t]*[^\[\]\\`*\s]\]\({_TARGET}\)"
+#: A picture as HTML, which apps insert for an upload, with harmless attributes only.
+_IMAGE = (
+    r"<img(?=[^<>]*\ssrc=\"https?://)(?:\s+(?:src|alt|title|width|height|loading)"
+    r"=\"[^\"<>\[\]\\`{}]*\")+\s*/?>"
+)
 #: What stands before and after the stars of words that are meant to be stressed, and what those
 #: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
 #: have no blanks there.
@@ -113,6 +119,7 @@ _TOKEN = re.compile(
     | {_STARS}
     | {_LINES}
     | <(?P<angled>{_URL})>
+    | (?P<image>{_IMAGE})
     | (?<![0-9A-Za-z])(?P<url>{_URL})
     | (?<![\w@./:-])(?P<www>{_WWW})
     | {_CHARACTERS}
@@ -127,6 +134,7 @@ _IN_LABEL = re.compile(
 #: The same where nothing is meant as Markdown: in URLs, and in code between fences.
 _LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
 _URLS = re.compile(_URL)
+_ALTERNATIVE = re.compile(r'\salt="([^"]*)"')
 _STRESS = {"both": "***", "strong": "**", "emphasis": "*", "low": "_", "lower": "__"}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 _INDENTS = {" ": "&nbsp;", "\t": "&emsp;"}
@@ -138,6 +146,7 @@ _IN_LABEL_OF_URL = r"(?:\\.|[^\[\]\\\n]|\](?!\())+"
 _ENCODED = re.compile(
     rf"""
       (?P<code>{_CODE})
+    | (?P<image>{_IMAGE})
     | \[(?=[Ww]{{3}}\.){_IN_LABEL_OF_URL}\]\(<http://(?P<www>{_WWW})>\)
     | \[(?=[Hh][Tt][Tt][Pp][Ss]?:{re.escape(_SLASH)}){_IN_LABEL_OF_URL}\]\((?P<angled><{_URL}>)\)
     | (?<=\S)(?P<separator>[\u2028\u2029])(?:[ ][ ])?\n
@@ -202,7 +211,9 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     found, place, end = set[int](), 0, 0
     for match in _ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
-        same = match["code"] or match["www"] or match["angled"] or match["separator"]
+        same = (
+            match["code"] or match["image"] or match["www"] or match["angled"] or match["separator"]
+        )
         if same:
             place += len(same)
             continue
@@ -304,6 +315,8 @@ def _token(match: re.Match[str]) -> str:
     if url := match["angled"]:
         label = _LITERAL.sub(_single, url).replace("//", f"{_SLASH}/", 1)
         return f"[{label}](<{url}>)"
+    if match["image"]:
+        return match["image"]
     if match["www"]:
         url = _without_punctuation(match["www"])
         after = _LITERAL.sub(_single, match["www"][len(url) :])
@@ -361,6 +374,9 @@ def _edge(match: re.Match[str]) -> str:
 
 
 def _words(match: re.Match[str]) -> str:
+    if match["image"]:
+        alt = _ALTERNATIVE.search(match["image"])
+        return unescape(alt[1]) if alt else ""
     if match["angled"]:
         return match["angled"]
     if match["code"]:
@@ -392,8 +408,8 @@ def _decoded(match: re.Match[str]) -> str:
         return "\n"
     if match["number"]:
         return unescape(match.group())
-    if match["code"] or match["www"]:
-        return match["code"] or match["www"]
+    if match["code"] or match["image"] or match["www"]:
+        return match["code"] or match["image"] or match["www"]
     if match["struck"]:
         return _WAVES
     if match["angled"] or match["separator"]:

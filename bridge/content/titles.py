@@ -9,10 +9,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import grapheme
-
 from bridge.content import html, keys, text
-from bridge.content.characters import is_seen, one_line, printable
+from bridge.content.characters import beginning, is_seen, one_line, printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post
@@ -311,7 +309,7 @@ def _shortened(words: str) -> str:
 def _beginning(words: str, length: int) -> str:
     """At most so many characters: whole words, else whole graphemes, as families and flags are."""
     whole = words[:length].rpartition(" ")[0]
-    return whole or words[: grapheme.safe_split_index(words[: 2 * length], length) or length]
+    return whole or beginning(words, length)
 
 
 def _without_scheme(target: str) -> str:

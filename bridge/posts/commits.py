@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from bridge.content.characters import beginning
 from bridge.errors import Conflict, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
@@ -20,6 +21,8 @@ from bridge.store.queue import CommitQueue
 log = logging.getLogger(__name__)
 
 _SUBJECT_LENGTH = 72
+#: Format characters that make letters and emoji what they are, in Persian or in a family.
+_JOINERS = "\u200c\u200d"
 _ACTION = "Micropub-Action"
 _ONCE = "Micropub-Once"
 _URL = "Post-URL"
@@ -66,7 +69,10 @@ def once_of(message: str) -> tuple[str, str] | None:
 
 
 def _line(text: str) -> str:
-    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
+    visible = "".join(
+        " " if unicodedata.category(char)[0] in "CZ" and char not in _JOINERS else char
+        for char in text
+    )
     return re.sub(r" +", " ", visible).strip()
 
 
@@ -74,7 +80,7 @@ def shorten(text: str, length: int) -> str:
     """At most ``length`` characters; a text that is cut ends in an ellipsis after a whole word."""
     if len(text) <= length:
         return text
-    head = text[: length - 1]
+    head = beginning(text, length - 1)
     return (head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head) + "…"
 
 

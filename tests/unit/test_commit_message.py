@@ -30,3 +30,11 @@ def test_a_long_subject_is_truncated_at_a_word() -> None:
     assert shorten("one two three four", 12) == "one two…"
     assert shorten("x" * 20, 10) == "x" * 9 + "…"
     assert shorten("short", 10) == "short"
+
+
+def test_characters_that_belong_together_stay_so() -> None:
+    family, want = "👨\u200d👩\u200d👧", "می\u200cخواهم"
+    made = commit_message("create", f"{family} {want}\u202e x", url="u", client_id=None)
+    assert made.partition("\n")[0] == f"{family} {want} x"
+    long = commit_message("create", family * 30, url="u", client_id=None).partition("\n")[0]
+    assert long == f"{family * 14}…"

@@ -34,7 +34,21 @@ def processor_seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize(
     "piece",
-    ["[a", "[[", "[a](", "\n", "a\n\n", "> \n", "**a ", "**a & [", "``a`", "_a & ", "<![CDATA["],
+    [
+        "[a",
+        "[[",
+        "[a](",
+        "<img ",
+        "<https://",
+        "\n",
+        "a\n\n",
+        "> \n",
+        "**a ",
+        "**a & [",
+        "``a`",
+        "_a & ",
+        "<![CDATA[",
+    ],
 )
 def test_notes_of_any_characters_are_fast_to_write_read_and_edit(
     piece: str, rules: SiteRules

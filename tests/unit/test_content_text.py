@@ -359,6 +359,7 @@ STATIC = "{static}/media/2026/11/teal_1-f6157e52bbc0.jpg"
         (f"{UPLOAD} {UPLOAD}", " ".join([f"[teal\\_1-f6157e52bbc0.jpg]({STATIC})"] * 2)),
         (UPLOAD.replace(".jpg", ".mp3"), f"[teal\\_1-f6157e52bbc0.mp3]({STATIC[:-3]}mp3)"),
         (f"![teal]({UPLOAD}) and [t]({UPLOAD})", f"![teal]({STATIC}) and [t]({STATIC})"),
+        (f'A <img src="{UPLOAD}" alt="b">', f'A <img src="{STATIC}" alt="b">'),
         # Not an upload: an address of another's, and one with more to it.
         ("https://a.example/media/x.jpg", "<https://a.example/media/x.jpg>"),
         (f"{UPLOAD}?size=2", f"<{UPLOAD}?size=2>"),
@@ -540,6 +541,19 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
             '<img alt="a [b] &lt;c&gt;" src="https://a.example/i.png">'
             ' <a href="https://y.example/">x &lt; y &gt; z</a>',
             "a [b] <c> x < y > z",
+        ),
+        (
+            'so <img src="https://a.example/i_j.png?a=1&b=*" alt="A *b* c" width="3" /> it\n'
+            '<img alt="" src="https://a.example/k.png">',
+            'so <img src="https://a.example/i_j.png?a=1&b=*" alt="A *b* c" width="3"> it<br>\n'
+            '<img alt="" src="https://a.example/k.png">',
+            "so A *b* c it\n",
+        ),
+        (
+            '<img src="x"> <img src="https://a.example/" onerror="x"> <b>',
+            '&lt;img src="x"&gt; &lt;img src="'
+            '<a href="https://a.example/">https://a.example/</a>" onerror="x"&gt; &lt;b&gt;',
+            '<img src="x"> <img src="https://a.example/" onerror="x"> <b>',
         ),
         ("/*so*/ and/*or* /* so */", "/*so*/ and/<em>or</em> /* so */", "/*so*/ and/or /* so */"),
         ("a\u2028b\u2029c", "a\u2028<br>\nb\u2029<br>\nc", "a\u2028b\u2029c"),
