@@ -20,7 +20,7 @@ import msgspec
 
 from bridge.errors import InsufficientStorage
 from bridge.media.stored_file import MediaFile
-from bridge.runtime.durable import TEMPORARY, sync_folder, write_durably
+from bridge.runtime.durable import TEMPORARY, sync, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Spool:
             journal.flush()
             os.fsync(journal.fileno())
         if new:
-            sync_folder(self._journal.parent)
+            sync(self._journal.parent)
 
     def paths(self) -> tuple[str, ...]:
         """The paths of all pending files, sorted."""

@@ -1,7 +1,7 @@
-"""Confines a process to the files it may use, by the kernel: Landlock (Linux 5.13 and newer).
+"""Has the kernel confine a process to the files that it may use: Landlock (Linux 5.13 and newer).
 
-What is granted to a process is granted to all that it starts, and cannot be widened again. Only
-files that are opened from then on are looked at: pipes and files that are open stay usable.
+Child processes are confined alike, and no process can widen its grants. Pipes and files that are
+already open stay usable.
 A confined process can neither trace others nor read their memory and environment, and from Linux
 6.12 on not signal them either.
 """
@@ -30,7 +30,7 @@ _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
 _FIRST_RIGHTS = (1 << 13) - 1
 #: Making device nodes, which no site needs: root in a container may be able to.
 _MAKE_DEVICES = 1 << 6 | 1 << 11
-#: What a rule for a single file may hold.
+#: The rights that a rule for a single file may have.
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 #: Abstract Unix sockets and signals, to processes that are not confined alike.
@@ -42,20 +42,20 @@ _OF_ETC = (
     "nsswitch.conf", "localtime", "timezone", "mime.types", "fonts", "ImageMagick-6",
     "ImageMagick-7", "alternatives",
 )  # fmt: skip
-#: What the machine is like: libraries choose the number of their threads by it.
+#: Facts about the machine, from which libraries derive the number of their threads.
 _MACHINE = (
     "/proc/cpuinfo", "/proc/meminfo", "/proc/version", "/proc/filesystems",
     "/sys/devices/system/cpu",
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-#: Locks that processes share (multiprocessing) are files there.
+#: Locks shared by processes (multiprocessing) are files here.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the system's own name for it
 
 
 class Grants(msgspec.Struct, frozen=True):
     """What a process may read and start (``read``), change as well (``write``), or only ``list``.
 
-    A folder stands for everything below it. What does not exist is granted to no one.
+    A folder stands for everything below it. Paths that do not exist are ignored.
     """
 
     read: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def confine(grants: Grants) -> bool:
         return False
     handled = _rights_of(version)
     attributes = _Ruleset(handled, 0, _SCOPES if version >= 6 else 0)
-    # Kernels refuse a longer structure than they know.
+    # Kernels refuse a structure longer than the one they know.
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.c_size_t(size), 0)
     try:
@@ -127,7 +127,7 @@ def system_grants(*, protected: Iterable[Path]) -> Grants:
     """
     secrets = [path.resolve() for path in protected]
     read, listed = [*_SYSTEM, *(f"/etc/{name}" for name in _OF_ETC), *_MACHINE, *_DEVICES], []
-    # Python looks for packages in the folder that ours are in.
+    # Python lists the folder of our packages to find them.
     listed.append(str(Path(__file__).resolve().parents[2]))
     for folder in _python_folders():
         if any(secret.is_relative_to(folder) for secret in secrets):

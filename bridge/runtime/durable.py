@@ -29,14 +29,14 @@ def write_durably(target: Path, data: bytes) -> None:
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(target.parent)
+    sync(target.parent)
     for folder in created:
-        sync_folder(folder.parent)
+        sync(folder.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to disk, but not its files."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Sync a file to disk, or the names in a folder without its files."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -1,6 +1,6 @@
 """Starts processes that run the site's code: confined, with an environment of their own.
 
-One way for all of it: the process that answers questions, the resident build, and commands.
+Used for all of them: the process that answers questions, the resident build, and commands.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bridge.runtime.confinement import Grants, confine, landlock_version, system
 log = logging.getLogger(__name__)
 
 _MOST_DENIED = 50
-#: What libraries look at wherever they run, and do without.
+#: Where libraries look on any machine; they work without.
 _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 _PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
-#: What PYTHONPATH is to be once the process is confined.
+#: Holds the PYTHONPATH for after the process is confined.
 _SEARCHED_LATER = "SITE_PYTHONPATH"
 #: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
 _ISOLATED = ("-s", "-P")
@@ -35,13 +35,13 @@ _ISOLATED = ("-s", "-P")
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """What the site's code gets to see of this machine.
+    """What the site's code may see of this machine.
 
-    ``state`` is the folder for what is derived: the site's own home and temporary folder are made
-    there. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
+    ``state`` is the bridge's state folder, in which the site gets its own home and temporary
+    folder. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
     repo's history. ``protected`` are files and folders with secrets; ``confined`` is ``False``
-    where the owner wants no confinement. ``denied`` fills with the files that builds have tried to
-    read, and may not.
+    where the owner wants no confinement. ``denied`` collects the files that builds were not allowed
+    to read.
     """
 
     state: Path
@@ -54,7 +54,7 @@ class Sandbox:
 
     @property
     def git_dirs(self) -> Path:
-        """Where checkouts have what git keeps: the site's code may read it, and not write to it."""
+        """The git folders of checkouts, which the site's code may read but not write."""
         return self.state / "git"
 
     def may_read(self, path: Path) -> bool:
@@ -62,7 +62,7 @@ class Sandbox:
         return any(path.is_relative_to(folder.resolve()) for folder in self.folders)
 
     def note_denied(self, paths: Iterable[str]) -> None:
-        """Files could not be opened: those that are there, and that a setting could allow."""
+        """Record files that could not be opened, if they exist and a setting could allow them."""
         if not self.confined:
             return
         for path in paths:
@@ -97,7 +97,7 @@ class Sandbox:
         }
 
     def grants(self, *, read: Sequence[Path] = (), write: Sequence[Path] = ()) -> Grants | None:
-        """What may be used: the system's and Python's folders, and these. ``None``: anything."""
+        """What a process may use: the system's folders, Python's, and these; ``None`` for all."""
         if not self.confined:
             return None
         system = system_grants(protected=self.protected)
@@ -143,11 +143,11 @@ def _without_file_insertion(home: Path) -> dict[str, str]:
 
 
 def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which one of our programs starts, until it has confined itself.
+    """The environment in which one of our programs starts, before it confines itself.
 
-    Python imports modules before a program's first line, and more before the program is confined:
-    ``sitecustomize``, this module, what it needs. They may not come from a folder that the site's
-    code writes to, or that anyone fills who may commit. :func:`confine_by` searches these later.
+    Until then Python imports ``sitecustomize``, this module and what it needs. None of these may
+    come from a folder that the site's code, or anyone who may commit, can write to.
+    :func:`confine_by` adds such folders afterwards.
     """
     ours = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     trusted = [*(str(Path(entry).absolute()) for entry in ours), str(_PROJECT)]
@@ -160,7 +160,7 @@ def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def program_argv(module: str, grants: Grants | None, *arguments: str) -> tuple[str, ...]:
-    """The command that runs one of our programs, which confines itself by its first argument."""
+    """The command for one of our programs, which confines itself as its first argument says."""
     given = msgspec.json.encode(grants).decode()
     return (sys.executable, *_ISOLATED, "-m", module, given, *arguments)
 
@@ -173,7 +173,7 @@ async def start(
     environment: Mapping[str, str],
     limit: int = 1 << 16,
 ) -> asyncio.subprocess.Process:
-    """Start one of our programs in a folder. ``limit`` is that of a line that it writes."""
+    """Start one of our programs in a folder. A line that it writes may have ``limit`` bytes."""
     return await asyncio.create_subprocess_exec(
         *program_argv(module, grants),
         cwd=folder,
@@ -192,10 +192,10 @@ def confined_argv(argv: Sequence[str], grants: Grants | None) -> tuple[str, ...]
 
 
 def confine_by(argument: str) -> Grants | None:
-    """Confine this process by the argument that it was started with, and have it find the site's
-    own modules from then on.
+    """Confine this process as the argument that it was started with says; only then can it import
+    the site's own modules.
 
-    What it is confined to; ``None`` where nothing is enforced.
+    Returns what it is confined to; ``None`` where nothing is enforced.
     """
     grants: Grants | None = msgspec.json.decode(argument, type=Grants | None)
     confined = grants if grants is not None and confine(grants) else None
@@ -204,7 +204,7 @@ def confine_by(argument: str) -> Grants | None:
 
 
 def _search_for_modules() -> None:
-    """Put the folders on the path that Python would have put there by the site's PYTHONPATH."""
+    """Put the folders of the site's PYTHONPATH where Python would have put them."""
     later = os.environ.pop(_SEARCHED_LATER, None)
     if later is None:
         return
@@ -223,7 +223,7 @@ def _folders(search: str) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Confine this process, and become the program that the arguments name."""
+    """Confine this process, then replace it by the program that the arguments name."""
     confine_by(arguments[0])
     program = arguments[1]
     try:

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bridge.runtime.durable import sync
 from bridge.store import (
     StoreBusy,
 )
@@ -293,8 +294,8 @@ class Disk:
     def sync(self, paths: Iterable[Path]) -> None:
         """Make files, and the names in folders, durable: at least one, all at the same time."""
         mine, *others = paths
-        waiting = [self._hands.submit(_sync, path) for path in others]
-        _sync(mine)
+        waiting = [self._hands.submit(sync, path) for path in others]
+        sync(mine)
         for each in waiting:
             each.result()
 
@@ -324,11 +325,3 @@ class Disk:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

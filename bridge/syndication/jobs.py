@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from bridge.runtime import private
-from bridge.runtime.durable import sync_folder, write_durably
+from bridge.runtime.durable import sync, write_durably
 from bridge.store import Version
 from bridge.syndication.api import digest
 
@@ -213,4 +213,4 @@ class Ledger:
     def _remove(self, name: str) -> None:
         place = self._folder / name
         place.unlink(missing_ok=True)
-        sync_folder(place.parent)
+        sync(place.parent)

@@ -6,7 +6,7 @@ const said = form.querySelector("[data-said]");
 const words = said.dataset;
 
 const changed = () => form.dispatchEvent(new Event("change"));
-// What the server says to a script; nothing where it does not answer.
+// The server's JSON; empty where it fails.
 const ask = (path, body) => fetch(path, { method: "POST", body })
   .then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
 // Now, and whenever something of the form has changed.
@@ -15,12 +15,17 @@ function follow(act) {
   act();
 }
 
-// --- keys: publish with Ctrl+Enter, keep as a draft with Ctrl+S, look with Ctrl+Shift+P ---------
+// --- keys: publish with Ctrl+Enter, save a draft with Ctrl+S, preview with Ctrl+Shift+P; in the
+// text, Ctrl+B, Ctrl+I and Ctrl+K press a button of the toolbar ---------------------------------
 
 const preview = form.querySelector("[formtarget=preview]");
+const toolbar = form.querySelector("markdown-toolbar");
+const STYLES = { b: "bold", i: "italic", k: "link" };
 
 function buttonFor(event) {
   if (event.shiftKey) return event.key.toLowerCase() === "p" ? preview : null;
+  const style = toolbar?.field === event.target && STYLES[event.key];
+  if (style) return toolbar.querySelector(`[data-md-button="${style}"]`);
   const value = { Enter: ["published", ""], s: ["draft"] }[event.key];
   return [...form.querySelectorAll(".bar [name=post-status]:not([formaction])")]
     .find((each) => value?.includes(each.value));
@@ -45,7 +50,7 @@ preview?.addEventListener("click", () => {
   frame.scrollIntoView({ block: "nearest" });
 });
 
-// --- files: chosen, dropped or pasted, they are sent at once, each with its description ---------
+// --- files: uploaded as soon as they are chosen, dropped or pasted ------------------------------
 
 const NAMES = { image: "photo", video: "video", audio: "audio" };
 const fieldFor = (file) => form.querySelector(`[data-files="${NAMES[file.type.split("/")[0]]}"]`);
@@ -84,8 +89,7 @@ async function send(file) {
   const body = new FormData();
   body.append("csrf", form.elements.csrf.value);
   body.append("file[]", file, file.name);
-  const headers = { Accept: "application/json" };
-  const answer = await fetch("/desk/files", { method: "POST", body, headers });
+  const answer = await fetch("/desk/files", { method: "POST", body, headers: { Accept: "application/json" } });
   const told = (answer.headers.get("Content-Type") || "").startsWith("application/json");
   if (!told) throw new Error(words.failed);
   const found = await answer.json();
@@ -95,14 +99,12 @@ async function send(file) {
 
 let sending = 0;
 
-// Files that are chosen, and not sent yet.
+// Files that are chosen and not uploaded yet.
 export const waiting = new Set();
 
 const isSame = (one, other) => ["name", "size", "lastModified"].every((key) => one[key] === other[key]);
 
-function forget(file) {
-  for (const each of waiting) if (isSame(each, file)) waiting.delete(each);
-}
+const forget = (file) => [...waiting].filter((each) => isSame(each, file)).forEach((each) => waiting.delete(each));
 
 export async function take(files) {
   const known = [...files].map((file) => [file, fieldFor(file)]).filter(([, field]) => field);
@@ -179,7 +181,7 @@ form.addEventListener("click", (event) => {
   else field.querySelector("input[type=file]").focus();
 });
 
-// --- places: those of earlier posts are suggested; where am I? ----------------------------------
+// --- places: those of earlier posts are suggested, and the present one is looked up -------------
 
 for (const place of form.querySelectorAll("[data-place]")) {
   const [name, latitude, longitude] = ["name", "latitude", "longitude"]
@@ -224,7 +226,7 @@ for (const place of form.querySelectorAll("[data-place]")) {
   });
 }
 
-// --- the page that is answered: looked up as soon as its address stands there -------------------
+// --- the page that is replied to: looked up as soon as its URL is entered -----------------------
 
 for (const card of form.querySelectorAll("[data-context]")) {
   const field = form.elements[card.dataset.context];
@@ -250,19 +252,19 @@ for (const card of form.querySelectorAll("[data-context]")) {
   void lookUp();
 }
 
-// --- a time that is still to come: the post waits for it ----------------------------------------
+// --- a date in the future: the post is scheduled ------------------------------------------------
 
 const date = form.elements.published;
 const publish = form.querySelector("[data-later-words]");
 if (date && publish) {
   const now = publish.textContent;
   follow(() => {
-    // On the clock of this browser; the site's may be some hours off, and says so below the field.
+    // In this browser's time zone; the site's is named below the field.
     publish.textContent = date.value && new Date(date.value) > new Date() ? publish.dataset.laterWords : now;
   });
 }
 
-// --- the address that it will have, as far as it is known by now -------------------------------
+// --- the URL that the post will get, as far as it is known --------------------------------------
 
 const address = form.querySelector("[data-address]");
 const more = form.querySelector(".more");
@@ -282,14 +284,14 @@ if (address) {
   form.addEventListener("change", tell);
 }
 
-// --- room in copies elsewhere: told when it gets short ------------------------------------------
+// --- space left in copies elsewhere, shown when it gets short -----------------------------------
 
 const room = form.querySelector("[data-room]");
 if (room) {
   const graphemes = globalThis.Intl?.Segmenter && new Intl.Segmenter();
   const count = (text) => (graphemes && text.length < 5000 ? [...graphemes.segment(text)].length : text.length);
   follow(() => {
-    // What has a title is copied as that and a link.
+    // A post with a title is copied as its title and a link.
     const text = form.elements.name?.value.trim() ? "" : form.elements.content.value.trim();
     const lines = [...form.querySelectorAll("[data-most]:checked")].map((copy) => {
       const most = Number(copy.dataset.most);
@@ -304,20 +306,7 @@ if (room) {
   });
 }
 
-// --- the text: Ctrl+B, Ctrl+I and Ctrl+K press a button of the toolbar -------------------------
-
-const toolbar = form.querySelector("markdown-toolbar");
-const KEYS = { b: "bold", i: "italic", k: "link" };
-
-toolbar?.field.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
-  const button = toolbar.querySelector(`[data-md-button="${KEYS[event.key]}"]`);
-  if (!button) return;
-  event.preventDefault();
-  button.click();
-});
-
-// --- tags: one line, parted by commas, or by semicolons where a tag has a comma in it -----------
+// --- tags: one line, separated by commas, or by semicolons where a tag contains a comma ---------
 
 const SHOWN = 8;
 const line = form.elements.category;
@@ -327,7 +316,7 @@ const fold = (text) => text.toLocaleLowerCase().normalize("NFKC");
 const markOf = (text) => (text.includes(";") ? ";" : ",");
 const split = (text) => text.split(markOf(text)).map((tag) => tag.trim()).filter(Boolean);
 
-// What is being typed: the part of the line in which the caret stands, and where it begins and ends.
+// The tag that is being typed, at the caret, and where it begins and ends.
 function current() {
   const { value, selectionStart: caret } = line;
   const mark = markOf(value);
@@ -337,7 +326,7 @@ function current() {
   return { start, end, word: value.slice(start, end).trim() };
 }
 
-// The tag in place of what is being typed, with room for the next; or behind the others.
+// Puts a tag in place of what is being typed, ready for the next one; or behind the others.
 function add(tag, place) {
   const { start, end } = place ?? { start: line.value.length, end: line.value.length };
   const others = [...split(line.value.slice(0, start)), ...split(line.value.slice(end))];
@@ -378,12 +367,12 @@ if (list) {
     list.hidden = false;
     combobox.start();
   };
-  // They are asked for once one is about to be typed.
+  // Loaded when the field is first focused.
   line.addEventListener("focus", async () => {
     known = (await ask("/desk/tags", new URLSearchParams({ csrf: form.elements.csrf.value }))).categories ?? [];
     if (document.activeElement === line) suggest();
   }, { once: true });
-  // What an input method is still composing is no word yet; it says when it is.
+  // While an input method composes a word, the text is not final.
   line.addEventListener("input", (event) => event.isComposing || suggest());
   line.addEventListener("compositionend", suggest);
   line.addEventListener("blur", hide);
@@ -392,7 +381,7 @@ if (list) {
     event.preventDefault();
     hide();
   });
-  // A press on the list takes the focus from no one.
+  // A press on the list must not move the focus.
   list.addEventListener("mousedown", (event) => event.preventDefault());
   list.addEventListener("combobox-commit", (event) => {
     add(event.target.textContent, current());
@@ -400,7 +389,7 @@ if (list) {
   });
 }
 
-// The last used are a press away.
+// The tags used last are added by a press.
 const used = form.querySelector("[data-used]");
 if (used) {
   used.hidden = false;

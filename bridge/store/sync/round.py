@@ -48,8 +48,9 @@ class SyncRound:
     def __init__(
         self, store: GitStore, transport: Transport, is_post: Callable[[str], bool]
     ) -> None:
-        """``is_post`` tells by its message whether a commit is the bridge's, to be kept come what
-        may, even if the remote is forced back to before it."""
+        """``is_post`` tells from its message whether a commit is the bridge's. Such commits are
+        kept even if the remote is forced back to before them.
+        """
         self._store = store
         self._is_post = is_post
         self._transport = transport
@@ -85,7 +86,7 @@ class SyncRound:
         raise TransportError("the remote kept changing during the push")
 
     def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
-        """Raise :class:`RemoteWaits` where git would do in the owner's clone what it should not."""
+        """Raise :class:`RemoteWaits` if a push would disturb the owner's clone."""
         local, database = self._transport.local, self._store.database
         if local is None or not local.trees():
             return
@@ -103,7 +104,7 @@ class SyncRound:
                               " delete it", paths)  # fmt: skip
 
     def counts(self) -> Counts | None:
-        """How far apart both sides are; ``None`` as long as the remote was never reached."""
+        """How far apart both sides are; ``None`` before the remote was ever reached."""
         ours, theirs = self._store.head(), self._theirs()
         if theirs is None and not self._transport.is_empty:
             return None
@@ -118,7 +119,7 @@ class SyncRound:
         return Counts(int(behind), int(ahead))
 
     def conflicts(self) -> tuple[MergeConflict, ...]:
-        """Every file that was kept beside another one and is still there."""
+        """The files that conflicts have left beside others, as far as they still exist."""
         head = self._store.head()
         found = self._store.files("", head) if head else iter(())
         return tuple(
@@ -126,7 +127,7 @@ class SyncRound:
         )
 
     def _advance(self, ours: Version | None, theirs: Version) -> None:
-        """Their commits become part of our branch; ours, if there are any, come on top."""
+        """Add their commits to our branch, and replay ours on top."""
         replay = Replay(self._store.bare_repo, self._store.database, self._store.author)
         tip = bytes.fromhex(theirs)
         if ours is not None and not self._contains(theirs, ours):
@@ -135,14 +136,14 @@ class SyncRound:
             self._transport.agree(theirs)
 
     def _has_moved(self, ours: Version | None, theirs: Version) -> bool:
-        """Whether they have what we lack, or lack what they once had."""
+        """Whether the remote has commits that we lack, or lacks some that it once had."""
         agreed = self._known(self._transport.agreed)
         if agreed and not self._contains(theirs, agreed):
             return True
         return not self._contains(ours, theirs)
 
     def _taken_back(self, theirs: Version) -> set[bytes]:
-        """The owner's commits that both sides once had, and that they have removed by force."""
+        """The owner's commits that both sides once had, and that a forced push has removed."""
         agreed = self._known(self._transport.agreed)
         if not agreed:
             return set()
@@ -163,7 +164,7 @@ class SyncRound:
             following = Version(parents[0].hex()) if len(parents) == 1 else None
 
     def _theirs(self) -> Version | None:
-        """Where the remote stood when it was last asked."""
+        """The remote's commit when it was last fetched."""
         return self._known(self._transport.tracking)
 
     def _known(self, ref: str) -> Version | None:

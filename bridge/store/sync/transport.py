@@ -22,7 +22,7 @@ from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
 _SECONDS = 300.0
-_GRACE = 0.5  # for git to put away what it has begun
+_GRACE = 0.5  # for git to clean up
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 # "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
 _MOVED = re.compile(
@@ -32,7 +32,7 @@ _MOVED = re.compile(
 _BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
 _UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
-#: What git itself says, where our hook is not there.
+#: What git itself says where our hook is not installed.
 _REFUSALS = {
     "Working directory has unstaged changes": (
         "{root} has changes that are not committed. Commit them there, or undo them: git status"
@@ -54,15 +54,15 @@ _REFUSALS = {
 }
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
 
-# What is fetched stays a pack, and is synced: our commits will rest on it.
+# What is fetched stays in a pack and is synced, since our commits are based on it.
 _SYNCED = ("core.fsync=all", "fetch.unpackLimit=1", "transfer.unpackLimit=1")
-#: What git finds fault with in the history of old repos, and what does no harm.
+#: Harmless defects in the history of old repos, for which git would refuse them.
 _OLD_FAULTS = (
     "zeroPaddedFilemode", "badTimezone", "badDate", "badDateOverflow", "missingSpaceBeforeDate",
     "missingSpaceBeforeEmail", "missingEmail", "missingNameBeforeEmail", "badName", "badEmail",
     "badTagName", "missingTaggerEntry", "nulInCommit",
 )  # fmt: skip
-# A tree with names like ".git" or ".." could never be checked out: it does not come in.
+# Trees with names like ".git" or "..", which could never be checked out, are refused.
 _CHECKED = ("fetch.fsckObjects=true", *(f"fetch.fsck.{fault}=ignore" for fault in _OLD_FAULTS))
 _FETCH = tuple(part for each in (*_SYNCED, *_CHECKED) for part in ("-c", each))
 
@@ -79,7 +79,7 @@ esac
 
 
 class TransportError(Exception):
-    """The remote could not be reached, or would not have it. The text is fit to be shown."""
+    """The remote could not be reached, or refused. The text may be shown to the owner."""
 
 
 class RemoteHasMoved(TransportError):
@@ -87,9 +87,9 @@ class RemoteHasMoved(TransportError):
 
 
 class RemoteWaits(TransportError):
-    """A clone on this machine has something of the owner's that the push would touch.
+    """A clone on this machine has work of the owner's that the push would overwrite.
 
-    ``paths`` are what they have to see to, as far as it is known.
+    ``paths`` are the files concerned, as far as they are known.
     """
 
     def __init__(self, text: str, paths: Sequence[Path] = ()) -> None:
@@ -98,14 +98,14 @@ class RemoteWaits(TransportError):
 
 
 class RemoteIsBusy(TransportError):
-    """Another git command is at work there: a moment later all may be well."""
+    """Another git command is running there; a retry may succeed."""
 
 
 class Transport:
-    """The way to the branch of the same name in a remote. Its methods block."""
+    """Fetches from, and pushes to, the branch of the same name in a remote. Its methods block."""
 
     def __init__(self, bare_repo: BareRepo, name: str, token: str, state: Path, disk: Disk) -> None:
-        """``token`` is what an https remote wants as a password, perhaps as ``user:token``."""
+        """``token`` is the password for an https remote, or ``user:token``."""
         self._bare_repo = bare_repo
         self._name = name
         self._user, _, self._token = token.rpartition(":")
@@ -121,7 +121,7 @@ class Transport:
         self.agreed = f"refs/micropub-bridge/{name}/{bare_repo.branch.name}"
 
     def url(self) -> str:
-        """Where the remote is, by git's own settings; ``""`` where there is none of that name."""
+        """The remote's URL in git's configuration; ``""`` if there is no remote of that name."""
         try:
             url = str(self._git.remote("get-url", "--push", "--", self._name))
         except GitCommandError:
@@ -132,7 +132,7 @@ class Transport:
         return url
 
     def fetch(self) -> None:
-        """Bring the remote's commits here. Raises :class:`TransportError`."""
+        """Fetch the remote's commits. Raises :class:`TransportError`."""
         ref = self._bare_repo.branch.ref
         self._refuse_itself()
         if self.local:
@@ -151,15 +151,15 @@ class Transport:
             self.is_empty = True
 
     def push(self, commit: bytes, seen: str | None) -> None:
-        """Give the branch to the remote, up to a commit that follows ``seen``.
+        """Push the branch, up to a commit that descends from ``seen``.
 
         Raises :class:`RemoteHasMoved` where it is no longer at ``seen`` (``None``: not there),
         :class:`RemoteWaits`, :class:`RemoteIsBusy` and :class:`TransportError`.
         """
         self._refuse_itself()
         ref = self._bare_repo.branch.ref
-        # Never forced: since the commit follows what was seen, this option, its name aside, only
-        # ever refuses more. Without it we would push back what the owner has just taken back.
+        # Never forced: as the commit descends from what was seen, this option, despite its name,
+        # only refuses more. Without it we would push again what the owner has just removed.
         lease = f"--force-with-lease={ref}:{seen or ''}"
         try:
             self._run(
@@ -178,9 +178,10 @@ class Transport:
         self._note({self.tracking: commit.hex(), self.agreed: commit.hex()})
 
     def try_push(self) -> None:
-        """See whether a push would be let in; nothing is pushed. Raises :class:`TransportError`.
+        """Find out whether a push would be accepted; nothing is pushed. Raises
+        :class:`TransportError`.
 
-        Tried with a branch of its own name, since a remote that has moved on is not a defect.
+        A branch name of its own is used, since a remote with new commits is not a defect.
         """
         trial = f"{self._bare_repo.branch.ref}:refs/heads/micropub-bridge-check"
         self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)
@@ -199,12 +200,12 @@ class Transport:
             self._run("update-ref", "--stdin", remote=False, told="".join(wanted))
 
     def _refuse_itself(self) -> None:
-        """Where ``site`` is gone, git takes ``site.git``, which may be our own repo."""
+        """Refuse our own repo: where ``site`` is missing, git uses ``site.git``."""
         if self.local and self.local.is_repo(self._bare_repo.common):
             raise TransportError(f"there is no repo at {self.local.path}")
 
     def _waits(self, text: str) -> RemoteWaits | None:
-        """Why git did not move the owner's working tree, and what they can do about it."""
+        """Why git did not update the owner's working tree, and what they can do about it."""
         root = self.local.path if self.local else Path()
         if found := re.search(r"waiting: (\w+)(?: ([^;]*?))? *(?:;|$)", text):
             what, detail = found[1], found[2] or ""
@@ -221,11 +222,11 @@ class Transport:
         return None
 
     def pause(self, seconds: float) -> None:
-        """Let some time pass, unless the bridge ends."""
+        """Sleep for some time, unless the bridge shuts down."""
         self._stopped.wait(seconds)
 
     def stop(self) -> None:
-        """Break off what is running, and begin nothing more."""
+        """Stop what is running, and start nothing new."""
         self._stopped.set()
         process = self._running
         if process is not None:
@@ -243,7 +244,8 @@ class Transport:
         environment = self.environment() if remote and self.local is None else {}
         if seen:
             environment = {**environment, "MICROPUB_BRIDGE_SEEN": seen}  # for push-to-checkout.sh
-        # A group of its own: what git starts (ssh) must not outlive it, and keep its pipes open.
+        # A process group of its own: git's children (ssh) must not outlive it and keep its pipes
+        # open.
         process = self._git.execute(
             command, as_process=True, istream=PIPE, env=environment, start_new_session=True
         )
@@ -262,12 +264,12 @@ class Transport:
         return os.fsdecode(out)
 
     def environment(self) -> Mapping[str, str]:
-        """What git needs to be let in by the remote, and only there."""
+        """The environment in which git can authenticate at the remote, and only there."""
         settings = read_settings(self._bare_repo.repo, r"^core\.sshcommand$")
         ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
         environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
         url = urlsplit(self.url()) if self._token else None
-        # A token goes over a secure way, or nowhere; on this machine every way is.
+        # A token is only sent encrypted, or within this machine.
         if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):
             if not self._askpass.exists():
                 self._disk.write(self._askpass, _ASKPASS.encode(), 0o700)
@@ -276,7 +278,7 @@ class Transport:
                 "BRIDGE_GIT_HOST": url.netloc.rpartition("@")[2],
                 "BRIDGE_GIT_USER": self._user or "git",
                 "BRIDGE_GIT_TOKEN": self._token,
-                # No helper of the owner's gets to see, or to keep, the token.
+                # The owner's credential helpers do not get the token.
                 "GIT_CONFIG_COUNT": "1",
                 "GIT_CONFIG_KEY_0": "credential.helper",
                 "GIT_CONFIG_VALUE_0": "",
@@ -303,7 +305,7 @@ def _is_at(common: Path, ref: str, commit: str) -> bool:
 
 
 def _end(process: Any) -> None:
-    """End a git process with all that it has started: asked to at first, then by force."""
+    """End a git process and its children: first by request, then by force."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, kind)
