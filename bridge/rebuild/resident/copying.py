@@ -51,8 +51,9 @@ class Copies:
         copying: list[str] = []
 
         def wanted(source: str, name: str) -> bool:
-            if name.startswith("../"):
-                # Pelican would put it outside of the output folder.
+            name = os.path.normpath(name) if not name.endswith("/") else ""
+            if not name.strip("./") or name.startswith("../") or self._staged.is_folder(name):
+                # Pelican would put it outside of the output folder, or cannot: folders are there.
                 return False
             if not os.path.exists(source):  # noqa: PTH110 - called for every file of a site
                 # A post links to it; Pelican ignores that.

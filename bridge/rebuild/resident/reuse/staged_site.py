@@ -82,6 +82,10 @@ class StagedSite:
         """Whether a file of this name is published, however old."""
         return self._output.has(name)
 
+    def is_folder(self, name: str) -> bool:
+        """Whether there is a folder of this name."""
+        return (self._folder / name).is_dir()
+
     def below(self, folder: str) -> set[str]:
         """The files in one folder."""
         names = Tree(self._folder / folder).walk() if folder else self._tree.walk()
