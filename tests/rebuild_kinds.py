@@ -262,4 +262,4 @@ class BothWays:
         await settled(self.worker, version)
         assert self.worker.status().state == "idle", self.worker.status()
         environment = importing_from(self.checkout, process.environment({}))
-        return differing(clean(self.checkout, self._clean, environment), dict(_files(self.output)))
+        return differing(clean(self.checkout, self._clean, environment), comparable(self.output))

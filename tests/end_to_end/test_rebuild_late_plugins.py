@@ -178,7 +178,11 @@ def _site_with(*plugins: str) -> Change:
     sheets = {"theme/static/css/a.css": b"a  {}", "theme/static/css/b.css": b"b  {}"}
     return {
         "pelicanconf.py": conf,
-        **{f"plugins/{path}": data for name in plugins for path, data in PLUGINS[name].items()},
+        **{
+            f"plugins/{path}": data
+            for name in plugins
+            for path, data in PLUGINS.get(name, {}).items()
+        },
         **{path: source.encode() for path, source in theme.items()},
         **sheets,
         "content/one.md": post("One", 1, Tags="a; b;", Alias="old/one.html"),
@@ -191,7 +195,11 @@ def _site_with(*plugins: str) -> Change:
 @pytest.mark.parametrize(
     "plugins",
     [[name] for name in PLUGINS]
-    + [["generating", "gzip_cache", "minify"], ["minify", "gzip_cache"], ["writing", "whole"]],
+    + [
+        ["generating", "gzip_cache", "minify", "sitemap"],
+        ["minify", "gzip_cache"],
+        ["writing", "whole"],
+    ],
     ids="-".join,
 )
 async def test_the_output_is_that_of_a_clean_build(site: BothWays, plugins: list[str]) -> None:
@@ -267,4 +275,40 @@ async def test_links_relative_to_each_page(site: BothWays) -> None:
     assert await site.after({"content/one.md": post("One", 1, Slug="uno", Tags="b;")}) == []
     assert await site.after({"content/new.md": linking.replace(b"2026-11", b"2025-10")}) == []
     assert await site.after({"content/new.md": None}) == []
+    assert site.worker.status().slow is None
+
+
+SUBSITES = b"""
+PLUGINS = ["i18n_subsites", *PLUGINS]
+DEFAULT_LANG = "en"
+JINJA_ENVIRONMENT = {"extensions": ["jinja2.ext.i18n"]}
+I18N_SUBSITES = {"de": {"SITENAME": "Eine Website"}, "fr": {}}
+"""
+
+
+@pytest.mark.parametrize("plugins", [(), ("writing", "gzip_cache", "sitemap")])
+async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str, ...]) -> None:
+    content = dict(_site_with(*plugins))
+    conf = content["pelicanconf.py"]
+    assert conf is not None
+    shown = "{{ SITENAME }}{{ article.content if article }}{{ relpath_to_site('en', 'de') }}"
+    shown += "{% for t in article.translations if article %}{{ t.url }}{% endfor %}"
+    content["theme/templates/article.html"] = shown.encode()
+    content |= {
+        "pelicanconf.py": conf + SUBSITES,
+        "content/one.de.md": post(
+            "Eins", 1, Slug="one", Lang="de", body="Text [2]({filename}two.md)"
+        ),
+        "content/one.md": post("One", 1, Tags="a; b;", Lang="en"),
+        "content/nur.md": post("Nur hier", 4, Lang="de"),
+    }
+    assert await site.after(content) == []
+    assert "de/one.html" in files(site.output)
+    new = post("New", 20, Tags="a; c;", Lang="en")
+    assert await site.after({"content/new.md": new}) == []
+    translated = post("Neu", 20, Slug="new", Lang="de", Tags="a;")
+    assert await site.after({"content/neu.md": translated}) == []
+    assert await site.after({"content/neu.md": translated.replace(b"Text", b"Worte")}) == []
+    assert b"Worte" in files(site.output)["de/new.html"]
+    assert await site.after({"content/new.md": None, "content/nur.md": None}) == []
     assert site.worker.status().slow is None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from blinker import ANY
 from pelican import Pelican
 from pelican.contents import Content
 from pelican.generators import Generator, PagesGenerator
@@ -252,6 +253,7 @@ class WarmSite:
         environments = [generator.env for generator in running if hasattr(generator, "env")]
         for generator in running:
             _call(generator, "refresh_metadata_intersite_links")
+        self._build_subsites()
         for environment in environments:
             trace_functions(environment, _is_known)
         lists = SiteLists.of(context)
@@ -262,6 +264,19 @@ class WarmSite:
         writer = Writer(site.output_path, settings=site.settings)
         self._links.touch_in_order(context)
         return _Build(running, context, lists, inputs, writer)
+
+    def _build_subsites(self) -> None:
+        """Let a plugin build the site in further languages, each as Pelican does it."""
+        if not any(signals.get_writer.receivers_for(ANY)):
+            return
+        self._counting.connect()
+        self._late.connect()
+        try:
+            signals.get_writer.send(self._site)
+        finally:
+            # Building a site registers plugins once more.
+            self._counting.disconnect()
+            self._late.disconnect()
 
     def _read_by_a_template(self, paths: Collection[str]) -> None:
         """Files were opened while a template was compiled, and it stays compiled."""
@@ -369,10 +384,14 @@ class WarmSite:
             return
         self._staged.prune(self._known(pages, build))
         written_already(build.writer, pages.values())
-        for generator in build.running:
-            if (left := build.left.get(id(generator))) is not None:
-                build.context["localsiteurl"] = left
-            self._late.write(generator, build.writer)
+        self._counting.connect()
+        try:
+            for generator in build.running:
+                if (left := build.left.get(id(generator))) is not None:
+                    build.context["localsiteurl"] = left
+                self._late.write(generator, build.writer)
+        finally:
+            self._counting.disconnect()
 
     def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:
         """The output files that stay, whether this build has written them or not."""

@@ -81,9 +81,13 @@ class KeptOnDisk:
         self._digests: dict[str, bytes] = {}
         self._key = b""
 
+    def is_of(self, settings: dict[str, Any]) -> bool:
+        """Whether these are the site's own settings, not those of a further site of a plugin's."""
+        return settings is self._settings
+
     def find(self, path: str, reader: object, settings: dict[str, Any]) -> Any:
         """The reader's result for the file as it is now; ``None`` if it is not cached."""
-        if settings is not self._settings or not self._is_pure(reader):
+        if not (self.is_of(settings) and self._is_pure(reader)):
             return None
         try:
             data = Path(path).read_bytes()

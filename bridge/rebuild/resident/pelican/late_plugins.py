@@ -31,6 +31,8 @@ _FILE_BY_FILE = {
     "optimize_images.optimize_images",
     "precompress.compress_files",
 }
+#: Sent by the generator of articles, and by that of pages.
+_WRITTEN = (signals.article_writer_finalized, signals.page_writer_finalized)
 _Receiver = Callable[..., Any]
 
 
@@ -50,19 +52,30 @@ class LatePlugins:
     @classmethod
     def take_off(cls) -> LatePlugins:
         """Find these plugins; the signals of generators no longer reach them by themselves."""
-        found = []
-        sent = signals.article_writer_finalized, signals.page_writer_finalized
-        for kind, signal in enumerate(sent):
-            for receiver in plugins.receivers(signal):
-                signal.disconnect(receiver)
-                found.append((kind, receiver))
+        found = tuple(
+            (kind, receiver)
+            for kind, signal in enumerate(_WRITTEN)
+            for receiver in plugins.receivers(signal)
+        )
         unknown = [
             receiver
             for receiver in plugins.receivers(signals.finalized)
             if not plugins.is_known_at_the_end(receiver)
         ]
         by_file = [receiver for receiver in unknown if _is_file_by_file(receiver)]
-        return cls(tuple(found), len(by_file) < len(unknown), bool(by_file))
+        late = cls(found, len(by_file) < len(unknown), bool(by_file))
+        late.disconnect()
+        return late
+
+    def connect(self) -> None:
+        """Let signals reach them, while Pelican builds a site by itself."""
+        for kind, receiver in self.writers:
+            _WRITTEN[kind].connect(receiver)
+
+    def disconnect(self) -> None:
+        """Let signals not reach them again."""
+        for kind, receiver in self.writers:
+            _WRITTEN[kind].disconnect(receiver)
 
     def is_late(self, generator: Generator) -> bool:
         """Whether :meth:`write` does anything for a generator."""

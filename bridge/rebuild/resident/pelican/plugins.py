@@ -103,11 +103,18 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
         )
     for signal in _DECIDING:
         for receiver in receivers(signal):
+            if signal is signals.get_writer and is_of_subsites(receiver):
+                continue
             raise UnsupportedSiteError(
                 f"the plugin {receiver.__module__} may change how each file is written"
                 f" ({name_of(receiver)} listens to {signal.name})",
                 _remedy(names_plugins=names_plugins),
             )
+
+
+def is_of_subsites(receiver: Callable[..., Any]) -> bool:
+    """Whether this builds the site again for each further language, before it is written itself."""
+    return name_of(receiver).endswith("i18n_subsites.create_next_subsite")
 
 
 def wants_each() -> frozenset[Literal["page", "feed"]]:
@@ -193,9 +200,19 @@ class Counting:
             for receiver in receivers(signals.content_written)
             if name_of(receiver) in _COUNTING
         )
-        for receiver in found:
+        counting = cls(found)
+        counting.disconnect()
+        return counting
+
+    def connect(self) -> None:
+        """Connect them again, while pages are written that no planner knows of."""
+        for receiver in self.receivers:
+            signals.content_written.connect(receiver)
+
+    def disconnect(self) -> None:
+        """Disconnect them again."""
+        for receiver in self.receivers:
             signals.content_written.disconnect(receiver)
-        return cls(found)
 
     def tell(self, path: str, local: dict[str, Any], context: dict[str, Any]) -> None:
         """Report a page of the site, whether it is written in this build or not."""

@@ -26,7 +26,7 @@ Stamp: TypeAlias = tuple[int, int, int]
 #: Which files they were, by path; ``None`` where there was none.
 Stamps: TypeAlias = dict[str, Stamp | None]
 #: What a build reads: the kind of content and the file.
-_Key: TypeAlias = tuple[str, str]
+_Key: TypeAlias = tuple[str, str, str]
 
 _PARAMETERS = "__dataclass_params__"
 _ATOMS = frozenset(
@@ -135,7 +135,7 @@ class ContentCache:
         self.reading = ""
         self.fresh: set[str] = set()
         self._contents: dict[_Key, _Pristine] = {}
-        self._parsed: dict[str, tuple[Stamps, Any]] = {}
+        self._parsed: dict[tuple[str, str], tuple[Stamps, Any]] = {}
         self._parsing: set[str] = set()
         self._errors = 0
         self._used: set[_Key] = set()
@@ -149,20 +149,24 @@ class ContentCache:
         """Forget files that this build did not ask for."""
         for key in self._contents.keys() - self._used:
             del self._contents[key]
-        for path in self._parsed.keys() - {path for _, path in self._used}:
-            del self._parsed[path]
+        for parsed in self._parsed.keys() - {(path, site) for _, path, site in self._used}:
+            del self._parsed[parsed]
 
     def content(
         self,
         kind: type[Content],
         path: str,
+        site: str,
         context: dict[str, Any],
         read: Callable[[], Content],
         reader: Callable[[], object],
     ) -> Content:
-        """The content of a file, from here or else by ``read``. ``fresh`` notes the latter."""
+        """The content of a file, from here or else by ``read``. ``fresh`` notes the latter.
+
+        ``site`` is the output folder: a plugin may build further sites of the same files.
+        """
         self.reading = path
-        key = (kind.__name__, path)
+        key = (kind.__name__, path, site)
         self._used.add(key)
         kept = self._contents.get(key)
         if kept is not None and kept.files == stamps(kept.files):
@@ -188,9 +192,9 @@ class ContentCache:
                 return
         self._contents[key] = _Pristine.of(made, files)
 
-    def parsed(self, path: str) -> Any:
+    def parsed(self, path: str, site: str) -> Any:
         """What a reader returned for a file; ``None`` where the file has changed."""
-        kept = self._parsed.get(path)
+        kept = self._parsed.get((path, site))
         if kept is None or kept[0] != stamps(kept[0]):
             return None
         return fresh(kept[1], {})
@@ -199,14 +203,14 @@ class ContentCache:
         """Files that were opened while this file is read; ``None`` if an error was logged."""
         return self._parsing if self._logged() == self._errors else None
 
-    def keep_parsed(self, path: str, data: Any, reader: object) -> None:
+    def keep_parsed(self, path: str, site: str, data: Any, reader: object) -> None:
         """Keep what a reader returned for a file."""
         if not self.whole and _is_pelicans(reader):
-            self._parsed[path] = (stamps({path, *self._parsing}), fresh(data, {}))
+            self._parsed[path, site] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def posts(self) -> Iterator[str]:
         """Every post and page that this build has asked for, valid or not."""
-        return (path for kind, path in self._used if kind != Static.__name__)
+        return (path for kind, path, _ in self._used if kind != Static.__name__)
 
 
 def _may_be_kept(content: Content, reader: object) -> bool:
@@ -258,20 +262,24 @@ def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) ->
             def reader() -> object:
                 return self.readers.get(options.get("fmt") or file_suffix(path))
 
-            return content_cache.content(kind, whole, options["context"], read, reader)
+            site = str(self.settings["OUTPUT_PATH"])
+            return content_cache.content(kind, whole, site, options["context"], read, reader)
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
-            found = content_cache.parsed(filename)
+            site = str(self.settings["OUTPUT_PATH"])
+            found = content_cache.parsed(filename, site)
             if found is None and disk is not None:
                 reader = self.readers.get(file_suffix(filename))
                 if (found := disk.find(filename, reader, self.settings)) is not None:
-                    content_cache.keep_parsed(filename, found, reader)
+                    content_cache.keep_parsed(filename, site, found, reader)
             return default if found is None else found
 
         def cache_data(self, filename: str, data: Any) -> None:
             reader = self.readers.get(file_suffix(filename))
-            content_cache.keep_parsed(filename, data, reader)
-            if disk is not None and (opened := content_cache.opened()) is not None:
+            site = str(self.settings["OUTPUT_PATH"])
+            content_cache.keep_parsed(filename, site, data, reader)
+            opened = content_cache.opened()
+            if disk is not None and opened is not None and disk.is_of(self.settings):
                 disk.keep(filename, data, reader, opened)
 
         def save_cache(self) -> None:

@@ -44,9 +44,10 @@ class StagedSite:
 
     def begin(self) -> None:
         """A build begins."""
-        for name in self._by_plugins:
+        while self._by_plugins:
+            name = self._by_plugins.pop()
             self._tree.remove(name)
-        self._by_plugins.clear()
+            self._by_plugins |= self._derived.pop(name, set())
         self._published.clear()
         self._output.begin()
         self._folder.mkdir(parents=True, exist_ok=True)
