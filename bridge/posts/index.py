@@ -6,6 +6,7 @@ takes microseconds and reads no files.
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -164,8 +165,10 @@ class PostIndex:
     def listings(self, path: str) -> frozenset[str]:
         """The lists that the post in one file is on."""
         with self._reading:
-            rows = self._reader.execute("SELECT listing FROM listings WHERE path = ?", (path,))
-            return frozenset(listing for (listing,) in rows)
+            row = self._reader.execute(
+                "SELECT listings FROM posts WHERE path = ?", (path,)
+            ).fetchone()
+        return frozenset(() if row is None else json.loads(row[0]))
 
     def posts_on(self, listing: str) -> int:
         """How many posts are on a list."""
@@ -292,7 +295,7 @@ class PostIndex:
             log.info("version %s is no longer there: the index is built anew", known[:10])
             return False
         inside = [each for each in differences if self._is_inside(each.path)]
-        forget(self._database, [each.path for each in inside if each.old])
+        forget(self._database, (each.path for each in inside if each.old), self._own)
         self._learn(((each.path, each.new) for each in inside if each.new), describe)
         return True
 
@@ -310,7 +313,8 @@ class PostIndex:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         wanted = dict(self._store.files(self._folder, head))
-        forget(self._database, [path for path, blob in known.items() if wanted.get(path) != blob])
+        stale = (path for path, blob in known.items() if wanted.get(path) != blob)
+        forget(self._database, stale, self._own)
         new = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
         self._learn(new, describe, then=self._database.commit)
         give_back()

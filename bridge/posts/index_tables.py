@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
-_FORMAT = 4
+_FORMAT = 5
 #: Each of them has a column ``path``.
 TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
 _SCHEMA = """
@@ -42,11 +42,9 @@ CREATE TABLE unread (path TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pages (path TEXT PRIMARY KEY, save_as TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX pages_by_page ON pages (save_as);
 CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
-CREATE INDEX tags_by_path ON tags (path);
 CREATE TABLE listings (
     path TEXT NOT NULL, listing TEXT NOT NULL, PRIMARY KEY (listing, path)
 ) WITHOUT ROWID;
-CREATE INDEX listings_by_path ON listings (path);
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 """
 
@@ -93,13 +91,27 @@ def insert(
         database.executemany(f"INSERT {into}", rows)
 
 
-def forget(database: sqlite3.Connection, paths: Sequence[str]) -> None:
-    """Delete the rows of these files."""
-    for table in TABLES:
-        database.executemany(
-            f"DELETE FROM {table} WHERE path = ?",  # noqa: S608 - fixed names
-            [(path,) for path in paths],
-        )
+def forget(database: sqlite3.Connection, paths: Iterable[str], own: frozenset[str]) -> None:
+    """Delete the rows of these files; ``own`` are the site's host names, as they were inserted.
+
+    The rows of a post's tags, lists and aliases are found by what the post's own row says: an index
+    of them by path would cost each insertion more than a deletion gains by it.
+    """
+    for path in paths:
+        known = database.execute(f"SELECT {POST} FROM posts WHERE path = ?", (path,)).fetchone()  # noqa: S608 - fixed names
+        if known is not None:
+            post = entry_of(known)
+            for table, column, values in (
+                ("tags", "tag", post.categories),
+                ("listings", "listing", post.listings),
+                ("aliases", "address", [canonical(url, own) for url in post.aliases]),
+            ):
+                database.executemany(
+                    f"DELETE FROM {table} WHERE {column} = ? AND path = ?",  # noqa: S608 - fixed names
+                    [(value, path) for value in values],
+                )
+        for table in ("posts", "pages", "unread"):
+            database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608 - fixed names
 
 
 def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:

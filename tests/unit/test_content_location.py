@@ -17,7 +17,7 @@ from content_site import load_site, read_site, write_settings
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
-from bridge.site.messages import IndexedPost, Source
+from bridge.site.messages import IndexedPost, Page, Source, Unread
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -116,14 +116,28 @@ def test_an_index_keeps_the_same_of_a_post_the_fast_way(
         for more in ("Tags: a, b", "Tags: a; b\nSummary: x y", "Mf2: {}", f"Mf2: {_MF2}")
         for body in ("body\n", "A  post that goes on.\n", "x\n", "")
     ]
-    clear = 0
-    for text in texts:
-        source = Source(HERE, "blob", text)
-        kept = site.describe(source)
-        assert kept == slow.describe(source), text
-        located = site.quick_locate(PelicanFile.parse(text.decode(), HERE), HERE)
-        clear += isinstance(kept, IndexedPost) and located is not None
-    assert clear > 50
+    files = [Source(HERE, str(number), text) for number, text in enumerate(texts)]
+    kept = site.describe(files)
+    for entry, again, file in zip(kept, slow.describe(files), files, strict=True):
+        assert entry == again, file.data
+    quick = site._described_by_headers(files)
+    assert 50 < sum(entry is not None for entry in quick) < len(files)
+    assert not any(slow._described_by_headers(files))
+
+
+def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    file = Source(HERE, "blob", POST.encode())
+    page = Source("content/pages/about.md", "blob", b"Title: About\n\nx\n")
+    bad = Source("content/bad.md", "blob", b"no header at all")
+    other = Source("content/x.png", "blob", b"\x89PNG")
+    rst = Source("content/old.rst", "blob", b"Old\n###\n\n:date: 2010-12-03\n\ntext\n")
+    some = [file, page, bad, other, rst]
+    kinds = [IndexedPost, Page, Unread, type(None), IndexedPost]
+    assert [type(each) for each in site.describe(some)] == kinds
+    many = 60 * some
+    assert site.describe(many) == 60 * site.describe(some)
+    assert site.describe([]) == []
 
 
 def test_describing_a_post_for_the_index_takes_few_steps(tmp_path: Path) -> None:
@@ -131,9 +145,9 @@ def test_describing_a_post_for_the_index_takes_few_steps(tmp_path: Path) -> None
     site = load_site(tmp_path, PLUGINS=[])
     note = Source(HERE, "blob", (GOLDEN / "note.md").read_bytes())
     article = Source(HERE, "blob", POST.encode())
-    for source, most in ((note, 330), (article, 330)):
-        assert isinstance(site.describe(source), IndexedPost)
-        assert calls(partial(site.describe, source)) < most
+    for source in (note, article):
+        assert isinstance(site.describe([source])[0], IndexedPost)
+        assert calls(partial(site.describe, 10 * [source])) < 10 * 320
 
 
 def calls(work: Callable[[], object]) -> int:

@@ -35,6 +35,7 @@ def describe(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
         categories=(tag,),
         aliases=(f"https://example.com/old-{name}/",),
         text=tag,
+        listings=(f"tag {tag}", f"category {kind}s"),
     )
 
 
@@ -138,6 +139,12 @@ def test_the_index_follows_additions_changes_and_deletions(
     assert names(index.newest(limit=9)) == ["a"]
     assert index.categories() == ["z"]
     assert index.find("https://example.com/b/") is None
+    assert index.find("https://example.com/old-b/") is None
+    assert index.find("https://example.com/old-a/") is not None
+    assert index.listings("content/a.md") == {"tag z", "category notes"}
+    assert index.listings("content/b.md") == frozenset()
+    posts = [index.posts_on(each) for each in ("tag x", "tag y", "tag z", "category notes")]
+    assert posts == [0, 0, 1, 1]
 
 
 def test_a_post_is_found_by_its_present_and_former_urls(

@@ -8,14 +8,17 @@ the tag ``t8`` and the first of ``t83``. Pelican then aborts the build.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 
-from bridge.site.messages import Listed, Listing, Rivals, Sort
+from bridge.content import keys
+from bridge.content.file import PelicanFile
+from bridge.content.rules import SiteRules
+from bridge.site.messages import Listed, Listing, Location, Rivals, Sort
 from bridge.site.pelican.further_pages import FurtherPages
 
 _SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
@@ -41,7 +44,7 @@ class Listings:
             for sort, patterns in self._patterns.items()
         }
         #: The kinds of lists of which another list may want a file.
-        self.contested_sorts = tuple(sort for sort, each in self._contested.items() if each)
+        self._contested_sorts = tuple(sort for sort, each in self._contested.items() if each)
         self._of_the_site = frozenset(_of_the_site(settings))
         self._listed = lru_cache(4096)(self._listed_by)
 
@@ -50,6 +53,21 @@ class Listings:
         return not self._of_the_site.isdisjoint(
             pattern.format(slug=slug) for pattern in self._patterns[sort]
         )
+
+    def of_post(self, file: PelicanFile, place: Location, rules: SiteRules) -> tuple[Listed, ...]:
+        """The lists that a post is on and whose file another list may want."""
+        if place.status != "published":
+            return ()
+        author = (str(self._settings.get("AUTHOR") or ""),)
+        names: dict[Sort, Callable[[], Iterable[object]]] = {
+            "category": lambda: [place.category],
+            "author": lambda: keys.AUTHOR.decode(file, rules).get("author") or author,
+            "tag": lambda: keys.TAGS.decode(file, rules).get("category") or (),
+        }
+        listed: list[Listed] = []
+        for sort in self._contested_sorts:
+            listed += self.contested(sort, map(str, names[sort]()))
+        return tuple(listed)
 
     def contested(self, sort: Sort, names: Iterable[str]) -> Iterator[Listed]:
         """The files of these lists that another list may want, too."""

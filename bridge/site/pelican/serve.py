@@ -70,7 +70,7 @@ def answer(site: PelicanSite, question: Question) -> Reply:
             case LaterPages():
                 return site.rivals(question)
             case Describe(files=files):
-                return Described(tuple(site.describe(each) for each in files))
+                return Described(tuple(site.describe(files)))
     except SiteBroken as error:
         return Refusal("broken", error.description)
     except BridgeError as error:
