@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from bridge.content import commonmark, html, text
-from bridge.content.changes import Changes, restore
+from bridge.content.changes import TextChanges, restore
 from bridge.content.characters import printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
@@ -46,7 +46,7 @@ class PostBody:
 
     text: str
     form: Form
-    changes: Changes = ()
+    changes: TextChanges = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ def encode(
     return PostBody(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
 
 
-def decode(file: PelicanFile, form: Form | None, rules: SiteRules, changes: Changes = ()) -> Json:
+def decode(
+    file: PelicanFile, form: Form | None, rules: SiteRules, changes: TextChanges = ()
+) -> Json:
     """The content value that a file's body stands for; ``None`` if it is empty.
 
     ``changes`` are those with which this very body was written. A body without ``form`` was written
@@ -161,7 +163,7 @@ def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
     return commonmark.adapt(restore(written, changes)) == (written, changes)
 
 
-def changes_of(file: PelicanFile, mf2: Mf2Line) -> Changes:
+def changes_of(file: PelicanFile, mf2: Mf2Line) -> TextChanges:
     """The changes with which a body was written; none if it was edited by hand since."""
     return mf2.changes if mf2.changes and mf2.digest == digest(file.body) else ()
 
@@ -251,5 +253,5 @@ def _markdown_body(
     return PostBody(f"{written}\n", "markdown", changes)
 
 
-def _as_it_is(markdown: str) -> tuple[str, Changes]:
+def _as_it_is(markdown: str) -> tuple[str, TextChanges]:
     return markdown, ()

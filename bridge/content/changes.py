@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TextChange:
     """What was inserted at a place of the result, and what it replaced."""
 
     place: int
@@ -16,10 +16,10 @@ class Change:
     sent: str = ""
 
 
-Changes: TypeAlias = tuple[Change, ...]
+TextChanges: TypeAlias = tuple[TextChange, ...]
 
 
-def restore(written: str, changes: Iterable[Change]) -> str:
+def restore(written: str, changes: Iterable[TextChange]) -> str:
     """The original text, from one with these changes."""
     parts, end = [], 0
     for change in changes:
@@ -33,7 +33,7 @@ class ChangedText:
     """What was written so far, and how it differs from what was sent."""
 
     written: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[TextChange] = field(default_factory=list)
     length: int = 0
 
     def keep(self, text: str) -> None:
@@ -44,5 +44,5 @@ class ChangedText:
     def replace(self, sent: str, text: str) -> None:
         """Write something in place of what was sent."""
         if sent != text:
-            self.changes.append(Change(self.length, len(text), sent))
+            self.changes.append(TextChange(self.length, len(text), sent))
         self.keep(text)

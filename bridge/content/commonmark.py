@@ -5,7 +5,7 @@ before it, the content of an item is indented by four, ``#hashtag`` is a heading
 no fenced code; nor does it know ``~~struck~~`` words, which most apps show. Blank lines, spaces and
 backslashes are inserted where CommonMark (numbers below are its sections) reads the text
 differently; to CommonMark, the result means the same as the original. The list of changes
-(:class:`~bridge.content.changes.Change`) is enough to undo them.
+(:class:`~bridge.content.changes.TextChange`) is enough to undo them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from functools import lru_cache
 
 from bridge.content import blocks
 from bridge.content.blocks import TAB, Fence, Item
-from bridge.content.changes import ChangedText, Changes
+from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.inline import write_line
 
 _LONGEST_HEADING = 20  # lines
 
 
 @lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed
-def adapt(sent: str) -> tuple[str, Changes]:
+def adapt(sent: str) -> tuple[str, TextChanges]:
     """A text (with ``\\n``) as Python-Markdown needs it, and the changes made."""
     lines = sent.split("\n")
     defines = any(blocks.DEFINITION.match(line.lstrip(" ")) for line in lines)

@@ -15,7 +15,7 @@ from html import unescape
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from bridge.content.changes import Change, Changes
+from bridge.content.changes import TextChange, TextChanges
 from bridge.content.characters import is_one_clean_line
 from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
 from bridge.content.yaml_head import YamlSyntax, has_yaml_head
@@ -191,7 +191,7 @@ class Mf2Line:
     title_digest: str | None = None
     form: Form | None = None
     digest: str | None = None
-    changes: Changes = ()
+    changes: TextChanges = ()
     aliases: tuple[str, ...] = ()
     draft: bool = False
     syndicate_to: tuple[str, ...] = ()
@@ -295,13 +295,13 @@ def _properties(data: object) -> dict[str, tuple[Json, ...]]:
     return {name: tuple(values) for name, values in listed.items() if values}
 
 
-def _changes(data: object) -> Changes:
+def _changes(data: object) -> TextChanges:
     """The changes, if they are well-formed: in order and not overlapping."""
     found, end = [], 0
     for each in data if isinstance(data, list) else ():
         match each:
             case [int(place), int(length), str(sent)] if place >= end and length >= 0:
-                found.append(Change(place, length, sent))
+                found.append(TextChange(place, length, sent))
                 end = place + length
             case _:
                 return ()

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bridge.context.reader import read_cite
-from bridge.micropub.post import Json, Properties
 from bridge.net.fetch import Fetched, FetchError
 from bridge.runtime.backoff import next_pause
 
 log = logging.getLogger(__name__)
 
-#: The properties whose targets are fetched.
-PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
-_MOST = 5
 #: Pauses before retries of a page that did not answer, in seconds.
 RETRIES = (60.0, 600.0)
 _WAITING = 200
@@ -27,24 +23,6 @@ _ACCEPT = "text/html, application/xhtml+xml;q=0.9"
 
 Cites = Mapping[str, dict[str, Any]]
 Deliver = Callable[[str, Cites], Awaitable[None]]
-
-
-def targets(properties: Properties, known: Container[str] = ()) -> tuple[str, ...]:
-    """The URLs for which a post needs a context: not in ``known``, nor described by the client."""
-    values = [value for name in PROPERTIES for value in properties.get(name, ())]
-    urls = dict.fromkeys(url for value in values for url in _undescribed(value))
-    return tuple(url for url in urls if url not in known)[:_MOST]
-
-
-def _undescribed(value: Json) -> Iterator[str]:
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
-        yield value
-    elif isinstance(value, dict) and isinstance(properties := value.get("properties"), dict):
-        urls = properties.get("url")
-        # An h-cite that has more than its URL is the client's own context.
-        if isinstance(urls, list) and not properties.keys() - {"url"}:
-            for url in urls[:1]:
-                yield from _undescribed(url)
 
 
 class Fetch(Protocol):

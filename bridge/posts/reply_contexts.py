@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bridge.content.edit import with_references
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.context.fetcher import ContextFetcher, Fetch, targets
+from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.errors import BridgeError
+from bridge.micropub.post import Json, Properties
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.posts.post_files import OpenPost, PostReader
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 #: After a restart, contexts are fetched for posts of this age; older ones stay without.
 _YOUNG = timedelta(days=1)
 _LOOKED_AT = 50
+#: The properties whose targets are fetched.
+_PROPERTIES = ("in-reply-to", "like-of", "repost-of", "bookmark-of")
+_MOST = 5
 
 
 class ReplyContexts:
@@ -109,3 +113,21 @@ def _missing(mf2: Mf2Line) -> tuple[str, ...]:
     front matter.
     """
     return targets(mf2.properties, mf2.references)
+
+
+def targets(properties: Properties, known: Container[str] = ()) -> tuple[str, ...]:
+    """The URLs for which a post needs a context: not in ``known``, nor described by the client."""
+    values = [value for name in _PROPERTIES for value in properties.get(name, ())]
+    urls = dict.fromkeys(url for value in values for url in _undescribed(value))
+    return tuple(url for url in urls if url not in known)[:_MOST]
+
+
+def _undescribed(value: Json) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        yield value
+    elif isinstance(value, dict) and isinstance(properties := value.get("properties"), dict):
+        urls = properties.get("url")
+        # An h-cite that has more than its URL is the client's own context.
+        if isinstance(urls, list) and not properties.keys() - {"url"}:
+            for url in urls[:1]:
+                yield from _undescribed(url)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.rebuild.build import Builder, Job
 from bridge.rebuild.ledger import Ledger
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed
 from bridge.rebuild.local.files import Tree
@@ -74,7 +74,7 @@ def make_rebuilder(
     if not settings.rebuild.confined:
         sandbox = replace(sandbox, confined=False)
     sandbox = replace(sandbox, extra={**sandbox.extra, **(environment or {})})
-    checkout = Checkout(
+    checkout = BuilderCheckout(
         store,
         folder / "checkout",
         submodules=submodules,
@@ -188,7 +188,7 @@ class _Site:
         self,
         settings: Settings,
         store: GitStore,
-        checkout: Checkout,
+        checkout: BuilderCheckout,
         folder: Path,
         ledger: Ledger,
         sandbox: Sandbox,

@@ -2,7 +2,7 @@
 
 git itself writes them: modes, symbolic links, line ends and filters are as in any clone, and a
 tree with a name that git refuses (``.git``, ``..``) never gets here. The checkout has a ``.git``
-of its own (:mod:`bridge.store.working_tree`), in which ``git log`` works.
+of its own (:mod:`bridge.store.checkout_repo`), in which ``git log`` works.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from urllib.parse import quote
 from bridge.runtime.confined_thread import Outside, run_confined
 from bridge.runtime.confinement import Grants
 from bridge.store import StoreBroken, Version
+from bridge.store.checkout_repo import CheckoutRepo, TrackedFile
 from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
-from bridge.store.working_tree import TrackedFile, WorkingTree
 
 _T = TypeVar("_T")
 
@@ -78,10 +78,10 @@ class Checkout:
         ``within`` is the checkout whose submodule this is."""
         self.folder = folder
         own = (git_dir or folder.with_name(f"{folder.name}.git")).absolute()
-        self._tree = WorkingTree(objects, folder, own)
+        self._repo = CheckoutRepo(objects, folder, own)
         self._within = within
         self._outside: Outside = lambda wanted: wanted()
-        self._pointers = Pointers(self._tree, _FoundOutside(self, large_files or NoLargeFiles()))
+        self._pointers = Pointers(self._repo, _FoundOutside(self, large_files or NoLargeFiles()))
         self._submodules = submodules or NoSubmodules()
         self._may_read = may_read
         self._keep = keep
@@ -101,10 +101,10 @@ class Checkout:
     def version(self) -> Version | None:
         """The version that is completely checked out; ``None`` if that is not known."""
         try:
-            head = self._tree.git_dir.joinpath("HEAD").read_text("ascii").strip()
+            head = self._repo.git_dir.joinpath("HEAD").read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        if self._moving.exists() or head.startswith("ref:") or not self._tree.is_linked:
+        if self._moving.exists() or head.startswith("ref:") or not self._repo.is_linked:
             return None
         return Version(head)
 
@@ -126,14 +126,14 @@ class Checkout:
         """The paths that differ between the disk and a version; all of them, where the disk is in
         an unknown state. A submodule is one path. Raises StoreBroken.
         """
-        self._tree.prepare()
+        self._repo.prepare()
         if before := self.version:
             try:
                 return tuple(path for path, _, _ in self._differences(before, version))
             except StoreBroken:
                 # Damaged, or the repo was made anew and does not know what is on disk.
-                self._tree.begin_anew()
-        return tuple(path for path, _, _ in self._tree.files(version))
+                self._repo.begin_anew()
+        return tuple(path for path, _, _ in self._repo.files(version))
 
     def bring_to(self, version: Version, *, exact: bool = True) -> None:
         """Check out a version.
@@ -141,13 +141,13 @@ class Checkout:
         ``exact``: also undo whatever builds have left there. Otherwise only what differs between
         the versions is written, which takes a fraction of the time. Raises StoreBroken, OSError.
         """
-        self._tree.prepare()
+        self._repo.prepare()
         before = None if exact or not self._known else self.version
         try:
             self._confined(lambda: self._move(before, version))
         except StoreBroken:
             if before is None:
-                self._tree.begin_anew()
+                self._repo.begin_anew()
             self._confined(lambda: self._move(None, version))
 
     def outside(self, wanted: Callable[[], _T]) -> _T:
@@ -162,7 +162,7 @@ class Checkout:
         if self._within is not None:
             function()
             return
-        places = (self.folder.resolve(), self._tree.git_dir.resolve(), os.devnull)
+        places = (self.folder.resolve(), self._repo.git_dir.resolve(), os.devnull)
 
         def run(outside: Outside) -> None:
             self._outside = outside
@@ -172,14 +172,14 @@ class Checkout:
 
     def paths(self) -> tuple[str, ...]:
         """Every path of the version on disk."""
-        return tuple(self._tree.tracked())
+        return tuple(self._repo.tracked())
 
     def leave_out(self, paths: Iterable[str]) -> None:
         """Remove files of the version from disk, and restore those left out before."""
         self._confined(lambda: self._leave_out(frozenset(paths)))
 
     def _leave_out(self, wanted: frozenset[str]) -> None:
-        self._tree.restore(self._left_out - wanted)
+        self._repo.restore(self._left_out - wanted)
         for path in wanted:
             place = self.folder / path
             if place.is_symlink() or place.is_file():
@@ -189,17 +189,17 @@ class Checkout:
 
     def _move(self, before: Version | None, version: Version) -> None:
         # Only a git that was killed leaves its lock behind: no other works here.
-        self._tree.git_dir.joinpath("index.lock").unlink(missing_ok=True)
+        self._repo.git_dir.joinpath("index.lock").unlink(missing_ok=True)
         self._known = False
         self._moving.touch()
-        self._tree.expect(self._tree.hidden)
+        self._repo.expect(self._repo.hidden)
         if before is None:
             self._reset(version)
         elif before != version:
             self._step(before, version)
         # Not a branch: HEAD names the version itself, which is how a version is known to be here.
-        self._tree.git_dir.joinpath("HEAD").write_text(f"{version}\n", "ascii")
-        self._tree.copy_tags()
+        self._repo.git_dir.joinpath("HEAD").write_text(f"{version}\n", "ascii")
+        self._repo.copy_tags()
         self._warnings = {}
         self._check_links()
         self._fill_submodules(version, exact=before is None)
@@ -212,20 +212,20 @@ class Checkout:
     def _hide(self) -> None:
         """Make ``git status`` ignore files that are left out."""
         links = {path for path in self._links if not (self.folder / path).is_symlink()}
-        self._tree.hide([p for p in self._left_out | links if not (self.folder / p).exists()])
+        self._repo.hide([p for p in self._left_out | links if not (self.folder / p).exists()])
 
     def _reset(self, version: Version) -> None:
         self._left_out = frozenset()
-        listed = list(self._tree.files(version))
+        listed = list(self._repo.files(version))
         self._modules = {path: oid for path, mode, oid in listed if mode == _MODULE}
         self._links = {path for path, mode, _ in listed if mode == _LINK}
         self._attributes = {path for path, _, _ in listed if _is_attributes(path)}
-        for folder in self._tree.repos_inside():
+        for folder in self._repo.repos_inside():
             if folder not in self._modules:
                 shutil.rmtree(self.folder / folder)
         self._pointers.empty()
-        self._tree.git("reset", "--quiet", "--hard", version)
-        self._tree.git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
+        self._repo.git("reset", "--quiet", "--hard", version)
+        self._repo.git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
 
     def _step(self, before: Version, version: Version) -> None:
         """What ``git checkout`` does: files that differ between the two are written."""
@@ -245,19 +245,19 @@ class Checkout:
                 self._modules[path] = oid
             elif mode == _LINK:
                 self._links.add(path)
-        self._tree.git("read-tree", "-u", "-m", before, version)
+        self._repo.git("read-tree", "-u", "-m", before, version)
 
     def _differences(self, before: Version, version: Version) -> list[TrackedFile]:
         """What differs between two versions; asked of git once, since :meth:`bring_to` follows
         :meth:`changes`."""
         known = self._compared
         if known is None or known[:2] != (before, version):
-            known = (before, version, list(self._tree.differences(before, version)))
+            known = (before, version, list(self._repo.differences(before, version)))
             self._compared = known
         return known[2]
 
     def _check_links(self) -> None:
-        self._tree.restore([path for path in self._links if not (self.folder / path).is_symlink()])
+        self._repo.restore([path for path in self._links if not (self.folder / path).is_symlink()])
         # Judged together, since a link may lead through another.
         for path in [path for path in self._links if not self._is_allowed(self.folder / path)]:
             link = self.folder / path
@@ -297,7 +297,7 @@ class Checkout:
                 may_read=self._may_read,
                 keep=self._keep,
                 root=self._root,
-                git_dir=self._tree.git_dir / "modules" / quote(path, safe=""),
+                git_dir=self._repo.git_dir / "modules" / quote(path, safe=""),
                 within=self,
             )
             self._below[path].bring_to(Version(commit), exact=exact)
@@ -305,7 +305,7 @@ class Checkout:
     def _described(self, version: Version) -> Mapping[str, tuple[str, str]]:
         """Name and URL of each submodule, by its path."""
         try:
-            listed = self._tree.git("config", "--null", f"--blob={version}:.gitmodules", "--list")
+            listed = self._repo.git("config", "--null", f"--blob={version}:.gitmodules", "--list")
         except StoreBroken:
             # There is none, or git cannot read it: a clone has the rest of the files all the same.
             return {}

@@ -12,10 +12,10 @@ from pathlib import Path
 from git import Git, GitCommandError
 
 from bridge.settings import Settings
+from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
 from bridge.store.submodules import GitUrl, SiteRemote
 from bridge.store.sync.transport import Transport
-from bridge.store.working_tree import git_said
 
 _SECONDS = 300
 #: What could not be had is asked for again after so long.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.runtime import beneath
-from bridge.store.working_tree import PathList, WorkingTree
+from bridge.store.checkout_repo import CheckoutRepo, PathList
 
 #: How a pointer begins, and the largest that the specification of git-lfs allows.
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
@@ -44,10 +44,10 @@ class NoLargeFiles:
 class Pointers:
     """The pointers in a checkout, and which of them the files themselves have replaced."""
 
-    def __init__(self, tree: WorkingTree, large_files: LargeFiles) -> None:
-        self._tree = tree
+    def __init__(self, repo: CheckoutRepo, large_files: LargeFiles) -> None:
+        self._repo = repo
         self._large_files = large_files
-        self._filled = PathList(tree.git_dir / "bridge-large-files")
+        self._filled = PathList(repo.git_dir / "bridge-large-files")
 
     def fill(self, version: str, attributes: Collection[str]) -> str:
         """Put the files that git-lfs keeps elsewhere in the place of their pointers.
@@ -55,8 +55,8 @@ class Pointers:
         ``attributes``: the paths of every ``.gitattributes``. Returns a warning where files are
         missing, else ``""``.
         """
-        uses_lfs = any(_names_lfs(self._tree.folder, path) for path in attributes)
-        named = {path: self._object_of(path) for path in self._tree.tracked()} if uses_lfs else {}
+        uses_lfs = any(_names_lfs(self._repo.folder, path) for path in attributes)
+        named = {path: self._object_of(path) for path in self._repo.tracked()} if uses_lfs else {}
         pointers = {path: name for path, name in named.items() if name}
         if not pointers:
             return ""
@@ -69,7 +69,7 @@ class Pointers:
             # Noted first: what is marked and not noted would be in the way of the next version.
             self._filled.write([*there, *filled])
             # It is what the owner has there, and git would call it a change without its filter.
-            self._tree.git("update-index", "--assume-unchanged", "--", *filled)
+            self._repo.git("update-index", "--assume-unchanged", "--", *filled)
         lacking = [path for path in pointers if path not in set(filled)]
         if not lacking:
             return ""
@@ -84,9 +84,9 @@ class Pointers:
         files in their place: git writes over nothing that it has not written."""
         filled = self._filled.read()
         wanted = filled if paths is None else filled & set(paths)
-        if emptied := self._tree.tracked(sorted(wanted)):
-            self._tree.git("update-index", "--no-assume-unchanged", "--", *emptied)
-            self._tree.git("checkout-index", "--force", "--", *emptied)
+        if emptied := self._repo.tracked(sorted(wanted)):
+            self._repo.git("update-index", "--no-assume-unchanged", "--", *emptied)
+            self._repo.git("checkout-index", "--force", "--", *emptied)
 
     def _replace(self, path: str, source: Path) -> None:
         """Put a copy of a file in the place of another, whose mode it gets.
@@ -96,7 +96,7 @@ class Pointers:
         *parents, name = path.split("/")
         half = f".{name}.bridge"
         with contextlib.ExitStack() as stack:
-            folder = os.open(self._tree.folder, _FOLDER)
+            folder = os.open(self._repo.folder, _FOLDER)
             stack.callback(os.close, folder)
             for each in parents:
                 folder = os.open(each, _FOLDER, dir_fd=folder)
@@ -113,7 +113,7 @@ class Pointers:
     def _object_of(self, path: str) -> str:
         """The hash of the file that a pointer stands for; ``""`` if this is none."""
         try:
-            data = beneath.read(self._tree.folder, path, _POINTER_BYTES + 1)
+            data = beneath.read(self._repo.folder, path, _POINTER_BYTES + 1)
         except OSError:
             return ""
         is_pointer = data.startswith(_POINTER) and len(data) <= _POINTER_BYTES

@@ -24,9 +24,9 @@ from git import Git, GitCommandError
 from bridge.net.address_guard import may_connect
 from bridge.settings import Settings
 from bridge.store.checkout import SubmoduleMissing, Submodules
+from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
 from bridge.store.sync.transport import Transport
-from bridge.store.working_tree import git_said
 
 _SECONDS = 300
 #: So long a repo that could not be had is not asked for again.

@@ -28,7 +28,7 @@ from rebuild_site import commit
 from soak_kit import SOAK
 
 from bridge.rebuild.build import Task
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
@@ -63,7 +63,7 @@ class Site:
 
     def __init__(self, folder: Path, store: GitStore) -> None:
         self.store = store
-        self.checkout = Checkout(self.store, folder / "checkout")
+        self.checkout = BuilderCheckout(self.store, folder / "checkout")
         self.output = Output(folder / "output", folder / "output.json")
         self.environment = process.environment({})
         resident = Resident(

@@ -17,7 +17,7 @@ from rebuild_site import CONF, commit, files, make, post, settled, small_site
 from soak_kit import SOAK
 
 from bridge.rebuild.build import Superseded, Task
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
@@ -118,7 +118,7 @@ async def building(
     """A builder of the latest version, and its first task; ``more`` are environment variables."""
     version = store.head()
     assert version is not None
-    checkout = Checkout(store, folder / "state" / "rebuild" / "checkout")
+    checkout = BuilderCheckout(store, folder / "state" / "rebuild" / "checkout")
     output = Output(folder / "output", folder / "output.json")
     environment = process.environment(more)
     command = CommandBuilder(

@@ -12,7 +12,7 @@ from rebuild_site import CONFIGURED, commit, files, mention, post
 
 from bridge.rebuild.build import Superseded, Task
 from bridge.rebuild.factory import PREVIEWS
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import Verifier
@@ -55,7 +55,7 @@ class Site:
         self.previewed: list[tuple[str, int]] = []
         self.previews = folder / "previews"
         self._environment = process.environment({PREVIEWS: str(self.previews)})
-        self._checkout = Checkout(store, folder / "checkout")
+        self._checkout = BuilderCheckout(store, folder / "checkout")
         self._output = Output(folder / "output", folder / "output.json")
         self._resident = Resident(
             settings="pelicanconf.py",

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.context.cite import AUTHOR_LENGTH, EXCERPT_LENGTH, NAME_LENGTH, cite
-from bridge.context.fetcher import targets
 from bridge.micropub.post import Json, Properties
+from bridge.posts.reply_contexts import targets
 
 URL = "https://other.example/2026/post"
 

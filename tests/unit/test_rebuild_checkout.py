@@ -13,7 +13,7 @@ from git_kit import git
 from rebuild_site import commit
 from rebuild_site import files as all_files
 
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.scheduled import due
 from bridge.store.git import GitStore
 
@@ -48,13 +48,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_first_time_every_file_is_written(store: GitStore, folder: Path) -> None:
     version = commit(store, {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"})
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     assert sorted(checkout.bring_to(version)) == ["content/a/b.md", "pelicanconf.py"]
     assert files(folder) == {"pelicanconf.py": b"A = 1", "content/a/b.md": b"Title: B\n\n"}
 
 
 def test_later_only_differing_files_are_written(store: GitStore, folder: Path) -> None:
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     checkout.bring_to(commit(store, {"same": b"s", "edited": b"1", "deep/er/gone": b"g"}))
     same = (folder / "same").stat()
     changed = checkout.bring_to(
@@ -68,7 +68,7 @@ def test_later_only_differing_files_are_written(store: GitStore, folder: Path) -
 
 
 def test_a_file_becomes_a_folder_and_back(store: GitStore, folder: Path) -> None:
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     checkout.bring_to(commit(store, {"a": b"file"}))
     commit(store, {"a": None})
     checkout.bring_to(commit(store, {"a/b": b"inside"}))
@@ -83,11 +83,11 @@ def test_without_valid_notes_all_files_are_checked(
     store: GitStore, folder: Path, damage: str | None
 ) -> None:
     version = commit(store, {"content/soon.md": POST, "b/c": b"2"})
-    Checkout(store, folder, due=due, clock=Clock()).bring_to(version)
+    BuilderCheckout(store, folder, due=due, clock=Clock()).bring_to(version)
     note = folder.with_name("checkout.json")
     note.unlink() if damage is None else note.write_text(damage)
     (folder / "foreign").write_bytes(b"x")
-    checkout = Checkout(store, folder, due=due, clock=Clock())
+    checkout = BuilderCheckout(store, folder, due=due, clock=Clock())
     assert sorted(checkout.bring_to(version)) == ["b/c", "content/soon.md"]
     assert files(folder).keys() == {"b/c", "content/soon.md"}
     assert checkout.next_due == NOON + timedelta(hours=1)
@@ -95,7 +95,7 @@ def test_without_valid_notes_all_files_are_checked(
 
 def test_a_removed_checkout_is_created_again(store: GitStore, folder: Path) -> None:
     version = commit(store, {"a": b"1"})
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     checkout.bring_to(version)
     shutil.rmtree(folder)
     assert checkout.bring_to(version) == ("a",)
@@ -103,12 +103,12 @@ def test_a_removed_checkout_is_created_again(store: GitStore, folder: Path) -> N
 
 def test_a_scheduled_post_is_withheld_until_its_date(store: GitStore, folder: Path) -> None:
     clock = Clock()
-    checkout = Checkout(store, folder, due=due, clock=clock)
+    checkout = BuilderCheckout(store, folder, due=due, clock=clock)
     version = commit(store, {"content/soon.md": POST, "content/now.md": b"Title: Now\n\n"})
     assert sorted(checkout.bring_to(version)) == ["content/now.md", "content/soon.md"]
     assert checkout.next_due == NOON + timedelta(hours=1)
 
-    again = Checkout(store, folder, due=due, clock=clock)
+    again = BuilderCheckout(store, folder, due=due, clock=clock)
     kept = again.next_due
     assert kept == NOON + timedelta(hours=1), "a restart forgot it"
     assert again.bring_to(version) == ()
@@ -122,7 +122,7 @@ def test_a_post_moved_to_the_future_is_in_the_checkout_and_withheld(
     store: GitStore, folder: Path
 ) -> None:
     """The plugin withholds it, so plain ``pelican`` does not publish it either."""
-    checkout = Checkout(store, folder, due=due, clock=Clock())
+    checkout = BuilderCheckout(store, folder, due=due, clock=Clock())
     checkout.bring_to(commit(store, {"content/soon.md": POST.replace(b"T13", b"T11")}))
     assert checkout.next_due is None
     checkout.bring_to(commit(store, {"content/soon.md": POST}))
@@ -156,7 +156,7 @@ def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folde
     assert due("a.md", named) == NOON + timedelta(hours=6, minutes=30)
     zones: list[tzinfo | None] = [ZoneInfo("Asia/Tokyo")]
     clock = Clock()
-    checkout = Checkout(store, folder, due=partial(due, zone=lambda: zones[-1]), clock=clock)
+    checkout = BuilderCheckout(store, folder, due=partial(due, zone=lambda: zones[-1]), clock=clock)
     clock.now = NOON.replace(hour=4)
     version = commit(store, {"content/soon.md": local})
     checkout.bring_to(version)
@@ -183,24 +183,24 @@ def test_scheduled_posts_in_other_formats_are_withheld(path: str, data: bytes) -
 
 def test_left_out_files_stay_on_disk_and_count_as_changed(store: GitStore, folder: Path) -> None:
     version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     checkout.bring_to(version)
     assert checkout.bring_to(version, left_out=["content/bad.md"]) == ("content/bad.md",)
     assert checkout.bring_to(version, left_out=["content/bad.md"]) == ()
     assert files(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}
     assert git(folder, "status", "--porcelain") == ""
     assert git(folder, "ls-files", "-v", "content/bad.md") == "H content/bad.md"
-    assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
+    assert BuilderCheckout(store, folder).bring_to(version) == ("content/bad.md",)
 
 
 def test_for_the_owners_command_left_out_files_are_removed_and_restored(
     store: GitStore, folder: Path
 ) -> None:
     version = commit(store, {"content/bad.md": b"bad", "content/good.md": b"good"})
-    checkout = Checkout(store, folder)
+    checkout = BuilderCheckout(store, folder)
     checkout.bring_to(version)
     changed = checkout.bring_to(version, left_out=["content/bad.md"], take_away=True)
     assert changed == ("content/bad.md",)
     assert files(folder) == {"content/good.md": b"good"}
-    assert Checkout(store, folder).bring_to(version) == ("content/bad.md",)
+    assert BuilderCheckout(store, folder).bring_to(version) == ("content/bad.md",)
     assert files(folder) == {"content/bad.md": b"bad", "content/good.md": b"good"}

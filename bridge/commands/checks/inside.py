@@ -20,7 +20,7 @@ from bridge.errors import BridgeError, SiteBroken
 from bridge.net.link_rels import html_links
 from bridge.rebuild.build import BuildFailed, Outcome, Task
 from bridge.rebuild.factory import importing_from, make_builder
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.runtime import private
@@ -71,7 +71,7 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
     """Check that the bridge can read and build the site at a commit as ``pelican`` does."""
     with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
         checkout = Path(folder, "site")
-        files = Checkout(
+        files = BuilderCheckout(
             store,
             checkout,
             submodules=submodules_of(store, settings),
@@ -153,7 +153,7 @@ def _check_remote(store: GitStore, settings: Settings) -> Finding:
 
 
 async def _check_pelican(
-    store: GitStore, files: Checkout, head: Version, settings: Settings
+    store: GitStore, files: BuilderCheckout, head: Version, settings: Settings
 ) -> AsyncIterator[Finding]:
     checkout = files.folder
     sandbox = make_sandbox(settings, checkout.with_name("state"))
@@ -312,7 +312,7 @@ def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
 
 
 async def _build(
-    store: GitStore, files: Checkout, output: Path, head: Version, settings: Settings
+    store: GitStore, files: BuilderCheckout, output: Path, head: Version, settings: Settings
 ) -> Outcome:
     """Build the site as the bridge does, but publish nothing. A custom command may have other
     effects.

@@ -14,8 +14,7 @@ from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.scheduled import HEADER_LIMIT
 from bridge.runtime import beneath
 from bridge.store import Version
-from bridge.store.checkout import Checkout as GitCheckout
-from bridge.store.checkout import Submodules
+from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
 from bridge.store.lfs_pointers import LargeFiles
 
@@ -36,7 +35,7 @@ def _at_once(path: str, data: bytes) -> datetime | None:
     return None
 
 
-class Checkout:
+class BuilderCheckout:
     """The files of one version below ``folder``, as git lays them out. ``due`` says when a post has
     to be built again.
     """
@@ -56,7 +55,7 @@ class Checkout:
     ) -> None:
         """The other parameters are those of :class:`bridge.store.checkout.Checkout`."""
         self.folder = folder
-        self._files = GitCheckout(
+        self._files = Checkout(
             store.bare_repo.common / "objects",
             folder,
             submodules=submodules,

@@ -9,7 +9,7 @@ from datetime import datetime
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task, ignore
 from bridge.rebuild.ledger import Ledger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
-from bridge.rebuild.local.checkout import Checkout
+from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread
 from bridge.settings import prefix_of
 from bridge.store import ContentStore, StoreBroken, Version
@@ -27,7 +27,7 @@ class SiteBuild:
     def __init__(
         self,
         store: ContentStore,
-        checkout: Checkout,
+        checkout: BuilderCheckout,
         builder: Builder,
         ledger: Ledger,
         *,

@@ -65,7 +65,7 @@ class PathList:
         self._file.write_text("".join(f"{path}\0" for path in paths), "utf-8", _ERRORS)
 
 
-class WorkingTree:
+class CheckoutRepo:
     """The files below ``folder``; what git keeps for them is in ``git_dir``.
 
     ``objects`` is the folder of objects to borrow. Methods block, and raise StoreBroken where git
