@@ -55,7 +55,7 @@ _IMAGE = (
 #: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
 #: have no blanks there.
 _CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?)\]…—–/{_CJK}-"
+_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?%)\]…—–/{_CJK}-"
 _SIGNS = r"$€£¥₹✅✨❤❌❗❓⚠⚡⭐\U0001f300-\U0001faff"
 _FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
 _LAST = rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`\ufe0f{_SIGNS}])|(?<=[^\W_]~~)|(?<=[^\W_]_)"
@@ -65,13 +65,14 @@ _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
 _URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
-#: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``.
+#: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
+#: strong words: ``**Pelican**s``.
 _STARS = rf"""
     (?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?:
       (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
     | (?P<strong>\*\*(?:{_URL_ALONE}|(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*)))\*\*)
     | (?P<emphasis>\*(?:{_URL_ALONE}|(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*)))\*)
-    )(?!\*)(?![^\s{_AFTER}])
+    )(?!\*)(?:(?![^\s{_AFTER}])|(?<=[^*]\*\*)(?=[^\W\d_]))
 """
 #: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
 #: struck words, where no script without blanks can have the waves as a sound (はい~~).

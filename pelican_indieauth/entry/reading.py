@@ -195,7 +195,9 @@ class Reader:
     def _media(self, value: Any, body: str) -> Media | None:
         """A media file from ``"url"``, or ``{"value", "alt"}`` and more."""
         known = value if isinstance(value, dict) else {"value": value}
-        url = self.urls.web(known.get("value"))
+        value = known.get("value")
+        # A browser reads a blank inside of an address as %20.
+        url = self.urls.web(value.strip().replace(" ", "%20") if isinstance(value, str) else None)
         if url is None:
             return None
         sizes = self.copies.of(self.urls.own(known.get("value")))

@@ -170,6 +170,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Abandoned Emma"],
         {"read-status": ["abandoned"]},
     ),
+    "blank": (
+        unnamed(photo=[f"{SITE}/a b.jpg", {"value": f" {SITE}/c.jpg ", "alt": "C"}]),
+        [],
+        {"photo": [f"{SITE}/a%20b.jpg", f"{SITE}/c.jpg"]},
+    ),
     "contact": (
         h("card", name="Ann", email="mailto:a@a.example", tel="tel:+41"),
         ["Email: a@a.example", "+41"],

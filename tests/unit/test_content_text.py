@@ -555,6 +555,11 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
             '<a href="https://a.example/">https://a.example/</a>" onerror="x"&gt; &lt;b&gt;',
             '<img src="x"> <img src="https://a.example/" onerror="x"> <b>',
         ),
+        (
+            "**Pelican**s are **50**%, *so*s not, 2**3**a neither",
+            "<strong>Pelican</strong>s are <strong>50</strong>%, *so*s not, 2**3**a neither",
+            "Pelicans are 50%, *so*s not, 2**3**a neither",
+        ),
         ("/*so*/ and/*or* /* so */", "/*so*/ and/<em>or</em> /* so */", "/*so*/ and/or /* so */"),
         ("a\u2028b\u2029c", "a\u2028<br>\nb\u2029<br>\nc", "a\u2028b\u2029c"),
     ],
