@@ -93,7 +93,7 @@ _FILES = (
     *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
     *("content/dates.py", "content/file.py", "content/slugs.py"),
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
-    *("posts/reader.py", "posts/catalogue.py", "posts/reservations.py"),
+    *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py"),
 )
 
 

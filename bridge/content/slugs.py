@@ -14,7 +14,7 @@ from bridge.micropub.post import Json, Post, Properties, discover
 
 _SLUG_LENGTH = 60
 _WORDS_OF_CONTENT = 8
-#: Characters in which there are so many words, unless they are no words.
+#: The first words of a content are looked for in this many characters.
 _ENOUGH = 10_000
 _SLUG_BYTES = 180
 _NUMBERS = 200  # posts with one slug that are told apart by a number

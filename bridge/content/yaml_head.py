@@ -22,7 +22,7 @@ _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
 #: How a value begins that Pelican's own reader would take for its words.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
-#: Each part is taken once: what might be a quoted text is not looked at in another way, too.
+#: Without backtracking: a part that may be a quoted text is not tried in another way as well.
 _FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
 _FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
 _PLAIN = re.compile(r"[A-Za-z][\w-]*(?: [\w-]+)*")

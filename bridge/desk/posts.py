@@ -22,7 +22,7 @@ from bridge.micropub.query import Query, page_name, parse_query
 from bridge.site.messages import IndexedPost, Source
 
 _ROWS = 25
-#: A page of the bin looks through so many deleted files; another page goes on from there.
+#: How many deleted files a page of the bin looks through; the next page continues from there.
 _LOOKED_AT = 20
 _LINE = 160
 _TABS = {"all": (), "drafts": ("draft",), "scheduled": ("published", "hidden")}

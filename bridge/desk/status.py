@@ -157,7 +157,7 @@ class StatusHandlers:
         return owner.back("/status", Notice(told))
 
     def _site(self, build: BuildStatus) -> SiteReport:
-        """How the site can be read, by those who answer questions and by builds."""
+        """How the site can be read, for questions and for builds."""
         site = self._catalogue.report()
         denied = dict.fromkeys((*site.denied, *build.denied))
         return msgspec.structs.replace(site, denied=tuple(denied))

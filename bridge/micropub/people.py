@@ -14,7 +14,7 @@ Object: TypeAlias = dict[str, Json]
 _PLACES = frozenset({"checkin", "location"})
 _MOST = 50
 _DEEPEST = 5
-#: A place within so many metres of a point counts as being there.
+#: A place this close to a point, in metres, counts as being there.
 _NEAR = 1000.0
 _EARTH = 6_371_000.0
 

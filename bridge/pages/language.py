@@ -90,13 +90,13 @@ def translated(text: str) -> str:
     return said
 
 
-#: A message with places, in letters: with less it would be found in other texts, too.
+#: The fewest letters of a message with placeholders: shorter ones would match other texts, too.
 LEAST_WORDS = 12
 _MOST_SEARCHED = 2000
 
 
 def _filled_in(text: str, language: str) -> str:
-    """The translation of a message with places that says this; empty where there is none."""
+    """The translation of a text that fits a message with placeholders; empty where none fits."""
     for message, pattern in _with_places(language):
         if len(text) <= _MOST_SEARCHED and (found := pattern.fullmatch(text)):
             values = {name: _value(value, language) for name, value in found.groupdict().items()}
@@ -105,7 +105,7 @@ def _filled_in(text: str, language: str) -> str:
 
 
 def _value(value: str, language: str) -> str:
-    """What stands in a place: a figure as the reader writes it, words that have a translation."""
+    """A placeholder's value: a number in the reader's notation, or words with a translation."""
     if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
         return value.replace(",", _THOUSANDS[language])
     said = _catalogue(language).gettext(value) if value else ""

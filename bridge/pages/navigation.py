@@ -15,7 +15,7 @@ class Section:
     """One entry of the navigation.
 
     ``name`` is what the section's templates set as ``here``, so that the entry is marked there;
-    ``order`` says where it stands: Write 10, Posts 20, Files 30, Mentions 40, Syndication 50.
+    ``order`` sorts the entries: Write 10, Posts 20, Files 30, Mentions 40, Syndication 50.
     """
 
     name: str

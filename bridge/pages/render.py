@@ -231,8 +231,9 @@ def public_page(request: web.Request, template: str) -> web.Response:
 
 
 def frame(request: web.Request, template: str, **values: object) -> web.Response:
-    """Render what stands in a frame of a page of ours, or in a tab beside it, with no way to act:
-    no script, no form, nothing from elsewhere but pictures. It may hold nothing secret."""
+    """Render the content of a frame in one of our pages, or of a tab beside it, which cannot act:
+    no script, no form, nothing from elsewhere but pictures. It must not contain secrets.
+    """
     _prepare(request, request.app[HOST])
     html = _TEMPLATES.get_template(template).render(**values)
     headers = {
@@ -270,7 +271,7 @@ def page_endpoint(handler: Handler) -> Handler:
     """An endpoint for a person: whatever is refused is refused on a page."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        # What is told on the next page is put into words here, too.
+        # Messages for the next page are worded here as well.
         if (host := request.app.get(HOST)) is not None:
             _prepare(request, host)
         try:

@@ -219,7 +219,7 @@ class PostReader:
 
         posts = await without_guesses(self.catalogue.site, work)
         return [
-            # What such a file has is no text: JSON, say, or a document's bytes.
+            # Such a file holds no text, but JSON, say, or a document's bytes.
             post.with_properties({"content": ()})
             if entry and has_other_format(entry.path)
             else post

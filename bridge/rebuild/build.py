@@ -17,7 +17,7 @@ Shown: TypeAlias = Callable[[Iterable[str]], None]
 
 
 def ignore(pages: Iterable[str]) -> None:
-    """Whatever is shown, no one waits for it."""
+    """Ignore which pages are shown: nothing waits for them."""
     del pages
 
 

@@ -124,7 +124,7 @@ def _kept_in(folder: Path) -> Path:
     for name in ("output.json", "output-before", "previews"):
         if (folder / name).exists() and not os.path.lexists(kept / name):
             (folder / name).rename(kept / name)
-    # Made anew.
+    # These are recreated.
     shutil.rmtree(folder / "shadow", ignore_errors=True)
     (folder / "read.sqlite").unlink(missing_ok=True)
     return kept

@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The record on disk. A damaged one is none: then the site is built anew."""
+    """The record on disk. If it is damaged, the whole site is built again."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -35,7 +35,7 @@ class Ledger:
             self.record = Record()
 
     def begin(self) -> None:
-        """A build begins; until :meth:`settle` no one may trust that the site is up to date."""
+        """A build begins; until :meth:`settle` the output may be incomplete."""
         if self.record.settled:
             self._write(msgspec.structs.replace(self.record, settled=False))
 

@@ -1,7 +1,7 @@
-"""Where pages go if only the site's own settings say so.
+"""The output folder, where only the site's own settings name one.
 
-The site's code may write to the output. So its settings do not choose any folder of this machine:
-that would be a way out of its confinement.
+The site's code may write to the output, so its settings must not choose just any folder of this
+machine: that would be a way out of its confinement.
 """
 
 from __future__ import annotations

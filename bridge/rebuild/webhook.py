@@ -40,7 +40,7 @@ class Webhook:
         return None
 
     async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
-        """Tell them; raises :class:`BuildFailed` when no one takes it."""
+        """Call the webhook; raises :class:`BuildFailed` if it does not answer well."""
         del shown, previewed
         record = self.ledger.record
         if record.settled and record.version == version:

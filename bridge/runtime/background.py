@@ -48,7 +48,7 @@ class Lifetime:
 async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Close a part; one that takes too long is left behind.
 
-    This is no timeout, because a timeout waits until the part has reacted to being cancelled.
+    ``asyncio.timeout`` would wait until the part has reacted to being cancelled.
     """
     closing = asyncio.create_task(close())
     await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)

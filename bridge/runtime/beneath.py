@@ -33,7 +33,7 @@ def open_file(root: Path, path: str) -> int:
 
 
 def read(root: Path, path: str, most: int = -1) -> bytes:
-    """The bytes of the regular file at a path, at most so many. Raises ``OSError``."""
+    """The bytes of the regular file at a path, at most ``most`` of them. Raises ``OSError``."""
     with os.fdopen(open_file(root, path), "rb") as file:
         return file.read(most)
 

@@ -156,7 +156,7 @@ def _endless() -> Conflict:
 
 
 async def more_places(reader: SiteReader, settled: Settled) -> Settled:
-    """The same with the candidates that follow; without any where there are no more."""
+    """The same with the next candidates; without any if there are no more."""
     question = settled.question
     further = msgspec.structs.replace(question, first=question.first + len(settled.answer.places))
     if not settled.answer.places or not settled.answer.places[0].slug:

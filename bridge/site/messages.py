@@ -27,11 +27,11 @@ class Start(_Message, frozen=True):
     """The first message: which site, and how the bridge uses it.
 
     ``settings``, ``content``, ``uploads`` and ``run_in``, the current folder, are paths in
-    ``checkout``; ``content`` is ``""`` where Pelican's own ``PATH`` is to say. ``template`` is
-    ``[content] path``. ``is_owners``: it is no checkout but the owner's clone, and stays as it is.
-    ``siteurl`` stands in for an empty SITEURL. A question about a text has ``patience`` seconds,
-    ``hurried`` where others wait, before others are no longer kept waiting for it; there are at
-    most ``most_slow`` of them.
+    ``checkout``; ``content`` is ``""`` where Pelican's own ``PATH`` decides. ``template`` is
+    ``[content] path``. ``is_owners``: it is the owner's clone, which must not be changed.
+    ``siteurl`` stands in for an empty SITEURL. A question about a text holds up others for
+    ``patience`` seconds, or ``hurried`` if some are waiting; then it goes on beside them, with at
+    most ``most_slow`` like it.
     """
 
     checkout: str
@@ -165,7 +165,7 @@ class LaterPages(_Message, frozen=True):
 
 
 class Rivals(_Message, frozen=True):
-    """``listings`` want the same file. So does each of ``large`` with at least so many posts."""
+    """``listings`` want the same file; so does each of ``large`` with at least that many posts."""
 
     listings: tuple[Listing, ...] = ()
     large: tuple[tuple[Listing, int], ...] = ()

@@ -41,10 +41,10 @@ class Change:
 class Commit:
     """Changes that become one commit.
 
-    ``message`` is the whole commit message, trailers included. ``base`` is the version that the
-    author's knowledge of the whole site (which addresses are taken) rests on; ``None`` for an
-    empty branch. Commits that came through the same store since do not make it stale: those who
-    share a store know of each other, and see to it that no two take one address.
+    ``message`` is the whole commit message, trailers included. ``base`` is the version in which the
+    author has checked the whole site (which addresses are taken); ``None`` for an empty branch.
+    Later commits through the same store do not make it stale: users of one store see to it that no
+    two take the same address.
     """
 
     changes: tuple[Change, ...]
@@ -137,8 +137,8 @@ class ContentStore(Protocol):
     def removals(self, folder: str, at: Version) -> Iterator[Removal]:
         """Files below a folder that commits on the way to ``at`` have removed, the newest first.
 
-        A path comes once for each content that it had last, also where ``at`` has another file
-        there by now.
+        A path comes once for each content that was removed there, even if ``at`` has another file
+        there.
         """
         ...
 

@@ -24,7 +24,7 @@ from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
 _T = TypeVar("_T")
 
 _LINK, _MODULE = "120000", "160000"
-#: Under which file the warning about large files stands.
+#: The file for which the warning about large files is given.
 _LARGE = ".gitattributes"
 
 
@@ -131,7 +131,7 @@ class Checkout:
             try:
                 return tuple(path for path, _, _ in self._differences(before, version))
             except StoreBroken:
-                # Damaged, or the repo was made anew and does not know what is on disk.
+                # Damaged, or the repo was recreated and does not know what is on disk.
                 self._repo.begin_anew()
         return tuple(path for path, _, _ in self._repo.files(version))
 
@@ -234,7 +234,7 @@ class Checkout:
         self._pointers.empty([path for path, _, _ in differences])
         for path, mode, oid in differences:
             if self._modules.pop(path, None) and mode != _MODULE:
-                # git leaves the files of a submodule behind, in the way of what comes instead.
+                # git leaves the files of a submodule behind, where other files are to be written.
                 shutil.rmtree(self.folder / path)
                 self._below.pop(path, None)
             self._links.discard(path)

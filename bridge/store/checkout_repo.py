@@ -1,6 +1,6 @@
 """A repo of a checkout's own, which borrows another's objects, and the files that git writes there.
 
-It has nothing else of the other repo, no remote and no configuration, and lies outside of the
+It shares nothing else with the other repo, no remote and no configuration, and is outside of the
 folder with the files: the site's code may write to those, and git runs the programs that a
 configuration names.
 """
@@ -53,7 +53,7 @@ class PathList:
         self._file = file
 
     def read(self) -> Set[str]:
-        """The paths; none where there is no file."""
+        """The paths; empty if there is no file."""
         try:
             text = self._file.read_text("utf-8", _ERRORS)
         except FileNotFoundError:
@@ -107,7 +107,7 @@ class CheckoutRepo:
 
     @property
     def is_linked(self) -> bool:
-        """Whether the folder is the one that git knows of: no one has put another in its place."""
+        """Whether the folder is the one that git knows of, and was not replaced by another."""
         link = self.folder / ".git"
         return link.is_symlink() and link.readlink() == self.git_dir
 

@@ -22,7 +22,7 @@ from bridge.store.repo import BareRepo
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
 _RESTS = 20  # times as long as it has worked: requests come first
-# Synced before the old packs go; on one core, because no one waits.
+# Synced before the old packs are deleted; on one core, because nothing waits for it.
 _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-q")
 
 

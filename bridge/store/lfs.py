@@ -18,7 +18,7 @@ from bridge.store.submodules import GitUrl, SiteRemote
 from bridge.store.sync.transport import Transport
 
 _SECONDS = 300
-#: What could not be had is asked for again after so long.
+#: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WITHOUT = "commit them without git-lfs"

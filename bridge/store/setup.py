@@ -32,7 +32,7 @@ _MADE_AGAIN = re.compile(
     r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
     r"|^(output|public|_site)/|\.(py[co]|swp|pid)$|~$"
 )
-#: Of so many commits the usual author is asked.
+#: The usual author is derived from this many commits.
 _NEWEST = 100
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
@@ -213,7 +213,7 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
 
     ``url`` is where relative URLs of submodules start from. Raises :class:`StoreBroken`.
     """
-    # git has a path taken for a submodule only where someone says so; here the owner's own is one.
+    # By default git clones no submodule from a path; here the owner's own repo is one.
     allowed = ["-c", "protocol.file.allow=always"] if local_path(url, bare) else []
     here = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}"]
     try:
@@ -225,7 +225,7 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
         try:
             run(["git", *allowed, *update], env=_UNATTENDED)
         except git.GitCommandError as error:
-            # A repo within the repo that is no submodule: the rest is there.
+            # A repo within the repo that is not a submodule: everything else is checked out.
             if "No url found" not in str(error):
                 raise
     except git.GitCommandError as error:
@@ -245,7 +245,7 @@ def only_in_folder(clone: Path) -> list[str]:
 
 def clone_again(found: OwnerRepo, target: Path, branch: str) -> None:
     """A bare clone with all that the owner's clone has, pushed or not, whose ``origin`` is
-    ``found.remote``. One that was begun before is made anew. Raises :class:`StoreBroken`."""
+    ``found.remote``. An unfinished one is replaced. Raises :class:`StoreBroken`."""
     with git.Repo(found.root, expand_vars=False) as repo:
         name = branch or ("" if repo.head.is_detached else repo.head.ref.name)
         _refuse_incomplete(repo, found.root, name)

@@ -29,7 +29,7 @@ from bridge.store.git import GitStore
 from bridge.store.sync.transport import Transport
 
 _SECONDS = 300
-#: So long a repo that could not be had is not asked for again.
+#: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
 
 _SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+):(?P<path>(?!:|//)[^\s]+)")

@@ -51,7 +51,7 @@ class Edited:
 class Sheet:
     """Everything that the page of a form shows.
 
-    ``theirs`` is what stands in the post where both sides have changed it: label, mine, theirs.
+    ``theirs`` are the conflicts, where both sides have changed the post: label, mine, theirs.
     ``looks``: whether the page that the post is about is to be looked up. ``address`` is where the
     post would live.
     """

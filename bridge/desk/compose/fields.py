@@ -80,7 +80,7 @@ FIELDS: dict[str, Field] = {
     )
 }
 
-#: What is rarely wanted stands behind "More".
+#: Fields that are rarely needed are behind "More".
 MORE = ("summary", "location", "visibility", "published", "lang")
 #: Fields of every kind that apps are not told of: Micropub has no word for it, Pelican has.
 _OURS = frozenset({"lang"})

@@ -130,7 +130,7 @@ class _Blanking:
             size = int.from_bytes(self._data[position : position + 4], "big")
             name = bytes(self._data[position + 4 : position + 8])
             inside = position + 8
-            if size == 1:  # the size stands behind the name, in 64 bits
+            if size == 1:  # the size follows the name, in 64 bits
                 size = int.from_bytes(self._data[inside : inside + 8], "big")
                 inside += 8
             end = position + size if size else stop  # 0: to the end

@@ -32,10 +32,10 @@ class Deployed:
     """A :class:`~bridge.rebuild.build.Job` that runs ``argv`` after another job.
 
     The program runs in the folder of pages; it reads the names of the files that were written or
-    removed, one a line. What it did not take is kept in ``note``, over restarts too, and is handed
-    to it again; if no one knows what that is, it gets the names of all files, which ``ours`` tells.
-    Nothing is live before it has ended well. With ``published`` files are brought to the folder of
-    pages before.
+    removed, one a line. Names that it did not process are kept in ``note``, also across restarts,
+    and passed to it again; if they are not known, it gets the names of all files (``ours``).
+    Nothing counts as live before it has succeeded. With ``published`` files are brought to the
+    folder of pages before.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Deployed:
         return replace(outcome, warnings=(*outcome.warnings, *published.warnings))
 
     async def _build(self, version: Version, previewed: Shown) -> Outcome:
-        """Do the job, and note what it has written, even if it does not come to its end."""
+        """Do the job, and note what it has written, even if it is interrupted."""
         before, written = self._waiting, set[str]()
         await process.in_thread(self._keep, _Undeployed(before.files, everything=True))
         try:
@@ -96,7 +96,7 @@ class Deployed:
         self._job.preempt()
 
     async def run_when_idle(self) -> str | None:
-        """Whatever the other job does with it. If files were put right, the next run takes all."""
+        """Let the other job use the time. If it corrected files, the next run gets all names."""
         told = await self._job.run_when_idle()
         if told is not None:
             waiting = _Undeployed(self._waiting.files, everything=True)

@@ -211,7 +211,7 @@ class Output:
         except (OSError, msgspec.DecodeError) as error:
             _log.warning("%s cannot be read, pages that should go may stay: %s", self.note, error)
             return set()
-        # Another folder than last time: what lies in this one is not ours.
+        # Another folder than last time: the files in this one are not ours.
         return set(note.files) if note.folder == str(self.folder) else set()
 
     def _save(self) -> None:

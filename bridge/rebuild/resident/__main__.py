@@ -50,10 +50,10 @@ except (ImportError, AttributeError) as error:
 else:
     _missing = ""
 
-#: How many files are reported one by one; the rest are reported every so many seconds.
+#: How many files are reported one by one; the rest are reported in intervals, in seconds.
 _AT_ONCE = 50
 _OFTEN = 0.1
-#: Garbage is collected after a pause of so many seconds, or after so many builds without a pause.
+#: Garbage is collected after a pause (in seconds), or after a number of builds without one.
 _PAUSE = 0.5
 _BUILDS = 10
 _THOROUGHLY = 20

@@ -32,11 +32,11 @@ class Start(msgspec.Struct, frozen=True, tag=True):
 class Build(msgspec.Struct, frozen=True, tag=True):
     """Build what is in the checkout now.
 
-    ``changed`` are the files that are other than in the last build that was tried. ``excused`` are
-    those whose own fault it is if they cannot be read; ``None``: any. ``first`` are those that no
-    build which went well has had, as far as they may be waited for. ``left_out`` are posts to build
-    the site without, as paths below the content folder. ``lacks``: a clone would have more than the
-    checkout has.
+    ``changed`` are the files that differ from the last attempted build. ``excused`` are those which
+    may be at fault themselves if they cannot be read; ``None``: any may. ``first`` are those that
+    no successful build has had, if clients may wait for them. ``left_out`` are posts to build the
+    site without, as paths below the content folder. ``lacks``: the checkout lacks files that a
+    clone would have.
     """
 
     changed: frozenset[str]

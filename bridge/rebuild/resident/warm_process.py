@@ -67,7 +67,7 @@ class Resident:
         return self.sandbox.grants(write=places) if self.sandbox else None
 
     def is_of_the_site(self, path: str) -> bool:
-        """Whether a file is no post, by its place: settings, the theme, a plugin."""
+        """Whether a path is outside of the posts: settings, the theme, a plugin."""
         if not self.content:
             return not self.may_stay_warm([path])
         return not path.startswith(f"{self.content}/")

@@ -23,10 +23,10 @@ from bridge.site.pelican.listings import Listings
 _NAME_BYTES = 150
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
-#: The addresses of most posts are only looked through.
+#: Most URLs contain no such character.
 _NEEDS_QUOTING = re.compile(rf"[^A-Za-z0-9{re.escape(_KEPT_IN_URLS)}]")
 _SORTS: Mapping[Sort, type[URLWrapper]] = {"category": Category, "author": Author, "tag": Tag}
-#: What stands for a file with the status "skip", which Pelican knows since 4.10.
+#: Pelican's stand-in for a file with the status "skip", which exists since 4.10.
 _SKIPPED: tuple[type, ...] = tuple(filter(None, [getattr(contents, "SkipStub", None)]))
 
 

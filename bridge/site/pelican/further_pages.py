@@ -26,12 +26,12 @@ class FurtherPages:
         return is_paginated and self.file(pattern.format(slug="a"), 2) == pattern.format(slug="a2")
 
     def count(self, sort: str, posts: int) -> int:
-        """How many pages a list with so many posts has."""
+        """The number of pages of a list with this many posts."""
         paginator = Paginator("", "", range(posts), self._settings, self._size(sort))
         return int(paginator.num_pages)
 
     def least(self, sort: str, pages: int) -> int:
-        """How many posts a list with so many pages has at least."""
+        """The least number of posts in a list with this many pages."""
         posts = (pages - 1) * self._size(sort)
         while self.count(sort, posts) < pages:
             posts += 1

@@ -21,8 +21,8 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
     """The settings as ``pelican CONTENT -s FILE`` has them.
 
     Runs the owner's file, as every Pelican run does, and sets the process' locale to the site's
-    (month names in URLs depend on it). A theme that is not there is no hindrance: it decides no
-    address. Raises :class:`SettingsError`.
+    (month names in URLs depend on it). A missing theme does not matter here, since no URL depends
+    on it. Raises :class:`SettingsError`.
     """
     try:
         # Pelican's own function would run the file a second time to be told what to override.

@@ -56,7 +56,7 @@ _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question
 _MOST_MEMORY = 2 << 30
 #: How many times its processor time an answer may take, on a busy machine or waiting for the disk.
 _WAITING = 3
-#: A copy that describes many files ends after so many seconds without work.
+#: Seconds without work after which a copy that describes many files ends.
 _IDLE = 2.0
 _DIE_WITH_PARENT = 1
 

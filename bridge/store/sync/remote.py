@@ -225,7 +225,7 @@ class Remote:
                 async with asyncio.timeout(min(_LOOK, rest) if self._name else _LOOK):
                     await self._wake.wait()
             if self._wake.is_set():
-                # What it was for is done by the next round; without a remote, by no one.
+                # The next round does what it was set for; without a remote there is nothing to do.
                 self._wake.clear()
                 return
             if self._tell() and self._name and not self._failures:

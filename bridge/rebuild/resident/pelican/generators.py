@@ -75,7 +75,7 @@ class WarmArticles(ArticlesGenerator):  # type: ignore[misc] # Pelican's classes
         return ""
 
     def check_disabled_readers(self) -> None:
-        """Warnings about files without a reader are for those who see the output of a run."""
+        """Do nothing: its warnings about files without a reader are for a terminal."""
 
     def _build_period_archives(
         self, sorted_articles: Sequence[Any], articles: Sequence[Any], settings: dict[str, Any]
