@@ -268,7 +268,9 @@ class Publisher:
             settled = await self._writer.edit(entry.path, post.file, old, new, action, self._now())
             if settled is None:
                 return Published(entry.url)
-            async with self._reservations.moved(settled, entry.path, post.base) as reserved:
+            async with self._reservations.moved(
+                settled, entry.path, post.base, save_as=entry.save_as
+            ) as reserved:
                 url, page = reserved.location.url, reserved.location.save_as
                 _judge(token, action, reserved.location.status)
                 text = with_alias(reserved.file, page, entry).text()

@@ -42,7 +42,8 @@ class _Free:
 class _Taken:
     """The names that are not free, and the candidates that have been refused so far.
 
-    ``own`` is the path of an existing post, ``""`` for a new one. ``near`` are posts and pages that
+    ``own`` is the path of an existing post, and ``save_as`` where its page is, ``""`` for a new
+    one. ``near`` are posts and pages that
     may be missing from the index.
     """
 
@@ -50,6 +51,7 @@ class _Taken:
     own: str
     reserved: frozenset[str]
     refused: dict[tuple[str, str], str]
+    save_as: str
     near: Sequence[IndexedPost | Page] = ()
 
 
@@ -119,17 +121,20 @@ class Reservations:
                 yield reservation
 
     @asynccontextmanager
-    async def moved(self, settled: Settled, path: str, base: Version) -> AsyncIterator[Reservation]:
+    async def moved(
+        self, settled: Settled, path: str, base: Version, *, save_as: str = ""
+    ) -> AsyncIterator[Reservation]:
         """Reserve an address for a post that stays in its file, until the block ends.
 
-        The request must hold its :meth:`lock`. Raises as :meth:`new`.
+        ``save_as`` is where its page is: there it may stay, even if another file written by hand
+        claims the same. The request must hold its :meth:`lock`. Raises as :meth:`new`.
         """
-        async with self._reserving(settled, base, own=path) as reservation:
+        async with self._reserving(settled, base, own=path, save_as=save_as) as reservation:
             yield reservation
 
     @asynccontextmanager
     async def _reserving(
-        self, settled: Settled, base: Version, *, own: str
+        self, settled: Settled, base: Version, *, own: str, save_as: str = ""
     ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
         while True:
@@ -137,7 +142,7 @@ class Reservations:
                 # A request that has released a name by now has committed, so the refresh below sees
                 # its post. In this order none is overlooked.
                 busy = {name for name, lock in self._locks.items() if lock.locked()}
-                taken = _Taken(base, own, frozenset(self._reserved | busy), refused)
+                taken = _Taken(base, own, frozenset(self._reserved | busy), refused, save_as)
                 if own:
                     await self._catalogue.refresh()
                 else:
@@ -164,6 +169,8 @@ class Reservations:
             file = settled.file if slug is None else settled.file.with_header("Slug", slug)
             reservation = Reservation(candidate.path, file, location)
             address = (location.url, location.save_as)
+            if taken.save_as and location.save_as == taken.save_as:
+                return _Free(reservation, candidate)
             if address in taken.refused:
                 # The site's addresses do not contain this slug, or only its beginning.
                 raise _refusal(settled.file, taken.refused)

@@ -402,6 +402,22 @@ async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> Non
         assert await site.undelete("https://example.com/2020/el-año")
 
 
+async def test_an_edit_leaves_a_post_whose_address_another_file_claims_where_it_is(
+    tmp_path: Path,
+) -> None:
+    """A file that was copied by hand, with its slug: Pelican builds neither of the two."""
+    copied = "Title: A\nDate: 2020-01-02\nSlug: same\n\nText.\n"
+    files = {"content/a.md": copied, "content/b.md": copied}
+    async with bench(tmp_path, files, CONF) as site:
+        url = "https://example.com/2020/same/"
+        assert await site.update(url, content="Other words.") == url
+        assert site.changed()[1:] == ["-Text.", "+Other words."]
+        # A new post, or one that moves, stays away from there.
+        assert await site.update(url, name="Another") == url
+        moved = await site.create({"slug": ("same",)}, content="x", published="2020-05-05")
+        assert moved == "https://example.com/2020/same-2/"
+
+
 async def test_a_post_that_moved_is_found_where_pages_have_no_suffix(tmp_path: Path) -> None:
     conf = CONF + 'ARTICLE_URL = "blog/{slug}"\nARTICLE_SAVE_AS = "blog/{slug}.html"\n'
     async with bench(tmp_path, {"content/a.md": "Title: A\nDate: 2020-01-02\n\nx\n"}, conf) as site:
@@ -509,6 +525,27 @@ async def test_what_is_not_installed_is_no_fault_of_the_app(tmp_path: Path) -> N
         assert (caught.value.status, caught.value.code) == (500, "server_error")
         (unread,) = site.catalogue.report().unread
         assert "nonesuch" in unread.reason
+
+
+FAILING = """
+from pelican import signals
+
+def stumble(generator, metadata):
+    if metadata["title"] != "Odd":
+        raise TypeError("got an unexpected argument")
+
+signals.article_generator_context.connect(stumble)
+"""
+
+
+async def test_a_plugin_that_fails_on_every_post_is_no_fault_of_the_app(tmp_path: Path) -> None:
+    async with bench(tmp_path, {}, CONF + FAILING) as site:
+        with pytest.raises(SiteBroken, match=r"No new post.*unexpected argument.*plugin"):
+            await site.create(name="A post", content="x")
+        assert await site.create(name="Odd", content="x") == "https://example.com/2026/odd/"
+        await site.arrived({"pelicanconf.py": CONF + FAILING.replace('!= "Odd"', '== "Odd"')})
+        with pytest.raises(InvalidRequest, match="unexpected argument"):
+            await site.create(name="Odd", content="another")
 
 
 async def test_files_that_pelican_passes_over_are_named(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ from bridge.site.pelican.sources import Sources
 _CANDIDATES = 10
 #: How many files are described in step: more would not stay in a processor's cache themselves.
 _TOGETHER = 100
+#: A post that any site can read.
+_PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
 
 Description = IndexedPost | messages.Page | Unread | None
 
@@ -222,7 +224,8 @@ class PelicanSite:
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
             if article is None:
-                article = self._article(named.text().encode(), path)
+                read = self._article if place.path else self._new_article
+                article = read(named.text().encode(), path)
                 location = self._addresses.location(article.content)
                 # No list has another file because of the slug of a post.
                 listed = self._listings.of_post(named, location, self._rules)
@@ -416,6 +419,22 @@ class PelicanSite:
             return next(filter(self.is_article, paths), paths[0])
 
         return path
+
+    def _new_article(self, data: bytes, path: str) -> FileRead:
+        """The same for a new post. Raises :class:`SiteBroken` where not even the plainest post
+        could be read: an app can do nothing about a plugin that fails."""
+        try:
+            return self._article(data, path)
+        except InvalidRequest as error:
+            try:
+                self._article(_PLAINEST, path)
+            except InvalidRequest as plainest:
+                raise SiteBroken(
+                    f"No new post can be read in {path}: {plainest.description} See whether a"
+                    " plugin or a reader of the site's fails, or wants another name for the file"
+                    " ([content] path in bridge.toml)."
+                ) from error
+            raise
 
     def _article(self, data: bytes, path: str) -> FileRead:
         source = self._source_path(path)
