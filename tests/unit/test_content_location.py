@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from content_site import load_site, read_site, write_settings
+from pelican import signals
 
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
@@ -233,6 +234,40 @@ def test_other_formats_are_located_too(tmp_path: Path) -> None:
     assert site.locate(rst, "content/old.rst").url == "https://example.com/2010/12/old/"
     assert site.locate(html, "content/h.html").save_as == "2010/12/h/index.html"
     assert site.quick_locate(PelicanFile.parse(rst), "content/old.rst") is None
+
+
+def test_posts_in_the_language_of_a_subsite_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create_next_subsite(pelican: object) -> None:
+        del pelican
+
+    languages = {
+        "de": {"SITENAME": "Seite"},
+        "fr": {"SITEURL": "https://example.com/francais", "ARTICLE_URL": "a/{slug}.html"},
+    }
+    languages["fr"]["ARTICLE_SAVE_AS"] = languages["fr"]["ARTICLE_URL"]
+    urls = {"ARTICLE_URL": "{slug}.html", "ARTICLE_SAVE_AS": "{slug}.html"}
+    text = "Title: x\nDate: 2026-01-01\nSlug: x\nLang: {}\n\ntext\n"
+    monkeypatch.setattr(
+        create_next_subsite, "__module__", "pelican.plugins.i18n_subsites.i18n_subsites"
+    )
+    alone = load_site(tmp_path, I18N_SUBSITES=languages, **urls)
+    with signals.get_writer.connected_to(create_next_subsite):
+        site = load_site(tmp_path, I18N_SUBSITES=languages, **urls)
+    for lang, address, save_as in (
+        ("en", "https://example.com/x.html", "x.html"),
+        ("de", "https://example.com/de/x.html", "de/x.html"),
+        ("fr", "https://example.com/francais/a/x.html", "fr/a/x.html"),
+        ("es", "https://example.com/x-es.html", "x-es.html"),
+    ):
+        place = site.locate(text.format(lang), "content/x.md")
+        assert (place.url, place.save_as) == (address, save_as)
+        (described,) = site.describe([Source("content/x.md", "blob", text.format(lang).encode())])
+        assert isinstance(described, IndexedPost)
+        assert described.url == address
+    # Without the plugin the setting means nothing.
+    assert alone.locate(text.format("de"), "content/x.md").url == "https://example.com/x-de.html"
 
 
 def test_pages_are_located_as_pages(tmp_path: Path) -> None:

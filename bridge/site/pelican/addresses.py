@@ -19,6 +19,7 @@ from pelican.utils import sanitised_join, slugify
 from bridge.errors import InvalidRequest
 from bridge.site.messages import Location, Sort
 from bridge.site.pelican.listings import Listings
+from bridge.site.pelican.subsites import Subsite
 
 _NAME_BYTES = 150
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
@@ -31,12 +32,22 @@ _SKIPPED: tuple[type, ...] = tuple(filter(None, [getattr(contents, "SkipStub", N
 
 
 class Addresses:
-    """The addresses of one site. ``siteurl`` is its address, without a slash at the end."""
+    """The addresses of one site. ``siteurl`` is its address, without a slash at the end.
 
-    def __init__(self, settings: Mapping[str, Any], siteurl: str, listings: Listings) -> None:
+    ``subsites`` are the sites in further languages: a post in one of them has its page there.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        siteurl: str,
+        listings: Listings,
+        subsites: Mapping[str, Subsite] | None = None,
+    ) -> None:
         self._settings = settings
         self._siteurl = siteurl
         self._listings = listings
+        self._subsites = subsites or {}
         self.slug_of_list = lru_cache(4096)(self._slug_of_list)
 
     def slug(self, name: str, substitutions: str) -> str:
@@ -66,15 +77,19 @@ class Addresses:
             return ""
         return slug
 
-    def absolute(self, url: str) -> str:
+    def absolute(self, url: str, siteurl: str = "") -> str:
         """The URL of a page, from what Pelican calls its URL."""
         path = url.lstrip("/")
         if _NEEDS_QUOTING.search(path):
             path = quote(path, safe=_KEPT_IN_URLS)
-        return f"{self._siteurl}/{path}"
+        return f"{siteurl or self._siteurl}/{path}"
 
     def location(self, content: Content) -> Location:
         """Where a content object goes. Raises :class:`InvalidRequest` if it goes nowhere."""
+        siteurl, folder = self._siteurl, ""
+        if (subsite := self._subsites.get(str(getattr(content, "lang", "")))) is not None:
+            content = subsite.native(content)
+            siteurl, folder = subsite.siteurl, subsite.folder
         # Any other spelling of "skip" than this one even ends the whole build.
         if isinstance(content, _SKIPPED) or content.status == "skip":
             raise InvalidRequest("Pelican would skip this post: its status is 'skip'.")
@@ -82,7 +97,7 @@ class Addresses:
             sanitised_join(str(self._settings["OUTPUT_PATH"]), content.save_as)
             with _quiet():
                 valid = content.is_valid()
-            url = self.absolute(content.url)
+            url = self.absolute(content.url, siteurl)
         except KeyError as error:
             raise InvalidRequest(
                 f"The site's ARTICLE_URL or ARTICLE_SAVE_AS names {{{error.args[0]}}}, which this"
@@ -95,7 +110,8 @@ class Addresses:
         if not valid:
             raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
         category = str(getattr(content, "category", ""))
-        return Location(url, str(content.save_as), str(content.status), date_of(content), category)
+        save_as = f"{folder}{content.save_as}"
+        return Location(url, save_as, str(content.status), date_of(content), category)
 
     def urls_of_page(self, save_as: str) -> list[str]:
         """What an article's page may be called: many sites leave out what it ends with."""

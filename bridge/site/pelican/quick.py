@@ -8,7 +8,7 @@ attribute, metadata per path) gets no answer here: then Pelican itself has to be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -67,10 +67,14 @@ class _Date:
 
 
 class QuickLocator:
-    """Formats addresses by a site's settings."""
+    """Formats addresses by a site's settings.
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    Posts in the languages ``elsewhere`` are at addresses of another site.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], elsewhere: Collection[str] = ()) -> None:
         self._settings = settings
+        self._elsewhere = elsewhere
         self._default_lang = str(settings["DEFAULT_LANG"]).lower()
         self._formats = {
             (kind, lang, target): str(settings[f"{kind}_{lang}{target}"])
@@ -156,6 +160,8 @@ class QuickLocator:
         if status not in {"published", "hidden", "draft"}:
             return None
         lang = metadata.get("lang", self._default_lang)
+        if lang in self._elsewhere:
+            raise _Unclear
         values = {
             "slug": metadata.get("slug") or self._made_slug(metadata, source_path),
             "date": _Date(date),

@@ -41,6 +41,7 @@ from bridge.site.pelican.quick import QuickLocator
 from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
 from bridge.site.pelican.reserved_pages import ReservedPages
 from bridge.site.pelican.sources import Sources
+from bridge.site.pelican.subsites import subsites
 
 #: How many places are told of at once.
 _CANDIDATES = 10
@@ -88,11 +89,12 @@ class PelicanSite:
         self._plugins = plugins
         self._readers = SiteReaders(settings, self.root, self.siteurl)
         self._listings = Listings(settings)
-        self._addresses = Addresses(settings, self.siteurl, self._listings)
+        languages = subsites(settings, self.siteurl)
+        self._addresses = Addresses(settings, self.siteurl, self._listings, languages)
         self._reserved = ReservedPages(settings)
         self._loaded: Pelican | None = None
         self._sources = Sources(settings, self._source_path(uploads) or "")
-        self._quick = QuickLocator(settings)
+        self._quick = QuickLocator(settings, elsewhere=languages)
         # Without links of the bridge's own media: an index needs none.
         self._rules = SiteRules(self, MediaUrls("", ()), self._template)
 
