@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import locale
 import os
 import shutil
@@ -97,6 +98,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays: no search for garbage is to look at it, neither now nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that are only for `make soak` or `make nightly`. Long tests come first."""
     config.hook.pytest_deselected(items=[item for item in items if not _is_due(item)])
@@ -161,6 +173,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """The process that programs are forked from exists as long as this process runs tests."""
     config = session.config
     runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
+    runs_tests = runs_tests and not config.option.collectonly
     with ExitStack() as stack:
         if runs_tests and not SOAK and sys.platform == "linux":
             forks = config.stash[_WARM] = stack.enter_context(warm())

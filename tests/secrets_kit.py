@@ -11,6 +11,7 @@ process that did not search, fails the run.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,11 @@ _GIVING = ("/token", "/auth", "/account/verify", "/xrpc/com.atproto.server.")
 #: Pages whose form repeats the secret.
 _ASKING = ("/auth/set-up", "/auth/sign-in/link")
 #: Output of the demo and of the first start, for the owner.
-_ANNOUNCED = re.compile(
-    rb"^.*(?:Authorization: Bearer |with the password |Set up how you sign in: ).*$", re.MULTILINE
+_ANNOUNCEMENTS = (
+    *(b"Authorization: Bearer ", b"with the password "),
+    b"Set up how you sign in: ",
 )
+_ANNOUNCED = re.compile(rb"^.*(?:%b).*$" % b"|".join(_ANNOUNCEMENTS), re.MULTILINE)
 #: Files that the demo writes for that purpose, and copies of them.
 _FACTS = ("demo.json", "stale.json")
 #: Files with tokens of accounts at other servers, readable by the user only (``token_file``, the
@@ -132,14 +136,21 @@ class Watch:
         logging.getLogger().addHandler(log)
 
     def leaks(self, folder: Path) -> Iterator[str]:
-        """The places where a secret was found: in recorded texts, and in files below ``folder``."""
+        """The places where a secret was found: in recorded texts, and in files below ``folder``.
+
+        A text that is in several places (the theme of each site) is searched, and told of, once.
+        """
         self.secrets |= set(self._children.read_bytes().split())
         made = {secret for secret in self.secrets if len(secret) == _MADE}
-        given = re.compile(b"|".join(map(re.escape, sorted(self.secrets - made))) or b"(?!)")
+        given = self.secrets - made
         texts = ((where, text) for text, where in self.texts.items())
-        for where, text in (*texts, *files(folder)):
-            found = _made_in(text) & made | set(given.findall(text))
-            yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
+        searched = set[bytes]()
+        for where, text in chain(texts, files(folder)):
+            digest = hashlib.blake2b(text, digest_size=16).digest()
+            if digest not in searched:
+                searched.add(digest)
+                found = _made_in(text) & made | {secret for secret in given if secret in text}
+                yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
 
     def note(self, secret: str | bytes) -> None:
         """Record a secret."""
@@ -205,20 +216,39 @@ class _Lines:
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """All files below a folder, and the objects of all repos in it."""
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
-        folders[:] = [folder for folder in folders if folder not in _INSTALLED]
-        if {"objects", "refs", "HEAD"} <= {*folders, *names}:
-            yield str(here), _objects(here)
-        for name in names:
-            file = here / name
-            if file.is_file() and not file.is_symlink() and name not in (*_FACTS, *_VAULTS):
-                data = _ANNOUNCED.sub(b"", file.read_bytes())
-                yield str(file), _SESSIONS.sub(b"", data) if name.startswith(_DATABASE) else data
+    """All files below a folder, and the objects of all repos in it, decompressed."""
+    seen, todo = set[str](), [str(folder)]
+    while todo:
+        place = todo.pop()
+        with os.scandir(place) as listed:
+            entries = {entry.name: entry for entry in listed}
+        if {"objects", "refs", "HEAD"} <= entries.keys():
+            objects = _object_files(entries.pop("objects").path)
+            if not objects <= seen:
+                seen |= objects
+                yield place, _objects(place)
+        for name, entry in entries.items():
+            if entry.is_dir(follow_symlinks=False):
+                todo += [entry.path] if name not in _INSTALLED else []
+            elif entry.is_file(follow_symlinks=False) and not _is_for_secrets(name):
+                data = _without_announcements(Path(entry.path).read_bytes())
+                yield entry.path, _SESSIONS.sub(b"", data) if name.startswith(_DATABASE) else data
 
 
-def _objects(repo: Path) -> bytes:
+def _is_for_secrets(name: str) -> bool:
+    return name in _FACTS or name in _VAULTS
+
+
+def _without_announcements(data: bytes) -> bytes:
+    return _ANNOUNCED.sub(b"", data) if any(each in data for each in _ANNOUNCEMENTS) else data
+
+
+def _object_files(folder: str) -> set[str]:
+    """Git names them by their contents."""
+    return {name for _, _, names in os.walk(folder) for name in names}
+
+
+def _objects(repo: str) -> bytes:
     command = ["git", f"--git-dir={repo}", "cat-file", "--batch-all-objects", "--batch"]
     return subprocess.run(command, capture_output=True, check=False).stdout
 
