@@ -107,7 +107,8 @@ def demo_in(
     """Run ``micropub-bridge demo`` in a folder, from ready to a clean exit.
 
     Tests that do not need webmentions set ``BRIDGE_WEBMENTION__SEND`` to ``false``: parsing each
-    page for links in a subprocess is a third of a demo's work.
+    page for links in a subprocess is a third of a demo's work. Those that do not look at the
+    owner's clone leave ``BRIDGE_PUBLISH__REMOTE`` empty: a push is twenty short processes.
     """
     demo, program = start_demo(folder, *options, **environment)
     try:

@@ -1,8 +1,10 @@
-"""Tests that run for long in `make soak`, and for a few rounds otherwise."""
+"""Tests that run for long in `make soak`, and for a few rounds otherwise; the texts they try."""
 
 from __future__ import annotations
 
 import os
+
+from hypothesis import strategies as st
 
 SOAK = "BRIDGE_SOAK" in os.environ
 
@@ -10,3 +12,11 @@ SOAK = "BRIDGE_SOAK" in os.environ
 def rounds(few: int, many: int) -> int:
     """The number of rounds, examples or requests."""
     return many if SOAK else few
+
+
+def any_text(most: int | None = None) -> st.SearchStrategy[str]:
+    """What ``st.text`` gives: any characters that UTF-8 can encode.
+
+    That finds out which these are by trying all of them, for ten seconds in a fresh clone.
+    """
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=most)

@@ -42,7 +42,9 @@ def script(clients: Path) -> Path:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Demo]:
-    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as bridge:
+    with demo_in(
+        tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false", BRIDGE_PUBLISH__REMOTE=""
+    ) as bridge:
         yield bridge
 
 

@@ -22,7 +22,9 @@ pytestmark = pytest.mark.node
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with demo_in(
-        tmp_path_factory.mktemp("clients") / "demo", BRIDGE_WEBMENTION__SEND="false"
+        tmp_path_factory.mktemp("clients") / "demo",
+        BRIDGE_WEBMENTION__SEND="false",
+        BRIDGE_PUBLISH__REMOTE="",
     ) as bridge:
         yield bridge
 

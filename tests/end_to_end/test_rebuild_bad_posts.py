@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
+from soak_kit import SOAK
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import importing_from, make_rebuilder
@@ -26,6 +27,12 @@ After = Callable[[Change], Awaitable[dict[str, str]]]
 def store(bare_store: GitStore) -> GitStore:
     small_site(bare_store)
     return bare_store
+
+
+#: For what the site's Pelican finds, whichever way it is run: `make soak` has both.
+once = pytest.mark.parametrize(
+    "rebuilder", ["resident", *(["command"] if SOAK else [])], indirect=True
+)
 
 
 @pytest.fixture(params=["command", "resident"])
@@ -89,6 +96,7 @@ def register():
 """
 
 
+@once
 async def test_its_file_stays_for_all_but_pelicans_generators(after: After, tmp_path: Path) -> None:
     """There is no page, link or copy of it; git, and plugins that read the file, still find it."""
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["looking"]\nPLUGIN_PATHS = ["plugins"]')
@@ -126,6 +134,7 @@ async def test_its_file_stays_for_all_but_pelicans_generators(after: After, tmp_
     assert b"Again" in (output / "one.html").read_bytes()
 
 
+@once
 async def test_an_unlucky_tag(after: After, tmp_path: Path) -> None:
     conf = CONF.replace(b"DEFAULT_PAGINATION = 5", b"DEFAULT_PAGINATION = 1")
     posts = {f"content/t{day}.md": post(f"T {day}", day, Tags="t8;") for day in (6, 7, 8)}
@@ -146,6 +155,7 @@ async def test_a_template_that_fails_on_a_post(after: After, tmp_path: Path) -> 
     assert (tmp_path / "output" / "fine.html").exists()
 
 
+@once
 async def test_a_date_that_is_none(after: After, tmp_path: Path) -> None:
     left_out = await after(
         {
@@ -157,6 +167,7 @@ async def test_a_date_that_is_none(after: After, tmp_path: Path) -> None:
     assert (tmp_path / "output" / "fine.html").exists()
 
 
+@once
 async def test_a_status_that_aborts_pelican(after: After, tmp_path: Path) -> None:
     left_out = await after(
         {"content/skip.md": post("S", 5, Status="Skip"), "content/fine.md": post("Fine", 5)}
@@ -172,6 +183,7 @@ async def test_it_comes_back_once_it_is_fixed(after: After, tmp_path: Path) -> N
     assert (tmp_path / "output" / "again.html").exists()
 
 
+@once
 async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_path: Path) -> None:
     assert await after({"content/again.md": post("Again", 5, Slug="one")})
     assert await after({"content/one.md": None}) == {}

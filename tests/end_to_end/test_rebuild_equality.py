@@ -43,7 +43,7 @@ ALL = [*LISTENING_LATE, "image_process"]
 
 
 #: So many changes at once; in soak each by itself.
-AT_ONCE = 1 if SOAK else 10
+AT_ONCE = 1 if SOAK else 14
 
 
 def together(start: Change, number: int) -> Iterator[tuple[list[str], Change]]:

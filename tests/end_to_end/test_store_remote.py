@@ -67,6 +67,10 @@ class World:
         return self.remote / ".git" if (self.remote / ".git").exists() else self.remote
 
 
+#: For what does not depend on the kind of the remote: `make soak` has both.
+on_a_clone = pytest.mark.parametrize("world", ["clone", *(["bare"] if SOAK else [])], indirect=True)
+
+
 @pytest.fixture(params=["bare", "clone"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """The remote is a bare repo, or a clone with a working tree."""
@@ -186,6 +190,7 @@ async def test_new_posts_during_a_push_are_not_a_failure(
     world.sound()
 
 
+@on_a_clone
 async def test_unpushed_commits_are_pushed_after_a_restart(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     put(store, "b.md", "ours")
@@ -247,6 +252,7 @@ async def test_own_commits_are_rebased_if_the_remote_has_moved(world: World) -> 
     world.sound()
 
 
+@on_a_clone
 async def test_changes_to_different_lines_of_a_file_are_merged(world: World) -> None:
     text = (world.laptop / "a.md").read_text()
     async with bridge(world) as (store, remote):
@@ -263,6 +269,7 @@ async def test_changes_to_different_lines_of_a_file_are_merged(world: World) -> 
     world.sound()
 
 
+@on_a_clone
 async def test_both_versions_are_kept_and_reported_on_a_conflict(world: World) -> None:
     text = (world.laptop / "a.md").read_text()
     async with bridge(world) as (store, remote):
@@ -284,6 +291,7 @@ async def test_both_versions_are_kept_and_reported_on_a_conflict(world: World) -
     world.sound()
 
 
+@on_a_clone
 async def test_a_file_created_on_both_sides_is_kept_twice(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -295,6 +303,7 @@ async def test_a_file_created_on_both_sides_is_kept_twice(world: World) -> None:
     assert world.on_remote(status.conflicts[0].kept) == "ours"
 
 
+@on_a_clone
 async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -305,6 +314,7 @@ async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(wo
     assert world.listed() == [status.conflicts[0].kept]
 
 
+@on_a_clone
 async def test_a_file_deleted_here_and_changed_remotely_is_kept(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -315,6 +325,7 @@ async def test_a_file_deleted_here_and_changed_remotely_is_kept(world: World) ->
     assert world.on_remote("a.md") == "theirs"
 
 
+@on_a_clone
 async def test_commits_already_in_the_remote_are_not_repeated(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -398,6 +409,7 @@ async def test_a_missing_remote_is_reported_and_found_again(world: World) -> Non
     assert world.on_remote("b.md") == "ours"
 
 
+@on_a_clone
 async def test_an_unreachable_remote_is_retried_with_growing_delays(world: World) -> None:
     world.remote.rename(world.remote.with_name("away.git"))
     async with bridge(world) as (store, remote):
@@ -415,6 +427,7 @@ async def test_an_unreachable_remote_is_retried_with_growing_delays(world: World
     assert 3 < pauses[2] < 10
 
 
+@on_a_clone
 async def test_unpushed_merges_are_kept_as_merges(world: World, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", str(world.repo), "other")
     git(tmp_path / "other", "checkout", "-q", "-b", "side")
@@ -433,6 +446,7 @@ async def test_unpushed_merges_are_kept_as_merges(world: World, tmp_path: Path) 
     world.sound()
 
 
+@on_a_clone
 async def test_commits_pushed_into_the_bridges_repo_are_announced_and_pushed_on(
     world: World, tmp_path: Path
 ) -> None:
@@ -448,6 +462,7 @@ async def test_commits_pushed_into_the_bridges_repo_are_announced_and_pushed_on(
     world.sound()
 
 
+@on_a_clone
 async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -460,6 +475,7 @@ async def test_symlinks_and_modes_from_the_remote_are_kept(world: World) -> None
     world.sound()
 
 
+@on_a_clone
 async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -> None:
     git(world.repo, "config", "remote.--mirror.url", str(world.remote))
     store = GitStore(world.repo, author=ADA)
@@ -475,6 +491,7 @@ async def test_the_name_of_a_remote_is_never_taken_for_an_option(world: World) -
     assert world.listed() == ["a.md", "b.md"]
 
 
+@on_a_clone
 async def test_without_a_remote_nothing_is_done(world: World) -> None:
     store = GitStore(world.repo, author=ADA)
     for name in ("", "nowhere"):
@@ -494,6 +511,7 @@ def _catch_up(repo: Path, step: int) -> None:
     store.close()
 
 
+@on_a_clone
 async def test_killed_before_any_single_step_of_synchronising(world: World, tmp_path: Path) -> None:
     text = (world.laptop / "a.md").read_text()
     store = GitStore(world.repo, author=ADA)

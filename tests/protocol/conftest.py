@@ -13,7 +13,9 @@ from demo_kit import Demo, demo_in
 @pytest.fixture(scope="session")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with demo_in(
-        tmp_path_factory.mktemp("protocol") / "demo", BRIDGE_WEBMENTION__SEND="false"
+        tmp_path_factory.mktemp("protocol") / "demo",
+        BRIDGE_WEBMENTION__SEND="false",
+        BRIDGE_PUBLISH__REMOTE="",
     ) as bridge:
         yield bridge
 

@@ -11,7 +11,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from soak_kit import rounds
+from soak_kit import any_text, rounds
 
 from bridge.errors import BridgeError
 from bridge.micropub.action import Create, Update
@@ -53,14 +53,14 @@ _WORDS = st.sampled_from(
         "geo:1,2",
     ]
 )
-_TEXT = st.one_of(_WORDS, st.text(max_size=8))
+_TEXT = st.one_of(_WORDS, any_text(8))
 _JSON: st.SearchStrategy[Json] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), _TEXT),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_TEXT, inner, max_size=4)),
     max_leaves=12,
 )
 _NAMES = st.one_of(
-    _WORDS, st.text(max_size=6), st.builds("{}[{}]".format, _WORDS, st.one_of(_TEXT, st.just("0")))
+    _WORDS, any_text(6), st.builds("{}[{}]".format, _WORDS, st.one_of(_TEXT, st.just("0")))
 )
 _DISPOSITION = b"--XX\r\nContent-Disposition: form-data; "
 _PIECES = st.sampled_from(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pelican.utils import get_date
+from soak_kit import any_text
 
 from bridge.content import dates
 from bridge.errors import InvalidRequest
@@ -71,7 +72,7 @@ def test_invalid_dates_are_refused_and_never_mean_now(sent: Any) -> None:
         dates.parse(sent, PARIS)
 
 
-@given(st.text(max_size=30))
+@given(any_text(30))
 def test_any_text_is_parsed_as_a_date_or_refused(text: str) -> None:
     try:
         moment = dates.parse(text, PARIS)

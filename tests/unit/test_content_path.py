@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from content_site import PATH, load_site, post
 from hypothesis import given
-from hypothesis import strategies as st
+from soak_kit import any_text
 
 from bridge.content.rules import PathTemplate
 from bridge.content.slugs import candidates, first_slug, slug_wishes, wished_slug
@@ -117,7 +117,7 @@ def test_the_path_follows_the_template() -> None:
     assert flat.path(slug="x", category="", published=PUBLISHED) == "blog/content/2026-11-21-x.md"
 
 
-@given(st.text(max_size=300), st.text(max_size=300))
+@given(any_text(300), any_text(300))
 def test_slugs_and_categories_stay_inside_the_content_folder(slug: str, category: str) -> None:
     path = PATH.path(slug=slug, category=category, published=PUBLISHED)
     parts = path.split("/")

@@ -1,4 +1,5 @@
-"""One bridge for the whole suite. It builds no pages: other suites check those."""
+"""One bridge for the whole suite. It builds no pages and pushes to no clone: other suites check
+those."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from demo_kit import Demo, demo_in
 @pytest.fixture(scope="session")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("wire") / "demo"
-    with demo_in(folder, BRIDGE_REBUILD__MODE="none") as bridge:
+    with demo_in(folder, BRIDGE_REBUILD__MODE="none", BRIDGE_PUBLISH__REMOTE="") as bridge:
         yield bridge
 
 
