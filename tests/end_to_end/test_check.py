@@ -129,7 +129,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         publish(place.site, place.remote)
         where = ("--remote", place.remote, "--public-url", front)
         done("init", place.site, "--yes", *where, cwd=place.bridge)
-        place.configure(r"(?m)^port = 8080$", "port = 0")
+        place.configure(r"(?m)^port = \d+$", "port = 0")
         with served(place.bridge) as running:
             behind.append(running.url)
             wait_until((place.bridge / "output" / "index.html").exists)
