@@ -19,6 +19,7 @@ import pytest
 import pytest_asyncio
 from bridge_kit import picture
 from demo_kit import PATIENCE, Demo, demo_in, start_demo, wait_until
+from git_kit import git
 from indieauth_kit import Browser, Page, browser, client_site
 
 from bridge.desk.compose.fields import KINDS
@@ -57,7 +58,9 @@ TYPED: dict[str, dict[str, str]] = {
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo for this file only, so that no other test writes to its log."""
     with demo_in(
-        tmp_path_factory.mktemp("desk") / "demo", BRIDGE_WEBMENTION__SEND="false"
+        tmp_path_factory.mktemp("desk") / "demo",
+        BRIDGE_WEBMENTION__SEND="false",
+        BRIDGE_PUBLISH__REMOTE="",
     ) as running:
         yield running
 
@@ -104,6 +107,24 @@ async def form_of(owner: Browser, url: str) -> Page:
     page = await owner.get(f"/desk/edit?url={quote(url, safe='')}")
     assert page.status == 200, said(page)
     return page
+
+
+async def by_hand(
+    owner: Browser, there: Demo, folder: Path, name: str, text: str, search: str
+) -> str:
+    """Commit a file of the content folder with git; returns the post's URL once it is listed."""
+    git(folder, "clone", "--quiet", str(there.repo), "laptop")
+    laptop = folder / "laptop"
+    (laptop / "content" / name).write_text(text, encoding="utf-8")
+    git(laptop, "add", "--all")
+    git(laptop, "commit", "--quiet", "--message", "By hand")
+    git(laptop, "push", "--quiet", "origin", "HEAD:main")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            listed = await owner.get(f"/desk/?search={quote(search)}")
+            if found := re.findall(r'href="/desk/edit\?url=([^"]+)"', listed.text):
+                return unescape(found[0])
+            await asyncio.sleep(0.1)
 
 
 def said(page: Page) -> str:
@@ -458,18 +479,14 @@ async def test_a_post_with_a_future_date_is_listed_as_scheduled(
     assert "2 January 2099, 10:30" in said(listed)
 
 
-async def test_an_edit_changes_only_edited_fields(owner: Browser, there: Demo) -> None:
+async def test_an_edit_changes_only_edited_fields(
+    owner: Browser, there: Demo, tmp_path: Path
+) -> None:
     text = (
         "title: Written by hand\nx-own:   kept as it is\nDATE: 2026-01-02 03:04:05\n"
         "Tags: b, a\n\n\nFirst words.\n\nMore of them.\n\n\n"
     )
-    file = there.in_step() / "content/by-hand-at-the-desk.md"
-    file.write_text(text, encoding="utf-8")
-    there.git("add", "--all", repo=there.clone)
-    there.git("commit", "--quiet", "--message", "By hand", repo=there.clone)
-    there.in_step()
-    listed = await owner.get("/desk/?search=written+by+hand")
-    url = unescape(re.findall(r'href="/desk/edit\?url=([^"]+)"', listed.text)[0])
+    url = await by_hand(owner, there, tmp_path, "by-hand-at-the-desk.md", text, "written by hand")
     page = await owner.get(f"/desk/edit?url={url}")
     changed = text.split("\n\n\n")[1].replace("First", "Other").replace("\n", "\r\n")
     done = await owner.submit(page, "/desk/edit", content=changed)
@@ -843,16 +860,11 @@ async def test_input_is_kept_if_the_post_was_deleted_meanwhile(owner: Browser, t
     ],
 )
 async def test_a_post_in_another_format_keeps_it(
-    owner: Browser, there: Demo, name: str, text: str, words: str
+    owner: Browser, there: Demo, tmp_path: Path, name: str, text: str, words: str
 ) -> None:
-    file = there.in_step() / "content" / name
-    file.write_text(text, encoding="utf-8")
-    there.git("add", "--all", repo=there.clone)
-    there.git("commit", "--quiet", "--message", "By hand", repo=there.clone)
-    there.in_step()
     titles = {"rst": "In reST", "html": "In HTML"}
-    listed = await owner.get(f"/desk/?search={quote(titles[name.rpartition('.')[2]])}")
-    url = unescape(re.findall(r'href="/desk/edit\?url=([^"]+)"', listed.text)[0])
+    title = titles[name.rpartition(".")[2]]
+    url = await by_hand(owner, there, tmp_path, name, text, title)
     page = await owner.get(f"/desk/edit?url={url}")
     assert words in unescape(page.text)
     field = "content[html]" if "content[html]" in page.text else "content"
