@@ -129,7 +129,7 @@ async def test_a_post_without_visible_content_is_refused(client: Client) -> None
     for properties in (
         {"content": ["\u200b"]},
         {"content": [{"html": "<p><br></p>"}]},
-        {"content": [{"html": "<iframe src='https://a.example/'></iframe>"}]},
+        {"content": [{"html": "<iframe></iframe>"}]},
         {"name": ["\u2800"], "content": ["\u3164\n\u200d"], "author": ["Ann"]},
     ):
         answer = await client.json({"type": ["h-entry"], "properties": properties}, 400)
