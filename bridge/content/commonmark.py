@@ -64,6 +64,7 @@ class _Writer:
     #: The quotation that the last line was in, and whether one was the last block.
     quotation: _Writer | None = None
     after_quotation: bool = False
+    in_table: bool = False
     #: The last line of the heading that this line is in.
     heading_ends: int = -1
 
@@ -88,6 +89,7 @@ class _Writer:
             self.in_paragraph = False
             self.after_blank = True
             self.quotation = None
+            self.in_table = False
             return
         self.ended_further = self.ended_list = False
         text = line.lstrip(" ")
@@ -228,6 +230,11 @@ class _Writer:
         depth = len(self.items)
         if self.ended_list and not self.after_blank:
             self._insert("\n")
+        if self.in_table and (blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text)):
+            # "The table is broken at the first empty line, or beginning of another block-level
+            # structure" (GitHub's extension 4.10).
+            self._insert("\n")
+            self.in_table = self.in_paragraph = False
         if fence := blocks.FENCE.fullmatch(text):
             self._open_fence(text, indent, fence["fence"])
             return
@@ -237,8 +244,9 @@ class _Writer:
         if text.startswith(">"):
             self._quote(text, indent, following)
             return
-        if self.in_paragraph and not depth and blocks.is_table(text, following):
-            self._insert("\n")
+        if not (depth or self.in_table) and blocks.is_table(text, following):
+            self._insert("\n" if self.in_paragraph else "")
+            self.in_table = True
         if not (depth or self.after_blank or self.ended_list or self.in_paragraph):
             # A rule is no line below a heading, where no paragraph is above it (4.3).
             self._insert("\n" if blocks.RULE.fullmatch(text) else "")

@@ -192,6 +192,7 @@ class _Summary:
         if self.get_summary is None:
             self.get_summary = self._pelicans_own()
         summary = self.get_summary(siteurl)
+        summary = _fitting(summary) if self.article.entry_frame.fitting else summary
         return f"{_BREAKING_SUMMARY}{summary}</div>" if _WIDE.search(summary) else summary
 
     def _pelicans_own(self) -> Callable[[str], str]:

@@ -102,6 +102,8 @@ DIFFERENT = [
     ">a\n>- b\n>  - c",
     "1. ```sh\n   npm i\n   ```\n2. ```\n   b\n   ```\n   text\n3. c",
     "* a\n\n    ```\n    b\n      c\n    ```\n* d",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n# h\n\n| a | b |\n|---|---|\n| 1 | 2 |\n> q",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n---\nText",
     "1. a\n    ~~~\n    b\n    ~~~\n2. c",
 ]
 ALIKE = [
