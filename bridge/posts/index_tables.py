@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
 _FORMAT = 5
+#: How many rows one statement inserts: of the widest table fewer values than SQLite binds.
+_ROWS = 50
 #: Each of them has a column ``path``.
 TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
 _SCHEMA = """
@@ -70,25 +73,25 @@ def insert(
 ) -> None:
     """Insert the descriptions of files; ``own`` are the site's host names."""
     entries = [each for each in found if isinstance(each, IndexedPost)]
-    marks = ", ".join("?" * (len(_COLUMNS) + 1))
     tables: dict[str, list[tuple[object, ...]]] = {
-        "INTO pages VALUES (?, ?)": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
-        f"INTO posts VALUES ({marks})": [_row(entry, own) for entry in entries],
-        "OR IGNORE INTO aliases VALUES (?, ?)": [
+        "INTO pages": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
+        "INTO posts": [_row(entry, own) for entry in entries],
+        "OR IGNORE INTO aliases": [
             (canonical(url, own), entry.path) for entry in entries for url in entry.aliases
         ],
-        "OR IGNORE INTO tags VALUES (?, ?)": [
-            (entry.path, tag) for entry in entries for tag in entry.categories
-        ],
-        "OR IGNORE INTO listings VALUES (?, ?)": [
+        "OR IGNORE INTO tags": [(entry.path, tag) for entry in entries for tag in entry.categories],
+        "OR IGNORE INTO listings": [
             (entry.path, listing) for entry in entries for listing in entry.listings
         ],
-        "OR REPLACE INTO unread VALUES (?, ?)": [
-            (e.path, e.reason) for e in found if isinstance(e, Unread)
-        ],
+        "OR REPLACE INTO unread": [(e.path, e.reason) for e in found if isinstance(e, Unread)],
     }
     for into, rows in tables.items():
-        database.executemany(f"INSERT {into}", rows)
+        # A statement of many rows takes two thirds of the time of many statements.
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            marks = ", ".join([f"({', '.join('?' * len(some[0]))})"] * len(some))
+            sql = f"INSERT {into} VALUES {marks}"  # noqa: S608 - fixed names and question marks
+            database.execute(sql, [*chain.from_iterable(some)])
 
 
 def forget(database: sqlite3.Connection, paths: Iterable[str], own: frozenset[str]) -> None:

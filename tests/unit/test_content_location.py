@@ -148,7 +148,7 @@ def test_describing_a_post_for_the_index_takes_few_steps(tmp_path: Path) -> None
     article = Source(HERE, "blob", POST.encode())
     for source in (note, article):
         assert isinstance(site.describe([source])[0], IndexedPost)
-        assert calls(partial(site.describe, 10 * [source])) < 10 * 320
+        assert calls(partial(site.describe, 10 * [source])) < 10 * 300
 
 
 def calls(work: Callable[[], object]) -> int:

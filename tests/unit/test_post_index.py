@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bridge.errors import Unavailable
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostIndex
 from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
-from bridge.store import BlobId, Change, Commit, StoreFull, Version
+from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
 
 
@@ -345,3 +345,24 @@ def test_unreadable_files_are_listed(store: MemoryStore, index: PostIndex) -> No
     put(store, a="1 note x published")
     index.refresh(newest(store), FACTS, at_once(refusing))
     assert index.unread() == []
+
+
+def test_a_thousand_posts_take_few_statements_and_each_file_is_read_once(
+    store: MemoryStore, index: PostIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, **{f"post-{number}": f"{number} note x published" for number in range(1000)})
+    read: list[BlobId] = []
+    blobs = store.blobs
+
+    def counted(ids: Iterable[BlobId]) -> Iterator[Blob]:
+        wanted = [*ids]
+        read.extend(wanted)
+        return blobs(wanted)
+
+    monkeypatch.setattr(store, "blobs", counted)
+    statements: list[str] = []
+    index._database.set_trace_callback(statements.append)
+    index.refresh(newest(store), facts("rules"), at_once(describe))
+    assert index.counts(now=0.0).all == 1000
+    assert sorted(read) == sorted(blob for _, blob in store.files("content", newest(store)))
+    assert len(statements) < 200
