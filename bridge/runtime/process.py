@@ -102,6 +102,24 @@ async def end(process: asyncio.subprocess.Process) -> None:
                 return
 
 
+class Tail:
+    """The end of what a program prints. However much that is, it is read: or it would wait."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._kept = b""
+
+    async def follow(self, stream: asyncio.StreamReader) -> None:
+        """Read to the end."""
+        while chunk := await stream.read(65_536):
+            self._kept = (self._kept + chunk)[-self._most :]
+
+    @property
+    def text(self) -> str:
+        """What was printed last."""
+        return self._kept.decode("utf-8", errors="replace")
+
+
 def piped(stream: _Stream | None) -> _Stream:
     """A stream of a process, which must have been started with a ``PIPE`` for it."""
     if stream is None:
@@ -119,8 +137,6 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
 
 async def _tail(process: asyncio.subprocess.Process) -> str:
     """Read a program's whole output; the last part is kept."""
-    stdout = piped(process.stdout)
-    kept = b""
-    while chunk := await stdout.read(65_536):
-        kept = (kept + chunk)[-_KEPT:]
-    return kept.decode("utf-8", errors="replace")
+    tail = Tail(_KEPT)
+    await tail.follow(piped(process.stdout))
+    return tail.text

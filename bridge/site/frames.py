@@ -11,7 +11,7 @@ _HEADER = struct.Struct("!IIBI")
 UNASKED = 0
 #: A question that is answered at once, one about a text, and one about many files.
 QUICK, TEXT, MANY = 0, 1, 2
-_LONGEST = 1 << 30
+_LONGEST = 1 << 28
 
 
 class Frame(NamedTuple):

@@ -7,26 +7,28 @@ import contextlib
 import logging
 import os
 import signal
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import msgspec
 
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
-from bridge.runtime.process import piped
+from bridge.runtime.process import Tail, piped
+from bridge.settings import prefix_of
 from bridge.site import starting
 from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames
 from bridge.site.messages import (
     Answer,
     Ask,
+    Candidate,
     Denied,
     Describe,
     Described,
     IndexedPost,
     LaterPages,
+    Locate,
     Page,
     Question,
     Ready,
@@ -39,12 +41,11 @@ from bridge.site.messages import (
     Unread,
     refused,
 )
-from bridge.site.starting import Sandbox
+from bridge.site.starting import MOST_DENIED, Sandbox
 
 log = logging.getLogger(__name__)
 
 _PROGRAM = "bridge.site.pelican.serve"
-_TAIL = 50
 _GRACE = 5.0
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
@@ -82,7 +83,7 @@ class _Running:
         self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
     ) -> None:
         self.process = process
-        self.printed: deque[str] = deque(maxlen=_TAIL)
+        self.printed = Tail()
         self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._denied = denied
         self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
@@ -92,7 +93,8 @@ class _Running:
         self._silent = asyncio.Event()
         self._silent.set()
         self._number = 0
-        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._keep_log())]
+        printed = self.printed.follow(piped(process.stderr))
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(printed)]
 
     @property
     def ended(self) -> bool:
@@ -174,12 +176,6 @@ class _Running:
         if self.ready.done() and not self.ready.cancelled():
             self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it
 
-    async def _keep_log(self) -> None:
-        """Keep what the site prints, which is logged if the process ends."""
-        stderr = piped(self.process.stderr)
-        while line := await stderr.readline():
-            self.printed.append(line.decode("utf-8", errors="replace").rstrip())
-
 
 class SiteProcess:
     """A :class:`~bridge.site.protocol.SiteReader` in a process of its own.
@@ -222,7 +218,35 @@ class SiteProcess:
     async def ask(self, question: Ask) -> Answer:
         """Answer all that ``question`` asks about one post."""
         kind = TEXT if question.texts or question.place else QUICK
-        return await self._ask(question, Answer, kind)
+        answer = await self._ask(question, Answer, kind)
+        pairs = (
+            (question.slugs, answer.slugs),
+            (question.names, answer.names),
+            (question.texts, answer.texts),
+        )
+        if any(len(asked) != len(answered) for asked, answered in pairs):
+            raise _nonsense()
+        if question.place and not all(map(self._may_be_at(question.place), answer.places)):
+            raise _nonsense()
+        return answer
+
+    def _may_be_at(self, question: Locate) -> Callable[[Candidate], bool]:
+        """Whether a place is one for the file that was asked about.
+
+        The site's code names the file that is committed and pushed: it is a post in the content
+        folder, not what the host of the repo would run.
+        """
+        content = "" if self._start.content == "." else prefix_of(self._start.content)
+        suffix = PurePath(question.path or self._start.template).suffix
+
+        def may(candidate: Candidate) -> bool:
+            path = candidate.path
+            hidden = any(name.startswith(".") for name in path.removeprefix(content).split("/"))
+            is_post = path.startswith(content) and path.endswith(suffix) and not hidden
+            is_as_before = bool(question.path) and path == question.path
+            return (is_post or is_as_before) and _is_inside(candidate.location.save_as)
+
+        return may
 
     async def rivals(self, question: LaterPages) -> Rivals:
         """The lists that would want a page of another list."""
@@ -237,10 +261,15 @@ class SiteProcess:
             # A handful, which a request may wait for, does not queue behind the whole site.
             kind = TEXT if len(files) <= _HANDFUL else MANY
             question = Describe(tuple(files))
-            return list((await self._ask(question, Described, kind, limit)).files)
+            described = (await self._ask(question, Described, kind, limit)).files
         except InvalidRequest as error:
             if len(files) == 1:
                 return [Unread(files[0].path, error.description)]
+        else:
+            pages = (each.save_as for each in described if isinstance(each, IndexedPost | Page))
+            if len(described) != len(files) or not all(map(_is_inside, pages)):
+                raise _nonsense()
+            return list(described)
         half = (len(files) + 1) // 2
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
 
@@ -317,7 +346,7 @@ class SiteProcess:
             if isinstance(reply, Refusal):
                 raise refused(reply)
             if not isinstance(reply, expected):
-                raise Unavailable("The site's own code answers nonsense.", retry_after=5)
+                raise _nonsense()
             return reply
 
     async def _process(self) -> _Running:
@@ -342,7 +371,7 @@ class SiteProcess:
                 raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
             except _Gone as error:
                 await running.end()
-                said = " ".join(running.printed)[-500:]
+                said = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
                     f"Pelican's settings end the process that loads them. {said}"
                 ) from error
@@ -382,7 +411,7 @@ class SiteProcess:
 
     def _note_denied(self, paths: Sequence[str]) -> None:
         for path in paths:
-            if path not in self.denied:
+            if path not in self.denied and len(self.denied) < MOST_DENIED:
                 self.denied.append(path)
                 log.warning(
                     "The site's code may not read %s; [site] folders is where to allow it",
@@ -395,4 +424,13 @@ class SiteProcess:
         await running.end()
 
     def _tell_end(self, running: _Running) -> None:
-        log.error("The site's process has ended. %s", "\n".join(running.printed)[-2000:])
+        log.error("The site's process has ended. %s", running.printed.text[-2000:].rstrip())
+
+
+def _is_inside(save_as: str) -> bool:
+    """Whether this is the path of a file in the output: the bridge looks for it there."""
+    return not save_as.startswith("/") and "\0" not in save_as and ".." not in save_as.split("/")
+
+
+def _nonsense() -> Unavailable:
+    return Unavailable("The site's own code answers nonsense.", retry_after=5)

@@ -18,10 +18,12 @@ from pathlib import Path
 import msgspec
 
 from bridge.runtime.confinement import Grants, confine, landlock_version, system_grants
+from bridge.runtime.system_calls import refuse_system_calls
 
 log = logging.getLogger(__name__)
 
-_MOST_DENIED = 50
+#: How many files that the site was refused are named.
+MOST_DENIED = 50
 #: Where libraries look on any machine; they work without.
 _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 _PROJECT = Path(__file__).parents[2]
@@ -66,7 +68,7 @@ class Sandbox:
         if not self.confined:
             return
         for path in paths:
-            known = path in self.denied or len(self.denied) >= _MOST_DENIED
+            known = path in self.denied or len(self.denied) >= MOST_DENIED
             if known or path.startswith(_USUAL) or not os.path.lexists(path):
                 continue
             self.denied.append(path)
@@ -199,6 +201,8 @@ def confine_by(argument: str) -> Grants | None:
     """
     grants: Grants | None = msgspec.json.decode(argument, type=Grants | None)
     confined = grants if grants is not None and confine(grants) else None
+    if confined is not None:
+        refuse_system_calls()
     _search_for_modules()
     return confined
 

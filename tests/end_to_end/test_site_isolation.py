@@ -241,6 +241,38 @@ async def test_deploy_takes_no_orders_from_what_the_site_has_written(
     assert any(warning.startswith("'Makefile' is not deployed") for warning in status.warnings)
 
 
+#: A plugin that writes to every pipe of its process.
+BABBLING = """
+import os, stat
+from pelican import signals
+
+def babble(pelican):
+    for number in range(3, 30):
+        try:
+            if stat.S_ISFIFO(os.fstat(number).st_mode):
+                os.write(number, b"nonsense\\n")
+        except OSError:
+            pass
+
+def register():
+    signals.finalized.connect(babble)
+"""
+
+
+async def test_a_build_process_that_reports_nonsense_is_replaced_by_the_command(
+    tmp_path: Path, bare_store: GitStore
+) -> None:
+    small_site(bare_store)
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["babbling"]\nPLUGIN_PATHS = ["plugins"]')
+    version = commit(bare_store, {"pelicanconf.py": conf, "plugins/babbling.py": BABBLING.encode()})
+    async with built(tmp_path, bare_store, "resident") as worker:
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+        assert worker.status().slow is not None
+    assert (tmp_path / "output" / "one.html").is_file()
+
+
 @needs_landlock
 async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
     tmp_path: Path, bare_store: GitStore

@@ -28,7 +28,8 @@ from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
 from bridge.site.starting import Sandbox, confined_argv
 
-QUESTION = Ask(place=Locate("Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"))
+QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
+QUESTION = Ask(place=Locate(QUESTION_TEXT))
 #: A Markdown that is busy for ever with one word, and ends with another.
 BUSY = (
     CONF
@@ -366,6 +367,101 @@ def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
     assert (mine / "x").read_text() == "written\n"
     if landlock_version() >= 6:
         assert ran.returncode != 0
+
+
+#: What a confined program can and cannot do besides files.
+CONNECTING = """
+import errno, multiprocessing, os, socket, sys
+
+def refused(function, *arguments):
+    try:
+        function(*arguments)
+    except OSError as error:
+        return error.errno
+    return 0
+
+assert refused(socket.socket, socket.AF_UNIX) == errno.EACCES
+assert refused(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+one, other = socket.socketpair()
+one.send(b"x")
+assert other.recv(1) == b"x"
+with socket.socket() as server, socket.socket() as client:
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    client.connect(server.getsockname())
+socket.getaddrinfo("localhost", 80)
+with multiprocessing.Pool(2) as pool:
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.syscall(425, 8, ctypes.create_string_buffer(200)) == -1
+assert ctypes.get_errno() == errno.ENOSYS
+print("all is as it should be")
+"""
+
+
+@pytest.mark.cold
+@needs_landlock
+def test_a_confined_program_reaches_no_other_by_a_socket_that_is_a_file(tmp_path: Path) -> None:
+    """The session's D-Bus starts any program for its user, an agent signs with any key."""
+    system = system_grants(protected=[])
+    grants = Grants((*system.read,), (*system.write, str(tmp_path)), system.list)
+    ran = subprocess.run(
+        confined_argv([sys.executable, "-c", CONNECTING], grants),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert ran.stdout == "all is as it should be\n", ran.stderr
+
+
+#: Settings that change what the process answers.
+ANSWERING = """
+import __main__, msgspec
+from bridge.site.messages import Answer, Described
+replace, encode = msgspec.structs.replace, __main__._encode
+
+def other(message):
+    if isinstance(message, Answer) and message.places:
+        place = message.places[0]
+        location = replace(place.location, {location})
+        message = replace(message, places=(replace(place, location=location, {place}),), {more})
+    elif isinstance(message, Described):
+        message = replace(message, files=tuple({files} for file in message.files))
+    return encode(message)
+
+__main__._encode = other
+"""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"place": "path='.github/workflows/x.md'"},
+        {"place": "path='pelicanconf.py'"},
+        {"place": "path='content/.x/y.md'"},
+        {"place": "path='content/index.html'"},
+        {"location": "save_as='../../bridge.toml'"},
+        {"location": "save_as='/etc/passwd'"},
+        {"more": "slugs=('a', 'b')"},
+        {"files": "replace(file, save_as='a/../../bridge.toml')"},
+    ],
+)
+async def test_no_answer_leads_out_of_the_site(tmp_path: Path, other: dict[str, str]) -> None:
+    whole = {"place": "", "location": "", "more": "", "files": "file", **other}
+    async with opened(tmp_path, CONF + ANSWERING.format(**whole)) as site:
+        files = [Source("content/x.md", "1", QUESTION_TEXT.encode())]
+        asking = site.describe(files) if "files" in other else site.ask(QUESTION)
+        with pytest.raises(Unavailable, match="nonsense"):
+            await asking
+
+
+async def test_what_the_site_prints_does_not_hold_it_up(tmp_path: Path) -> None:
+    printing = "import sys\nprint('x' * 5_000_000, file=sys.stderr, flush=True)\n"
+    async with opened(tmp_path, CONF + printing) as site:
+        assert (await site.ask(QUESTION)).places
 
 
 def test_packages_that_are_symlinks_can_be_read(

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Collection
 from dataclasses import replace
 
+import msgspec
+
 from bridge.rebuild import Slow
 from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
 from bridge.rebuild.local.output import Output
@@ -33,6 +35,9 @@ from bridge.rebuild.resident.warm_process import (
 from bridge.runtime import process
 
 _log = logging.getLogger(__name__)
+
+#: Of what a process reports.
+_MOST_WARNINGS, _LONGEST_REASON = 200, 4_000
 
 #: After how many builds the output is verified, at first and in the long run.
 _FIRST = 2
@@ -92,7 +97,7 @@ class ResidentBuilder:
             async with asyncio.timeout(self._resident.seconds):
                 outcome = await self._ask(task, new)
         except ProcessGone:
-            said = "\n".join(self._process.printed) if self._process else ""
+            said = self._process.printed.text[-2000:] if self._process else ""
             _log.error("The resident build exited unexpectedly. %s", said)
             self._slow = _failed("the resident build exited unexpectedly")
         except TimeoutError:
@@ -185,7 +190,7 @@ class ResidentBuilder:
                         task.previewed(pages)
                     case Done(files=files, left_out=left_out, warnings=warnings):
                         self._unverified += 1
-                        return Outcome(files, left_out, warnings)
+                        return Outcome(files, left_out, warnings[:_MOST_WARNINGS])
                     case Refused(paths=paths):
                         if self._resident.sandbox is not None:
                             self._resident.sandbox.note_denied(paths)
@@ -199,7 +204,8 @@ class ResidentBuilder:
                         _log.warning("The site is built by command, since %s", reason)
                         self._unfit, self._slow = reason, Slow(reason, remedy)
                         raise _NotWarm
-                    case Failed() as failed:
+                    case Failed(reason=reason) as failed:
+                        failed = msgspec.structs.replace(failed, reason=reason[:_LONGEST_REASON])
                         await self._judge(failed, task)
         except asyncio.CancelledError:
             await self._end()

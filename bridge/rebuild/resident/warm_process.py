@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,7 +23,6 @@ from bridge.site.starting import Sandbox
 from bridge.store import Version
 
 _LINE_LIMIT = 64_000_000
-_TAIL = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +92,8 @@ class ResidentProcess:
         self.day = today()
         self._running = running
         self._decoder = msgspec.json.Decoder(Report)
-        self.printed: deque[str] = deque(maxlen=_TAIL)
-        self._listening = asyncio.create_task(self._listen())
+        self.printed = process.Tail()
+        self._listening = asyncio.create_task(self.printed.follow(process.piped(running.stderr)))
 
     @classmethod
     async def start(cls, resident: Resident, task: Task, output: Output) -> ResidentProcess:
@@ -147,23 +144,20 @@ class ResidentProcess:
     async def report(self) -> Report:
         """The next report; raises :class:`ProcessGone`."""
         stdout = process.piped(self._running.stdout)
-        line = await stdout.readline()
-        if not line.endswith(b"\n"):
-            raise ProcessGone
-        report: Report = self._decoder.decode(line)
+        try:
+            line = await stdout.readline()
+            if not line.endswith(b"\n"):
+                raise ProcessGone
+            report: Report = self._decoder.decode(line)
+        except ValueError as error:
+            # A line without an end, or no report: the site's own code runs there, too.
+            raise ProcessGone from error
         return report
 
     async def end(self) -> None:
         """End the process and every process that it started."""
         await process.end(self._running)
         await self._listening
-
-    async def _listen(self) -> None:
-        """Keep what plugins print, for the log if the process ends."""
-        stderr = process.piped(self._running.stderr)
-        with contextlib.suppress(ValueError):
-            async for line in stderr:
-                self.printed.append(line.decode("utf-8", errors="replace").rstrip())
 
 
 def today() -> date:
