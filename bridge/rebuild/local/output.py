@@ -28,6 +28,8 @@ _LAST = (".xml", ".rss", ".atom", ".json", ".txt")
 _PAGES = (".html", ".htm")
 #: So many files of ours tell whether the folder has been emptied.
 _SOME = 20
+#: A larger file is not a page or a picture: it would fill the memory.
+_LARGEST = 2_000_000_000
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -169,8 +171,8 @@ class Output:
         """What a build has written. A link may lead to a file in the checkout."""
         try:
             with os.fdopen(beneath.open_anywhere(file), "rb") as opened:
-                if self.most is not None and os.fstat(opened.fileno()).st_size > self.most:
-                    raise TooMuchOutput(self.most)
+                if os.fstat(opened.fileno()).st_size > _LARGEST:
+                    raise BuildFailed(f"{file.name} in the output has more than {_LARGEST:,} bytes")
                 return opened.read()
         except OSError as error:
             reason = error.strerror or str(error)
