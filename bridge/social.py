@@ -22,7 +22,12 @@ from bridge.webmention.incoming.handlers import WebmentionHandlers
 from bridge.webmention.incoming.moderation import Moderation, commands_folder
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.reverification import Reverification
-from bridge.webmention.outgoing.factory import make_sender, outbox_folder, own_pages
+from bridge.webmention.outgoing.factory import (
+    make_sender,
+    outbox_folder,
+    own_hosts,
+    own_pages,
+)
 from bridge.webmention.outgoing.outbox import forget_cursor
 from bridge.webmention.outgoing.sender import Sender
 from bridge.webmention.outgoing.websub import HubPing
@@ -47,7 +52,7 @@ async def start_social(
 
     ``server`` is the built-in server; without it the owner has no pages here.
     """
-    site = own_pages()
+    site = own_pages(own_hosts(core.settings, core.public_url))
     core.lifetime.close_later(site.close)
     sender = await _start_sending(core, tombstones, site)
     _start_hub(core, site)

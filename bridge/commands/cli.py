@@ -50,14 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"micropub-bridge: {_what_to_install(missing)}", file=sys.stderr)
         return 1
     from bridge.indieauth.database import TooNew
+    from bridge.runtime.terminal import LogFormat, visible
     from bridge.settings import SettingsError
     from bridge.store import StoreError
 
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    to_stderr = logging.StreamHandler()
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    to_stderr.setFormatter(LogFormat(form, datefmt="%H:%M:%S"))
+    level = logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=level, handlers=[to_stderr])
     # Access logs contain query strings, which may contain secrets.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (Refused, BridgeError, StoreError, TooNew, OSError) as error:
         logging.debug("it came from here", exc_info=True)
-        print(f"micropub-bridge: {_explain(error)}", file=sys.stderr)
+        print(f"micropub-bridge: {visible(_explain(error), indent='')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         # The shell's prompt gets a line of its own.

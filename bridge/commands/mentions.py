@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.errors import Refused
+from bridge.runtime.terminal import visible
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
@@ -81,4 +82,5 @@ def _keep(settings: Settings) -> Path:
 
 def _line(item: Item) -> str:
     text = " ".join((item.name or item.text).split())[:100]
-    return "\t".join([item.id, item.state, item.kind, item.author, item.url, item.target, text])
+    said = [item.id, item.state, item.kind, item.author, item.url, item.target, text]
+    return "\t".join(visible(each.replace("\t", " ")) for each in said)

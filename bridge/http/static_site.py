@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_fileresponse import CONTENT_TYPES
 
 from bridge.http import cors
+from bridge.runtime import beneath
 
 _PAGES = frozenset({".html", ".htm"})
 #: What the plugin writes into the page of a deleted post, and where it is at the latest.
@@ -34,13 +39,16 @@ class StaticSite:
         file = file_below(self._output, relative or "index.html")
         if file is None and (inner := file_below(self._output, f"{relative}/index.html")):
             if not relative.endswith("/"):
+                inner.file.close()
                 raise web.HTTPMovedPermanently(f"/{relative}/")
             file = inner
         if file is not None:
             status = 410 if _is_tombstone(file) else 200
-            return web.FileResponse(file, status=status, headers=self._headers(file))
-        missing = file_below(self._output, "404.html")
-        body = missing.read_bytes() if missing else b"Not found"
+            return SentFile(file, status=status, headers=self._headers(file.place))
+        body = b"Not found"
+        if missing := file_below(self._output, "404.html"):
+            with missing.file:
+                body = missing.file.read()
         response = web.Response(status=404, body=body, content_type="text/html", charset="utf-8")
         response.headers.update(cors.HEADERS)
         return response
@@ -52,23 +60,54 @@ class StaticSite:
         return headers
 
 
-def _is_tombstone(file: Path) -> bool:
+class OpenFile(NamedTuple):
+    """A regular file: where it is, without links, and open for reading."""
+
+    place: Path
+    file: BinaryIO
+
+
+class SentFile(web.FileResponse):
+    """Sends a file that is open already.
+
+    What is at its path by now may be another: builds write there while requests are answered.
+    """
+
+    def __init__(self, opened: OpenFile, *, headers: Mapping[str, str], status: int = 200) -> None:
+        guessed = CONTENT_TYPES.guess_type(opened.place.name)[0] or "application/octet-stream"
+        super().__init__(
+            f"/dev/fd/{opened.file.fileno()}",
+            status=status,
+            headers={hdrs.CONTENT_TYPE: guessed, **headers},
+        )
+        self._opened = opened.file
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send it, and close it."""
+        with self._opened:
+            return await super().prepare(request)
+
+
+def _is_tombstone(opened: OpenFile) -> bool:
     """Whether a page is the tombstone of a deleted post."""
-    if file.suffix not in _PAGES:
+    if opened.place.suffix not in _PAGES:
         return False
-    with file.open("rb") as page:
-        return _GONE in page.read(_BEGINNING)
+    return _GONE in os.pread(opened.file.fileno(), _BEGINNING, 0)
 
 
-def file_below(folder: Path, relative: str) -> Path | None:
-    """The file at an untrusted path; never one outside of the folder, whether by ``..`` or by
-    symbolic links.
+def file_below(folder: Path, relative: str) -> OpenFile | None:
+    """The file at an untrusted path, open; never one outside of the folder, whether by ``..`` or by
+    symbolic links. The caller closes it.
     """
     # An absolute part would replace the folder, and is wrong inside of it, too.
     if "\0" in relative or relative.startswith("/"):
         return None
     try:
-        file = (folder / relative).resolve()
-        return file if file.is_relative_to(folder.resolve()) and file.is_file() else None
-    except OSError:  # a name that is too long, a loop of links
+        root, place = folder.resolve(), (folder / relative).resolve()
+        if not place.is_relative_to(root):
+            return None
+        # A link that has come since is not followed.
+        inside = place.relative_to(root).as_posix()
+        return OpenFile(place, os.fdopen(beneath.open_file(root, inside), "rb"))
+    except OSError:  # none, a name that is too long, a loop of links
         return None

@@ -11,9 +11,10 @@ so on other machines only the ports 80 and 443 are allowed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -264,6 +265,37 @@ class GuardedFetch:
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
+
+
+class OwnPages(GuardedFetch):
+    """Fetches pages of some ``hosts`` (``host`` or ``host:port``) wherever these are, on a private
+    address or on this machine, too. Others, to which one may redirect, are as any stranger's.
+    """
+
+    def __init__(self, hosts: Collection[str]) -> None:
+        super().__init__(admits=lambda _: True, any_port=True)
+        self._hosts = hosts
+        self._others = GuardedFetch()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await super().close()
+        await self._others.close()
+
+    async def _hop(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        limit: _Limit,
+        form: Mapping[str, str] | bytes | aiohttp.FormData | None = None,
+    ) -> Fetched:
+        with contextlib.suppress(BadURL):
+            parts = parse(url.partition("#")[0])
+            name = f"{parts.host}:{parts.port}" if parts.port_given else parts.host
+            if name in self._hosts or (parts.host in self._hosts and parts.port in _WEB_PORTS):
+                return await super()._hop(method, url, headers, limit, form)
+        return await self._others._hop(method, url, headers, limit, form)
 
 
 def _joined(base: str, target: str) -> str:

@@ -6,12 +6,11 @@ too.
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.http.static_site import file_below
+from bridge.http.static_site import OpenFile, SentFile, file_below
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.pages.render import PageError, page_endpoint, redirect
 from bridge.rebuild import Rebuilder
@@ -60,7 +59,7 @@ class Previews:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
         if (public := self._of_the_theme(path)) is not None:
-            return web.FileResponse(public, headers=_OF_THE_THEME)
+            return SentFile(public, headers=_OF_THE_THEME)
         if browser_session(request).session is None:
             return redirect(f"/auth/sign-in?then={quote(request.rel_url.raw_path, safe='')}")
         folders = (self._rebuilder.previews, self._rebuilder.output)
@@ -73,9 +72,9 @@ class Previews:
                 status=404,
                 link=("/status", "Status"),
             )
-        return web.FileResponse(file, headers=_HEADERS)
+        return SentFile(file, headers=_HEADERS)
 
-    def _of_the_theme(self, path: str) -> Path | None:
+    def _of_the_theme(self, path: str) -> OpenFile | None:
         """A public file of the site that is not a page, such as a style sheet.
 
         A sandboxed page has an origin of its own: the browser sends no cookie when it fetches the
@@ -83,4 +82,7 @@ class Previews:
         4.9).
         """
         file = file_below(self._rebuilder.output, path) if self._rebuilder.output else None
-        return file if file and file.suffix.lower() in _PARTS_OF_PAGES else None
+        if file is not None and file.place.suffix.lower() not in _PARTS_OF_PAGES:
+            file.file.close()
+            return None
+        return file

@@ -13,9 +13,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
+from bridge.commands.checks import Finding
 from bridge.context.fetcher import ContextFetcher
 from bridge.errors import Unavailable
 from bridge.net.fetch import GuardedFetch
+from bridge.runtime.terminal import LogFormat
 from bridge.web.middleware import render_errors
 
 HOSTILE = "\r\n12:00:00 ERROR bridge: all is lost \x1b[2J\x9b2J\u2028"
@@ -66,3 +68,18 @@ async def test_the_address_of_a_page_that_cannot_be_quoted(
     await contexts.close()
     (message,) = told(caplog)
     assert "all is lost" in message
+
+
+def test_a_record_of_several_lines_begins_only_one_of_them() -> None:
+    """What a plugin prints or a build reports is logged with its lines."""
+    record = logging.LogRecord("a", logging.ERROR, "", 1, "said: %s", (HOSTILE + "\nend",), None)
+    lines = LogFormat("%(levelname)s %(message)s").format(record).split("\n")
+    assert lines[0] == r"ERROR said: \r"
+    assert lines[1].startswith("    12:00:00 ERROR bridge: all is lost \\x1b[2J\\x9b2J\\u2028")
+    assert lines[2:] == ["    end"]
+
+
+def test_a_finding_of_check_has_no_codes_for_the_terminal() -> None:
+    told = str(Finding("build", f"it fails: {HOSTILE}", "Fix it.")).split("\n")
+    assert all(line.isprintable() for line in told)
+    assert [line[:5] for line in told] == ["BAD  ", "     ", "     "]

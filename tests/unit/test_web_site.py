@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from bridge.http.static_site import StaticSite
+from bridge.http.static_site import SentFile, StaticSite, file_below
 
 
 @pytest.fixture
@@ -71,3 +72,39 @@ async def test_apps_in_a_browser_may_discover_the_endpoints(
         assert "Link" in answer.headers["Access-Control-Expose-Headers"]
     home = await client.head("/")
     assert {rel: str(link["url"]) for rel, link in home.links.items()} == links
+
+
+async def test_a_file_that_is_replaced_by_a_link_while_it_is_sent_is_sent(
+    aiohttp_client: Callable[..., Awaitable[TestClient[Any, Any]]], tmp_path: Path
+) -> None:
+    """The site's code writes to the output at any time."""
+    (tmp_path / "output").mkdir()
+    (tmp_path / "secret").write_text("a secret")
+
+    async def get(_: web.Request) -> web.StreamResponse:
+        place = tmp_path / "output" / "page.html"
+        place.write_text("a page")
+        found = file_below(tmp_path / "output", "page.html")
+        assert found is not None
+        place.unlink()
+        place.symlink_to(tmp_path / "secret")
+        return SentFile(found, headers={})
+
+    app = web.Application()
+    app.router.add_get("/", get)
+    client = await aiohttp_client(app)
+    answer = await client.get("/", headers={"Range": "bytes=2-"})
+    assert (await answer.text(), answer.status, answer.content_type) == ("page", 206, "text/html")
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder/pipe"])
+async def test_a_named_pipe_holds_no_request_up(
+    client: TestClient[Any, Any], tmp_path: Path, name: str
+) -> None:
+    place = tmp_path / "output" / name
+    place.parent.mkdir(exist_ok=True)
+    os.mkfifo(place)
+    try:
+        assert (await client.get(f"/{name}")).status == 404
+    finally:
+        place.unlink()  # no one can read it

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.runtime.terminal import visible
 from bridge.settings import Settings
 
 
@@ -28,7 +29,7 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "ok  " if self.is_good else "BAD " if self.broken else "note"
-        line = f"{mark} {self.subject}: {self.fact}"
+        line = f"{mark} {self.subject}: {visible(self.fact, indent='     ')}"
         return line if self.is_good else f"{line}\n     -> {self.remedy}"
 
 

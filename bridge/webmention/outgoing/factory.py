@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bridge.net.fetch import GuardedFetch
+from bridge.net.fetch import GuardedFetch, OwnPages
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
@@ -35,9 +35,9 @@ def own_hosts(settings: Settings, public_url: str) -> frozenset[str]:
     return hosts(settings.site.me, *settings.site.aliases, public_url)
 
 
-def own_pages() -> GuardedFetch:
+def own_pages(hosts: frozenset[str]) -> OwnPages:
     """A fetcher for the site's own pages, which may be on a private address or on this machine."""
-    return GuardedFetch(admits=lambda _: True, any_port=True)
+    return OwnPages(hosts)
 
 
 def make_sender(

@@ -44,7 +44,7 @@ def resend(settings: Settings, url: str) -> int:
 
 async def _send(settings: Settings, url: str, own: frozenset[str], public_url: str) -> int:
     async with (
-        own_pages() as site,
+        own_pages(own) as site,
         GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK) as fetch,
     ):
         try:
