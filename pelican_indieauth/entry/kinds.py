@@ -1,6 +1,6 @@
 """Post types and post type discovery (indieweb.org/post-type-discovery).
 
-The same tables as in ``bridge.micropub.post_type``, which the plugin cannot import; a test compares
+The same tables as in ``bridge.micropub.post``, which the plugin cannot import; a test compares
 them.
 """
 
