@@ -12,21 +12,19 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from blinker import ANY
-from pelican import Pelican
 from pelican.contents import Content
 from pelican.generators import Generator, PagesGenerator
 from pelican.log import LimitFilter
 from pelican.plugins import signals
-from pelican.settings import read_settings
 from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.plain_pelican import leave_out, unreadable
+from bridge.rebuild.local.plain_pelican import leave_out
 from bridge.rebuild.resident.copying import Copies
+from bridge.rebuild.resident.loaded import LoadedSite, SitePaths
 from bridge.rebuild.resident.logged import Logged
 from bridge.rebuild.resident.messages import Build
 from bridge.rebuild.resident.pelican import contents, generators, plugins
@@ -40,9 +38,7 @@ from bridge.rebuild.resident.pelican.reading import (
     CachedFileChanged,
     ContentCache,
     readers_with,
-    stamps,
 )
-from bridge.rebuild.resident.reuse import opened
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
@@ -55,30 +51,10 @@ from bridge.rebuild.resident.reuse.templates import (
 )
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
-from bridge.site.pelican.loading import run_as_pelican
 
 
 class Interrupted(Exception):
     """A newer version waits; what was published so far is good."""
-
-
-@dataclass(frozen=True, slots=True)
-class SitePaths:
-    """The paths of a site: the checkout; settings, content and current folder in it; the staging
-    folder.
-
-    ``own`` are folders in the checkout of files that come and go with posts. ``cache`` is a file
-    for what readers make of posts, ``rest`` names everything in the site that is none.
-    """
-
-    checkout: Path
-    settings: str
-    content: str
-    staged: Path
-    own: tuple[str, ...]
-    cache: Path | None = None
-    rest: str = ""
-    run_in: str = ""
 
 
 @dataclass(slots=True)
@@ -102,10 +78,9 @@ class _Build:
 class WarmSite:
     """A site that is kept in memory. Raises :class:`UnsupportedSiteError` for some sites.
 
-    ``shown`` is told of output files as soon as they are in place, ``previewed`` of the previews of
-    private drafts; ``newer`` says whether
-    something newer is waiting, in which case a build is given up between two pages. ``logged`` is
-    where errors come to be.
+    ``shown`` is called with output files as soon as they are in place, ``previewed`` with the
+    previews of private drafts. ``newer`` says whether a newer version is waiting, for which a build
+    is given up between two pages. ``logged`` collects errors.
     """
 
     def __init__(
@@ -124,15 +99,9 @@ class WarmSite:
         self._newer = newer
         self._logged = logged
         self._staged = StagedSite(site_paths.staged, output)
-        opened.watch(site_paths.checkout / site_paths.content)
-        with opened.noting() as at_start:
-            self._site, names_plugins = _pelican(site_paths)
-        self._kept = stamps(at_start)
-        self._history = self._read_history() if opened.asked_git() else None
+        self._loaded = LoadedSite(site_paths)
+        self._site = self._loaded.pelican
         self._posts: set[str] = set()
-        self._unreadable = unreadable(self._site.settings.get("PLUGIN_PATHS") or ())
-        opened.note_denied(self._unreadable)
-        plugins.check(self._site, names_plugins=names_plugins)
         self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
         self._late = LatePlugins.take_off()
@@ -144,7 +113,7 @@ class WarmSite:
         environment = type(
             "Environment",
             (TracingEnvironment,),
-            {"compiled": CompiledTemplates(), "read": self._read_by_a_template},
+            {"compiled": CompiledTemplates(), "read": self._loaded.also_read},
         )
         cache = site_paths.cache
         self._disk = (
@@ -168,14 +137,9 @@ class WarmSite:
         Raises :class:`~.reading.CachedFileChanged` where a file has changed that this process has
         cached for good, and :class:`Interrupted`.
         """
-        if stamps(self._kept) != self._kept:
-            raise CachedFileChanged(
-                "the settings, a plugin or a template read a file that has changed"
-            )
-        if self._history is not None and self._read_history() != self._history:
-            raise CachedFileChanged("the settings or a plugin ask git, and there is a new commit")
+        self._loaded.check_unchanged()
         self._unchecked |= order.changed
-        self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._unreadable)
+        self._logged.at_start.check_plugins(lacks=order.lacks, unreadable=self._loaded.unreadable)
         # Reading a whole site takes a while: what changes during it is read as well.
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()
@@ -195,11 +159,6 @@ class WarmSite:
         self._late.finalize(self._site, self._staged)
         self._finish(pages, build)
         return tuple(sorted(build.changed))
-
-    def _read_history(self) -> tuple[bytes, ...]:
-        """What git tells depends on: the commit, and the repo's tags."""
-        files = [self.site_paths.checkout / ".git" / name for name in ("HEAD", "packed-refs")]
-        return tuple(file.read_bytes() if file.exists() else b"" for file in files)
 
     def _begin(self) -> None:
         """Reset everything but the caches."""
@@ -277,10 +236,6 @@ class WarmSite:
             # Building a site registers plugins once more.
             self._counting.disconnect()
             self._late.disconnect()
-
-    def _read_by_a_template(self, paths: Collection[str]) -> None:
-        """Files were opened while a template was compiled, and it stays compiled."""
-        self._kept |= stamps(paths)
 
     def _check_posts(self, context: Mapping[str, Any], order: Build) -> None:
         """Check that only posts have changed, and that some can be read at all."""
@@ -423,30 +378,6 @@ def _go_on() -> None:
 
 def _is_known(function: Any) -> bool:
     return known_to_pelican(function) or plugins.is_known(function)
-
-
-def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
-    """Pelican with the site's settings and plugins, as its command line makes it.
-
-    And whether the settings name plugins.
-    """
-    root = site_paths.checkout
-    content, settings_file = root / site_paths.content, root / site_paths.settings
-    run_as_pelican(root / site_paths.run_in, content, settings_file)
-    # Git keeps no empty folders, and Pelican wants this one even without a post.
-    content.mkdir(parents=True, exist_ok=True)
-    override = {
-        "PATH": str(content),
-        "OUTPUT_PATH": str(site_paths.staged),
-        "DEBUG": False,
-        # What Pelican would keep on disk is kept here.
-        "CACHE_CONTENT": False,
-        "LOAD_CONTENT_CACHE": False,
-    }
-    settings = read_settings(str(settings_file), override=override)
-    # Where none are named Pelican loads all that are installed, and puts their names there.
-    names_plugins = settings.get("PLUGINS") is not None
-    return Pelican(settings), names_plugins
 
 
 def _first_pages(settings: dict[str, Any]) -> set[str]:
