@@ -1,6 +1,10 @@
 """The cost of queries: a list, a lookup, the first index, at several sizes.
 
 python -m benchmarks.queries [POSTS ...]
+
+Beside the seconds of the first index the processor time of all processes for one post, that of
+Pelican's own reader for one, and how many times less the index takes: other programs on the machine
+hardly change that ratio. ``search`` is for words that no post has: all are looked through.
 """
 
 from __future__ import annotations
@@ -11,10 +15,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
-from benchmarks.sites import make_site
+from pelican.contents import Article
+from pelican.readers import Readers
+from pelican.settings import read_settings
+
+from benchmarks.sites import make_site, processor_time
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
 from bridge.settings_file import load
@@ -23,12 +32,15 @@ from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore
 
 _ROUNDS = 50
+#: How many files Pelican's own reader reads.
+_READ = 200
 
 
 def main(sizes: list[int]) -> None:
     """Print a table."""
     print(
-        f"{'posts':>8} {'first index':>12} {'restart':>9} {'list 20':>9} {'by URL':>9} {'walk':>9}"
+        f"{'posts':>8} {'first index':>12} {'a post':>9} {'Pelican':>9} {'ratio':>6}"
+        f" {'restart':>9} {'list 20':>9} {'by URL':>9} {'search':>9} {'walk':>9}"
     )
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,18 +59,22 @@ async def measure(repo: Path, size: int) -> None:
     store = GitStore(repo, author="A <a@example.com>")
 
     state, objects = repo.with_name("state"), store.bare_repo.common / "objects"
-    site = make_current_site(
-        settings, store, Checkout(objects, state / "checkout"), make_sandbox(settings, state)
-    )
+    checkout = Checkout(objects, state / "checkout")
+    site = make_current_site(settings, store, checkout, make_sandbox(settings, state))
 
     def catalogue() -> Catalogue:
         return Catalogue(store, site, state / "index.sqlite", folder="content")
 
     first = catalogue()
-    start = time.perf_counter()
+    head = store.head()
+    assert head is not None
+    await site.bring_to(head)
+    start, before = time.perf_counter(), processor_time(os.getpid())
     await first.refresh(patient=True)
     building = time.perf_counter() - start
+    each = (processor_time(os.getpid()) - before) / size
     await first.close()
+    pelican = read_by_pelican(checkout.folder, list(islice(store.files("content", head), _READ)))
     second = catalogue()
     start = time.perf_counter()
     await second.refresh(patient=True)
@@ -72,18 +88,28 @@ async def measure(repo: Path, size: int) -> None:
         lists.append(time.perf_counter() - start)
 
     url = index.newest(limit=1)[0].url
-    head = store.head()
-    assert head is not None
     row = [
-        f"{size:>8,} {building:>10.2f} s {restart * 1e3:>6.1f} ms",
+        f"{size:>8,} {building:>10.2f} s {each * 1e3:>6.3f} ms {pelican * 1e3:>6.3f} ms",
+        f"{pelican / each:>6.1f} {restart * 1e3:>6.1f} ms",
         f"{statistics.median(lists) * 1e3:>6.2f} ms",
         f"{median(lambda: index.find(url)):>6.3f} ms",
+        f"{timed(lambda: index.newest(limit=20, text='in no post')) * 1e3:>6.0f} ms",
         f"{timed(lambda: sum(1 for _ in store.files('content', head))) * 1e3:>6.0f} ms",
     ]
     print(" ".join(row))
     await second.close()
     await site.close()
     store.close()
+
+
+def read_by_pelican(checkout: Path, files: Sequence[tuple[str, str]]) -> float:
+    """Seconds of processor time in which Pelican's own reader reads one of these files."""
+    settings = read_settings(str(checkout / "pelicanconf.py"))
+    readers = Readers(settings)
+    begin = time.process_time()
+    for path, _ in files:
+        readers.read_file(str(checkout), path, content_class=Article)
+    return (time.process_time() - begin) / len(files)
 
 
 def timed(do: Callable[[], object]) -> float:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,7 +27,7 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 
-from benchmarks.sites import make_site
+from benchmarks.sites import make_site, processor_time
 from bridge.auth.scopes import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
@@ -137,21 +137,6 @@ def first_index(bridge: Serving) -> tuple[float, float]:
             return time.perf_counter() - began, processor_time(bridge.pid)
         assert status == 503, status
         time.sleep(0.05)
-
-
-def processor_time(pid: int) -> float:
-    """Seconds that a process, its children and theirs have used, ended ones included."""
-    ticks, parents = dict[int, int](), dict[int, int]()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            _, parent, *fields = stat.read_text().rpartition(") ")[2].split()
-            parents[int(stat.parent.name)] = int(parent)
-            # utime, stime, and those of children that have ended (proc(5), fields 14 to 17).
-            ticks[int(stat.parent.name)] = sum(map(int, fields[9:13]))
-    family = {pid}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sum(ticks[each] for each in family) / os.sysconf("SC_CLK_TCK")
 
 
 def alone(bridge: Serving, folder: Path, rounds: int) -> list[float]:

@@ -1,8 +1,12 @@
-"""Sites of any size for the benchmarks: a bare repo with dated folders of short notes."""
+"""For all benchmarks: sites of any size (a bare repo with dated folders of short notes), and the
+processor time of several processes.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,3 +55,18 @@ def make_site(repo: Path, posts: int) -> None:
 def _file(path: str, text: str) -> bytes:
     data = text.encode()
     return b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(data), data)
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process, its children and theirs have used, ended ones included."""
+    ticks, parents = dict[int, int](), dict[int, int]()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, parent, *fields = stat.read_text().rpartition(") ")[2].split()
+            parents[int(stat.parent.name)] = int(parent)
+            # utime, stime, and those of children that have ended (proc(5), fields 14 to 17).
+            ticks[int(stat.parent.name)] = sum(map(int, fields[9:13]))
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks[each] for each in family) / os.sysconf("SC_CLK_TCK")
