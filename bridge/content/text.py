@@ -3,9 +3,8 @@
 What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dashes at a line's
 start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
 What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
-or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``;
-so does a picture as HTML.
-Indentation is written as ``&nbsp;``, which a browser does not collapse.
+or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``, and a
+picture as HTML stays one. Indentation is written as ``&nbsp;``, which a browser does not collapse.
 """
 
 from __future__ import annotations
@@ -18,147 +17,16 @@ from html import unescape
 from itertools import groupby, pairwise
 from typing import Literal, TypeAlias
 
+from bridge.content import note_grammar
+
 #: Only after a word: blanks that stand alone on their line are the text's own.
 _BREAK = "  \n"
-#: Ends a URL wherever it stands: quotation marks, and what ends a clause in Chinese or Japanese,
-#: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
-_NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
-_URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
-#: What people write of an address when they leave out its scheme.
-_WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
-#: Belongs to a URL inside of it, and to the sentence at its end.
-_URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
-_URL_TAIL_CLASS = re.escape(_URL_TAIL)
 _PAIRS = {")": "(", "]": "[", "}": "{"}
-
-_IN_TARGET = r"[^\s()<>\"`\\&]|&(?!\#?\w+;)"
-_SCHEMES = "(?:mailto|tel|sms|geo|xmpp|webcal|magnet|matrix|ftp|gemini|gopher|irc|ircs):"
-_TARGET_STARTS = rf"(?:[Hh][Tt][Tt][Pp][Ss]?://|{_SCHEMES}|/(?!/)|\.\.?/|\#(?=\w))"
-_TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
-#: Between angle brackets, where blanks and any parentheses may stand (CommonMark 6.3).
-_ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
-#: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
-_CODE = (
-    r"(?<![`0-9A-Za-z\u00c0-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
-    r"|``(?!`)[^`\t\n]*(?:`(?!`)[^`\t\n]*)+``)(?!`)"
-)
-_ALT = r"(?:[^\[\]\\`\t]|\[[^\[\]\\`\t]*\])+(?<!\s)"
-_LABEL = rf"(?:[^\[\]\\`\t]|{_CODE}|\[[^\[\]\\`\t]*\])+(?<!\s)"
-_TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t\n]*\"|'[^'<>&\\`{}\t\n]*'))?"
-_LINK = rf"\[[^\[\]\\`*\t]*[^\[\]\\`*\s]\]\({_TARGET}\)"
-#: A picture as HTML, which apps insert for an upload, with harmless attributes only.
-_IMAGE = (
-    r"<img(?=[^<>]*\ssrc=\"https?://)(?:\s+(?:src|alt|title|width|height|loading)"
-    r"=\"[^\"<>\[\]\\`{}]*\")+\s*/?>"
-)
-#: What stands before and after the stars of words that are meant to be stressed, and what those
-#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
-#: have no blanks there.
-_CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?%)\]…—–/{_CJK}-"
-_SIGNS = r"$€£¥₹✅✨❤❌❗❓⚠⚡⭐\U0001f300-\U0001faff"
-_FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
-_LAST = rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`\ufe0f{_SIGNS}])|(?<=[^\W_]~~)|(?<=[^\W_]_)"
-_STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
-#: A star between letters stresses nothing, as in Leser*innen.
-_BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
-_STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
-_EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
-_URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
-#: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
-#: strong words: ``**Pelican**s``.
-_STARS = rf"""
-    (?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?:
-      (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
-    | (?P<strong>\*\*(?:{_URL_ALONE}|(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*)))\*\*)
-    | (?P<emphasis>\*(?:{_URL_ALONE}|(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*)))\*)
-    )(?!\*)(?:(?![^\s{_AFTER}])|(?<=[^*]\*\*)(?=[^\W\d_]))
-"""
-#: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
-#: struck words, where no script without blanks can have the waves as a sound (はい~~).
-_ALONE = r"\s*\"'“‘«(\[—–/:-"
-_LOW = rf"(?!{_LINK})\[|[^_`\[\t]"
-_WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
-_LINES = rf"""
-      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
-      (?![^\s*{_AFTER}])
-    | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?=[^_]*[ ])(?:{_LOW})+(?:{_LAST})__)
-      (?![^\s*{_AFTER}])
-    | (?<![^{_ALONE}_])~~(?={_FIRST}|\*)
-      (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
-      (?![^\s*_{_AFTER}])
-"""
-#: The end of a line with the last of the white space before it, and what would have a meaning at
-#: the start of the next one: its indentation; a line of dashes; a mark that a backslash makes a
-#: character, and one that takes an entity.
-_EDGE = r"""
-    (?P<edge>(?P<trail>(?<=[^\n])[^\S\n])?\n(?:
-        (?P<indent>[^\S\n]+(?=\S))
-      | (?P<rule>[|:+ ]*-[-|:+ ]*?(?=[^\S\n]?\n))
-      | (?P<number>\d+)\.(?=\s)
-      | (?P<mark>[#>]|[-+](?=[\s+-])|\*(?=\s)|!(?=!!))
-      | (?P<sign>:(?=\s)|~(?=~~)|=(?=(?:=|[^\S\n])*\n)|\?(?=\?\?)|/(?=//)|%(?=%))
-    )?)
-"""
-#: Single characters with a meaning.
-_CHARACTERS = r"""
-      (?P<entity>&(?=\#?[A-Za-z0-9]+;))
-    | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
-    | (?P<escape>[\\`*_\[])
-    | (?P<named>[<{\t])
-    | (?P<separator>(?<=\S)[\u2028\u2029](?=\S))
-"""
-
-#: Left to right: what is meant as Markdown, then URLs, then single characters.
-_TOKEN = re.compile(
-    rf"""
-      {_EDGE}
-    | (?P<code>{_CODE})
-    | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
-    | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
-    | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
-    | {_STARS}
-    | {_LINES}
-    | <(?P<angled>{_URL})>
-    | (?P<image>{_IMAGE})
-    | (?<![0-9A-Za-z])(?P<url>{_URL})
-    | (?<![\w@./:-])(?P<www>{_WWW})
-    | {_CHARACTERS}
-    """,
-    re.VERBOSE,
-)
-#: The same inside of a link, which holds no other.
-_IN_LABEL = re.compile(
-    rf"{_EDGE} | (?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}",
-    re.VERBOSE,
-)
-#: The same where nothing is meant as Markdown: in URLs, and in code between fences.
-_LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
-_URLS = re.compile(_URL)
 _ALTERNATIVE = re.compile(r'\salt="([^"]*)"')
 _STRESS = {"both": "***", "strong": "**", "emphasis": "*", "low": "_", "lower": "__"}
 _NAMED = {"<": "&lt;", "{": "&#123;", "\t": "&#9;"}
 _INDENTS = {" ": "&nbsp;", "\t": "&emsp;"}
 _FENCE = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})[ \w+#.-]*")
-#: In the label of a link that was sent as a URL in angle brackets, where no one else writes it.
-_SLASH = "&#47;"
-_IN_LABEL_OF_URL = r"(?:\\.|[^\[\]\\\n]|\](?!\())+"
-
-_ENCODED = re.compile(
-    rf"""
-      (?P<code>{_CODE})
-    | (?P<image>{_IMAGE})
-    | \[(?=[Ww]{{3}}\.){_IN_LABEL_OF_URL}\]\(<http://(?P<www>{_WWW})>\)
-    | \[(?=[Hh][Tt][Tt][Pp][Ss]?:{re.escape(_SLASH)}){_IN_LABEL_OF_URL}\]\((?P<angled><{_URL}>)\)
-    | (?<=\S)(?P<separator>[\u2028\u2029])(?:[ ][ ])?\n
-    | (?<=\S)(?P<break>[ ][ ]\n)
-    | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
-    | &(?:(?P<name>amp|lt|nbsp|emsp)|\#(?P<number>\d{{1,5}}));
-    | <(?P<url>{_URL})>
-    | </?(?P<struck>del)>
-    """,
-    re.VERBOSE,
-)
 _WAVES = "~~"
 _NAMES = {"amp": "&", "lt": "<", "nbsp": " ", "emsp": "\t"}
 
@@ -175,7 +43,8 @@ def plain(text: str) -> str:
     """The words that a page shows of a text, without what is meant as Markdown."""
     runs = (run for paragraph in _paragraphs(text) for run in paragraph)
     return "\n".join(
-        _TOKEN.sub(_words, run.text) if run.kind == "words" else run.text for run in runs
+        note_grammar.TOKEN.sub(_words, run.text) if run.kind == "words" else run.text
+        for run in runs
     )
 
 
@@ -186,7 +55,7 @@ def with_urls(text: str, shown: Callable[[str], str]) -> str:
         url = _without_punctuation(match.group())
         return (url if url.endswith("//") else shown(url)) + match.group()[len(url) :]
 
-    return _URLS.sub(replaced, text)
+    return note_grammar.URLS.sub(replaced, text)
 
 
 def encode_line(text: str) -> str:
@@ -196,7 +65,7 @@ def encode_line(text: str) -> str:
 
 def decode(markdown: str) -> str:
     """The inverse of :func:`encode`; also reads what an owner has changed by hand."""
-    return _ENCODED.sub(_decoded, markdown)
+    return note_grammar.ENCODED.sub(_decoded, markdown)
 
 
 def is_encoded(markdown: str) -> bool:
@@ -210,7 +79,7 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     """Where in the decoded text the characters are that are escaped, and the breaks; ``urls``:
     those of URLs between angle brackets, too."""
     found, place, end = set[int](), 0, 0
-    for match in _ENCODED.finditer(markdown):
+    for match in note_grammar.ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
         same = (
             match["code"] or match["image"] or match["www"] or match["angled"] or match["separator"]
@@ -294,16 +163,16 @@ def _is_hard_wrapped(lines: list[str]) -> bool:
 
 
 def _inline(text: str) -> str:
-    return _TOKEN.sub(_token, text)
+    return note_grammar.TOKEN.sub(_token, text)
 
 
 def _verbatim(text: str) -> str:
-    return _LITERAL.sub(_single, text)
+    return note_grammar.LITERAL.sub(_single, text)
 
 
 def _label(text: str) -> str:
     """The words of a link, or of a picture."""
-    return _IN_LABEL.sub(lambda match: _stressed(match, _label) or _single(match), text)
+    return note_grammar.IN_LABEL.sub(lambda match: _stressed(match, _label) or _single(match), text)
 
 
 def _token(match: re.Match[str]) -> str:
@@ -314,17 +183,17 @@ def _token(match: re.Match[str]) -> str:
     if match["target"]:
         return f"[{_label(match['label'])}]({match['target']})"
     if url := match["angled"]:
-        label = _LITERAL.sub(_single, url).replace("//", f"{_SLASH}/", 1)
+        label = note_grammar.LITERAL.sub(_single, url).replace("//", f"{note_grammar.SLASH}/", 1)
         return f"[{label}](<{url}>)"
     if match["image"]:
         return match["image"]
     if match["www"]:
         url = _without_punctuation(match["www"])
-        after = _LITERAL.sub(_single, match["www"][len(url) :])
-        return f"[{_LITERAL.sub(_single, url)}](<http://{url}>){after}"
+        after = note_grammar.LITERAL.sub(_single, match["www"][len(url) :])
+        return f"[{note_grammar.LITERAL.sub(_single, url)}](<http://{url}>){after}"
     if match["url"]:
         url = _without_punctuation(match["url"])
-        after = _LITERAL.sub(_single, match["url"][len(url) :])
+        after = note_grammar.LITERAL.sub(_single, match["url"][len(url) :])
         # Where nothing but a scheme is left, there is no address.
         return f"{url}{after}" if url.endswith("//") else f"<{url}>{after}"
     return _stressed(match, _inline) or _single(match)
@@ -395,7 +264,7 @@ def _without_punctuation(url: str) -> str:
     """The URL without what ends the sentence around it; ``Foo_(bar)`` keeps its parenthesis."""
     end = len(url)
     surplus = {close: url.count(close) - url.count(start) for close, start in _PAIRS.items()}
-    while (last := url[end - 1]) in _URL_TAIL or surplus.get(last, 0) > 0:
+    while (last := url[end - 1]) in note_grammar.URL_TAIL or surplus.get(last, 0) > 0:
         end -= 1
         if last in surplus:
             surplus[last] -= 1

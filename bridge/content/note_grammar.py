@@ -1,0 +1,139 @@
+"""What a note's plain text may mean as Markdown, and how :mod:`bridge.content.text` encodes it."""
+
+from __future__ import annotations
+
+import re
+
+#: Ends a URL wherever it stands: quotation marks, and what ends a clause in Chinese or Japanese,
+#: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
+_NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
+_URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
+#: What people write of an address when they leave out its scheme.
+_WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
+#: Belongs to a URL inside of it, and to the sentence at its end.
+URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
+_URL_TAIL_CLASS = re.escape(URL_TAIL)
+
+_IN_TARGET = r"[^\s()<>\"`\\&]|&(?!\#?\w+;)"
+_SCHEMES = "(?:mailto|tel|sms|geo|xmpp|webcal|magnet|matrix|ftp|gemini|gopher|irc|ircs):"
+_TARGET_STARTS = rf"(?:[Hh][Tt][Tt][Pp][Ss]?://|{_SCHEMES}|/(?!/)|\.\.?/|\#(?=\w))"
+_TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
+#: Between angle brackets, where blanks and any parentheses may stand (CommonMark 6.3).
+_ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
+#: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
+_CODE = (
+    r"(?<![`0-9A-Za-z\u00c0-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
+    r"|``(?!`)[^`\t\n]*(?:`(?!`)[^`\t\n]*)+``)(?!`)"
+)
+_ALT = r"(?:[^\[\]\\`\t]|\[[^\[\]\\`\t]*\])+(?<!\s)"
+_LABEL = rf"(?:[^\[\]\\`\t]|{_CODE}|\[[^\[\]\\`\t]*\])+(?<!\s)"
+_TITLE = r"(?:[ ](?:\"[^\"<>&\\`{}\t\n]*\"|'[^'<>&\\`{}\t\n]*'))?"
+_LINK = rf"\[[^\[\]\\`*\t]*[^\[\]\\`*\s]\]\({_TARGET}\)"
+#: A picture as HTML, which apps insert for an upload, with harmless attributes only.
+_IMAGE = (
+    r"<img(?=[^<>]*\ssrc=\"https?://)(?:\s+(?:src|alt|title|width|height|loading)"
+    r"=\"[^\"<>\[\]\\`{}]*\")+\s*/?>"
+)
+#: What stands before and after the stars of words that are meant to be stressed, and what those
+#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
+#: have no blanks there.
+_CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?%)\]…—–/{_CJK}-"
+_SIGNS = r"$€£¥₹✅✨❤❌❗❓⚠⚡⭐\U0001f300-\U0001faff"
+_FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
+_LAST = rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`\ufe0f{_SIGNS}])|(?<=[^\W_]~~)|(?<=[^\W_]_)"
+_STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
+#: A star between letters stresses nothing, as in Leser*innen.
+_BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
+_STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
+_EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
+_URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
+#: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
+#: strong words: ``**Pelican**s``.
+_STARS = rf"""
+    (?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?:
+      (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
+    | (?P<strong>\*\*(?:{_URL_ALONE}|(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*)))\*\*)
+    | (?P<emphasis>\*(?:{_URL_ALONE}|(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*)))\*)
+    )(?!\*)(?:(?![^\s{_AFTER}])|(?<=[^*]\*\*)(?=[^\W\d_]))
+"""
+#: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
+#: struck words, where no script without blanks can have the waves as a sound (はい~~).
+_ALONE = r"\s*\"'“‘«(\[—–/:-"
+_LOW = rf"(?!{_LINK})\[|[^_`\[\t]"
+_WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
+_LINES = rf"""
+      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
+      (?![^\s*{_AFTER}])
+    | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?=[^_]*[ ])(?:{_LOW})+(?:{_LAST})__)
+      (?![^\s*{_AFTER}])
+    | (?<![^{_ALONE}_])~~(?={_FIRST}|\*)
+      (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
+      (?![^\s*_{_AFTER}])
+"""
+#: The end of a line with the last of the white space before it, and what would have a meaning at
+#: the start of the next one: its indentation; a line of dashes; a mark that a backslash makes a
+#: character, and one that takes an entity.
+_EDGE = r"""
+    (?P<edge>(?P<trail>(?<=[^\n])[^\S\n])?\n(?:
+        (?P<indent>[^\S\n]+(?=\S))
+      | (?P<rule>[|:+ ]*-[-|:+ ]*?(?=[^\S\n]?\n))
+      | (?P<number>\d+)\.(?=\s)
+      | (?P<mark>[#>]|[-+](?=[\s+-])|\*(?=\s)|!(?=!!))
+      | (?P<sign>:(?=\s)|~(?=~~)|=(?=(?:=|[^\S\n])*\n)|\?(?=\?\?)|/(?=//)|%(?=%))
+    )?)
+"""
+#: Single characters with a meaning.
+_CHARACTERS = r"""
+      (?P<entity>&(?=\#?[A-Za-z0-9]+;))
+    | (?P<lone>(?:(?<=\s)\*(?=\s))|(?:(?<=[^\W_])_+(?=[^\W_])))
+    | (?P<escape>[\\`*_\[])
+    | (?P<named>[<{\t])
+    | (?P<separator>(?<=\S)[\u2028\u2029](?=\S))
+"""
+
+#: Left to right: what is meant as Markdown, then URLs, then single characters.
+TOKEN = re.compile(
+    rf"""
+      {_EDGE}
+    | (?P<code>{_CODE})
+    | \[!\[(?P<alt>(?:{_ALT})?)\]\((?P<shown>{_TARGET})\)\]\((?P<around>{_TARGET})\)
+    | !\[(?P<picture>(?:{_ALT})?)\]\((?P<file>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
+    | \[(?P<label>{_LABEL})\]\((?P<target>[ ]*(?:{_TARGET}|{_ANGLED}){_TITLE}[ ]*)\)
+    | {_STARS}
+    | {_LINES}
+    | <(?P<angled>{_URL})>
+    | (?P<image>{_IMAGE})
+    | (?<![0-9A-Za-z])(?P<url>{_URL})
+    | (?<![\w@./:-])(?P<www>{_WWW})
+    | {_CHARACTERS}
+    """,
+    re.VERBOSE,
+)
+#: The same inside of a link, which holds no other.
+IN_LABEL = re.compile(
+    rf"{_EDGE} | (?P<code>{_CODE}) | {_STARS} | {_LINES} | (?P<closing>\]) | {_CHARACTERS}",
+    re.VERBOSE,
+)
+#: The same where nothing is meant as Markdown: in URLs, and in code between fences.
+LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
+URLS = re.compile(_URL)
+#: In the label of a link that was sent as a URL in angle brackets, where no one else writes it.
+SLASH = "&#47;"
+_IN_LABEL_OF_URL = r"(?:\\.|[^\[\]\\\n]|\](?!\())+"
+
+ENCODED = re.compile(
+    rf"""
+      (?P<code>{_CODE})
+    | (?P<image>{_IMAGE})
+    | \[(?=[Ww]{{3}}\.){_IN_LABEL_OF_URL}\]\(<http://(?P<www>{_WWW})>\)
+    | \[(?=[Hh][Tt][Tt][Pp][Ss]?:{re.escape(SLASH)}){_IN_LABEL_OF_URL}\]\((?P<angled><{_URL}>)\)
+    | (?<=\S)(?P<separator>[\u2028\u2029])(?:[ ][ ])?\n
+    | (?<=\S)(?P<break>[ ][ ]\n)
+    | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
+    | &(?:(?P<name>amp|lt|nbsp|emsp)|\#(?P<number>\d{{1,5}}));
+    | <(?P<url>{_URL})>
+    | </?(?P<struck>del)>
+    """,
+    re.VERBOSE,
+)
