@@ -67,6 +67,10 @@ def register():
 WHOLE = b"""
 import os, pathlib
 from pelican import signals
+class Kind(type):
+    pass
+class Tool(metaclass=Kind):
+    pass
 count = 0
 last = None
 found = []
@@ -166,7 +170,7 @@ def _site_with(*plugins: str) -> Change:
     conf = CONF.replace(b"PLUGINS = []", f"PLUGINS = {list(plugins)!r}".encode())
     conf += b'PLUGIN_PATHS = ["plugins"]\nFEED_ALL_ATOM = "feed.xml"\n'
     conf += b'TAG_FEED_ATOM = "tags/{slug}.xml"\nDEFAULT_PAGINATION = 2\nTHEME = "theme"\n'
-    conf += b'THEME_STATIC_PATHS = ["static"]\n'
+    conf += b'THEME_STATIC_PATHS = ["static"]\nimport os\nJINJA_GLOBALS = {"os": os}\n'
     theme = {
         f"theme/templates/{name}.html": "<p>a  b {{ tag }}</p>"
         "{% if article %}{{ article.content }}{% endif %}"

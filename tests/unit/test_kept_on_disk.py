@@ -13,7 +13,11 @@ from pelican.readers import HTMLReader, MarkdownReader, RstReader
 from pelican.settings import DEFAULT_CONFIG, configure_settings
 
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
-from bridge.rebuild.resident.pelican.reading import ContentCache, readers_with
+from bridge.rebuild.resident.pelican.reading import (
+    ContentCache,
+    readers_with,
+    reads_its_file_alone,
+)
 
 MARKDOWN = "Title: A walk\nDate: 2026-01-02 10:00\nTags: river, Paris\nCategory: notes\n\n*Text*.\n"
 RST = "A walk\n######\n\n:date: 2026-01-02\n:tags: river\n\n*Text*.\n"
@@ -226,3 +230,19 @@ def test_an_unwritable_cache_is_ignored(site: Site) -> None:
     site.file.mkdir()
     (site.content / "a.md").write_text(MARKDOWN)
     assert site.reads()[0] == ["a.md"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "is_known"),
+    [
+        ("pelican.readers", "MarkdownReader", True),
+        ("pelican.plugins.yaml_metadata.yaml_metadata", "YAMLMetadataReader", True),
+        ("plugins.md_metayaml", "MarkdownYAMLReader", True),
+        ("mine.readers", "MarkdownReader", False),
+    ],
+)
+def test_readers_that_make_the_same_of_a_file_each_time(
+    module: str, name: str, is_known: bool
+) -> None:
+    reader = type(name, (), {"__module__": module})()
+    assert reads_its_file_alone(reader) is is_known

@@ -317,6 +317,8 @@ def _modules(names: set[str]) -> Iterator[ModuleType]:
 def _rememberers(module: ModuleType) -> Iterator[Any]:
     for name, value in vars(module).items():
         mine = type(value).__module__ == module.__name__ and hasattr(value, "__dict__")
+        # A class with a metaclass of the module's remembers no more than any other.
+        mine = mine and not isinstance(value, type)
         if not name.startswith("__") and (type(value) in (list, dict, set) or mine):
             yield value
 

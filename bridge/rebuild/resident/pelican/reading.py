@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,12 @@ Stamp: TypeAlias = tuple[int, int, int]
 #: Which files they were, by path; ``None`` where there was none.
 Stamps: TypeAlias = dict[str, Stamp | None]
 #: What a build reads: the kind of content and the file.
+#: Plugins' readers that make the same of the same file each time. By the last parts of their names,
+#: since old plugins lie in a folder of the site's.
+_KNOWN = frozenset(
+    {"yaml_metadata.YAMLMetadataReader", "md_metayaml.MarkdownYAMLReader", "markup.IPythonNB",
+     "myst_reader.MySTReader", "pandoc_reader.PandocReader"}
+)  # fmt: skip
 _Key: TypeAlias = tuple[str, str, str]
 
 _PARAMETERS = "__dataclass_params__"
@@ -78,7 +84,9 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
             _ = value.slug
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
-    elif is_dataclass(value) and getattr(kind, _PARAMETERS).frozen:
+    elif isinstance(value, ModuleType) or (
+        is_dataclass(value) and getattr(kind, _PARAMETERS).frozen
+    ):
         made = value
     else:
         made = copy.deepcopy(value, copies)
@@ -205,7 +213,7 @@ class ContentCache:
 
     def keep_parsed(self, path: str, site: str, data: Any, reader: object) -> None:
         """Keep what a reader returned for a file."""
-        if not self.whole and _is_pelicans(reader):
+        if not self.whole and reads_its_file_alone(reader):
             self._parsed[path, site] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def posts(self) -> Iterator[str]:
@@ -217,12 +225,19 @@ def _may_be_kept(content: Content, reader: object) -> bool:
     """Whether the same files read the same in every build."""
     if isinstance(content, SkipStub) or _waits_for_its_date(content):
         return False
-    return isinstance(content, Static) or _is_pelicans(reader)
+    return isinstance(content, Static) or reads_its_file_alone(reader)
 
 
-def _is_pelicans(reader: object) -> bool:
-    """Whether a reader is one of Pelican's; one of a plugin's may look at anything."""
-    return type(reader).__module__ == str(BaseReader.__module__)
+def reads_its_file_alone(reader: object) -> bool:
+    """Whether a reader is one of Pelican's, or known; another one of a plugin's may look at
+    anything.
+    """
+    kind = type(reader)
+    module = kind.__module__
+    return (
+        module == str(BaseReader.__module__)
+        or f"{module.rpartition('.')[2]}.{kind.__qualname__}" in _KNOWN
+    )
 
 
 def _waits_for_its_date(content: Content) -> bool:
