@@ -9,6 +9,7 @@ A confined process can neither trace others nor read their memory and environmen
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import site
 import stat
@@ -48,6 +49,11 @@ _MACHINE = (
     "/sys/devices/system/cpu",
 )  # fmt: skip
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: In a home folder.
+_SECRET = (
+    ".ssh", ".gnupg", ".netrc", ".git-credentials", ".config", ".aws", ".azure", ".docker", ".kube",
+    ".npmrc", ".pypirc", ".password-store", ".mozilla", ".thunderbird", ".local/share/keyrings",
+)  # fmt: skip
 #: Locks shared by processes (multiprocessing) are files here.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - the system's own name for it
 
@@ -140,6 +146,34 @@ def system_grants(*, protected: Iterable[Path]) -> Grants:
     return Grants(tuple(read), tuple(write), tuple(listed))
 
 
+def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
+    """Everything there is but these files and folders, other processes, and what a home folder
+    keeps secret; files can be written in ``write`` only.
+
+    Rules only grant: so each folder on the way to what is hidden is granted entry by entry.
+    """
+    home = Path.home()
+    own = {home / name for name in _SECRET}
+    secret = {*(path.resolve() for path in hidden), *own, Path("/proc")}
+    read, listed, waiting = list[str](), list[str](), [Path("/")]
+    while waiting:
+        folder = waiting.pop()
+        listed.append(str(folder))
+        try:
+            entries = [*folder.iterdir()]
+        except OSError:
+            continue
+        for entry in entries:
+            # A link would grant what it leads to, which has a place of its own.
+            if entry in secret or entry.is_symlink():
+                continue
+            if any(path.is_relative_to(entry) for path in secret):
+                waiting.append(entry)
+            else:
+                read.append(str(entry))
+    return Grants(tuple(read), (*_DEVICES[:3], *map(str, write)), tuple(listed))
+
+
 def _python_folders() -> list[Path]:
     """Where this interpreter and what is installed for it are.
 
@@ -193,6 +227,10 @@ def _grant(ruleset: int, path: str, rights: int) -> None:
             rights &= _OF_FILES
         rule = _PathBeneath(rights, place)
         _call(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
+    except OSError as error:
+        # What is not on a file system (a socket of the kernel's own, say) cannot be granted.
+        if error.errno != errno.EBADFD:
+            raise
     finally:
         os.close(place)
 

@@ -188,8 +188,13 @@ async def start(
     )
 
 
-def confined_argv(argv: Sequence[str], grants: Grants | None) -> tuple[str, ...]:
+def confined_argv(
+    argv: Sequence[str], grants: Grants | None, note: Path | None = None
+) -> tuple[str, ...]:
     """The command that runs another one confined. Its environment is :func:`unconfined`."""
+    if note is not None:
+        note.write_bytes(msgspec.json.encode(grants))
+        return (sys.executable, *_ISOLATED, "-m", __name__, f"@{note}", *argv)
     return program_argv(__name__, grants, *argv)
 
 
@@ -199,7 +204,8 @@ def confine_by(argument: str) -> Grants | None:
 
     Returns what it is confined to; ``None`` where nothing is enforced.
     """
-    grants: Grants | None = msgspec.json.decode(argument, type=Grants | None)
+    text = Path(argument[1:]).read_text("utf-8") if argument.startswith("@") else argument
+    grants: Grants | None = msgspec.json.decode(text, type=Grants | None)
     confined = grants if grants is not None and confine(grants) else None
     if confined is not None:
         refuse_system_calls()

@@ -34,7 +34,13 @@ _PAUSE = 600.0
 
 _SCP = re.compile(r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+):(?P<path>(?!:|//)[^\s]+)")
 _NAME = re.compile(r"(?!.*(?:^|[/\\])\.\.(?:$|[/\\]))[^\0\n]+")
-_QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+_QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    # A repo on this machine may say in its configuration which program has what it lacks.
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C",
+}
 #: No credential helper, no ~/.netrc, no configuration of the owner's that rewrites URLs.
 _ANONYMOUS = {
     **_QUIET,
@@ -109,6 +115,7 @@ class SubmoduleCache:
     """Submodules of a site, whose repos are kept below ``folder``.
 
     ``remote`` tells of the site's remote, ``may_connect`` whether an IP address is a public one.
+    ``never`` is a folder from which nothing is fetched: the site's code writes to parts of it.
     """
 
     def __init__(
@@ -117,11 +124,13 @@ class SubmoduleCache:
         remote: Callable[[], SiteRemote],
         may_connect: Callable[[str], bool],
         *,
+        never: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._remote = remote
         self._may_connect = may_connect
+        self._never = never
         self._clock = clock
         self._lock = threading.Lock()
         self._failed: dict[tuple[str, str], tuple[float, str]] = {}
@@ -188,7 +197,9 @@ class SubmoduleCache:
         if wanted is None:
             return
         if wanted.scheme == "file":
-            if site is not None and site.scheme == "file":
+            never = self._never and self._never.resolve()
+            refused = never and Path(wanted.path).resolve().is_relative_to(never)
+            if site is not None and site.scheme == "file" and not refused:
                 yield _Try(wanted.url, _QUIET)
             return
         own_host = site is not None and site.name == wanted.name
@@ -240,6 +251,7 @@ def submodules_of(store: GitStore, settings: Settings) -> SubmoduleCache:
         state / "submodules",
         lambda: SiteRemote(transport.url(), transport.environment()),
         may_connect,
+        never=state,
     )
 
 

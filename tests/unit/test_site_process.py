@@ -23,7 +23,7 @@ from site_kit import CONF, lay_out, process
 
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
-from bridge.runtime.confinement import Grants, landlock_version, system_grants
+from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
 from bridge.site.starting import Sandbox, confined_argv
@@ -367,6 +367,33 @@ def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
     assert (mine / "x").read_text() == "written\n"
     if landlock_version() >= 6:
         assert ran.returncode != 0
+
+
+@pytest.mark.cold
+@needs_landlock
+def test_a_program_may_be_confined_to_all_but_some_files(tmp_path: Path) -> None:
+    """As the ``pelican`` is with which ``check`` compares."""
+    state = tmp_path / "bridge" / "state"
+    (state / "deep").mkdir(parents=True)
+    (state / "deep" / "index").write_text("hidden")
+    (state.parent / "bridge.toml").write_text("hidden")
+    (state.parent / "theme").write_text("shown")
+    (tmp_path / "tmp").mkdir()
+    grants = all_but([state, state.parent / "bridge.toml"], write=[tmp_path / "tmp"])
+    script = (
+        f"cd {state.parent}; cat theme bridge.toml state/deep/index /proc/{os.getpid()}/environ;"
+        f" echo x > {tmp_path}/tmp/x; echo x > {tmp_path}/y; ls; cat /etc/passwd > /dev/null"
+    )
+    ran = subprocess.run(
+        confined_argv(["sh", "-c", script], grants, tmp_path / "grants.json"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert ran.stdout == "shownbridge.toml\nstate\ntheme\n", ran.stderr
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["x"]
+    assert not (tmp_path / "y").exists()
 
 
 #: What a confined program can and cannot do besides files.

@@ -210,3 +210,23 @@ def test_failed_fetches_are_retried_after_a_while(
     with pytest.raises(SubmoduleMissing):
         found.find("t", "../t.git", NOBODY)
     assert asked() == [("https://git.example/you/t.git", "")]
+
+
+def test_no_submodule_is_fetched_from_a_folder_that_the_sites_code_writes_to(
+    tmp_path: Path,
+) -> None:
+    """The configuration of a repo there is not the owner's, and git would read it."""
+    site, theme = Owner(tmp_path / "site"), Owner(tmp_path / "state" / "rebuild" / "theme")
+    theme.write({"base.html": "1"})
+    version = site.module("theme", theme.bare)
+    for never, files in ((None, 1), (tmp_path / "state", 0)):
+        found = SubmoduleCache(
+            tmp_path / f"modules{files}",
+            lambda: SiteRemote(str(site.bare), {}),
+            public,
+            never=never,
+        )
+        checkout = Checkout(site.objects, tmp_path / f"checkout{files}", submodules=found)
+        checkout.bring_to(version)
+        assert len([*checkout.folder.glob("theme/base.html")]) == files
+        assert len(checkout.warnings) == 1 - files

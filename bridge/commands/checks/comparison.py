@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from bridge.commands.progress import step
 from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.resident.verify import differing, stable
-from bridge.runtime import process
+from bridge.runtime import private, process
+from bridge.runtime.command_name import DEFAULT_FILE
+from bridge.runtime.confinement import Grants, all_but
 from bridge.settings import Settings
+from bridge.site.starting import confined_argv, unconfined
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_recursively, only_in_folder
@@ -100,6 +104,15 @@ def check_folder(settings: Settings, store: GitStore) -> Finding | None:
     )
 
 
+def _grants(settings: Settings, folder: Path) -> Grants:
+    hidden = [
+        *(settings.site.repo, settings.site.state, DEFAULT_FILE.absolute()),
+        *private.database_files(settings.indieauth.database),
+    ]
+    write = (folder, Path(tempfile.gettempdir()), Path.home() / ".cache")
+    return all_but(hidden, write=write)
+
+
 def _differ_by_time(built: Path, plain: Path, name: str) -> bool:
     """Whether two files differ only in times of day, such as those of a sitemap."""
     one, other = built / name, plain / name
@@ -120,7 +133,10 @@ def _clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> 
 
 
 async def _build(settings: Settings, folder: Path, output: str) -> None:
-    """Build as the owner would by hand, in this command's environment."""
+    """Build as the owner would by hand, in this command's environment.
+
+    The site's code sees all that it would then, except for the bridge's secrets and the owner's.
+    """
     clone, file = folder / "clone", settings.site.settings
     given = process.environment(settings.site.environment)
     environment = importing_from((clone / file).parent, given)
@@ -129,9 +145,14 @@ async def _build(settings: Settings, folder: Path, output: str) -> None:
     content = clone / settings.content.folder
     content.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "pelican", str(content), "-s", str(clone / file)]
+    argv += ["-o", str(folder / output)]
+    if settings.rebuild.confined:
+        grants = await asyncio.to_thread(_grants, settings, folder)
+        argv = [*confined_argv(argv, grants, folder / "grants.json")]
+        environment = unconfined(environment)
     try:
         ended = await process.run(
-            [*argv, "-o", str(folder / output)],
+            argv,
             folder=clone / settings.run_in,
             env=environment,
             seconds=_SECONDS,

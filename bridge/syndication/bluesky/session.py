@@ -239,7 +239,8 @@ def _lifetime(token: str, now: float) -> float:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return float(claims["exp"]) - float(claims.get("iat", now))
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (IndexError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        # Whatever the server has put there.
         return float("inf")
 
 
