@@ -29,12 +29,14 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
 }
 #: No program is started on git's behalf, and nothing is kept that only a person would look for.
-_SETTINGS = {
-    "core.hooksPath": os.devnull,
-    "core.fsmonitor": "false",
-    "core.logAllRefUpdates": "false",
-    "gc.auto": "0",
-}
+_SETTINGS = f"""\
+[core]
+\thooksPath = {os.devnull}
+\tfsmonitor = false
+\tlogAllRefUpdates = false
+[gc]
+\tauto = 0
+"""
 _ERRORS = "surrogateescape"
 
 
@@ -93,8 +95,9 @@ class CheckoutRepo:
             place.mkdir(parents=True)
         kind = "sha256" if _uses_sha256(self._objects) else "sha1"
         self.git("init", "--quiet", "--template=", f"--object-format={kind}")
-        for name, value in _SETTINGS.items():
-            self.git("config", name, value)
+        # Where no one else reads it yet: git config would be a process for each line.
+        with (self.git_dir / "config").open("a", encoding="ascii") as config:
+            config.write(_SETTINGS)
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(lender)
         self.folder.joinpath(".git").symlink_to(self.git_dir)

@@ -13,6 +13,7 @@ from owner_kit import Owner
 
 from bridge.store import StoreBroken, Version
 from bridge.store.checkout import Checkout, SubmoduleMissing, Submodules
+from bridge.store.checkout_repo import CheckoutRepo
 
 LAID_OUT = dict[str, tuple[str, bytes]]
 
@@ -109,6 +110,29 @@ def test_an_update_reports_and_writes_only_differing_files(owner: Owner, folder:
     assert checkout.changes(second) == ()
     assert written(folder / "same") == before
     assert not (folder / "deep").exists(), "a folder that became empty stays"
+
+
+def test_few_git_processes_are_started(
+    owner: Owner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two for what follows each post."""
+    commands: list[str] = []
+    run = CheckoutRepo.git
+
+    def noted(repo: CheckoutRepo, *arguments: str) -> str:
+        commands.append(arguments[0])
+        return run(repo, *arguments)
+
+    monkeypatch.setattr(CheckoutRepo, "git", noted)
+    first, second = owner.write({"a": "a"}), owner.write({"a": "b", "c": "c"})
+    checkout = Checkout(owner.objects, folder)
+    checkout.bring_to(first)
+    assert commands == ["init", "ls-tree", "reset", "clean"]
+    commands.clear()
+    assert checkout.changes(second) == ("a", "c")
+    checkout.bring_to(second, exact=False)
+    assert commands == ["diff-tree", "read-tree"]
+    assert folder.joinpath("c").read_text() == "c"
 
 
 def test_the_checkout_has_the_history_but_nothing_of_the_bridge(owner: Owner, folder: Path) -> None:
