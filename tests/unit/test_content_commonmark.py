@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 from markdown_it import MarkdownIt
+from soak_kit import SOAK
 
 from bridge.content.changes import restore
 from bridge.content.commonmark import adapt
@@ -179,6 +180,51 @@ PIECES += ["> ", "\n===\n", "\n--\n", "[l]: x", "] [a]", "* a\n+ "]
 def test_the_sent_text_is_recovered_from_the_file(sent: str) -> None:
     written, changes = adapt(sent)
     assert restore(written, changes) == sent
+
+
+#: Blocks of a text, each of which may follow any other, with or without a blank line.
+BLOCKS = [
+    *(
+        "para *em*",
+        "two\nlines",
+        "- a\n- b",
+        "* a\n  * b\n  * c",
+        "1. a\n2. b",
+        "1) a\n   more\n2) b",
+    ),
+    *(
+        "> q",
+        "> q\n> - a\n> - b",
+        "> - a\n>   - b",
+        "> ```\n> c\n> ```",
+        "> # h",
+        "```\ncode *x*\n```",
+    ),
+    *(
+        "~~~py\ncode\n~~~",
+        "    indented",
+        "# h",
+        "## h ##",
+        "Title\n===",
+        "Long\ntitle\n---",
+        "---",
+    ),
+    *("***", "| a | b |\n|---|---|\n| 1 | 2 |", "<b>x</b> y", "[l]: https://x.example/", "see [l]"),
+    *("![i](https://x.example/i.png)", "- a\n\n  p\n- b", "- a\n\n      code", "- ```\n  c\n  ```"),
+    *("#tag", "- [l](https://x.example/)\n- **b**", "+ a\n+ b", "10. a\n11. b", "- > q\n  > q"),
+    *("- a\n  1. b\n  2. c\n- d", "1. a\n\n   ```\n   c\n   ```\n2. b", "~~struck~~ #tag"),
+]
+
+
+def test_any_two_blocks_are_rendered_as_commonmark() -> None:
+    pairs = [a + sep + b for a in BLOCKS for b in BLOCKS for sep in ("\n\n", "\n")]
+    # Every seventh pair shows as much of each block as all of them.
+    different = [
+        (sent, on_the_site(adapt(sent)[0]), meant)
+        for sent in pairs[:: 1 if SOAK else 7]
+        if on_the_site(adapt(sent)[0]) != (meant := shown(COMMONMARK.render(sent)))
+    ]
+    assert different == []
 
 
 @pytest.fixture(scope="module")
