@@ -39,15 +39,20 @@ def adapt(sent: str) -> tuple[str, TextChanges]:
     return "".join(writer.output.written), tuple(writer.output.changes)
 
 
+#: Quotations in quotations that are read as such, each by a call in the one before.
+_MOST_QUOTATIONS = 20
+
+
 @dataclass(slots=True)
 class _Writer:
     """Writes a text line by line; ``prefix`` is what stands before each line of a quotation, whose
-    content has a writer of its own.
+    content has a writer of its own; ``level``: in how many quotations this text is.
     """
 
     lines: Sequence[str]
     output: ChangedText = field(default_factory=ChangedText)
     prefix: str = ""
+    level: int = 0
     #: Whether the text defines links.
     defines: bool = False
     number: int = 0
@@ -196,14 +201,14 @@ class _Writer:
         if is_empty:
             # "A list item may begin with at most one blank line", and be empty (5.2).
             self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
-        self.after_quotation = False
+        self.after_quotation = self.in_table = False
         if fence := blocks.FENCE.fullmatch(rest):
             # Python-Markdown has no item that begins with code.
             self._insert("<!-- -->")
             self.after_blank = False
             self._open_indented(rest, self.items[-1].content, fence["fence"])
             return
-        if rest.startswith(">"):
+        if rest.startswith(">") and self.level < _MOST_QUOTATIONS:
             self._quote(rest, 0, following)
             return
         self.in_paragraph = bool(rest.strip())
@@ -241,7 +246,7 @@ class _Writer:
         if depth and self.after_blank:
             self._insert(" " * self._shift())
             self._go_on_after_blank()
-        if text.startswith(">"):
+        if text.startswith(">") and self.level < _MOST_QUOTATIONS:
             self._quote(text, indent, following)
             return
         if not (depth or self.in_table) and blocks.is_table(text, following):
@@ -285,7 +290,7 @@ class _Writer:
             self._insert("<!-- -->\n\n")
         if self.quotation is None:
             prefix = f"{self.prefix}{' ' * TAB * len(self.items)}> "
-            self.quotation = _Writer((), self.output, prefix, self.defines)
+            self.quotation = _Writer((), self.output, prefix, self.level + 1, self.defines)
         content, after = blocks.quoted(text), following.lstrip(" ")
         self._keep(" " * indent + text[: len(text) - len(content)])
         if content.strip() and not text.startswith("> "):
@@ -299,10 +304,7 @@ class _Writer:
         (5.1, "laziness"); whether it is that.
         """
         quotation, self.quotation = self.quotation, None
-        marker = self._marker(text)
-        begins = blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text)
-        if marker and self._interrupts(text, marker):
-            begins = marker
+        begins = blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text) or self._marker(text)
         if quotation and self.in_paragraph and not begins:
             self.quotation = quotation
             quotation._go_on(text, following, lazy=True)
@@ -383,6 +385,9 @@ class _Writer:
         self.fence = Fence(marks, indent, len(self.items), content, indented=True)
         if not self.after_blank:
             self._insert("\n")
+        if self.ended_list and not self.items:
+            # Else what is indented would be more of the list's last item.
+            self._insert("<!-- -->\n\n")
         self._replace(line, "")
 
     def close(self) -> None:

@@ -29,8 +29,8 @@ _PAGE_ONLY = re.compile(
 _WIDE = re.compile(r"(?:^|[>\s])[^<>\s]{30,}(?=[^<>]*(?:<|$))")
 #: Pictures and code are not wider than the page, and tables scroll: stock themes have no style for
 #: that.
-_PICTURE = re.compile(r"<(img|video)\b(?![^>]*\sstyle=)")
-_CODE = re.compile(r"<pre\b(?![^>]*\sstyle=)")
+_PICTURE = re.compile(r"<(img|video)\b(?![^<>]*\sstyle=)")
+_CODE = re.compile(r"<pre\b(?![^<>]*\sstyle=)")
 _TABLE = re.compile(r"<table\b|</table>")
 _SCROLLING = '<div style="overflow-x: auto">'
 #: Letters of right-to-left scripts: such a text sets its direction by ``dir=auto``.

@@ -88,7 +88,7 @@ def test_a_mark_that_nothing_closes_costs_no_more_than_the_text(start: str, piec
 
 
 @pytest.mark.parametrize(
-    "piece", ["\\<", "<details>\n", "> ```\n", "**a*b", "~~a ~~b ", "- a\n1. b\n"]
+    "piece", ["\\<", "<details>\n", "> ```\n", "**a*b", "~~a ~~b ", "- a\n1. b\n", "> ", "> - "]
 )
 def test_an_article_of_any_characters_is_adapted_at_once(piece: str) -> None:
     sent = (piece * LENGTH)[: 4 * LENGTH]
