@@ -84,11 +84,18 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
         }  # fmt: skip
 
 
-def test_at_another_url_every_page_has_the_new_one(tmp_path: Path) -> None:
-    with demo_in(tmp_path / "demo") as demo:
-        port = int(demo.site.split(":")[2].rstrip("/"))
+def test_after_a_kill_it_starts_at_another_url_which_every_page_then_has(tmp_path: Path) -> None:
+    demo, process = start_demo(tmp_path / "demo")
+    process.kill()
+    process.wait()
+    # What it left does not count as running.
+    stale = tmp_path / "demo" / "demo.json"
+    assert stale.exists()
+    stale.rename(tmp_path / "stale.json")
+    port = int(demo.site.split(":")[2].rstrip("/"))
     # Another program uses the previous port now.
     with socket.create_server(("127.0.0.1", port)), demo_in(tmp_path / "demo") as again:
+        assert again.pid != demo.pid
         assert again.site != demo.site
         assert again.git("log", "-1", "--format=%s") == f"Move the site to {again.site}"
         wait_until(lambda: not [page for page in pages(again) if demo.site in page.read_text()])
@@ -97,17 +104,6 @@ def test_at_another_url_every_page_has_the_new_one(tmp_path: Path) -> None:
 
 def pages(demo: Demo) -> list[Path]:
     return [*demo.output.rglob("*.html")]
-
-
-def test_leftovers_of_a_killed_demo_do_not_count_as_running(tmp_path: Path) -> None:
-    demo, process = start_demo(tmp_path / "demo")
-    process.kill()
-    process.wait()
-    stale = tmp_path / "demo" / "demo.json"
-    assert stale.exists()
-    stale.rename(tmp_path / "stale.json")
-    with demo_in(tmp_path / "demo") as again:
-        assert again.pid != demo.pid
 
 
 def test_the_demo_needs_no_folder_and_bridge_commands_work_beside_it(tmp_path: Path) -> None:
