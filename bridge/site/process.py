@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-import msgspec
-
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
-from bridge.runtime.process import Tail, piped
 from bridge.settings import prefix_of
 from bridge.site import starting
-from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames
+from bridge.site.frames import MANY, QUICK, TEXT
 from bridge.site.messages import (
     Answer,
     Ask,
     Candidate,
-    Denied,
     Describe,
     Described,
     IndexedPost,
@@ -33,7 +27,6 @@ from bridge.site.messages import (
     Question,
     Ready,
     Refusal,
-    Reply,
     Rivals,
     SiteFacts,
     Source,
@@ -41,17 +34,15 @@ from bridge.site.messages import (
     Unread,
     refused,
 )
+from bridge.site.running import ProcessGone, RunningProcess
 from bridge.site.starting import MOST_DENIED, Sandbox
 
 log = logging.getLogger(__name__)
 
 _PROGRAM = "bridge.site.pelican.serve"
-_GRACE = 5.0
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
 _Reply = TypeVar("_Reply")
-_encode = msgspec.msgpack.Encoder().encode
-_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,111 +63,6 @@ class Limits:
     moving: float = 5.0
 
 
-class _Gone(Exception):
-    """The process ended before it had answered."""
-
-
-class _Running:
-    """One process, from its start to its end."""
-
-    def __init__(
-        self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
-    ) -> None:
-        self.process = process
-        self.printed = Tail()
-        self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._denied = denied
-        self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
-        #: Also questions that no request waits for any more: the process works on them all the
-        #: same.
-        self._unanswered = set[int]()
-        self._silent = asyncio.Event()
-        self._silent.set()
-        self._number = 0
-        printed = self.printed.follow(piped(process.stderr))
-        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(printed)]
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self._tasks[0].done()
-
-    async def ask(self, question: Question | Start, kind: int, seconds: float) -> Reply:
-        """Send a question, and wait for its answer. Raises :class:`_Gone`."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        if isinstance(question, Start):
-            number, future = UNASKED, self.ready
-        else:
-            self._number = number = self._number % 0xFFFFFFFF + 1
-            self._expected[number] = future
-        frame = Frame(number, kind, int(seconds * 1000), _encode(question))
-        stdin = piped(self.process.stdin)
-        try:
-            if self.ended:
-                raise _Gone
-            self._unanswered.add(number)
-            self._silent.clear()
-            stdin.write(frame.pack())
-            await stdin.drain()
-            return await future
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise _Gone from error
-        finally:
-            self._expected.pop(number, None)
-
-    async def falls_silent(self, seconds: float) -> bool:
-        """Wait until every question is answered; whether that was within ``seconds``."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._silent.wait()
-        return self._silent.is_set()
-
-    async def end(self) -> None:
-        """Kill the process and its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                await self.process.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._give_up()
-
-    async def _hear(self) -> None:
-        stdout = piped(self.process.stdout)
-        frames = Frames()
-        try:
-            while data := await stdout.read(1 << 20):
-                for frame in frames.feed(data):
-                    self._take(frame)
-        except (ValueError, msgspec.DecodeError) as error:
-            log.error("The site's process answers nonsense: %s", error)  # noqa: TRY400 - no trace
-        finally:
-            self._give_up()
-
-    def _take(self, frame: Frame) -> None:
-        reply = _replies.decode(frame.body)
-        if isinstance(reply, Denied):
-            self._denied(reply.paths)
-            return
-        future = self._expected.get(frame.number)
-        if future is not None and not future.done():
-            future.set_result(reply)
-        self._unanswered.discard(frame.number)
-        if not self._unanswered:
-            self._silent.set()
-
-    def _give_up(self) -> None:
-        for future in self._expected.values():
-            if not future.done():
-                future.set_exception(_Gone())
-        self._unanswered.clear()
-        self._silent.set()
-        if self.ready.done() and not self.ready.cancelled():
-            self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it
-
-
 class SiteProcess:
     """A :class:`~bridge.site.protocol.SiteReader` in a process of its own.
 
@@ -188,7 +74,7 @@ class SiteProcess:
         self._start = start
         self._sandbox = sandbox
         self._limits = limits
-        self._running: _Running | None = None
+        self._running: RunningProcess | None = None
         self._starting = asyncio.Lock()
         self._may_ask = asyncio.Event()
         self._may_ask.set()
@@ -334,7 +220,7 @@ class SiteProcess:
                 log.error("The site's process does not answer, and is started again")  # noqa: TRY400 - no trace
                 await self._drop(running)
                 raise Unavailable("The site's own code does not answer.", retry_after=2) from error
-            except _Gone:
+            except ProcessGone:
                 if not self._may_ask.is_set():
                     continue  # it was ended so that the files can be replaced
                 self._tell_end(running)
@@ -349,7 +235,7 @@ class SiteProcess:
                 raise _nonsense()
             return reply
 
-    async def _process(self) -> _Running:
+    async def _process(self) -> RunningProcess:
         """The process, which is started unless it runs."""
         if self._running is not None and not self._running.ended:
             return self._running
@@ -369,7 +255,7 @@ class SiteProcess:
                 await running.end()
                 told = f"it takes longer than {self._limits.loading:.0f} seconds"
                 raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
-            except _Gone as error:
+            except ProcessGone as error:
                 await running.end()
                 said = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
@@ -391,7 +277,7 @@ class SiteProcess:
             reason = reply.reason if isinstance(reply, Refusal) else "it answers nonsense"
             raise SiteBroken(reason)
 
-    async def _launch(self) -> _Running:
+    async def _launch(self) -> RunningProcess:
         checkout = Path(self._start.checkout)
         if self._start.is_owners:
             grants = self._sandbox.grants(read=[checkout])
@@ -407,7 +293,7 @@ class SiteProcess:
             folder=checkout,
             environment=self._sandbox.environment(),
         )
-        return _Running(process, self._note_denied)
+        return RunningProcess(process, self._note_denied)
 
     def _note_denied(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -418,12 +304,12 @@ class SiteProcess:
                     path,
                 )
 
-    async def _drop(self, running: _Running) -> None:
+    async def _drop(self, running: RunningProcess) -> None:
         if self._running is running:
             self._running = None
         await running.end()
 
-    def _tell_end(self, running: _Running) -> None:
+    def _tell_end(self, running: RunningProcess) -> None:
         log.error("The site's process has ended. %s", running.printed.text[-2000:].rstrip())
 
 

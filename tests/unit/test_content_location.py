@@ -121,9 +121,9 @@ def test_an_index_keeps_the_same_of_a_post_the_fast_way(
     kept = site.describe(files)
     for entry, again, file in zip(kept, slow.describe(files), files, strict=True):
         assert entry == again, file.data
-    quick = site._described_by_headers(files)
+    quick = site._describer.by_headers(files)
     assert 50 < sum(entry is not None for entry in quick) < len(files)
-    assert not any(slow._described_by_headers(files))
+    assert not any(slow._describer.by_headers(files))
 
 
 def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None:

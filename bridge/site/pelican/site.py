@@ -18,22 +18,20 @@ from pelican import Pelican
 from pelican.contents import Article, Page
 
 from bridge import __version__
-from bridge.content import dates, keys
+from bridge.content import keys
 from bridge.content.characters import label
-from bridge.content.convert import outline, read
-from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.file import PelicanFile
 from bridge.content.links import IntrasiteLinks, MediaUrls
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
 from bridge.content.slugs import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
-from bridge.errors import BridgeError, InvalidRequest, SiteBroken
-from bridge.micropub.post import Post
+from bridge.errors import InvalidRequest, SiteBroken
 from bridge.settings import Content as ContentSettings
 from bridge.site import messages
-from bridge.site.messages import Candidate, IndexedPost, Listed, Location, SiteFacts, Sort, Unread
+from bridge.site.messages import Candidate, Listed, Location, SiteFacts, Sort
 from bridge.site.pelican import loading
 from bridge.site.pelican.addresses import Addresses
-from bridge.site.pelican.description import found_beside, indexed
+from bridge.site.pelican.description import Describer, Description
 from bridge.site.pelican.effects import record
 from bridge.site.pelican.facts import fingerprint, folder_inside, plain_values, whole_siteurl
 from bridge.site.pelican.listings import Listings
@@ -45,12 +43,8 @@ from bridge.site.pelican.subsites import subsites
 
 #: How many places are told of at once.
 _CANDIDATES = 10
-#: How many files are described in step: more would not stay in a processor's cache themselves.
-_TOGETHER = 100
 #: A post that any site can read.
 _PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
-
-Description = IndexedPost | messages.Page | Unread | None
 
 
 class PelicanSite:
@@ -97,6 +91,16 @@ class PelicanSite:
         self._quick = QuickLocator(settings, elsewhere=languages)
         # Without links of the bridge's own media: an index needs none.
         self._rules = SiteRules(self, MediaUrls("", ()), self._template)
+        self._describer = Describer(
+            self._readers,
+            self._sources,
+            self._addresses,
+            self._listings,
+            self._rules,
+            source_path=self._source_path,
+            quick_locate=self.quick_locate,
+            locate_page=self.locate_page,
+        )
 
     @classmethod
     def load(
@@ -280,63 +284,7 @@ class PelicanSite:
 
     def describe(self, files: Sequence[messages.Source]) -> list[Description]:
         """What an index keeps of each file; ``None`` for what is neither a post nor a page."""
-        found: list[Description] = []
-        for start in range(0, len(files), _TOGETHER):
-            some = files[start : start + _TOGETHER]
-            quick = self._described_by_headers(some)
-            found += [
-                known or self._described(each) for known, each in zip(quick, some, strict=True)
-            ]
-        return found
-
-    def _described_by_headers(self, files: Sequence[messages.Source]) -> list[IndexedPost | None]:
-        """The posts of which the headers say all that an index keeps; ``None`` for other files.
-
-        Each step is taken for all files before the next one, which a processor does half as fast
-        again as all steps for one file: it finds the same instructions in its cache.
-        """
-        parsed = [(n, each, self._plain_file(each)) for n, each in enumerate(files)]
-        placed = [
-            (n, each, file, self.quick_locate(file, each.path)) for n, each, file in parsed if file
-        ]
-        located = [(n, each, file, place) for n, each, file, place in placed if place]
-        posts = [outline(file, self._rules) for _, _, file, _ in located]
-        found: list[IndexedPost | None] = [None] * len(files)
-        for (n, each, file, place), post in zip(located, posts, strict=True):
-            # A date that the file says can be read: otherwise its place would not be clear.
-            by_pelican = place.date is not None and not file.get("Date")
-            more = {"published": [dates.form(place.date)]} if by_pelican and place.date else {}
-            found[n] = self._indexed(each, file, post, place, more)
-        return found
-
-    def _plain_file(self, source: messages.Source) -> PelicanFile | None:
-        """The file, if its headers may decide everything."""
-        inside = self._source_path(source.path)
-        if (
-            inside is None
-            or not self._readers.headers_decide(source.path)
-            or self._sources.is_page(inside)
-        ):
-            return None
-        text = source.data.decode("utf-8", "replace")
-        file = PelicanFile.parse(text, source.path)
-        # A title that is not in the file is in its name; what is not UTF-8, Pelican passes over.
-        return file if file.get("Title") is not None and "\ufffd" not in text else None
-
-    def _described(self, source: messages.Source) -> Description:
-        """What an index keeps of one file, read by the site's own readers."""
-        path = source.path
-        inside = self._source_path(path)
-        if inside is None or path.rpartition(".")[2] not in self._readers.suffixes:
-            return None
-        try:
-            if self._sources.is_page(inside):
-                return messages.Page(path, self.locate_page(source.data, path).save_as)
-            if not self._sources.is_article(inside):
-                return None
-            return self._entry(source, inside)
-        except BridgeError as error:
-            return Unread(path, error.description)
+        return self._describer.describe(files)
 
     def absolute(self, url: str) -> str:
         """The URL of a page, from what Pelican calls its URL."""
@@ -372,34 +320,6 @@ class PelicanSite:
         if found is None:
             return None
         return Location(self.absolute(found[0]), *found[1:])
-
-    def _entry(self, source: messages.Source, inside: str) -> IndexedPost:
-        file = PelicanFile.parse(source.data.decode("utf-8", "replace"), source.path)
-        post = read(file, self._rules)
-        content = self._readers.read(source.data, inside, Article).content
-        if found := found_beside(content, post, Mf2Line.of(file)):
-            post = post.with_properties({name: tuple(each) for name, each in found.items()})
-        return self._indexed(source, file, post, self._addresses.location(content), found)
-
-    def _indexed(
-        self,
-        source: messages.Source,
-        file: PelicanFile,
-        post: Post,
-        place: Location,
-        found: dict[str, list[str]],
-    ) -> IndexedPost:
-        of_page = self._addresses.urls_of_page
-        earlier = Mf2Line.of(file).aliases
-        return indexed(
-            source,
-            file,
-            post,
-            place,
-            found,
-            aliases=[self.absolute(url) for each in earlier for url in of_page(each)],
-            listings=[each.listing for each in self._listings.of_post(file, place, self._rules)],
-        )
 
     def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
         """The path of a new post, for each slug.
