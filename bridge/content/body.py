@@ -189,6 +189,8 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     kept = written.removesuffix("\n").split("\n")
     before = _unix(file.body).removesuffix("\n").split("\n")
     for start, there in _unchanged(said, says):
+        if before[start].removesuffix("  ") == kept[there].removesuffix("  "):
+            continue
         # Not where emphasis or a link goes on from one line to another.
         if not text.is_encoded(old[start].removesuffix("  ")):
             continue
