@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 import msgspec
 
 from bridge.rebuild.local.files import Tree
+from bridge.runtime import beneath
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +101,8 @@ def _noted(state: Path) -> str | None:
 
 def _is_of_earlier_release(folder: Path, state: Path) -> bool:
     """Whether an earlier release of the bridge, which had no note, has written its pages there."""
-    for place in ("rebuild/kept/output.json", "rebuild/output.json"):
-        try:
-            note = msgspec.json.decode((state / place).read_bytes(), type=_OutputNote)
-        except (OSError, msgspec.DecodeError):
-            continue
-        return note.folder == str(folder)
-    return False
+    try:
+        data = beneath.read(state, "rebuild/output.json")
+        return msgspec.json.decode(data, type=_OutputNote).folder == str(folder)
+    except (OSError, msgspec.DecodeError):
+        return False

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 _REMEMBERED = 1_000
 _LONGEST_SLEEP = 3_600.0
+#: Of how many pages it is remembered that they are shown already while a build goes on.
+_MOST_SHOWN = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class Worker:
         moved.set()
 
     def _show(self, pages: Iterable[str]) -> None:
-        self._shown.update(dict.fromkeys(pages, self._underway))
+        if len(self._shown) < _MOST_SHOWN:
+            self._shown.update(dict.fromkeys(pages, self._underway))
         self._tell()
 
     def _may_preempt(self) -> bool:

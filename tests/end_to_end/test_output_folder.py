@@ -110,6 +110,11 @@ def test_the_folder_of_an_earlier_release_stays_in_use(tmp_path: Path) -> None:
     (state / "rebuild" / "output.json").write_text(json.dumps(note))
     for _ in range(2):
         assert output_folder(str(elsewhere), state) == elsewhere
+    (state / "output-folder").unlink()
+    (state / "rebuild" / "kept").mkdir()
+    (state / "rebuild" / "output.json").rename(state / "rebuild" / "kept" / "output.json")
+    # The site's code writes there by now.
+    assert output_folder(str(elsewhere), state) == state / "output"
 
 
 async def test_the_bridge_answers_and_stops_while_a_slow_site_is_loading(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
 from bridge.store import Version
-from bridge.webmention.outgoing.websub import HubPing
+from bridge.webmention.outgoing.websub import HubPing, feeds_of
 
 
 class Built:
@@ -107,3 +108,15 @@ async def test_a_hub_in_trouble_is_told_again(scene: Scene, tmp_path: Path) -> N
     await until(lambda: len(scene.hub.posted) == 3)
     await asyncio.sleep(0.1)
     assert scene.topics() == [f"{scene.site.base}feed.json"] * 3
+
+
+def test_a_named_pipe_in_the_output_holds_nothing_up(tmp_path: Path) -> None:
+    """Plugins write there; there is never anyone who writes to the pipe."""
+    text = '<link rel="hub" href="https://hub.example/"/>'
+    (tmp_path / "feed.xml").write_text(text)
+    os.mkfifo(tmp_path / "other.xml")
+    try:
+        found = list(feeds_of(tmp_path, "https://hub.example/", "https://example.com"))
+    finally:
+        (tmp_path / "other.xml").unlink()  # no one can read it
+    assert [feed.topic for feed in found] == ["https://example.com/feed.xml"]

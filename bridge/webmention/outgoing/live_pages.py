@@ -11,6 +11,7 @@ from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.posts.addresses import canonical
 from bridge.rebuild import Rebuilder
+from bridge.runtime import beneath
 from bridge.store import Version
 from bridge.webmention.outgoing.discovery import AGENT
 from bridge.webmention.outgoing.outbox import Outgoing
@@ -140,7 +141,7 @@ class LivePages:
         if (output := self.rebuilder.output) is None:
             raise RuntimeError("the site is not built on this machine")
         try:
-            body = await asyncio.to_thread((output / out.save_as).read_bytes)
+            body = await asyncio.to_thread(beneath.read, output, out.save_as, _PAGE_BYTES)
         except OSError:
             return None
         return said if body == page.body else await read_page(body, out.url)

@@ -23,6 +23,7 @@ from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
+from bridge.runtime import beneath
 from bridge.runtime.backoff import jittered
 from bridge.runtime.durable import write_durably
 from bridge.store import Version
@@ -167,7 +168,7 @@ def feeds_of(output: Path, hub: str, siteurl: str) -> Iterator[Feed]:
             if not (is_home or name.endswith(_FEEDS)) or path.is_symlink():
                 continue
             with suppress(OSError):
-                data = path.read_bytes()
+                data = beneath.read(output, path.relative_to(output).as_posix(), _MOST_BYTES + 1)
                 head = html.unescape(data[:_BEGINNING].decode("utf-8", "replace"))
                 if hub not in head or len(data) > _MOST_BYTES:
                     continue
