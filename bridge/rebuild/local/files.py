@@ -23,8 +23,8 @@ class OutsideFolder(Exception):
 class Tree:
     """A folder whose files are replaced atomically.
 
-    Every path is relative, with ``/``. A symbolic link on the way is never followed: who put one
-    there could otherwise have us write anywhere.
+    Every path is relative, with ``/``. A symbolic link on the way is never followed: it could lead
+    anywhere.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Tree:
             raise
 
     def remove(self, path: str) -> None:
-        """Remove a file, and the folders that are empty without it. Absent is fine."""
+        """Remove a file, if it exists, and the folders that are empty without it."""
         place = self.place(path)
         if not self._reaches(place.parent):
             return

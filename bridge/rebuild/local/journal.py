@@ -1,4 +1,4 @@
-"""What files were before a build wrote over them, until it has gone well."""
+"""Keeps what files contained before a build overwrote them, until the build has succeeded."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ _INDEX = "index"
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A file that was written or removed; ``kept`` is the one that has what it held, if any."""
+    """A file that was written or removed; ``kept`` names a copy of its earlier contents, if it had
+    any.
+    """
 
     path: str
     kept: str | None = None
 
 
 class Journal:
-    """Brings a folder back to what it was when the last build went well.
+    """Restores a folder to its state after the last successful build.
 
-    Two processes may use one journal, one after the other: it is on disk. What it says is only as
-    good as who wrote it, so that no link in it is followed.
+    The journal is on disk, and two processes may use it in turn. The site's code can write to it,
+    so no link in it is followed.
     """
 
     def __init__(self, folder: Path, tree: Tree) -> None:
-        """``folder`` is the journal's own; ``tree`` is the one that is brought back."""
+        """``folder`` is the journal's own; ``tree`` is the one to restore."""
         self._folder = folder
         self._files = Tree(folder)
         self._tree = tree
@@ -39,11 +41,11 @@ class Journal:
         self.reload()
 
     def reload(self) -> None:
-        """Another process may have used it since."""
+        """Read the journal again: another process may have used it."""
         self._noted = {entry.path for entry in self._entries()}
 
     def note(self, path: str, before: bytes | None) -> None:
-        """A file is about to be written or removed; ``before`` is what it holds."""
+        """Record a file that is about to be written or removed; ``before`` is what it contains."""
         if path in self._noted:
             return
         self._noted.add(path)
@@ -62,11 +64,11 @@ class Journal:
             index.write(msgspec.json.encode(_Entry(path, kept)) + b"\n")
 
     def is_empty(self) -> bool:
-        """Whether nothing is other than it was."""
+        """Whether nothing has changed."""
         return next(self._entries(), None) is None
 
     def restore(self) -> tuple[set[str], set[str]]:
-        """Bring everything back; the files that are there again, and those that were new."""
+        """Restore everything; returns the files that are back, and new ones that were removed."""
         again, new = set[str](), set[str]()
         for entry in list(self._entries()):
             data = self._files.read(entry.kept) if entry.kept else None
@@ -81,7 +83,7 @@ class Journal:
         return again, new
 
     def clear(self) -> None:
-        """A build has gone well: what it wrote stays."""
+        """The build has succeeded: keep what it wrote."""
         self._noted.clear()
         if self._folder.is_symlink():
             self._folder.unlink()

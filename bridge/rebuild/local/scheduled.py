@@ -1,4 +1,4 @@
-"""When a post is due: reads the few header lines that say so, tolerantly."""
+"""Finds out when a post is due, from a few lines of its front matter."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _unknown() -> tzinfo | None:
 def due(path: str, data: bytes, zone: Callable[[], tzinfo | None] = _unknown) -> datetime | None:
     """The time until which the plugin holds a post back, ``None`` if it does not.
 
-    ``zone`` tells the site's, once that is known.
+    ``zone`` returns the site's time zone, once it is known.
 
-    Only posts that the bridge made wait (they have an ``Mf2:`` line): a post by hand is built as
-    Pelican's own settings say. Drafts are built at once, since no one is led to them.
+    Only posts of the bridge (with an ``Mf2:`` line) are held back; a hand-written one is built as
+    Pelican's own settings say. Drafts are built at once, since nothing links to them.
     """
     if b"mf2" not in data[:HEADER_LIMIT].lower():
         return None
@@ -41,7 +41,7 @@ def due(path: str, data: bytes, zone: Callable[[], tzinfo | None] = _unknown) ->
         return None
     if moment.tzinfo is not None:
         return moment
-    # The owner wrote it by hand, in the site's time, or one that the post names.
+    # Written by hand, in the time zone that the post names, or the site's.
     named = _zone(headers.get("timezone", "")) or zone()
     return moment.replace(tzinfo=named) if named else moment.astimezone()
 
@@ -68,7 +68,7 @@ def _meta(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _headers(text: str) -> Iterator[tuple[str, str]]:
-    """``key: value`` lines up to the first blank one; of a repeated key the last is the first."""
+    """``key: value`` lines up to the first blank one; of a repeated key, the first counts."""
     block = itertools.takewhile(str.strip, text.splitlines())
     for line in reversed(list(block)):
         key, colon, value = line.partition(":")

@@ -15,19 +15,19 @@ from typing import Any
 from bridge.runtime.confinement import Grants
 
 _MOST = 50
-#: What libraries look at wherever they run, and do without.
+#: Where libraries look on any machine; they work without.
 _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
 
 
 class Denials:
-    """Notes the files that were tried, are there, and are not granted; each once."""
+    """Notes existing files that were tried and are not granted, each once."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._new: list[str] = []
 
     def watch(self, grants: Grants) -> None:
-        """Look at every file that is opened from now on."""
+        """Check every file that is opened from now on."""
         granted = tuple(os.path.realpath(path) for path in (*grants.read, *grants.write))
 
         @lru_cache(4096)

@@ -1,8 +1,8 @@
 """Computes a post's URL by string formatting alone, where that gives what Pelican would.
 
-Follows ``Readers.read_file``, ``Content.__init__`` and ``Article`` step by step for what decides
-an address, without rendering. Whatever is unusual (a formatted title, a key that collides with an
-attribute, metadata per path) gets no answer here: then Pelican itself has to be asked.
+Does what ``Readers.read_file``, ``Content.__init__`` and ``Article`` do for a URL, without
+rendering. Unusual cases (a formatted title, a key that collides with an attribute, metadata per
+path) get no answer here, and Pelican itself has to be asked.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _QUICK_DATES: Mapping[str, Callable[[datetime], str]] = {
 
 
 class _Unclear(Exception):
-    """Only Pelican itself can tell."""
+    """The URL can only be had from Pelican itself."""
 
 
 class _Date:
@@ -69,9 +69,8 @@ class _Date:
 
 
 class QuickLocator:
-    """Formats addresses by a site's settings.
-
-    Posts in the languages ``elsewhere`` are at addresses of another site.
+    """Formats URLs by a site's settings. Posts in the languages ``elsewhere`` belong to another
+    site.
     """
 
     def __init__(self, settings: Mapping[str, Any], elsewhere: Collection[str] = ()) -> None:
@@ -226,20 +225,20 @@ class QuickLocator:
 
 
 def _safe(date: datetime) -> SafeDatetime:
-    """The date as Pelican's own class has it, which formats years before 1000 differently."""
+    """The date in Pelican's own class, which formats years before 1000 differently."""
     day, time = (date.year, date.month, date.day), (date.hour, date.minute, date.second)
     return SafeDatetime(*day, *time, date.microsecond, date.tzinfo, fold=date.fold)
 
 
 def _appended(url: str, save_as: str) -> str | None:
-    """What the format of pages appends to that of addresses; ``None`` if it is another one."""
+    """What ``save_as`` appends to ``url``; ``None`` if it does not begin with it."""
     rest = save_as.removeprefix(url)
     return rest if save_as.startswith(url) and "{" not in rest and "}" not in rest else None
 
 
 @lru_cache(4096)
 def _is_taken(key: str) -> bool:
-    """Whether the value of a header takes the place of an attribute of Pelican's own."""
+    """Whether a header of this name would replace one of Pelican's own attributes."""
     return key in _TAKEN or key.startswith(("_", "override_"))
 
 

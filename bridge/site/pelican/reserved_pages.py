@@ -1,7 +1,7 @@
-"""Output files that are not posts: a post with one of them would abort the whole build.
+"""Output files that are not posts. A post with such a file would abort the whole build.
 
-Pelican writes index, archives, one page per tag, category, author and period, and their second and
-third pages. Who picks a slug for a post has to stay away from them.
+Pelican writes an index, archives, and pages for each tag, category, author and period, of which
+some are split into several. The slug of a post must not lead to one of these files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d\d", "%d": r"\d\d", "%-m": r"\d\d?", "%
 _SORTS = ("CATEGORY", "TAG", "AUTHOR", "YEAR_ARCHIVE", "MONTH_ARCHIVE", "DAY_ARCHIVE", "PAGE")
 _SAMPLE = {"slug": "a-sample", "category": "a-category", "author": "an-author", "lang": "xx"}
 
-#: Pages that static hosts and web servers show for errors, whatever was asked for.
+#: Pages that static hosts and web servers show for errors at any URL.
 _HOSTS = r"(?:[45]\d\d|[45]0?x+|200|error|not[-_]found)(?:\.html|/index\.html)"
 #: The bridge's own addresses, where it shares the site's host name.
 _BRIDGES = (
@@ -29,7 +29,7 @@ _BRIDGES = (
 
 
 class ReservedPages:
-    """Knows the names that a site's settings give away."""
+    """The output files that a site's settings reserve."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         expressions = [_HOSTS, _BRIDGES, *_fixed(settings), *_by_pattern(settings)]
@@ -49,7 +49,7 @@ def _fixed(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _by_pattern(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Pages of tags, periods and so on. A pattern that any post would match cannot tell."""
+    """Pages of tags, periods and so on. A pattern that any post would match is ignored."""
     samples = list(_samples(settings))
     for sort in _SORTS:
         pattern = str(settings.get(f"{sort}_SAVE_AS") or "")
