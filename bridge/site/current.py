@@ -15,7 +15,7 @@ from bridge.settings import prefix_of
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import SiteFacts, SiteReport
 from bridge.site.protocol import SiteReader
-from bridge.store import ContentStore, StoreBroken, Version
+from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class CurrentSite:
     ) -> None:
         """``content`` and ``uploads`` are folders in the repo, ``mentions`` one in ``content``."""
         self._store = store
+        self._folder = content
         self._checkout = checkout
         self._new_reader = new_reader
         self._content = prefix_of(content)
@@ -145,6 +146,11 @@ class CurrentSite:
             await before.close()
 
     async def _load(self, head: Version) -> None:
+        before = self._good or await asyncio.to_thread(self._remembered)
+        if misplaced := await asyncio.to_thread(self._why_misplaced, before, head):
+            # A new post would be where neither Pelican nor its owner looks for it.
+            self._seen, self.problem = None, misplaced
+            raise SiteBroken(f"No post can be read or written: {misplaced}.")
         self._seen = head
         try:
             await self._use(head)
@@ -202,6 +208,12 @@ class CurrentSite:
         """End a reader once it has answered its questions; new questions go to its successor."""
         await reader.all_answered()
         await reader.close()
+
+    def _why_misplaced(self, before: Version | None, head: Version) -> str:
+        try:
+            return why_misplaced(self._store, self._folder, before, head)
+        except StoreBroken:
+            return ""  # the repo was recreated, and does not know what was before
 
     def _differs(self, head: Version) -> bool:
         """Whether something changed that the site may depend on."""

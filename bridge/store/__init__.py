@@ -155,3 +155,26 @@ class ContentStore(Protocol):
         ``StoreFull``, ``StoreBroken``).
         """
         ...
+
+
+def why_misplaced(store: ContentStore, folder: str, before: Version | None, now: Version) -> str:
+    """Why there are no files below a folder any more: where they are, if it has been renamed.
+
+    ``""`` if there are some, or if they are nowhere else. Raises StoreBroken.
+    """
+    if not folder or before is None or next(iter(store.files(folder, now)), None) is not None:
+        return ""
+    prefix = f"{folder.strip('/')}/"
+    differences = store.diff(before, now)
+    gone = {each.old: each.path for each in differences if each.path.startswith(prefix)}
+    moved = ((gone[each.new], each.path) for each in differences if each.new and each.new in gone)
+    old, new = next(moved, ("", ""))
+    if not new:
+        return ""
+    inside = old.removeprefix(prefix)
+    other = new.removesuffix(f"/{inside}") if new.endswith(f"/{inside}") else "FOLDER"
+    return (
+        f"the folder {folder} is gone, and its files are elsewhere ({new}): write"
+        f' folder = "{other}" into [content] of bridge.toml, see that PATH in Pelican\'s settings'
+        " says the same, and restart the bridge"
+    )

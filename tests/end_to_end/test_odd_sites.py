@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import pytest
+from git_kit import git
 from publishing_kit import bench
 from site_kit import CONF
 
@@ -504,6 +505,23 @@ async def test_broken_settings_do_not_stop_posts_and_are_told(tmp_path: Path) ->
         await site.arrived({"pelicanconf.py": CONF.replace('"{date:%Y}/{slug}/"', '"{slug}/"')})
         assert await site.create(name="Third", content="x") == "https://example.com/third/"
         assert site.catalogue.report().problem == ""
+
+
+async def test_nothing_is_posted_into_a_content_folder_that_was_renamed(tmp_path: Path) -> None:
+    text = "Title: A\nDate: 2020-01-02\n\nx\n"
+    async with bench(tmp_path, {"content/a.md": text}, CONF) as site:
+        await site.create(name="First", content="x")
+        git(site.clone, "pull", "-q", str(site.bare), "main")
+        git(site.clone, "mv", "content", "texts")
+        conf = CONF.replace('"content"', '"texts"')
+        site.push({"pelicanconf.py": conf})
+        with pytest.raises(SiteBroken, match='folder = "texts"') as caught:
+            await site.create(name="Second", content="x")
+        assert caught.value.status == 500
+        assert 'folder = "texts"' in site.catalogue.report().problem
+        git(site.clone, "mv", "texts", "content")
+        site.push({"pelicanconf.py": CONF})
+        assert await site.create(name="Third", content="x") == "https://example.com/2026/third/"
 
 
 async def test_settings_that_never_could_be_read_are_the_owners_fault(tmp_path: Path) -> None:

@@ -229,6 +229,27 @@ async def test_settings_leave_the_last_good_site(
     assert await rebuilder.live(fixed, "new.html", 60)
 
 
+async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
+    store: GitStore, rebuilder: Rebuilder, tmp_path: Path
+) -> None:
+    before = files(tmp_path / "output")
+    head = store.head()
+    assert head is not None
+    there = {path: store.read(path, head) for path, _ in store.files("content", head)}
+    moved: Change = {f"texts/{path[8:]}": blob.data for path, blob in there.items() if blob}
+    conf = CONF.replace(b'"content"', b'"texts"')
+    version = commit(store, {**moved, **dict.fromkeys(there), "pelicanconf.py": conf})
+    rebuilder.changed(version)
+    await settled(rebuilder, version)
+    status = rebuilder.status()
+    assert status.state == "failed", status
+    assert 'folder = "texts"' in (status.reason or "")
+    assert files(tmp_path / "output") == before
+    back = commit(store, {path: blob.data for path, blob in there.items() if blob})
+    rebuilder.changed(back)
+    assert await rebuilder.live(back, "one.html", 60)
+
+
 async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread
 from bridge.settings import prefix_of
-from bridge.store import ContentStore, StoreBroken, Version
+from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
 
 
 class SiteBuild:
@@ -51,6 +51,9 @@ class SiteBuild:
 
     async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
         """Build a version, leaving out the files that break the build."""
+        if misplaced := await in_thread(self._why_misplaced, version):
+            # The site would be empty.
+            raise BuildFailed(misplaced)
         bisection = await in_thread(self._bisection, version)
         record = self._ledger.record
         settled, unread = record.settled, record.unread
@@ -133,6 +136,14 @@ class SiteBuild:
     async def close(self) -> None:
         """Close the builder."""
         await self._builder.close()
+
+    def _why_misplaced(self, version: Version) -> str:
+        """Why Pelican would find no posts; the owner's own command knows where they are."""
+        try:
+            before = None if self._take_away else self._ledger.record.version
+            return why_misplaced(self._store, self._content, before, version)
+        except StoreBroken:
+            return ""  # the repo was recreated, and does not know what was before
 
     def _bisection(self, version: Version) -> Bisection:
         """The files that are left out from the start, and the suspects if the build fails."""
