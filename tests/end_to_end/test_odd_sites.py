@@ -204,6 +204,15 @@ async def test_plugins_in_a_folder_that_is_named_without_a_list(tmp_path: Path, 
         assert site.catalogue.report().warnings == ()
 
 
+async def test_a_plugin_that_ends_pelican_stops_no_post_and_is_told(tmp_path: Path) -> None:
+    conf = CONF + 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["mine"]\n'
+    plugin = "import sys\ndef register():\n    sys.exit(0)\n"
+    async with bench(tmp_path, {"plugins/mine.py": plugin}, conf) as site:
+        await site.create(content="A note")
+        (warning,) = site.catalogue.report().warnings
+        assert "a plugin ends Pelican" in warning
+
+
 async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) -> None:
     text = "date: 2020-01-02\n\n# A heading of its own\n\nText.\n"
     files = {f"content/p{n}.md": text.replace("A ", f"{n} ") for n in range(3)}

@@ -106,7 +106,10 @@ def load_plugins(settings: dict[str, Any], tell: Callable[[str], None]) -> Pelic
     """
     try:
         return Pelican(settings)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - plugins raise what they like
+    except SystemExit as end:
+        tell(f"a plugin ends Pelican while it is loaded: sys.exit({end.code!r})")
+        return None
+    except Exception as error:  # noqa: BLE001 - plugins raise what they like
         tell(f"a plugin fails: {' '.join(str(error).split())}")
         return None
 
