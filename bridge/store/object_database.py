@@ -76,6 +76,13 @@ class ObjectDatabase:
         self.remember(oid, listing)
         return listing
 
+    def tree_with(self, oid: bytes, part: bytes) -> Listing:
+        """The entries of a tree, or none of them where neither is a folder nor has ``part`` in its
+        name: such a tree is not parsed.
+        """
+        data = self.read(oid, "tree")
+        return self._format.listing(data) if part in data or FOLDER + b" " in data else EMPTY
+
     def tree_of(self, commit: bytes) -> bytes:
         """The id of a commit's tree."""
         tree = self._roots.get(commit)
@@ -208,13 +215,16 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
 
 
 def walk(
-    database: ObjectDatabase, tree: bytes, prefix: bytes = b""
+    database: ObjectDatabase, tree: bytes, prefix: bytes = b"", *, part: bytes = b""
 ) -> Iterator[tuple[str, TreeEntry]]:
-    """Every file below a tree, by path. Git's order of trees makes the result sorted."""
-    for name, entry in database.tree(tree).items():
+    """Every file below a tree (with ``part`` in its name), by path. Git's order of trees makes the
+    result sorted.
+    """
+    entries = database.tree_with(tree, part) if part else database.tree(tree)
+    for name, entry in entries.items():
         if entry.is_folder:
-            yield from walk(database, entry.oid, prefix + name + b"/")
-        elif entry.is_file:
+            yield from walk(database, entry.oid, prefix + name + b"/", part=part)
+        elif entry.is_file and part in name:
             yield os.fsdecode(prefix + name), entry
 
 

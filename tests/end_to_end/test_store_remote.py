@@ -19,6 +19,8 @@ from warm_kit import WARM
 
 from bridge.store import Version
 from bridge.store.git import GitStore
+from bridge.store.object_database import ObjectDatabase
+from bridge.store.objects import Kind
 from bridge.store.setup import clone_bare, let_push_into
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
 from bridge.store.sync.round import Counts, SyncRound
@@ -304,6 +306,43 @@ async def test_a_file_created_on_both_sides_is_kept_twice(world: World) -> None:
 
 
 @on_a_clone
+def test_conflicts_are_looked_for_among_the_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in every folder of a large site, each time that the owner has pushed something."""
+    store = GitStore(world.repo, author=ADA)
+    for month in range(12):
+        put(store, f"2026/{month}/post.md", "x")
+    kept = "2026/3/post.md.conflict-0123abcd"
+    put(store, kept, "y")
+
+    def new() -> SyncRound:
+        return SyncRound(store, Transport(store.bare_repo, "origin", "", world.repo, store.disk),
+                         is_post)  # fmt: skip
+
+    first, read = new(), list[bytes]()
+    whole = ObjectDatabase.read
+
+    def counted(database: ObjectDatabase, oid: bytes, kind: Kind) -> bytes:
+        read.append(oid)
+        return whole(database, oid, kind)
+
+    monkeypatch.setattr(ObjectDatabase, "read", counted)
+    assert first.conflicts() == (MergeConflict("2026/3/post.md", kept),)
+    assert len(read) > 12
+    read.clear()
+    put(store, "2026/5/post.md", "z")
+    assert first.conflicts() == (MergeConflict("2026/3/post.md", kept),) == new().conflicts()
+    put(store, "2026/5/post.md.conflict-89abcdef", "z")
+    put(store, kept, None)
+    read.clear()
+    found = first.conflicts()
+    assert [each.path for each in found] == ["2026/5/post.md"]
+    assert len(read) < 4
+    assert new().conflicts() == found
+    store.close()
+
+
 async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)

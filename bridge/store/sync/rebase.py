@@ -20,7 +20,8 @@ from bridge.store.object_database import ObjectDatabase, TreeEditor, compare
 from bridge.store.objects import Object, TreeEntry
 from bridge.store.repo import BareRepo
 
-_MARK = ".conflict-"
+#: What the names of files that conflicts have left contain.
+MARK = ".conflict-"
 _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
 _TIME = re.compile(r"(\d+) [-+]\d{4}$")
@@ -112,7 +113,7 @@ class Replay:
             if merged is not None:
                 editor.put(path, merged)
             elif now is not None:
-                beside = f"{path}{_MARK}{name.hex()[:8]}"
+                beside = f"{path}{MARK}{name.hex()[:8]}"
                 editor.put(beside, now)
                 kept.append(beside)
         tree, objects = editor.write()

@@ -10,9 +10,9 @@ from git import GitCommandError
 
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.store.object_database import compare, find
+from bridge.store.object_database import compare, find, walk
 from bridge.store.repo import read_ref
-from bridge.store.sync.rebase import Replay, conflicted
+from bridge.store.sync.rebase import MARK, Replay, conflicted
 from bridge.store.sync.transport import (
     RemoteHasMoved,
     RemoteIsBusy,
@@ -55,6 +55,9 @@ class SyncRound:
         self._is_post = is_post
         self._transport = transport
         self._repo = store.bare_repo.repo
+        #: Files that conflicts have left, with those that they are beside, as of a version.
+        self._beside: dict[str, str] = {}
+        self._looked_at: Version | None = None
 
     def run(self, *, fetch: bool) -> None:
         """Fetch (or trust what is known), replay if need be, push.
@@ -121,10 +124,34 @@ class SyncRound:
     def conflicts(self) -> tuple[MergeConflict, ...]:
         """The files that conflicts have left beside others, as far as they still exist."""
         head = self._store.head()
-        found = self._store.files("", head) if head else iter(())
-        return tuple(
-            MergeConflict(path, kept) for kept, _ in found if (path := conflicted(kept)) is not None
-        )
+        if head is None:
+            return ()
+        paths = self._paths_since(head)
+        if paths is None:
+            database = self._store.database
+            self._beside.clear()
+            tree = database.tree_of(bytes.fromhex(head))
+            paths = [(path, True) for path, _ in walk(database, tree, part=MARK.encode())]
+        for kept, is_there in paths:
+            path = conflicted(kept)
+            if path is not None and is_there:
+                self._beside[kept] = path
+            else:
+                self._beside.pop(kept, None)
+        self._looked_at = head
+        return tuple(MergeConflict(path, kept) for kept, path in sorted(self._beside.items()))
+
+    def _paths_since(self, head: Version) -> list[tuple[str, bool]] | None:
+        """The paths that differ from the version that was looked at last, and whether they are
+        files now; ``None`` where all have to be looked at.
+        """
+        if self._looked_at is None:
+            return None
+        try:
+            changes = self._store.diff(self._looked_at, head)
+        except StoreBroken:
+            return None
+        return [(change.path, change.new is not None) for change in changes]
 
     def _advance(self, ours: Version | None, theirs: Version) -> None:
         """Add their commits to our branch, and replay ours on top."""
