@@ -231,9 +231,11 @@ class CurrentSite:
         if not path.startswith(self._content):
             return True
         inside = path.removeprefix(self._content)
-        suffixes = self.reader.facts.suffixes
-        if path.rpartition(".")[2] not in suffixes:
+        facts = self.reader.facts
+        if path.rpartition(".")[2] not in facts.suffixes:
             return not inside.startswith(self._mentions)
+        if not facts.looks_at_posts:
+            return False
         # Settings may list the folders of posts.
         top, slash, _ = inside.partition("/")
         return bool(slash) and new and not (self.folder / self._content / top).is_dir()

@@ -56,7 +56,8 @@ class SiteFacts(msgspec.Struct, frozen=True):
     described without reading each of them.
     ``problems`` are what Pelican logged while it loaded settings and plugins. ``values`` are some
     settings as they are, for commands that look at a site. ``missing_locales`` are named by the
-    settings, and not on this machine.
+    settings, and not on this machine. ``looks_at_posts``: whether settings or plugins have looked
+    into the folder of posts, and may change with a new folder there.
     """
 
     siteurl: str
@@ -73,6 +74,7 @@ class SiteFacts(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
     values: dict[str, Any]
     missing_locales: tuple[str, ...] = ()
+    looks_at_posts: bool = True
 
 
 class Location(msgspec.Struct, frozen=True):

@@ -455,3 +455,26 @@ def test_urls_are_always_absolute(siteurl: str, address: str, tmp_path: Path) ->
     site = read_site(settings, siteurl="https://me.example/")
     assert site.siteurl == address
     assert site.absolute("a/") == f"{address}/a/"
+
+
+@pytest.mark.parametrize(
+    ("line", "looks"),
+    [
+        ("", False),
+        ("NAMES = os.listdir('content')", True),
+        ("NAMES = [each.name for each in pathlib.Path('content').glob('*')]", True),
+        ("NAMES = list(os.walk('.'))", True),
+        ("HAS = os.path.isdir('content/notes')", True),
+        ("HAS = os.path.isdir('content')", False),
+        ("subprocess.run(['true'])", True),
+    ],
+)
+def test_settings_that_look_at_the_folder_of_posts(
+    line: str, looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only these may change with a new folder there."""
+    (tmp_path / "content" / "a").mkdir(parents=True)
+    file = write_settings(tmp_path)
+    file.write_text(f"import os, pathlib, subprocess\n{file.read_text()}{line}\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_site(file).facts().looks_at_posts is looks

@@ -35,6 +35,7 @@ from bridge.site.pelican.description import Describer, Description
 from bridge.site.pelican.effects import record
 from bridge.site.pelican.facts import fingerprint, folder_inside, plain_values, whole_siteurl
 from bridge.site.pelican.listings import Listings
+from bridge.site.pelican.looking import looking
 from bridge.site.pelican.quick import QuickLocator
 from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
 from bridge.site.pelican.reserved_pages import ReservedPages
@@ -65,6 +66,7 @@ class PelicanSite:
         problems: tuple[str, ...] = (),
         missing_locales: tuple[str, ...] = (),
         plugins: object = None,
+        looks_at_posts: bool = True,
     ) -> None:
         """``plugins`` is PLUGINS as the owner's file has it: loading puts names in its place."""
         record()
@@ -81,6 +83,7 @@ class PelicanSite:
         self._problems = problems
         self._missing_locales = missing_locales
         self._plugins = plugins
+        self._looks_at_posts = looks_at_posts
         self._readers = SiteReaders(settings, self.root, self.siteurl)
         self._listings = Listings(settings)
         languages = subsites(settings, self.siteurl)
@@ -122,7 +125,7 @@ class PelicanSite:
         settings_file = settings_file.resolve()
         root = (root or settings_file.parent).resolve()
         problems: list[str] = []
-        with loading.logged_errors(problems.append):
+        with loading.logged_errors(problems.append), looking() as looked:
             folder = root / content if content else None
             settings = loading.load_settings(settings_file, content=folder)
             missing_locales = loading.missing_locales(settings)
@@ -139,6 +142,7 @@ class PelicanSite:
                     problems=tuple(problems),
                     missing_locales=missing_locales,
                     plugins=plugins,
+                    looks_at_posts=looked.into(Path(str(settings["PATH"]))),
                 )
                 # Signals hold their receivers weakly, and only this holds the plugins' modules.
                 site._loaded = loaded
@@ -173,6 +177,7 @@ class PelicanSite:
             problems=self._problems,
             values=plain_values({**settings, "PLUGINS": self._plugins}),
             missing_locales=self._missing_locales,
+            looks_at_posts=self._looks_at_posts,
         )
 
     def slugify(self, text: str) -> str:
