@@ -27,6 +27,7 @@ from bridge.micropub.values import (
     is_empty,
     normalise,
     property_name,
+    refuse_far_too_many,
     refuse_many,
     refuse_many_files,
     refuse_many_properties,
@@ -116,6 +117,7 @@ def _sort(
     """Properties, and files with their positions among them."""
     slots: dict[str, list[Slot]] = {}
     for name, given in values.items():
+        refuse_far_too_many(name, given)
         for slot in given:
             # A file chooser left empty sends a part without name or data.
             if isinstance(slot, File) and not (slot.filename or slot.data):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.address import (
@@ -27,6 +27,8 @@ MOST_PROPERTIES = 300
 MOST_FILES = 100
 MOST_CHARACTERS = 100_000
 _MOST_VALUES = 300
+#: As many as are looked at in no time.
+_FAR_TOO_MANY = 10_000
 _MOST_OF = {
     **dict.fromkeys(MEDIA | {"file"}, MOST_FILES),
     **dict.fromkeys(("syndication", "mp-syndicate-to", "syndicate-to"), 50),
@@ -58,6 +60,8 @@ def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     Empty values are dropped, files are passed on. Raises :class:`InvalidRequest` for invalid
     values, and for more values than a post may have.
     """
+    if isinstance(slots, list):
+        refuse_far_too_many(name, slots)
     rule = _RULES.get(name, _of_something if name.endswith("-of") else _anything)
     given = _full(_unnumbered(slots))
     refuse_many(name, len(given))
@@ -91,6 +95,12 @@ def refuse_many(name: str, count: int) -> None:
     most = _MOST_OF.get(name, _MOST_VALUES)
     if count > most:
         raise InvalidRequest(f"'{name}' has {count:,} values; a post may have {most}. Send fewer.")
+
+
+def refuse_far_too_many(name: str, slots: Sequence[Slot]) -> None:
+    """Refuse at once what would take long to look at; empty ones among them do not matter."""
+    if len(slots) > _FAR_TOO_MANY:
+        refuse_many(name, len(slots))
 
 
 def refuse_long(name: str, values: Iterable[Slot]) -> None:

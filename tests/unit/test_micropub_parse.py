@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
@@ -880,3 +881,18 @@ class TestUpdateOfNoProperty:
         assert isinstance(body, dict)
         assert "'content'" in refusal({**body, "replace": {"name": ["y"]}})
         assert "'content'" in refusal({**body, "mp-slug": "y"})
+
+
+@pytest.mark.parametrize("name", ["category", "content", "x"])
+def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
+    """Other requests wait meanwhile. It took most of a second of the processor."""
+    values: list[Json] = ["a"] * 2_000_000
+    bodies: list[Json] = [
+        {"type": ["h-entry"], "properties": {name: values}},
+        {"action": "update", "url": "https://example.com/a", "replace": {name: values}},
+    ]
+    for asked in bodies:
+        begun = time.process_time()
+        with pytest.raises(InvalidRequest, match="2,000,000 values"):
+            parse_action(RequestBody("json", json=asked))
+        assert time.process_time() - begun < 0.3
