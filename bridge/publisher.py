@@ -28,7 +28,13 @@ from bridge.micropub.post import Post, discover
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads
-from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
+from bridge.posts.commits import (
+    Committer,
+    after_commit,
+    commit_message,
+    one_line,
+    retry_on_conflict,
+)
 from bridge.posts.once import Once, digest_of
 from bridge.posts.post_files import (
     OpenPost,
@@ -196,7 +202,7 @@ class Publisher:
         """Carry out an action, unless it takes too long until its commit is handed over."""
         try:
             async with asyncio.timeout(_SECONDS) as deadline:
-                return await self._steps(action, token, deadline)
+                published = await self._steps(action, token, deadline)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -205,6 +211,9 @@ class Publisher:
                 f"This was not done within {_SECONDS:g} seconds, and nothing was written."
                 " Try again in a moment."
             ) from error
+        app = one_line(token.client_id or "an unknown app")
+        log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, app)
+        return published
 
     async def _steps(self, action: Action, token: Token, deadline: asyncio.Timeout) -> Published:
         match action:

@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from bridge.store import StoreError
 
     to_stderr = logging.StreamHandler()
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    to_stderr.setFormatter(LogFormat(form, datefmt="%H:%M:%S"))
+    form = f"{_time()}%(levelname)s %(name)s: %(message)s"
+    to_stderr.setFormatter(LogFormat(form, datefmt="%Y-%m-%d %H:%M:%S"))
     level = logging.DEBUG if options.verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[to_stderr])
     # Access logs contain query strings, which may contain secrets.
@@ -81,6 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The shell's prompt gets a line of its own.
         print("\nmicropub-bridge: interrupted", file=sys.stderr)
         return 130
+
+
+def _time() -> str:
+    """Where a line of the log has its time: nowhere, if systemd's journal adds it."""
+    return "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
 
 
 def _what_to_install(missing: Sequence[str]) -> str:
@@ -110,7 +115,8 @@ def _explain(error: Exception) -> str:
     """The error's text, with that of the operating system error that caused it."""
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else cause
-    told = isinstance(cause, OSError | sqlite3.Error) and str(reason) not in str(error)
+    is_known = isinstance(cause, OSError | sqlite3.Error) and reason is not None
+    told = is_known and str(reason) not in str(error)
     return f"{error} ({reason})" if told else str(error)
 
 

@@ -41,7 +41,7 @@ async def show(owner: Owner) -> web.StreamResponse:
     if entry is None:
         raise PageError(
             "There is no such post",
-            "No post lives at this address. What was deleted is in the bin.",
+            "There is no post at this address. Deleted posts are in the bin.",
             status=404,
             link=("/desk/?show=bin", "Bin"),
         )

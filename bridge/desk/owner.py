@@ -43,6 +43,9 @@ from bridge.store import StoreError
 
 log = logging.getLogger(__name__)
 
+#: The cookie that ``outbox.js`` sets while posts wait in the browser.
+_OUTBOX_WAITS = "desk-outbox"
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -62,6 +65,7 @@ class Owner:
             status=status,
             policy=DESK_POLICY,
             has_own_origin=desk is not None and desk.has_own_origin,
+            outbox_waits=_OUTBOX_WAITS in self.request.cookies,
             **values,
         )
 

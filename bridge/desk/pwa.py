@@ -71,7 +71,7 @@ async def post_waiting(submission: Submission) -> web.StreamResponse:
         action = write.asked(sheet, "published", desk)
         is_known = await desk.publisher.once.carried_out([sheet.once])
         if is_known and not await desk.publisher.once.has_done(action.once):
-            raise Conflict("This form has been sent before, with other words. Look at your posts.")
+            raise Conflict("This form has been sent before, with another text. Look at your posts.")
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         refused = sheet.refused(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
@@ -34,12 +35,14 @@ from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys, remove_passkey, rename_passkey
 from bridge.pages.render import page, page_endpoint, redirect
 
+log = logging.getLogger(__name__)
+
 #: Selectable lifetimes of an app token, in days; 0 means no expiry.
 _DAYS = (365, 90, 30, 7, 0)
 #: The scopes ticked by default for a new token. A pasted token need not identify the owner.
 _TICKED = frozenset(OFFERED) - UNTICKED - IDENTITY
 _LONGEST_NAME = 80
-_NAMELESS = "Give it a name, so that you know it again."
+_NAMELESS = "Give it a name, so that you recognise it later."
 
 
 @page_endpoint
@@ -60,6 +63,7 @@ async def create(request: web.Request) -> web.Response:
     if days not in _DAYS:
         problem = "Choose how long the token should last."
         return _tokens_page(request, browser, problem=problem, typed=form)
+    name = (form.get("name") or "")[:_LONGEST_NAME]
     fields = [("name", form.get("name") or ""), ("days", str(days))]
     fields += [("scope", scope) for scope in form.every("scope")]
     if again := await ask_again(request, browser, form, action="/tokens", fields=fields):
@@ -67,14 +71,16 @@ async def create(request: web.Request) -> web.Response:
     try:
         secret = create_token(
             server.db,
-            (form.get("name") or "")[:_LONGEST_NAME],
+            name,
             form.every("scope"),
             expires=time.time() + days * 86400 if days else None,
         )
     except ValueError:
-        what = "give the token a name" if form.every("scope") else "tick what it may do"
-        problem = f"That did not work: {what}, so that you know it again and it is of use."
+        problem = "Give the token a name."
+        if not form.every("scope"):
+            problem = "Tick what the token may do."
         return _tokens_page(request, browser, problem=problem, typed=form)
+    log.info("a token was created: %r, with these scopes: %s", name, " ".join(form.every("scope")))
     server.just_made.put(str(session.id), secret)
     return redirect("/tokens")
 
@@ -89,8 +95,10 @@ async def revoke(request: web.Request) -> web.Response:
     token, grant = _number(form, "token"), _number(form, "grant")
     if token is not None:
         revoke_token(server.db, token)
+        log.info("a token was revoked")
     if grant is not None:
         revoke_grant(server.db, grant)
+        log.info("an app was disconnected")
     return redirect("/tokens")
 
 

@@ -294,7 +294,7 @@ def _way_on(request: web.Request) -> tuple[str, str]:
         return "/tokens", "Back to your apps"
     if path.startswith(("/auth/sessions", "/auth/password", "/auth/passkeys")):
         return "/auth/sessions", "Back to your account"
-    return "/auth/sign-in", "Sign in, or go on where you are signed in"
+    return "/auth/sign-in", "Sign in, or continue if you are signed in"
 
 
 def _explained(error: PageError | OAuthError | CsrfError | BridgeError) -> PageError:

@@ -95,7 +95,10 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
     try:
         repo = Repo(path, expand_vars=False)
     except NoSuchPathError as error:
-        raise StoreBroken(f"there is no repo at {path}") from error
+        raise StoreBroken(
+            f"there is no repo at {path}. Correct [site] repo, or have `micropub-bridge init CLONE`"
+            " create it again"
+        ) from error
     except (InvalidGitRepositoryError, GitError, OSError) as error:
         raise StoreBroken(f"{path} is not a git repo: {error}") from error
     git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()

@@ -61,7 +61,12 @@ def test_a_setting_that_does_not_exist_is_named(bridge: Path) -> None:
 
 def test_a_repo_that_is_not_there(bridge: Path) -> None:
     shutil.rmtree(bridge / "site.git")
-    assert "there is no repo at" in refused("serve", cwd=bridge)
+    told = refused("serve", cwd=bridge)
+    assert "there is no repo at" in told
+    assert told.endswith("or have `micropub-bridge init CLONE` create it again")
+
+    done("init", bridge.parent / "site", cwd=bridge)
+    assert (bridge / "site.git" / "HEAD").is_file()
 
 
 def test_a_folder_that_is_no_repo(bridge: Path) -> None:

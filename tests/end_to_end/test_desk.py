@@ -562,7 +562,7 @@ async def test_posts_can_be_searched_by_words_and_type_with_pagination(
     assert quote(url, safe="/") in found.text
     assert "mill pond" not in (await owner.get("/desk/?search=kingfisher&post-type=like")).text
     none = await owner.get("/desk/?search=nothing-is-called-that")
-    assert "No post is like that." in none.text
+    assert "No posts match." in none.text
     for number in range(8):
         await app(there, type=["h-entry"], properties={"content": [f"One of many: {number}"]})
     first = await owner.get("/desk/")
@@ -624,7 +624,7 @@ async def test_a_preview_shows_the_text_and_writes_nothing(owner: Browser, there
     assert policy.startswith("sandbox; default-src 'none'")
     assert "frame-ancestors 'self'" in policy
     empty = await owner.post("/desk/preview", data=dict(page.form("/desk/new")))
-    assert "Nothing to be seen yet." in empty.text
+    assert "Nothing to show yet." in empty.text
     foreign = await owner.post(
         "/desk/preview", data=fields, headers={"Sec-Fetch-Site": "cross-site"}
     )

@@ -100,6 +100,32 @@ async def kept_until(page: Page, count: int, part: str = "", store: str = "draft
             await asyncio.sleep(0.05)
 
 
+async def test_pages_for_other_things_load_the_outbox_only_while_a_post_is_waiting(
+    chromium: Browser, apart: OwnHost, cookies: Cookies
+) -> None:
+    script = "script[src$='/outbox.js']"
+    item = {
+        "once": "0" * 32,
+        "kind": "note",
+        "fields": [["content", "Sent from Files"]],
+        "files": [],
+    }
+    async with tab(chromium, cookies) as page:
+        for path in ("files", "mentions"):
+            await page.goto(f"{apart.desk}{path}")
+            await expect(page.locator(script)).to_have_count(0)
+        await page.goto(apart.desk)
+        await expect(page.locator(script)).to_have_count(1)
+        await page.evaluate(f"async (item) => (await import({OUTBOX})).queue(item)", item)
+        await page.goto(f"{apart.desk}files")
+        await kept_until(page, 0, store="outbox")
+        await page.wait_for_function("!document.cookie.includes('desk-outbox')")
+        await page.goto(f"{apart.desk}files")
+        await expect(page.locator(script)).to_have_count(0)
+        await page.goto(apart.desk)
+        await expect(page.locator("main")).to_contain_text("Sent from Files")
+
+
 async def test_saved_input_is_offered_and_removed_after_publishing(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:

@@ -257,7 +257,7 @@ async def test_many_posts_changed_by_hand_are_held_for_the_owner(
         people = {"Accept": "text/html"}
         await person.sign_in("/auth/sign-in?then=/status", demo.password)
         page = await person.get("/status", headers=people)
-        assert "Webmentions that wait for your word" in page.text
+        assert "Webmentions that wait for your decision" in page.text
         assert "21 posts were changed at once by hand" in page.text
         refused = await person.post("/status/webmentions", data={"do": "send"})
         assert refused.status == 403

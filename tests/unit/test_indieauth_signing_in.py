@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -73,6 +74,17 @@ async def test_another_password_does_not(guest: Browser, password: str) -> None:
     assert refused.status == 403
     assert "That is not the password." in refused.text
     assert (await guest.get("/tokens")).status == 401
+
+
+async def test_the_log_says_who_signed_in_and_who_did_not(
+    guest: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bridge.indieauth")
+    await guest.submit(await guest.get("/auth/sign-in"), "/auth/sign-in", password="wrong words")
+    await guest.sign_in()
+    wrong, right = (record.getMessage() for record in caplog.records)
+    assert wrong == "a wrong password was sent from '127.0.0.1'"
+    assert right == "signed in with password: Unknown browser"
 
 
 @pytest.mark.parametrize("field", ["password", "csrf", "then"])

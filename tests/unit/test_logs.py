@@ -6,16 +6,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from publishing_kit import ALL, bench
 from yarl import URL
 
 from bridge.commands.checks import Finding
 from bridge.context.fetcher import ContextFetcher
 from bridge.errors import Unavailable
+from bridge.micropub.action import Create, Delete
+from bridge.micropub.post import Post
 from bridge.net.fetch import GuardedFetch
 from bridge.runtime.terminal import LogFormat
 from bridge.web.middleware import render_errors
@@ -83,3 +89,16 @@ def test_a_finding_of_check_has_no_codes_for_the_terminal() -> None:
     told = str(Finding("build", f"it fails: {HOSTILE}", "Fix it.")).split("\n")
     assert all(line.isprintable() for line in told)
     assert [line[:5] for line in told] == ["BAD  ", "     ", "     "]
+
+
+async def test_who_did_what_to_which_post(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bridge.publisher")
+    async with bench(tmp_path, {"content/old.md": "Title: Old\nDate: 2020-01-01\n\nx"}, "") as site:
+        post = Create(Post("h-entry", MappingProxyType({"content": ("Secret words",)})))
+        app = replace(ALL, client_id=f"https://app.example/{HOSTILE}")
+        url = (await site.publisher.carry_out(post, app)).url
+        await site.publisher.carry_out(Delete(url), replace(ALL, client_id=None))
+    created, deleted = told(caplog)
+    assert created.startswith(f"create: {url}, by https://app.example/")
+    assert "Secret" not in created
+    assert deleted == f"delete: {url}, by an unknown app"

@@ -230,7 +230,7 @@ async def _open(desk: Desk, url: str) -> _Opened:
     if entry is None:
         raise PageError(
             "There is no such post",
-            "No post lives at this address. Perhaps it was deleted.",
+            "There is no post at this address. Perhaps it was deleted.",
             status=404,
             link=("/desk/", "All posts"),
         )
@@ -282,4 +282,4 @@ async def restore(owner: Owner, sent: Form) -> web.StreamResponse:
     """POST: bring a deleted post back as it was."""
     desk, url = owner.request.app[DESK], sent.get("url") or ""
     done = await desk.publisher.carry_out(Undelete(url), desk.token)
-    return owner.back("/desk/", Notice("It is back.", link=(done.url, "Look at it")))
+    return owner.back("/desk/", Notice("The post is restored.", link=(done.url, "Look at it")))

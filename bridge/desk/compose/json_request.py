@@ -66,7 +66,7 @@ def values_of(
         case "url":
             if text.strip() and not is_web(text.strip()):
                 raise InvalidRequest(
-                    "This is not the address of a page. Write it whole, like"
+                    "This is not the address of a page. Write the full address, such as"
                     " https://example.com/a-page."
                 )
             return [*filter(None, [text.strip()]), *old[1:]]

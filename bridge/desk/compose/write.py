@@ -44,9 +44,7 @@ async def show(owner: Owner) -> web.StreamResponse:
     await desk.catalogue.refresh()
     url, problems = query.get("url", "").strip(), dict[str, str]()
     if url and not is_web(url):
-        problems[""] = (
-            "What this link brought along is not the address of a page, and was left out."
-        )
+        problems[""] = "The address in this link is not that of a web page, and was left out."
         url = ""
     name = query.get("kind", "")
     kind = kind_named(name if name in KINDS or not url else "bookmark")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from bridge.http.form import read_form
+from bridge.http.rate_limit import address
 from bridge.indieauth.login import one_time_links
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
@@ -16,6 +18,8 @@ from bridge.indieauth.login.sessions import device, end_session, start_session
 from bridge.indieauth.server import SERVER
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import PageError, page, page_endpoint, redirect
+
+log = logging.getLogger(__name__)
 
 HOME = "/tokens"
 
@@ -58,6 +62,7 @@ def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.
     """Sign this browser in, with a new cookie, and answer ``response``."""
     server = request.app[SERVER]
     name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    log.info("signed in with %s: %s", way, name)
     set_cookie(server, response, start_session(server.db, way=way, device=name), signed_in=True)
     remember(request, response)
     return response
@@ -84,6 +89,8 @@ async def is_password(request: web.Request, typed: str) -> bool:
         right = await check_password(server.db, typed)
     if right:
         succeeded(request, server.attempts)
+    else:
+        log.warning("a wrong password was sent from %r", address(request))
     return right
 
 

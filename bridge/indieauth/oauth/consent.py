@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from urllib.parse import quote, urlsplit
 
@@ -40,6 +41,8 @@ from bridge.pages.render import (
     redirect,
 )
 from bridge.settings import KnownClient
+
+log = logging.getLogger(__name__)
 
 #: Scopes that can destroy content. If another site's page asks for them, the owner must have proved
 #: their identity recently. Scopes that delete are not ticked by default. ``post`` is an older name
@@ -135,6 +138,10 @@ def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
             challenge=wish.challenge,
             scope=" ".join(scopes),
         ),
+    )
+    # The scopes are some of ours, and a client's URL has no characters that could start a line.
+    log.info(
+        "%s may sign in, and has these scopes: %s", sender.client_id, " ".join(scopes) or "none"
     )
     answer = {"code": code, "state": sender.state, "iss": server.issuer}
     return answer_url(sender.redirect_uri, answer | {"me": server.me} if wish.old_way else answer)

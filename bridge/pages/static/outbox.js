@@ -34,8 +34,18 @@ export async function waitingPosts() {
   return (await all("outbox")).sort((one, other) => one.added - other.added);
 }
 
+// Further pages of the desk load this file only while this cookie says that a post is waiting. It is
+// kept as long as browsers allow.
+const COOKIE = "desk-outbox";
+
+function mark(isWaiting) {
+  if (isWaiting === document.cookie.includes(`${COOKIE}=`)) return;
+  document.cookie = `${COOKIE}=1; path=/desk/; max-age=${isWaiting ? 34560000 : 0}; samesite=strict`;
+}
+
 // The time of a post is that of the press, whenever it is sent.
 export function queue({ once, kind, fields, files }) {
+  mark(true);
   const now = new Date().toISOString().replace(/\.\d+Z$/, "Z");
   const dated = fields.some(([name, value]) => name === "published" && value);
   const rest = fields.filter(([name]) => dated || name !== "published");
@@ -132,7 +142,9 @@ addEventListener("online", () => {
 const link = document.getElementById("waiting");
 
 async function tell() {
-  link.hidden = !(await waitingPosts()).length;
+  const isWaiting = (await waitingPosts()).length > 0;
+  link.hidden = !isWaiting;
+  mark(isWaiting);
 }
 
 if (link) {
