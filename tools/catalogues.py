@@ -29,7 +29,7 @@ LANGUAGES = ("de", "es", "fr")
 #: Calls whose words people read, and which of their arguments these are: by place, or by name.
 _CALLS: dict[str, tuple[int | str, ...]] = {
     "translated": (0,),
-    "Notice": (0, "text", "button"),
+    "Notice": (0, 1, "text", "button"),
     "PasskeyRefused": (0,),
     "_refusal": (1,),
     "PageError": (0, 1, "text"),
@@ -81,11 +81,13 @@ _TABLES = frozenset(
         "_MONTHS",
         "_REFUSED",
         "_ACCEPTED",
+        "_CHANGED",
+        "_EMPTY",
     }
 )
 #: Functions that give such words.
 _TELLERS = frozenset(
-    {"_headline", "_building", "_pushing", "_job", "_seems", "_made_by", "_way_on"}
+    {"_headline", "_building", "_pushing", "_job", "_seems", "_made_by", "_way_on", "_look"}
 )
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (

@@ -19,6 +19,7 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, page_name, parse_query
+from bridge.pages.language import translated
 from bridge.site.messages import IndexedPost, Source
 
 _ROWS = 25
@@ -128,7 +129,12 @@ def title_of(post: Post) -> str:
     content = post.first("content")
     markup = content.get("html") if isinstance(content, dict) else None
     words = html.plain(markup) if isinstance(markup, str) else plain(words_of(content))
-    line = post.text("name") or " ".join(words.split()) or about(post, {}) or "Without words"
+    line = (
+        post.text("name")
+        or " ".join(words.split())
+        or about(post, {})
+        or translated("Without words")
+    )
     return line if len(line) <= _LINE else f"{line[: _LINE - 1].rstrip()}…"
 
 

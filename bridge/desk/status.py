@@ -301,8 +301,11 @@ def _building(build: BuildStatus) -> str:
 def _pushing(remote: RemoteStatus) -> str:
     if remote.state == "none":
         return "none: commits stay in the bridge’s repo"
-    counts = [(remote.behind, "to push"), (remote.ahead, "to fetch")]
-    waiting = [f"{count} commit{'s' * (count > 1)} {what}" for count, what in counts if count]
+    waiting = []
+    if remote.behind:
+        waiting.append(counted("{count} commit to push", "{count} commits to push", remote.behind))
+    if remote.ahead:
+        waiting.append(counted("{count} commit to fetch", "{count} commits to fetch", remote.ahead))
     return ", ".join(waiting) or ("not asked yet" if remote.state != "ok" else "has every commit")
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from bridge.desk.owner import Owner, owner_form, owner_page
 from bridge.errors import InvalidRequest
 from bridge.http.form import Form
+from bridge.pages.language import counted
 from bridge.pages.navigation import Notice, Section, add_section
 from bridge.pages.render import redirect
 from bridge.settings import Target
@@ -58,7 +59,7 @@ class SyndicationPages:
                     return redirect(await self._connecting.begin(target))
                 case "connect":
                     await self._connecting.by_password(target, form.need("password"))
-                    told = f"{target.name} is connected."
+                    told = f"{target.name} is connected now."
                 case "disconnect":
                     await self._connecting.disconnect(target)
                     told = f"{target.name} is not connected any more."
@@ -105,8 +106,9 @@ class SyndicationPages:
 
     async def _look(self, target: Target) -> str:
         if self._backfeed is None or target.backfeed == "none":
-            return f"Answers at {target.name} are not taken home: see backfeed in the settings."
+            return f"Answers at {target.name} are not imported: see backfeed in the settings."
         new = await self._backfeed.search(target.uid, now=True)
         if not new:
             return f"There are no new answers at {target.name}."
-        return f"{new} new answer{'' if new == 1 else 's'} from {target.name}: see Mentions."
+        found = counted("{count} new answer", "{count} new answers", new)
+        return f"{found} from {target.name}: look at Mentions."

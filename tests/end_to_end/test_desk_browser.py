@@ -108,6 +108,28 @@ async def test_a_note_is_posted_and_edited_without_javascript(
         await expect(back).to_be_visible()
 
 
+async def test_going_back_after_publishing_shows_an_empty_form_and_an_error_keeps_the_text(
+    chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
+) -> None:
+    async with tab(chromium, signed_in, viewport=PHONE) as page:
+        await page.goto(f"{there.desk}new?kind=article")
+        await page.get_by_label("Text").fill("Words of an article without a title")
+        await page.get_by_role("button", name="Publish").click()
+        await expect(page.get_by_role("alert")).to_contain_text("Give it a title.")
+        await page.go_back()
+        await expect(page.get_by_label("Text")).to_have_value("Words of an article without a title")
+
+        await page.goto(f"{there.desk}new?kind=article")
+        await page.get_by_label("Title").fill("Word" * 100)
+        await page.get_by_label("Text").fill("Published once")
+        await page.get_by_role("button", name="Publish").click()
+        await page.wait_for_url(re.compile("^(?!.*/desk/new)"))
+        await page.go_back()
+        await expect(page.get_by_role("status")).to_contain_text("WordWord")
+        await expect(page.get_by_label("Text")).to_have_value("")
+        await is_fit(page)
+
+
 async def test_photos_are_added_described_and_ordered_without_javascript(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]], tmp_path: Path
 ) -> None:
@@ -483,7 +505,7 @@ async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
         # Keys in a field are text.
         await page.keyboard.press("n")
         await expect(page.get_by_label("Search")).to_have_value("n")
-        keys = page.get_by_label("Keys on this page")
+        keys = page.get_by_label("Shortcuts on this page")
         await keys.uncheck()
         await page.reload()
         await expect(keys).not_to_be_checked()

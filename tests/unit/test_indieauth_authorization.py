@@ -65,7 +65,7 @@ async def test_the_question_names_app_redirect_and_every_scope(stage: Scene) -> 
 @pytest.mark.parametrize("scope", ["delete", "undelete"])
 async def test_deleting_is_not_ticked_by_itself(stage: Scene, scope: str) -> None:
     question = await stage.owner.get(asking(stage.app, scope=f"create {scope}"))
-    assert "not ticked by itself" in question.text
+    assert "not ticked by default" in question.text
     answer = await stage.owner.submit(question, "/auth/consent", decision="allow")
     tokens = await exchange(stage.owner, stage.app, answer.answer["code"])
     assert '"scope": "create"' in tokens.text

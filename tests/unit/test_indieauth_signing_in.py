@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from yarl import URL
 from bridge.errors import TooManyRequests
 from bridge.http.rate_limit import Limiter
 from bridge.indieauth.database import Database
+from bridge.indieauth.login import sign_in
 from bridge.indieauth.login.password import (
     has_password,
     is_set_up,
@@ -77,14 +77,19 @@ async def test_another_password_does_not(guest: Browser, password: str) -> None:
 
 
 async def test_the_log_says_who_signed_in_and_who_did_not(
-    guest: Browser, caplog: pytest.LogCaptureFixture
+    guest: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "bridge.indieauth")
-    await guest.submit(await guest.get("/auth/sign-in"), "/auth/sign-in", password="wrong words")
+    told: list[str] = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(sign_in.log, level, lambda text, *values: told.append(text % values))
+    page = await guest.get("/auth/sign-in")
+    refused = await guest.submit(page, "/auth/sign-in", password="wrong words")
+    assert "That is not the password." in refused.text
     await guest.sign_in()
-    wrong, right = (record.getMessage() for record in caplog.records)
-    assert wrong == "a wrong password was sent from '127.0.0.1'"
-    assert right == "signed in with password: Unknown browser"
+    assert told == [
+        "sign-in refused: not the password; sent from '127.0.0.1'",
+        "signed in with password: Unknown browser",
+    ]
 
 
 @pytest.mark.parametrize("field", ["password", "csrf", "then"])

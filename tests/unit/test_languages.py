@@ -11,6 +11,7 @@ from babel.messages.catalog import Catalog
 
 from bridge.content import dates
 from bridge.content.file import refuse_other_formats
+from bridge.desk.compose import change
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.micropub.address import link
@@ -151,3 +152,12 @@ def test_other_texts_are_not_messages(spoken: str) -> None:
         assert translated(text) == text
     assert translated("x" * 100_000) == "x" * 100_000
     speak("en")
+
+
+@pytest.mark.parametrize(
+    "text", ["Undo", change._CHANGED, "Fill this in.", "A password needs at least 10 characters."]
+)
+@pytest.mark.parametrize("spoken", LANGUAGES)
+def test_words_outside_of_templates_are_translated(spoken: str, text: str) -> None:
+    speak(spoken)
+    assert translated(text) != text

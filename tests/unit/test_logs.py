@@ -96,6 +96,7 @@ async def test_who_did_what_to_which_post(tmp_path: Path, caplog: pytest.LogCapt
     async with bench(tmp_path, {"content/old.md": "Title: Old\nDate: 2020-01-01\n\nx"}, "") as site:
         post = Create(Post("h-entry", MappingProxyType({"content": ("Secret words",)})))
         app = replace(ALL, client_id=f"https://app.example/{HOSTILE}")
+        await site.catalogue.refresh(patient=True)
         url = (await site.publisher.carry_out(post, app)).url
         await site.publisher.carry_out(Delete(url), replace(ALL, client_id=None))
     created, deleted = told(caplog)

@@ -36,7 +36,7 @@ from bridge.store import BlobId, StoreError
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CHANGED = (
     "This post was changed elsewhere since you opened it, and nothing was written. What you typed"
-    " is in the form, what stands in the post now above it. Press the button again to have yours."
+    " is in the form; what the post says now is above it. Press the button again to keep yours."
 )
 
 

@@ -130,11 +130,10 @@ def read_values(fields: Iterable[Field], typed: FormValues, zone: tzinfo) -> dic
 
 def missing(kind: PostType, found: Mapping[str, Sequence[Json]]) -> dict[str, str]:
     """Errors for required fields without a value."""
-    return {
-        name: _WANTED.get(name, "Fill this in.") for name in kind.required if not found.get(name)
-    }
+    return {name: _WANTED.get(name, _EMPTY) for name in kind.required if not found.get(name)}
 
 
+_EMPTY = "Fill this in."
 _WANTED = {
     "content": "Write something first.",
     "name": "Give it a title.",

@@ -53,9 +53,11 @@ def set_password(db: Database, password: str) -> None:
 def hash_password(password: str) -> str:
     """The argon2id hash of a password. Raises ``ValueError`` if it is too short or too long."""
     if len(password) < MIN_PASSWORD:
-        raise ValueError(f"A password needs at least {MIN_PASSWORD} characters.")
+        problem = f"A password needs at least {MIN_PASSWORD} characters."
+        raise ValueError(problem)
     if len(password) > MAX_PASSWORD:
-        raise ValueError(f"A password has at most {MAX_PASSWORD} characters.")
+        problem = f"A password has at most {MAX_PASSWORD} characters."
+        raise ValueError(problem)
     return _HASHER.hash(as_bytes(password))
 
 

@@ -90,7 +90,7 @@ async def is_password(request: web.Request, typed: str) -> bool:
     if right:
         succeeded(request, server.attempts)
     else:
-        log.warning("a wrong password was sent from %r", address(request))
+        log.warning("sign-in refused: not the password; sent from %r", address(request))
     return right
 
 

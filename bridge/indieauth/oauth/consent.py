@@ -245,7 +245,10 @@ def _incomplete(
     if is_trusted or same_origin(sender.client_id, sender.redirect_uri):
         back = _refusal(server, sender, error.code, error.description)
         place = urlsplit(sender.redirect_uri)
-        link = (back, f"Back to {place.netloc or 'the app'}")
+        link = (
+            back,
+            f"Go back to the app at {place.netloc}" if place.netloc else "Go back to the app",
+        )
     return PageError("The app's request is not complete", error.description, link=link)
 
 

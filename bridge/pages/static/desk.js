@@ -140,6 +140,18 @@ form.addEventListener("submit", (event) => {
   said.textContent = words.wait;
 });
 
+// Going back to a form that was sent: browsers fill in what was typed. If the post is there, as the
+// page tells, pressing again would make a second one.
+form.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.submitter?.formTarget) return;
+  history.replaceState({ ...history.state, sent: true }, "");
+});
+addEventListener("pageshow", () => {
+  if (!history.state?.sent) return;
+  if (document.querySelector(".told a")) form.reset();
+  history.replaceState({ ...history.state, sent: false }, "");
+});
+
 for (const field of form.querySelectorAll("[data-files]")) {
   const chooser = field.querySelector("input[type=file]");
   chooser.addEventListener("change", async () => {
