@@ -78,6 +78,10 @@ SITES: Mapping[str, tuple[Files, str]] = {
         {"pelicanconf.py": CONF + b'STATIC_PATHS = ["media", "../extra"]\n', "extra/e": b"extra"},
         "pelicanconf.py",
     ),
+    "copied with their sources": (
+        {"pelicanconf.py": CONF + b'STATIC_PATHS = [""]\nSTATIC_EXCLUDE_SOURCES = False\n'},
+        "pelicanconf.py",
+    ),
     "files moved": (
         {
             "pelicanconf.py": CONF

@@ -271,6 +271,7 @@ def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) ->
             kind = options["content_class"]
 
             def read() -> Content:
+                self._by_suffix = options.get("fmt") is None
                 read_file = super(CachingReaders, self).read_file
                 return read_file(base_path, path, *args, **options)
 
@@ -281,6 +282,9 @@ def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) ->
             return content_cache.content(kind, whole, site, options["context"], read, reader)
 
         def get_cached_data(self, filename: str, default: Any = None) -> Any:
+            # A post that is copied as well is a static file then, without any metadata.
+            if not self._by_suffix:
+                return default
             site = str(self.settings["OUTPUT_PATH"])
             found = content_cache.parsed(filename, site)
             if found is None and disk is not None:
@@ -290,6 +294,8 @@ def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) ->
             return default if found is None else found
 
         def cache_data(self, filename: str, data: Any) -> None:
+            if not self._by_suffix:
+                return
             reader = self.readers.get(file_suffix(filename))
             site = str(self.settings["OUTPUT_PATH"])
             content_cache.keep_parsed(filename, site, data, reader)
