@@ -272,6 +272,11 @@ def _what_next(plan: Plan, remote: str) -> str:
         steps.append("If you set SITEURL elsewhere, too, change it there as well.")
     if plan.recipe:
         steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
+    if not plan.recipe:
+        steps.append(
+            f"The bridge will build your site into {_OUTPUT.absolute()}: let your web server serve"
+            " that folder."
+        )
     todo = "\n\n".join([*steps, *plan.notes, *plan.site.notes])
     return f"""
 Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.

@@ -57,7 +57,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             return shown
         allowed = error.headers.getall(hdrs.ALLOW, [])
         headers = {str(hdrs.ALLOW): value for value in allowed}
-        return _json(error.status, "invalid_request", error.reason, headers)
+        return _json(error.status, "invalid_request", _reason(request, error), headers)
     except ConnectionError:
         raise
     except Exception:
@@ -70,6 +70,14 @@ _SAID = {
     404: "There is nothing at this address.",
     405: "This address only takes what a form or an app sends to it.",
 }
+
+
+def _reason(request: web.Request, error: web.HTTPException) -> str:
+    """What aiohttp's own errors mean, and what to do."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = " or ".join(sorted(error.allowed_methods - {hdrs.METH_HEAD, hdrs.METH_OPTIONS}))
+        return f"{request.method} is not possible at this address: use {allowed}."
+    return _SAID.get(error.status, error.reason)
 
 
 def for_people(request: web.Request, status: int, text: str) -> web.Response | None:

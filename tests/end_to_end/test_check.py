@@ -300,6 +300,12 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)
 
 
+async def test_an_address_of_the_site_that_is_not_the_owners(world: World) -> None:
+    world.commit("publishconf.py", 'SITEURL = "https://elsewhere.example"')
+    _, told = await world.check()
+    assert "note SITEURL: apps get URLs below https://elsewhere.example, but you sign in as" in told
+
+
 async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
     """URLs for apps are then based on ``me``; the site should set SITEURL."""
     world.commit("publishconf.py", 'SITEURL = ""\nPLUGINS = ["pelican_indieauth"]')

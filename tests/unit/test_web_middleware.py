@@ -52,6 +52,16 @@ async def missing(_: web.Request) -> web.Response:
     raise web.HTTPNotFound
 
 
+async def test_a_method_that_is_not_possible_is_told_with_those_that_are() -> None:
+    async def fail(_: web.Request) -> web.Response:
+        raise web.HTTPMethodNotAllowed("PUT", {"GET", "HEAD", "POST"})
+
+    answer = await render_errors(asked("PUT"), fail)
+    assert isinstance(answer, web.Response)
+    assert answer.text
+    assert "PUT is not possible at this address: use GET or POST." in answer.text
+
+
 async def test_a_browser_gets_a_page_with_a_link() -> None:
     for status in (404, 405, 401):
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -301,7 +302,16 @@ def _check_articles(unread: Sequence[Unread]) -> Finding:
 def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
     configured = str(facts.values.get("SITEURL") or "").rstrip("/")
     if configured:
-        return Finding("SITEURL", f"apps get URLs below {configured}")
+        here, me = urlsplit(configured), urlsplit(settings.site.me)
+        fact, file = f"apps get URLs below {configured}", settings.site.settings
+        if (here.scheme or me.scheme, here.netloc) == (me.scheme, me.netloc):
+            return Finding("SITEURL", fact)
+        return Finding(
+            "SITEURL",
+            f"{fact}, but you sign in as {settings.site.me}",
+            f"If you did not mean that, correct SITEURL in {file}, or [site] me.",
+            broken=False,
+        )
     return Finding(
         "SITEURL",
         f"it is empty in {settings.site.settings}: apps get URLs below"
