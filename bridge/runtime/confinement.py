@@ -192,6 +192,8 @@ def _python_folders() -> list[Path]:
         here,
         here.with_name("pelican_indieauth"),
         here.with_name("namespace"),
+        # What pip leaves in a clone that it has installed from: Python looks there for plugins.
+        *here.parent.glob("*.egg-info"),
     }
     packages = [place for place in places if place.name in {"site-packages", "dist-packages"}]
     places.update(linked for folder in packages for linked in _linked_from(folder))
