@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from blinker import Signal
 from content_site import load_site, read_site, write_settings
 from pelican import signals
 
@@ -252,6 +253,8 @@ def test_posts_in_the_language_of_a_subsite_are_there(
     monkeypatch.setattr(
         create_next_subsite, "__module__", "pelican.plugins.i18n_subsites.i18n_subsites"
     )
+    # Another test in this process may have loaded the plugin itself.
+    monkeypatch.setattr(signals, "get_writer", Signal())
     alone = load_site(tmp_path, I18N_SUBSITES=languages, **urls)
     with signals.get_writer.connected_to(create_next_subsite):
         site = load_site(tmp_path, I18N_SUBSITES=languages, **urls)
