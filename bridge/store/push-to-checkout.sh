@@ -13,27 +13,39 @@ no() {
 [ -e "$GIT_WORK_TREE/.git" ] || export GIT_WORK_TREE="$(git config micropub-bridge.worktree)"
 cd "$GIT_WORK_TREE" && dir=$(git rev-parse --absolute-git-dir) || exit 1
 index=$dir/index
-for each in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD sequencer BISECT_START
-do
-    [ ! -e "$dir/$each" ] || no "operation $each"
-done
+look() {
+    for each in rebase-merge rebase-apply MERGE_HEAD CHERRY_PICK_HEAD REVERT_HEAD sequencer \
+        BISECT_START; do
+        [ ! -e "$dir/$each" ] || no "operation $each"
+    done
+}
+look
 
-# Git's own lock: from here to the end no other git command changes the index, so that none can
-# come between looking and moving. It is a second name of a file that says whose it is: one that
-# was left by a push that was killed is known, and goes.
+# Git's own lock is a second name of a file that says whose it is: one that was left by a push that
+# was killed is known, and goes.
 for left in "$dir"/BRIDGE_LOCK.*; do
     if [ -e "$left" ] && ! kill -0 "${left##*.}" 2>/dev/null; then
         [ ! "$left" -ef "$index.lock" ] || rm -f "$index.lock"
-        rm -f "$left" "$dir/BRIDGE_INDEX.${left##*.}" "$dir/BRIDGE_INDEX.${left##*.}.lock"
+        gone=${left##*.}
+        rm -f "$left" "$dir/BRIDGE_INDEX.$gone" "$dir/BRIDGE_INDEX.$gone.lock" "$dir/BRIDGE_SEEN.$gone"
     fi
 done
 mine=$dir/BRIDGE_LOCK.$$
+seen=$dir/BRIDGE_SEEN.$$
 : >"$mine"
-ln "$mine" "$index.lock" 2>/dev/null || { rm -f "$mine"; no "locked $index.lock"; }
 export GIT_INDEX_FILE="$dir/BRIDGE_INDEX.$$"
-trap 'rm -f "$GIT_INDEX_FILE" "$index.lock" "$mine"' EXIT
+trap '[ ! "$mine" -ef "$index.lock" ] || rm -f "$index.lock"; rm -f "$GIT_INDEX_FILE" "$seen" "$mine"' EXIT
 trap 'exit 1' HUP INT TERM
-cp -p "$index" "$GIT_INDEX_FILE" || exit 1
+# Git replaces its index, and never changes one: as long as both names are one file, nothing has
+# come between looking and moving. So the look, which takes longest, is in no one's way.
+ln "$index" "$seen" && cp -p "$seen" "$GIT_INDEX_FILE" || exit 1
+
+# From here to the end no other git command changes the index.
+lock() {
+    ln "$mine" "$index.lock" 2>/dev/null || no "locked $index.lock"
+    [ "$index" -ef "$seen" ] || no "locked $index.lock"
+    look
+}
 
 old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 [ "${MICROPUB_BRIDGE_SEEN:-$old}" = "$old" ] || no "moved"
@@ -42,7 +54,10 @@ old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 # the branch has never been there.
 last=$(cat "$dir/BRIDGE_HEAD" 2>/dev/null)
 log=$(git rev-parse --git-path "logs/$branch")
+locked=
 if [ -n "$last" ] && [ -s "$log" ] && ! git rev-list -g "$branch" | grep -q "$last"; then
+    lock
+    locked=yes
     git read-tree -u -m "$last" "$old" && cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" &&
         mv -f "$GIT_INDEX_FILE.new" "$index" && rm -f "$dir/BRIDGE_HEAD" || exit 1
 fi
@@ -52,6 +67,7 @@ unstaged=$(git diff-files --name-only --ignore-submodules) || exit 1
 staged=$(git diff-index --cached --name-only --ignore-submodules HEAD --) || exit 1
 changed=$(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')
 [ -z "$changed" ] || no "changed $PWD // $changed"
+[ -n "$locked" ] || lock
 
 # Git would write over files that it ignores.
 git diff-tree -r --no-renames --diff-filter=A --name-only -z "$old" "$new" | xargs -0 sh -c '

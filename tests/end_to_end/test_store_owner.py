@@ -367,6 +367,31 @@ async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
     sound(clone)
 
 
+async def test_changes_that_wait_are_seen_without_a_lock(clone: Path, tmp_path: Path) -> None:
+    """The owner's own git commands work at any moment, however often the push is tried again."""
+    (clone / "mine.md").write_text("changed by hand\n")
+    git(clone, "add", "mine.md")
+    # A program that is called wherever the hook would take the lock.
+    programs, called = tmp_path / "programs", tmp_path / "called"
+    programs.mkdir()
+    (programs / "ln").write_text(
+        f'#!/bin/sh\necho "$2" >>{called}\nexec {shutil.which("ln")} "$@"\n'
+    )
+    (programs / "ln").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(programs), prepend=":")
+        async with bridge(clone) as (store, remote):
+            remote.changed(put(store, POST, "ours\n"))
+            await until(remote, "waiting")
+            assert "index.lock" not in called.read_text()
+            git(clone, "commit", "-q", "-m", "Mine")
+            await remote.fetch_now()
+            await until(remote, "ok")
+            assert "index.lock" in called.read_text()
+    assert not list((clone / ".git").glob("BRIDGE_[LIS]*"))
+    sound(clone)
+
+
 async def test_a_commit_during_a_push_loses_nothing(clone: Path) -> None:
     """The hook has updated files and index, then the branch moves: both changes are kept."""
     hook = clone / ".git/hooks/push-to-checkout"
@@ -415,7 +440,14 @@ def rebase_by_hand(clone: Path, number: int) -> None:
     # A post arrived in between: give this change up, as an owner would.
     if (clone / ".git/rebase-merge").exists():
         assert tried(clone, "rebase", "--abort")
-    assert tried(clone, "merge", "-q", "-m", "Merged", "side")
+    for _ in range(200):
+        with suppress(subprocess.CalledProcessError):
+            git(clone, "merge", "-q", "-m", "Merged", "side")
+            return
+        # It found the lock of a push after it had begun.
+        if (clone / ".git/MERGE_HEAD").exists():
+            assert tried(clone, "merge", "--abort")
+    pytest.fail("no merge succeeds")
 
 
 @pytest.mark.parametrize("work", [commit_by_hand, rebase_by_hand])
