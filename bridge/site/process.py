@@ -111,9 +111,9 @@ class SiteProcess:
             (question.texts, answer.texts),
         )
         if any(len(asked) != len(answered) for asked, answered in pairs):
-            raise _nonsense()
+            raise _invalid_answer()
         if question.place and not all(map(self._may_be_at(question.place), answer.places)):
-            raise _nonsense()
+            raise _invalid_answer()
         return answer
 
     def _may_be_at(self, question: Locate) -> Callable[[Candidate], bool]:
@@ -154,7 +154,7 @@ class SiteProcess:
         else:
             pages = (each.save_as for each in described if isinstance(each, IndexedPost | Page))
             if len(described) != len(files) or not all(map(_is_inside, pages)):
-                raise _nonsense()
+                raise _invalid_answer()
             return list(described)
         half = (len(files) + 1) // 2
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
@@ -232,7 +232,7 @@ class SiteProcess:
             if isinstance(reply, Refusal):
                 raise refused(reply)
             if not isinstance(reply, expected):
-                raise _nonsense()
+                raise _invalid_answer()
             return reply
 
     async def _process(self) -> RunningProcess:
@@ -274,7 +274,11 @@ class SiteProcess:
                 self._running = running
                 return running
             await running.end()
-            reason = reply.reason if isinstance(reply, Refusal) else "it answers nonsense"
+            reason = (
+                reply.reason
+                if isinstance(reply, Refusal)
+                else "the site's own code gave an invalid answer"
+            )
             raise SiteBroken(reason)
 
     async def _launch(self) -> RunningProcess:
@@ -318,5 +322,5 @@ def _is_inside(save_as: str) -> bool:
     return not save_as.startswith("/") and "\0" not in save_as and ".." not in save_as.split("/")
 
 
-def _nonsense() -> Unavailable:
-    return Unavailable("The site's own code answers nonsense.", retry_after=5)
+def _invalid_answer() -> Unavailable:
+    return Unavailable("The site's own code gave an invalid answer.", retry_after=5)

@@ -101,7 +101,7 @@ class RunningProcess:
                 for frame in frames.feed(data):
                     self._take(frame)
         except (ValueError, msgspec.DecodeError) as error:
-            log.error("The site's process answers nonsense: %s", error)  # noqa: TRY400 - no trace
+            log.error("The site's process gave an invalid answer: %s", error)  # noqa: TRY400 - no trace
         finally:
             self._give_up()
 

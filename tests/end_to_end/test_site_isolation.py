@@ -259,7 +259,7 @@ def register():
 """
 
 
-async def test_a_build_process_that_reports_nonsense_is_replaced_by_the_command(
+async def test_a_build_process_with_invalid_reports_is_replaced_by_the_command(
     tmp_path: Path, bare_store: GitStore
 ) -> None:
     small_site(bare_store)

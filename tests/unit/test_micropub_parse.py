@@ -885,7 +885,7 @@ class TestUpdateOfNoProperty:
 
 @pytest.mark.parametrize("name", ["category", "content", "x"])
 def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
-    """Other requests wait meanwhile. It took most of a second of the processor."""
+    """Other requests have to wait for it. It took most of a second of processor time."""
     values: list[Json] = ["a"] * 2_000_000
     bodies: list[Json] = [
         {"type": ["h-entry"], "properties": {name: values}},
