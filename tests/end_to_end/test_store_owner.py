@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -358,9 +359,17 @@ async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
     lock.touch()
     async with bridge(clone) as (store, remote):
         remote.changed(put(store, POST, "ours\n"))
-        await until(remote, "failed")
+        status = await until(remote, "failed")
+        assert str(lock) in (status.error or "")
         assert lock.exists()
         assert not (clone / POST).exists()
+        # However many were met: the owner's commands end soon.
+        remote._failures = 20
+        await remote.fetch_now()
+        async with asyncio.timeout(60):
+            while remote.status().retry == status.retry:
+                await asyncio.sleep(0.01)
+        assert (remote.status().retry or 0) < time.time() + 10
         lock.unlink()
         await remote.fetch_now()
         await until(remote, "ok")

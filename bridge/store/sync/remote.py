@@ -19,7 +19,7 @@ from bridge.runtime.backoff import doubled, jittered
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.sync.round import MergeConflict, SyncRound
-from bridge.store.sync.transport import RemoteWaits, Transport, TransportError
+from bridge.store.sync.transport import RemoteIsBusy, RemoteWaits, Transport, TransportError
 
 __all__ = ["MergeConflict", "Remote", "RemoteStatus"]
 
@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 _LOOK = 1.0  # seconds between looks at files: has the branch moved, here or in a local remote?
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
+_LONGEST_BUSY = 5.0  # for other git commands, which end soon, however often there are some
 _LONGEST_WAIT = 60.0  # for what the owner has not committed: most often the look sees it sooner
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
 _END = 1.5  # and then for git, which has been told to end
@@ -92,6 +93,7 @@ class Remote:
         self._seen: Version | None = None
         self._failures = 0
         self._waits: RemoteWaits | None = None
+        self._longest = _LONGEST_PAUSE
         self._stamp: object = None  # of the owner's clone, while something waits for them
         self._task: asyncio.Task[None] | None = None
 
@@ -167,11 +169,14 @@ class Remote:
         local = self._transport.local
         # Before the try: what the owner does during it is a reason for another one.
         before = local.stamp() if local else None
-        self._waits = None
+        self._waits, self._longest = None, _LONGEST_PAUSE
         try:
             self._round.run(fetch=fetch)
+        except RemoteIsBusy as busy:
+            self._longest = _LONGEST_BUSY
+            return str(busy)
         except RemoteWaits as waits:
-            self._waits = waits
+            self._waits, self._longest = waits, _LONGEST_WAIT
             changed = local is None or local.stamp() != before
             self._stamp = None if changed or local is None else local.stamp(waits.paths)
             return str(waits)
@@ -257,8 +262,7 @@ class Remote:
 
     def _pause(self) -> float:
         """Longer after each failure, never quite the same for all bridges."""
-        longest = _LONGEST_WAIT if self._waits else _LONGEST_PAUSE
-        return jittered(doubled(_FIRST_PAUSE, self._failures - 1, longest), 0.2)
+        return jittered(doubled(_FIRST_PAUSE, self._failures - 1, self._longest), 0.2)
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)

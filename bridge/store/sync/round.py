@@ -18,7 +18,6 @@ from bridge.store.sync.transport import (
     RemoteIsBusy,
     RemoteWaits,
     Transport,
-    TransportError,
 )
 
 _ROUNDS = 5
@@ -62,9 +61,11 @@ class SyncRound:
     def run(self, *, fetch: bool) -> None:
         """Fetch (or trust what is known), replay if need be, push.
 
-        Raises :class:`TransportError` and :class:`~bridge.store.StoreError`; either way nothing is
-        lost, and the next run goes on from there.
+        Raises :class:`TransportError` (:class:`RemoteIsBusy` where a moment later all may be well)
+        and :class:`~bridge.store.StoreError`; either way nothing is lost, and the next run goes on
+        from there.
         """
+        busy = RemoteIsBusy("the remote kept changing during the push")
         if fetch:
             self._transport.fetch()
         for _ in range(_ROUNDS):
@@ -80,13 +81,14 @@ class SyncRound:
                 self._transport.push(bytes.fromhex(ours), theirs)
             except RemoteHasMoved:
                 self._transport.fetch()
-            except RemoteIsBusy:
+            except RemoteIsBusy as error:
+                busy = error
                 self._transport.pause(_MOMENT)
             else:
                 # What was committed in the meantime is for the next run: this one has not failed.
                 self._transport.agree(ours)
                 return
-        raise TransportError("the remote kept changing during the push")
+        raise busy
 
     def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
         """Raise :class:`RemoteWaits` if a push would disturb the owner's clone."""

@@ -30,6 +30,7 @@ _MOVED = re.compile(
     r"|cannot lock ref .* is at \w+ but expected"
 )
 _BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
+_LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
 _UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
 #: What git itself says where our hook is not installed.
@@ -171,7 +172,7 @@ class Transport:
             if _MOVED.search(str(error)):
                 raise RemoteHasMoved(str(error)) from error
             if _BUSY.search(str(error)):
-                raise RemoteIsBusy(str(error)) from error
+                raise self._busy(str(error)) from error
             raise (self._waits(str(error)) if self.local else None) or error from None
         if self.local:
             self.local.pushed(commit.hex())
@@ -220,6 +221,15 @@ class Transport:
             if words in text:
                 return RemoteWaits(reason.format(root=root))
         return None
+
+    def _busy(self, text: str) -> RemoteIsBusy:
+        """Who holds the lock, as far as it can be told: a git command that was killed leaves it."""
+        if self.local and (found := _LOCK.search(text)):
+            return RemoteIsBusy(
+                f"another git command is running in {self.local.path}. If there is none, one that"
+                f" was killed has left {found[1] or found[2]}: delete that file"
+            )
+        return RemoteIsBusy(text)
 
     def pause(self, seconds: float) -> None:
         """Sleep for some time, unless the bridge shuts down."""
