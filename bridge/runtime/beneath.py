@@ -7,6 +7,7 @@ is trusted, and may be one.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -20,7 +21,7 @@ def open_file(root: Path, path: str) -> int:
     """A descriptor of the regular file at a relative path with ``/``. Raises ``OSError``."""
     *folders, last = path.split("/")
     if any(name in {"", ".", ".."} or "\0" in name for name in (*folders, last)):
-        raise FileNotFoundError(f"{path!r} is not a path inside a folder")
+        raise FileNotFoundError(errno.ENOENT, "not a path inside a folder", path)
     folder = os.open(root, _ROOT)
     try:
         for name in folders:
@@ -47,4 +48,4 @@ def _regular(descriptor: int, path: str) -> int:
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
-    raise FileNotFoundError(f"{path} is not a file")
+    raise FileNotFoundError(errno.ENOENT, "not a regular file", path)

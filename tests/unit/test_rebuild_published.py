@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -116,3 +117,19 @@ def test_only_regular_files_are_brought(published: Published, tmp_path: Path, ki
     assert not list((tmp_path / "output").glob("**/bridge.toml"))
     if kind == "pipe":
         (pages / "bridge.toml").unlink()  # no one can read it
+
+
+def test_trouble_with_the_disk_takes_no_page_off_the_site(
+    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "pages", **{"a.html": "1", "b.html": "1"})
+    published.bring(published.every())
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bridge.rebuild.local.published.beneath.read", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            published.bring({"a.html"})
+    assert (tmp_path / "output" / "a.html").read_text() == "1"

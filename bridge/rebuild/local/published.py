@@ -8,6 +8,7 @@ it takes regular files over, and none that would be an order.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,9 @@ _AT_THE_TOP = frozenset(
 )
 #: What Python imports in the folder in which it is started, and what Node.js reads as settings.
 _MODULES = (".py", ".pyc", ".so", ".pth", ".config.js", ".config.mjs", ".config.cjs", ".config.ts")
+
+#: How ``open`` says that there is nothing, a link, a file for a folder, or a socket.
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 def is_order(path: str) -> bool:
@@ -106,7 +110,12 @@ class Published:
         return sorted(told)
 
     def _built(self, name: str) -> bytes | None:
+        """A page's bytes; ``None`` where there is no regular file. Any other trouble with the disk
+        is raised: it must not take a page off the site.
+        """
         try:
             return beneath.read(self._pages, name)
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            raise
