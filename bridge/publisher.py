@@ -28,13 +28,7 @@ from bridge.micropub.post import Post, discover
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads
-from bridge.posts.commits import (
-    Committer,
-    after_commit,
-    commit_message,
-    one_line,
-    retry_on_conflict,
-)
+from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
 from bridge.posts.once import Once, digest_of
 from bridge.posts.post_files import (
     OpenPost,
@@ -48,6 +42,7 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
+from bridge.runtime.terminal import visible
 from bridge.site.known import Settled
 from bridge.site.messages import IndexedPost
 from bridge.store import BranchMoved, Change, FileChanged, Version
@@ -211,7 +206,7 @@ class Publisher:
                 f"This was not done within {_SECONDS:g} seconds, and nothing was written."
                 " Try again in a moment."
             ) from error
-        app = one_line(token.client_id or "an unknown app")
+        app = visible(token.client_id or "an unknown app")
         log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, app)
         return published
 

@@ -49,8 +49,8 @@ def commit_message(
         _URL: url,
         **({_ONCE: once} if once else {}),
     }
-    lines = (f"{name}: {one_line(value)}" for name, value in trailers.items())
-    return "\n".join([shorten(one_line(subject), _SUBJECT_LENGTH), "", *lines, ""])
+    lines = (f"{name}: {_line(value)}" for name, value in trailers.items())
+    return "\n".join([shorten(_line(subject), _SUBJECT_LENGTH), "", *lines, ""])
 
 
 def is_ours(message: str) -> bool:
@@ -68,7 +68,7 @@ def once_of(message: str) -> tuple[str, str] | None:
     return (found[_ONCE][-1], found[_URL][-1]) if found[_ONCE] and found[_URL] else None
 
 
-def one_line(text: str) -> str:
+def _line(text: str) -> str:
     """A text of others as visible characters in one line."""
     visible = "".join(
         " " if unicodedata.category(char)[0] in "CZ" and char not in _JOINERS else char
