@@ -15,6 +15,7 @@ from typing import cast
 
 from aiohttp import web
 
+from bridge.content import text
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener
 from bridge.runtime.command_name import command
@@ -45,6 +46,8 @@ def serve(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     add_plugin_to_pythonpath()
+    # Hardly anything that a start makes is garbage; :func:`run` collects what is.
+    gc.disable()
 
     async def main() -> None:
         from bridge.app import make_app
@@ -127,9 +130,11 @@ async def run(
         )
         server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
+        await asyncio.to_thread(text.prepare)
         # Long-lived objects are left out of garbage collections, which would delay requests.
         gc.collect()
         gc.freeze()
+        gc.enable()
         await ended.wait()
         log.info("ending")
     finally:

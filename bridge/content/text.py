@@ -34,6 +34,12 @@ _NAMES = {"amp": "&", "lt": "<", "nbsp": " ", "emsp": "\t"}
 _WRAP_NARROWEST, _WRAP_WIDEST = 50, 100
 
 
+def prepare() -> None:
+    """Do once what the first text would otherwise wait for."""
+    note_grammar.tokens()
+    note_grammar.in_label()
+
+
 def encode(text: str) -> str:
     """Markdown that shows ``text`` (already printable, with ``\n``)."""
     return "\n".join(map(_paragraph, _paragraphs(text)))
@@ -43,7 +49,7 @@ def plain(text: str) -> str:
     """The words that a page shows of a text, without what is meant as Markdown."""
     runs = (run for paragraph in _paragraphs(text) for run in paragraph)
     return "\n".join(
-        note_grammar.TOKEN.sub(_words, run.text) if run.kind == "words" else run.text
+        note_grammar.tokens().sub(_words, run.text) if run.kind == "words" else run.text
         for run in runs
     )
 
@@ -163,7 +169,7 @@ def _is_hard_wrapped(lines: list[str]) -> bool:
 
 
 def _inline(text: str) -> str:
-    return note_grammar.TOKEN.sub(_token, text)
+    return note_grammar.tokens().sub(_token, text)
 
 
 def _verbatim(text: str) -> str:
@@ -172,7 +178,9 @@ def _verbatim(text: str) -> str:
 
 def _label(text: str) -> str:
     """The words of a link, or of a picture."""
-    return note_grammar.IN_LABEL.sub(lambda match: _stressed(match, _label) or _single(match), text)
+    return note_grammar.in_label().sub(
+        lambda match: _stressed(match, _label) or _single(match), text
+    )
 
 
 def _token(match: re.Match[str]) -> str:

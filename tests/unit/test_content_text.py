@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from html import unescape
 from types import MappingProxyType
 from typing import Any
@@ -568,3 +570,15 @@ def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> N
     assert shown_html(sent).replace(" />", ">") == f"<p>{html}</p>"
     assert text.decode(text.encode(sent)) == sent
     assert text.plain(sent) == words
+
+
+def test_the_grammar_is_not_compiled_while_the_bridge_starts() -> None:
+    code = (
+        "from bridge.content import note_grammar, text\n"
+        "slow = note_grammar.tokens, note_grammar.in_label\n"
+        "print(*(each.cache_info().currsize for each in slow))\n"
+        "text.prepare()\n"
+        "print(*(each.cache_info().currsize for each in slow))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "0", "1", "1"]

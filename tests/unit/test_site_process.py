@@ -26,7 +26,7 @@ from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import Limits, SiteProcess
-from bridge.site.starting import Sandbox, confined_argv
+from bridge.site.starting import Sandbox, confined_argv, unconfined
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = Ask(place=Locate(QUESTION_TEXT))
@@ -612,3 +612,15 @@ def test_forks_reading_in_one_folder_read_their_own_files(tmp_path: Path) -> Non
     ]
     assert [each.wait() for each in running] == [0] * 4
     assert not [*tmp_path.iterdir()], "what was made for reading stays"
+
+
+def test_our_own_modules_are_compiled_once_and_the_sites_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    environment = unconfined(Sandbox(tmp_path).environment())
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
+    look = "import os, sys; print(sys.dont_write_bytecode, os.environ['PYTHONDONTWRITEBYTECODE'])"
+    argv = confined_argv((sys.executable, "-c", look), None)
+    said = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "1"]
