@@ -193,11 +193,11 @@ def discover(post: Post) -> str:
 def _is_titled(post: Post) -> bool:
     """Whether the name says something that the content does not begin with."""
     words = _plain(post.first("name")).split()
-    text = _plain(post.first("content")) or _plain(post.first("summary"))
     # "If the post has no (or empty) content and summary, it is a note" - so, too, without a name.
-    # "If the collapsed name is NOT a prefix of the collapsed content, it is an article."
     if not words:
         return False
+    text = _plain(post.first("content")) or _plain(post.first("summary"))
+    # "If the collapsed name is NOT a prefix of the collapsed content, it is an article."
     # White space collapsed, of no more than the text's beginning.
     begins = " ".join(text.split(None, len(words))[: len(words)])
     return bool(begins) and not begins.startswith(" ".join(words))

@@ -113,15 +113,11 @@ class PostIndex:
 
     def find(self, url: str) -> IndexedPost | None:
         """The post that has, or once had, this URL in any spelling."""
-        found = self._one(f"{_POSTS} WHERE url = ? ORDER BY path LIMIT 1", url)
         key = canonical(url, self._own)
-        return (
-            found
-            or self._one(f"{_POSTS} WHERE address = ? ORDER BY path LIMIT 1", key)
-            or self._one(
-                f"{_POSTS} JOIN aliases USING (path) WHERE aliases.address = ? LIMIT 1", key
-            )
-        )
+        # Of two posts at one address the one that is spelt like this.
+        here = f"{_POSTS} WHERE address = ? ORDER BY url != ?, path LIMIT 1"
+        once = f"{_POSTS} JOIN aliases USING (path) WHERE aliases.address = ? LIMIT 1"
+        return self._one(here, key, url) or self._one(once, key)
 
     def find_by_path(self, path: str) -> IndexedPost | None:
         """The post in a file."""
@@ -263,9 +259,9 @@ class PostIndex:
             self._reader.close()
             self._database.close()
 
-    def _one(self, query: str, value: str) -> IndexedPost | None:
+    def _one(self, query: str, *values: str) -> IndexedPost | None:
         with self._reading:
-            row = self._reader.execute(query, (value,)).fetchone()
+            row = self._reader.execute(query, values).fetchone()
         return None if row is None else entry_of(row)
 
     def _words(self, query: str) -> list[str]:
@@ -312,11 +308,13 @@ class PostIndex:
     def _describe_all(self, head: Version, describe: Describe) -> None:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
-        wanted = dict(self._store.files(self._folder, head))
-        stale = (path for path, blob in known.items() if wanted.get(path) != blob)
-        forget(self._database, stale, self._own)
-        new = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
-        self._learn(new, describe, then=self._database.commit)
+        files = self._store.files(self._folder, head)
+        if known:
+            wanted = dict(files)
+            stale = (path for path, blob in known.items() if wanted.get(path) != blob)
+            forget(self._database, stale, self._own)
+            files = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
+        self._learn(files, describe, then=self._database.commit)
         give_back()
 
     def _is_inside(self, path: str) -> bool:

@@ -22,7 +22,7 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
-_FORMAT = 5
+_FORMAT = 6
 #: How many rows one statement inserts: of the widest table fewer values than SQLite binds.
 _ROWS = 50
 #: Each of them has a column ``path``.
@@ -35,7 +35,6 @@ CREATE TABLE posts (
     listings TEXT NOT NULL, found TEXT NOT NULL, address TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX posts_by_address ON posts (address);
-CREATE INDEX posts_by_url ON posts (url);
 CREATE INDEX posts_by_page ON posts (save_as);
 CREATE INDEX posts_by_date ON posts (published DESC, path);
 CREATE TABLE aliases (
@@ -53,8 +52,10 @@ CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 
 _COLUMNS = tuple(field.name for field in msgspec.structs.fields(IndexedPost))
 _LISTS = ("categories", "aliases", "listings")
-_AS_JSON = tuple(_COLUMNS.index(name) for name in (*_LISTS, "found"))
+#: Where columns are that hold JSON, with what most posts have there.
+_AS_JSON = (*((_COLUMNS.index(name), "[]") for name in _LISTS), (_COLUMNS.index("found"), "{}"))
 _json = msgspec.json.Decoder().decode
+_to_json = msgspec.json.Encoder().encode
 #: The columns of a post, from which :func:`entry_of` makes one.
 POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
 
@@ -73,7 +74,7 @@ def insert(
 ) -> None:
     """Insert the descriptions of files; ``own`` are the site's host names."""
     entries = [each for each in found if isinstance(each, IndexedPost)]
-    tables: dict[str, list[tuple[object, ...]]] = {
+    tables: dict[str, list[Sequence[object]]] = {
         "INTO pages": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
         "INTO posts": [_row(entry, own) for entry in entries],
         "OR IGNORE INTO aliases": [
@@ -117,17 +118,12 @@ def forget(database: sqlite3.Connection, paths: Iterable[str], own: frozenset[st
             database.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608 - fixed names
 
 
-def _row(entry: IndexedPost, own: frozenset[str]) -> tuple[object, ...]:
-    values = [getattr(entry, name) for name in _COLUMNS]
-    for place in _AS_JSON:
+def _row(entry: IndexedPost, own: frozenset[str]) -> Sequence[object]:
+    values: list[object] = [*msgspec.structs.astuple(entry), canonical(entry.url, own)]
+    for place, empty in _AS_JSON:
         value = values[place]
-        # Most posts have neither aliases nor anything that their headers do not say.
-        values[place] = _text(value) if value else "{}" if isinstance(value, dict) else "[]"
-    return (*values, canonical(entry.url, own))
-
-
-def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+        values[place] = _to_json(value).decode() if value else empty
+    return values
 
 
 def open_tables(file: Path) -> sqlite3.Connection:

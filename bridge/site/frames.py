@@ -33,7 +33,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes | memoryview) -> list[Frame]:
         """The messages that are complete with these bytes. Raises ``ValueError`` for no message."""
         self._buffer += data
         found: list[Frame] = []

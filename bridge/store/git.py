@@ -113,8 +113,8 @@ class GitStore:
                     return
                 tree = entry.oid
             start = os.fsencode(f"{prefix}/" if prefix else "")
-            for path, entry in walk(self.database, tree, start):
-                yield path, BlobId(entry.oid.hex())
+            for path, oid in walk(self.database, tree, start):
+                yield path, BlobId(oid.hex())
 
     def listed(self, at: Version) -> Iterator[tuple[str, str]]:
         """Mode and id of everything except folders, by path, including links and submodules."""

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from subprocess import PIPE
-from typing import Any
+from typing import Any, BinaryIO
 
 from git import GitError, Repo
 
 from bridge.store import FileChanged, StoreBroken, StoreError
-from bridge.store.objects import EMPTY, FOLDER, Format, Kind, Listing, Object, TreeEntry
+from bridge.store.objects import EMPTY, FILE_MODES, FOLDER, Format, Kind, Listing, Object, TreeEntry
 
 _TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
 _COMMITS = 1_000  # commits whose trees are known
@@ -128,30 +128,28 @@ class ObjectDatabase:
 
     def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:
         try:
-            self._ask(*names)
-            return [self._answer() for _ in names]
+            back = self._ask(*names)
+            return [_answer(back) for _ in names]
         except (_Missing, OSError):
             self._restart()
             return [self._read(name) for name in names]
 
     def _read(self, name: str) -> tuple[str, bytes]:
         try:
-            self._ask(name)
-            return self._answer()
+            return _answer(self._ask(name))
         except (_Missing, OSError):
             # The git process has died, or its repo was moved away and back: a new process either
             # finds the object, or is certain that it is missing.
             self._restart()
         try:
-            self._ask(name)
-            return self._answer()
+            return _answer(self._ask(name))
         except (_Missing, OSError, GitError) as error:
             self._restart()
             raise StoreBroken(f"object {name} cannot be read: {error}") from error
 
-    def _ask(self, *names: str) -> None:
-        """Send names, one a line. Together they must fit into the pipe, or both sides would
-        wait.
+    def _ask(self, *names: str) -> BinaryIO:
+        """Send names, one a line, and return what the answers come from. Together they must fit
+        into the pipe, or both sides would wait.
         """
         if self._closed:
             raise StoreBroken("the store is closed")
@@ -159,18 +157,8 @@ class ObjectDatabase:
             self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
         self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
         self._process.stdin.flush()
-
-    def _answer(self) -> tuple[str, bytes]:
-        """Name, kind, size, newline, the bytes, newline."""
-        back = self._process.stdout
-        header = back.readline().split()
-        if len(header) != 3:
-            raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")
-        size = int(header[2])
-        data: bytes = back.read(size + 1)[:-1]
-        if len(data) != size:
-            raise _Missing(f"{len(data)} of {size} bytes came")
-        return header[1].decode(), data
+        back: BinaryIO = self._process.stdout
+        return back
 
     def _restart(self) -> None:
         """End the process (GitPython does, once nothing refers to it); the next question starts
@@ -181,6 +169,18 @@ class ObjectDatabase:
 
 class _Missing(Exception):
     """Git did not answer with an object."""
+
+
+def _answer(back: BinaryIO) -> tuple[str, bytes]:
+    """The next answer: id, kind, size, newline, the bytes, newline."""
+    header = back.readline().split()
+    if len(header) != 3:
+        raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")
+    size = int(header[2])
+    data = back.read(size + 1)[:-1]
+    if len(data) != size:
+        raise _Missing(f"{len(data)} of {size} bytes came")
+    return header[1].decode(), data
 
 
 def check_path(path: str) -> None:
@@ -216,16 +216,16 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
 
 def walk(
     database: ObjectDatabase, tree: bytes, prefix: bytes = b"", *, part: bytes = b""
-) -> Iterator[tuple[str, TreeEntry]]:
-    """Every file below a tree (with ``part`` in its name), by path. Git's order of trees makes the
-    result sorted.
+) -> Iterator[tuple[str, bytes]]:
+    """Every file below a tree (with ``part`` in its name), by path, with its id. Git's order of
+    trees makes the result sorted.
     """
     entries = database.tree_with(tree, part) if part else database.tree(tree)
-    for name, entry in entries.items():
-        if entry.is_folder:
-            yield from walk(database, entry.oid, prefix + name + b"/", part=part)
-        elif entry.is_file and part in name:
-            yield os.fsdecode(prefix + name), entry
+    for name, mode, oid in entries.items():
+        if mode == FOLDER:
+            yield from walk(database, oid, prefix + name + b"/", part=part)
+        elif mode in FILE_MODES and part in name:
+            yield os.fsdecode(prefix + name), oid
 
 
 def compare(

@@ -62,11 +62,12 @@ class Listing:
         place = self._find(name)
         return None if place is None else _entry(self._records[place], len(name))
 
-    def items(self) -> Iterator[tuple[bytes, TreeEntry]]:
-        """Every name with what is under it."""
-        for key, record in zip(self._keys, self._records, strict=True):
-            name = key.removesuffix(b"/")
-            yield name, _entry(record, len(name))
+    def items(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Every name, with the mode and id of what is under it."""
+        for record in self._records:
+            mode, _, rest = record.partition(b" ")
+            name, _, oid = rest.partition(b"\0")
+            yield name, mode, oid
 
     def replaced(self, name: bytes, entry: TreeEntry | None) -> Listing:
         """A copy with another entry under a name, or none (``None``)."""

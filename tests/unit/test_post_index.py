@@ -366,3 +366,43 @@ def test_a_thousand_posts_take_few_statements_and_each_file_is_read_once(
     assert index.counts(now=0.0).all == 1000
     assert sorted(read) == sorted(blob for _, blob in store.files("content", newest(store)))
     assert len(statements) < 200
+
+
+def test_the_first_posts_are_described_while_the_others_are_listed(
+    store: MemoryStore, index: PostIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, **{f"post-{number}": f"{number} note x published" for number in range(2500)})
+    listed: list[str] = []
+    files = store.files
+
+    def counted(folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
+        for path, blob in files(folder, at):
+            listed.append(path)
+            yield path, blob
+
+    monkeypatch.setattr(store, "files", counted)
+    before: list[int] = []
+
+    def describing(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
+        before.append(len(listed))
+        return at_once(describe)(files)
+
+    index.refresh(newest(store), FACTS, describing)
+    assert before[0] < before[-1] == len(listed) == 2500
+
+
+def test_of_two_posts_at_one_address_the_one_that_is_spelt_like_this_is_found(
+    store: MemoryStore, index: PostIndex
+) -> None:
+    urls = {"content/a.md": "https://example.com/x/", "content/b.md": "https://example.com/x"}
+
+    def spelt(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
+        post = describe(path, blob, data)
+        return post and msgspec.structs.replace(post, url=urls[path])
+
+    put(store, a="1 note x published", b="1 note x published")
+    index.refresh(newest(store), FACTS, at_once(spelt))
+    for path, url in urls.items():
+        found = index.find(url)
+        assert found is not None
+        assert found.path == path

@@ -86,8 +86,8 @@ def test_folders_sort_as_git_sorts_them(fmt: Format, tmp_path: Path) -> None:
         )
         listing = listing.replaced(name, entry)
     lines = b""
-    for name, entry in listing.items():
-        kind = b"040000 tree" if entry.is_folder else b"100644 blob"
-        lines += b"%s %s\t%s\0" % (kind, entry.oid.hex().encode(), name)
+    for name, mode, oid in listing.items():
+        kind = b"040000 tree" if mode == FOLDER else b"100644 blob"
+        lines += b"%s %s\t%s\0" % (kind, oid.hex().encode(), name)
     assert git(tmp_path, "mktree", "-z", data=lines).decode().strip() == fmt.tree(listing).oid.hex()
     assert [*fmt.listing(listing.data()).items()] == [*listing.items()]

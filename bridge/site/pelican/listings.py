@@ -8,7 +8,7 @@ the tag ``t8`` and the first of ``t83``. Pelican then aborts the build.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -58,15 +58,15 @@ class Listings:
         """The lists that a post is on and whose file another list may want."""
         if place.status != "published":
             return ()
-        author = (str(self._settings.get("AUTHOR") or ""),)
-        names: dict[Sort, Callable[[], Iterable[object]]] = {
-            "category": lambda: [place.category],
-            "author": lambda: keys.AUTHOR.decode(file, rules).get("author") or author,
-            "tag": lambda: keys.TAGS.decode(file, rules).get("category") or (),
-        }
         listed: list[Listed] = []
         for sort in self._contested_sorts:
-            listed += self.contested(sort, map(str, names[sort]()))
+            names: Iterable[object] = [place.category]
+            if sort == "author":
+                said = keys.AUTHOR.decode(file, rules).get("author")
+                names = said or [self._settings.get("AUTHOR") or ""]
+            elif sort == "tag":
+                names = keys.TAGS.decode(file, rules).get("category") or ()
+            listed += self.contested(sort, map(str, names))
         return tuple(listed)
 
     def contested(self, sort: Sort, names: Iterable[str]) -> Iterator[Listed]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import logging
 import os
@@ -56,6 +57,9 @@ _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question
 _MOST_MEMORY = 2 << 30
 #: How many times its processor time an answer may take, on a busy machine or waiting for the disk.
 _WAITING = 3
+#: How many bytes of messages are read, and how many a pipe holds, so that no side waits for the
+#: other within a message about many files.
+_AT_ONCE = 1 << 20
 #: Seconds without work after which a copy that describes many files ends.
 _IDLE = 2.0
 _DIE_WITH_PARENT = 1
@@ -126,6 +130,8 @@ class Supervisor:
         self._start = start
         self._asked, self._told = asked, told
         self._frames = Frames()
+        # Read into again and again: new memory for each message takes as long as its relaying.
+        self._read = memoryview(bytearray(_AT_ONCE))
         self._selector = selectors.DefaultSelector()
         self._selector.register(asked, selectors.EVENT_READ, None)
         self._copies: list[_Copy] = []
@@ -140,10 +146,10 @@ class Supervisor:
         while True:
             for key, _ in self._selector.select(self._pause()):
                 if key.data is None:
-                    data = os.read(self._asked, 1 << 20)
-                    if not data:
+                    length = os.readv(self._asked, [self._read])
+                    if not length:
                         return
-                    for frame in self._frames.feed(data):
+                    for frame in self._frames.feed(self._read[:length]):
                         self._take(frame)
                 else:
                     self._hear(key.data)
@@ -188,13 +194,13 @@ class Supervisor:
     def _hear(self, copy: _Copy) -> None:
         """Pass on the answer of a copy."""
         try:
-            data = copy.pipe.recv(1 << 20)
+            length = copy.pipe.recv_into(self._read)
         except OSError:
-            data = b""
-        if not data:
+            length = 0
+        if not length:
             self._lost(copy)
             return
-        for frame in copy.frames.feed(data):
+        for frame in copy.frames.feed(self._read[:length]):
             self._tell(frame.number, frame.body)
             if copy.job is not None and frame.number == copy.job.number:
                 copy.job, copy.since = None, time.monotonic()
@@ -291,7 +297,7 @@ def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
         with contextlib.suppress(ValueError, OSError):  # macOS takes no limit on memory
             resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
         frames = Frames()
-        while data := pipe.recv(1 << 20):
+        while data := pipe.recv(_AT_ONCE):
             for frame in frames.feed(data):
                 reply = _encode(answer(site, _questions.decode(frame.body)))
                 if denied := DENIALS.new():
@@ -311,6 +317,9 @@ DENIALS = Denials()
 def main(arguments: list[str]) -> int:
     """Serve one bridge until it ends."""
     asked, told = os.dup(0), os.dup(1)
+    for pipe in (asked, told):
+        with contextlib.suppress(OSError, AttributeError):  # only Linux has larger pipes
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
     # What the site's settings and extensions print must not be taken for an answer.
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
