@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from markupsafe import escape as e
 from pelican.utils import strftime
 
-from pelican_indieauth.entry.mention import Mention, Mentions
+from pelican_indieauth.entry.mention import Mentions, ShownMention
 
 #: The site does not endorse links set by others.
 _REL = 'rel="nofollow ugc"'
@@ -75,7 +75,7 @@ def put_into(page: str, opening: str, html: str) -> str:
 
 def _group(
     name: str,
-    mentions: Iterable[Mention],
+    mentions: Iterable[ShownMention],
     words: Mapping[str, str],
     date_format: str,
     level: int,
@@ -89,7 +89,7 @@ def _group(
     return f'{heading}<ol class="indieauth-{name}">\n{shown}</ol>\n'
 
 
-def _person(mention: Mention) -> str:
+def _person(mention: ShownMention) -> str:
     """A like or the like: the author's picture or name, linked to the like."""
     url = ""
     if mention.author_url:
@@ -99,7 +99,7 @@ def _person(mention: Mention) -> str:
     return f'<a class="u-url" href="{e(mention.url)}" {_REL}>{card}</a>'
 
 
-def _said(mention: Mention, root: str, words: Mapping[str, str], date_format: str) -> str:
+def _said(mention: ShownMention, root: str, words: Mapping[str, str], date_format: str) -> str:
     """A reply or the like with its text, and below it the responses to it."""
     name = e(mention.author)
     author = f'<span class="p-name">{name}</span>'
@@ -122,7 +122,7 @@ def _said(mention: Mention, root: str, words: Mapping[str, str], date_format: st
     )
 
 
-def _link(mention: Mention, date_format: str) -> str:
+def _link(mention: ShownMention, date_format: str) -> str:
     """A link to the mention: its date, else its host."""
     if mention.published is None:
         host = mention.url.partition("://")[2].partition("/")[0]
@@ -133,7 +133,7 @@ def _link(mention: Mention, date_format: str) -> str:
     return f'<a class="u-url" href="{e(mention.url)}" {_REL}>{time}</a>'
 
 
-def _face(mention: Mention, side: int) -> str:
+def _face(mention: ShownMention, side: int) -> str:
     if mention.face is None:
         return ""
     size = f'width="{side}" height="{side}"'

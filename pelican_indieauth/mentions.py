@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pelican_indieauth.conversation import conversation, form
-from pelican_indieauth.entry.mention import NONE, Mention, Mentions, mentions_of
+from pelican_indieauth.entry.mention import NONE, Mentions, ShownMention, mentions_of
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.errors import SettingError
 from pelican_indieauth.mention_files import read, stamp_of, targets
@@ -46,32 +46,32 @@ class PostMentions:
         return shown + (form(site.form, self.url, site.words) if site.form else "")
 
     @property
-    def replies(self) -> tuple[Mention, ...]:
+    def replies(self) -> tuple[ShownMention, ...]:
         """The replies."""
         return self.now().replies
 
     @property
-    def likes(self) -> tuple[Mention, ...]:
+    def likes(self) -> tuple[ShownMention, ...]:
         """The likes."""
         return self.now().likes
 
     @property
-    def reposts(self) -> tuple[Mention, ...]:
+    def reposts(self) -> tuple[ShownMention, ...]:
         """The reposts."""
         return self.now().reposts
 
     @property
-    def bookmarks(self) -> tuple[Mention, ...]:
+    def bookmarks(self) -> tuple[ShownMention, ...]:
         """The bookmarks."""
         return self.now().bookmarks
 
     @property
-    def rsvps(self) -> tuple[Mention, ...]:
+    def rsvps(self) -> tuple[ShownMention, ...]:
         """The RSVPs."""
         return self.now().rsvps
 
     @property
-    def mentions(self) -> tuple[Mention, ...]:
+    def mentions(self) -> tuple[ShownMention, ...]:
         """Links from other pages, without a more specific relation."""
         return self.now().mentions
 

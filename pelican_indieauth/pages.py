@@ -11,7 +11,7 @@ from jinja2 import Template
 from pelican_indieauth.conversation import put_into
 from pelican_indieauth.discovery.card import with_card
 from pelican_indieauth.mentions import PostMentions
-from pelican_indieauth.site import KEY, Site
+from pelican_indieauth.site import KEY, PluginSettings
 
 #: The key in a page's context that marks it as finished while rendering.
 _FINISHED = "indieauth_finished"
@@ -61,7 +61,7 @@ def _said(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) ->
 
     ``look`` gets an attribute as a template does, so that a build records what the page depends on.
     """
-    site: Site = context[KEY]
+    site: PluginSettings = context[KEY]
     article = context.get("article")
     if not site.wraps or article is None or context["output_file"] != article.save_as:
         return ""
@@ -74,7 +74,7 @@ def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> st
     """A page, or its start, with the links added; the home page with the owner's h-card, a
     post's page with its mentions ``said``.
     """
-    site: Site = context[KEY]
+    site: PluginSettings = context[KEY]
     name: str = context["output_file"]
     if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:
         page = site.head.put_into(page)

@@ -13,7 +13,7 @@ from pelican_indieauth.entry import markup
 from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, withheld
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
-from pelican_indieauth.site import KEY, Site, site_of, warn_of_unknown
+from pelican_indieauth.site import KEY, PluginSettings, site_of, warn_of_unknown
 
 
 def initialized(pelican: Any) -> None:
@@ -37,7 +37,7 @@ def get_generators(pelican: Any) -> tuple[type, ...] | None:
     Every build begins here, also with ``pelican -r``: the media folder may exist only now.
     """
     settings = pelican.settings
-    site: Site | None = settings.get(KEY)
+    site: PluginSettings | None = settings.get(KEY)
     if site is None:
         return None
     if site.media and (Path(settings["PATH"]) / site.media).is_dir():
@@ -51,7 +51,7 @@ def get_generators(pelican: Any) -> tuple[type, ...] | None:
 def generator_init(generator: Any) -> None:
     """Prepare a generator's templates, and the order in which it reads files."""
     if KEY in generator.settings:
-        site: Site = generator.settings[KEY]
+        site: PluginSettings = generator.settings[KEY]
         if site.mentions:
             mentions.keep_out(generator, site.mentions)
         order.sort_files(generator)
@@ -67,7 +67,7 @@ def article_generator_context(generator: Any, metadata: dict[str, Any]) -> None:
 
 def article_generator_pretaxonomy(generator: Any) -> None:
     """Called when all posts are read, before any list of them is made."""
-    site: Site | None = generator.settings.get(KEY)
+    site: PluginSettings | None = generator.settings.get(KEY)
     if site is not None:
         found = generator.settings[withheld.KEY] = withheld.Withheld()
         lists = ("drafts", "drafts_translations")
@@ -76,7 +76,7 @@ def article_generator_pretaxonomy(generator: Any) -> None:
 
 def page_generator_finalized(generator: Any) -> None:
     """The same for pages, which apps do not create."""
-    site: Site | None = generator.settings.get(KEY)
+    site: PluginSettings | None = generator.settings.get(KEY)
     if site is not None and site.private_drafts:
         found = generator.settings.setdefault(withheld.KEY, withheld.Withheld())
         found.take_from(generator, ("draft_pages", "draft_translations"), every=True)
@@ -86,7 +86,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
     """Called when all posts and static files are known, before anything is written."""
     for generator in generators:
         # A generator of another plugin may be of any class.
-        site: Site | None = getattr(generator, "settings", {}).get(KEY)
+        site: PluginSettings | None = getattr(generator, "settings", {}).get(KEY)
         articles = list(markup.articles_of(generator))
         if site is None or not hasattr(generator, "articles"):
             if site is not None and hasattr(generator, "hidden_pages"):
@@ -116,7 +116,7 @@ def content_written(path: str, context: Any) -> None:
 
 def feed_generated(context: Any, feed: Any) -> None:
     """Improve a feed's items before the feed is written."""
-    site: Site | None = context.get(KEY)
+    site: PluginSettings | None = context.get(KEY)
     if site is None:
         return
     summary_only = bool(context.get("RSS_FEED_SUMMARY_ONLY"))
@@ -127,7 +127,7 @@ def feed_generated(context: Any, feed: Any) -> None:
 
 def finalized(pelican: Any) -> None:
     """Called when everything is in the output folder, the site's static files included."""
-    site: Site | None = pelican.settings.get(KEY)
+    site: PluginSettings | None = pelican.settings.get(KEY)
     if site is not None:
         headers.write(
             Path(pelican.output_path),

@@ -26,12 +26,12 @@ _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", off_home.SETTING),
     *(mentions.SETTING, mentions.FORM),
 }
-#: The key of a build's :class:`Site` in Pelican's settings and contexts.
+#: The key of a build's :class:`PluginSettings` in Pelican's settings and contexts.
 KEY = "indieauth_site"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class PluginSettings:
     """The validated settings.
 
     ``head`` inserts ``links`` into pages. ``home`` is the URL of the pages being built and ``root``
@@ -64,7 +64,7 @@ class Site:
     mention_form: str
 
 
-def site_of(settings: Mapping[str, Any]) -> Site:
+def site_of(settings: Mapping[str, Any]) -> PluginSettings:
     """The site for Pelican's settings. Raises :class:`SettingError`."""
     home = str(settings.get("SITEURL") or "").rstrip("/")
     root = home.removesuffix(f"/{_language(settings)}") if _language(settings) else home
@@ -75,7 +75,7 @@ def site_of(settings: Mapping[str, Any]) -> Site:
     owner = _owner(settings, root)
     markup = _flag(settings, "INDIEAUTH_MARKUP", default=True)
     own = theme.classes(_templates(settings)) if markup else frozenset()
-    return Site(
+    return PluginSettings(
         links=links,
         head=HeadLinks(links),
         home=home,

@@ -12,10 +12,10 @@ from PIL import Image
 from rebuild_site import commit, post, settings, settled
 from warm_kit import run_module
 
-from bridge.rebuild.build import Outcome, Task
+from bridge.rebuild.build import BuildOutcome, Task
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.local.pelican_log import LogSummary
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
@@ -213,7 +213,7 @@ def differing(one: Mapping[str, bytes], other: Mapping[str, bytes]) -> list[str]
 class NoFallback:
     """For tests in which the resident build must do everything itself."""
 
-    async def build(self, task: Task) -> Outcome:
+    async def build(self, task: Task) -> BuildOutcome:
         raise AssertionError("the resident build gave up")
 
     async def make(self, task: Task, folder: Path) -> LogSummary:
@@ -248,7 +248,7 @@ class BothWays:
         self.checkout = folder / "state" / "rebuild" / "checkout"
         self._clean = folder / "clean"
         config = settings(self.output, mode="resident")
-        timing = Timing(debounce=0.01, again=())
+        timing = BuildTiming(debounce=0.01, again=())
         worker = make_rebuilder(
             config, self.store, folder / "state", output=self.output, timing=timing
         )

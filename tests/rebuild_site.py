@@ -11,7 +11,7 @@ from git_kit import ADA, git
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
 from bridge.store.git import GitStore
@@ -99,7 +99,7 @@ def make(store: GitStore, folder: Path, mode: str) -> Worker:
         store,
         folder / "state",
         output=folder / "output",
-        timing=Timing(debounce=0.01, again=()),
+        timing=BuildTiming(debounce=0.01, again=()),
     )
     assert isinstance(made, Worker)
     return made

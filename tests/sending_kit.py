@@ -23,7 +23,7 @@ from bridge.posts.commits import Committer
 from bridge.rebuild.none import NoRebuild
 from bridge.store.queue import CommitQueue
 from bridge.webmention.outgoing import links, live_pages
-from bridge.webmention.outgoing.changes import Changes
+from bridge.webmention.outgoing.changes import ChangedPosts
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.follower import MOST_AT_ONCE, Follower
 from bridge.webmention.outgoing.live_pages import LivePages
@@ -98,7 +98,7 @@ class Street:
         follower = Follower(
             store,
             catalogue,
-            Changes(store, catalogue, "content"),
+            ChangedPosts(store, catalogue, "content"),
             pages,
             recipients,
             box,

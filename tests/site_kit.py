@@ -23,9 +23,9 @@ from bridge.site.messages import (
     Described,
     IndexedPost,
     LaterPages,
-    Page,
     Refusal,
     Reply,
+    ReservedPage,
     Rivals,
     SiteFacts,
     Source,
@@ -35,7 +35,7 @@ from bridge.site.messages import (
 from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
-from bridge.site.process import Limits, SiteProcess
+from bridge.site.process import AnswerLimits, SiteProcess
 from bridge.site.starting import Sandbox
 from bridge.store import ContentStore, Version
 
@@ -73,11 +73,15 @@ def start_of(checkout: Path, **more: float | str) -> Start:
     return Start(str(checkout), "pelicanconf.py", **values)  # type: ignore[arg-type]
 
 
-def process(checkout: Path, *, limits: Limits | None = None, **more: float | str) -> SiteProcess:
+def process(
+    checkout: Path, *, limits: AnswerLimits | None = None, **more: float | str
+) -> SiteProcess:
     """A site in a separate process, not loaded yet."""
     state = checkout.with_name("state")
     sandbox = Sandbox(state, protected=(checkout.with_name("bridge.toml"),))
-    return SiteProcess(start_of(checkout, **more), sandbox, limits=limits or Limits(loading=600))
+    return SiteProcess(
+        start_of(checkout, **more), sandbox, limits=limits or AnswerLimits(loading=600)
+    )
 
 
 class InProcessSite:
@@ -116,7 +120,9 @@ class InProcessSite:
     async def rivals(self, question: LaterPages) -> Rivals:
         return self._answered(answer(self._loaded, question), Rivals)
 
-    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
+    async def describe(
+        self, files: Sequence[Source]
+    ) -> list[IndexedPost | ReservedPage | Unread | None]:
         return list(self._answered(answer(self._loaded, Describe(tuple(files))), Described).files)
 
     async def all_answered(self) -> None:

@@ -12,7 +12,7 @@ from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.incoming.moderation import (
-    Item,
+    ModeratedMention,
     commands_folder,
     of_record,
     open_inbox,
@@ -80,7 +80,7 @@ def _keep(settings: Settings) -> Path:
     return settings.site.state / "keep" / "mentions"
 
 
-def _line(item: Item) -> str:
+def _line(item: ModeratedMention) -> str:
     text = " ".join((item.name or item.text).split())[:100]
     said = [item.id, item.state, item.kind, item.author, item.url, item.target, text]
     return "\t".join(visible(each.replace("\t", " ")) for each in said)

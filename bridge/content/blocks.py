@@ -46,7 +46,7 @@ TAB = 4
 
 
 @dataclass(slots=True)
-class Item:
+class ListItem:
     """An item of a list: where its marker stands, and where its content begins (in columns).
 
     ``has_further``: there is more in it after a blank line. ``mark``: its bullet, or what follows

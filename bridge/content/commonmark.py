@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bridge.content import blocks
-from bridge.content.blocks import TAB, Fence, Item
+from bridge.content.blocks import TAB, Fence, ListItem
 from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.inline import write_line
 
@@ -56,7 +56,7 @@ class _Writer:
     #: Whether the text defines links.
     defines: bool = False
     number: int = 0
-    items: list[Item] = field(default_factory=list)
+    items: list[ListItem] = field(default_factory=list)
     fence: Fence | None = None
     in_paragraph: bool = False
     #: An item that has more after a blank line has ended with this line.
@@ -190,7 +190,7 @@ class _Writer:
         gap = len(marker["gap"])
         if not 1 <= gap <= TAB or marker["gap"] == "\t":
             gap = 1
-        self.items.append(Item(indent, indent + len(marker["mark"]) + gap, mark))
+        self.items.append(ListItem(indent, indent + len(marker["mark"]) + gap, mark))
         wanted = TAB * (len(self.items) - 1)
         self._insert(" " * (wanted - indent))
         self._keep(" " * indent)

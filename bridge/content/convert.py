@@ -270,7 +270,7 @@ def _beside_keys(mf2: Mf2Line, rules: SiteRules) -> dict[str, tuple[Json, ...]]:
 
 
 def _of_key(
-    field: keys.Field, file: PelicanFile, mf2: Mf2Line, rules: SiteRules
+    field: keys.HeaderField, file: PelicanFile, mf2: Mf2Line, rules: SiteRules
 ) -> dict[str, tuple[Json, ...]]:
     """The properties of one key: the originals in ``Mf2`` unless the key was edited by hand."""
     decoded = dict(field.decode(file, rules))
@@ -301,7 +301,9 @@ def _exact_tags(
     return {name: tuple(sent.get(str(tag), tag) for tag in tags) for name, tags in decoded.items()}
 
 
-def _originals(field: keys.Field, mf2: Mf2Line, rules: SiteRules) -> dict[str, tuple[Json, ...]]:
+def _originals(
+    field: keys.HeaderField, mf2: Mf2Line, rules: SiteRules
+) -> dict[str, tuple[Json, ...]]:
     return {
         name: tuple(rules.media.externalise(value) for value in mf2.properties[name])
         for name in field.properties

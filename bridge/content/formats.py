@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class FileParts:
     """A parsed file; its parts joined again are the same bytes.
 
     ``gap`` ends the head, ``""`` if nothing does; ``tail`` follows the body.
@@ -51,7 +51,7 @@ class Syntax(Protocol):
         """The usual suffix of its files."""
         ...
 
-    def parse(self, text: str) -> Parts:
+    def parse(self, text: str) -> FileParts:
         """Parse a file. Never fails."""
         ...
 
@@ -98,7 +98,7 @@ class MarkdownSyntax:
     name: Literal["markdown"] = "markdown"
     suffix = "md"
 
-    def parse(self, text: str) -> Parts:
+    def parse(self, text: str) -> FileParts:
         """Everything that is not a header is body."""
         lines: list[Line] = []
         position, gap = 0, ""
@@ -120,7 +120,7 @@ class MarkdownSyntax:
                 break
             lines.append(line)
             position += len(raw)
-        return Parts(tuple(lines), gap, text[position:])
+        return FileParts(tuple(lines), gap, text[position:])
 
     def changed(self, line: Line, value: str) -> Line:
         """The line with another value, keeping the key's spelling, the spacing and the line end."""
@@ -183,12 +183,12 @@ class HtmlSyntax:
     name: Literal["html"] = "html"
     suffix = "html"
 
-    def parse(self, text: str) -> Parts:
+    def parse(self, text: str) -> FileParts:
         """A file without head and body is a body without headers."""
         match = _FILE.fullmatch(text)
         if match is None:
-            return Parts(body=text)
-        return Parts(tuple(_lines(match["head"])), match["gap"], match["body"], match["tail"])
+            return FileParts(body=text)
+        return FileParts(tuple(_lines(match["head"])), match["gap"], match["body"], match["tail"])
 
     def changed(self, line: Line, value: str) -> Line:
         """The element with another value, its other attributes kept."""
@@ -248,7 +248,7 @@ class RstSyntax:
     name: Literal["rst"] = "rst"
     suffix = "rst"
 
-    def parse(self, text: str) -> Parts:
+    def parse(self, text: str) -> FileParts:
         """The title block and the field list; the rest is body."""
         pieces = physical_lines(text)
         lines, used = _title_block(pieces)
@@ -256,7 +256,7 @@ class RstSyntax:
         gap = ""
         if used < len(pieces) and not pieces[used].strip():
             gap, used = pieces[used], used + 1
-        return Parts(tuple(lines), gap, "".join(pieces[used:]))
+        return FileParts(tuple(lines), gap, "".join(pieces[used:]))
 
     def changed(self, line: Line, value: str) -> Line:
         """The line with another value; a title's adornments get its new length."""

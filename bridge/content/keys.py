@@ -1,7 +1,7 @@
 """Pelican's own header keys, and the mf2 properties that they hold.
 
-Each :class:`Field` writes properties into one key and reads them back. If the key cannot hold the
-exact value, the caller keeps the original in ``Mf2``.
+Each :class:`HeaderField` writes properties into one key and reads them back. If the key cannot hold
+the exact value, the caller keeps the original in ``Mf2``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class HeaderField:
     """A header key and its properties.
 
     ``encode`` returns the key's value for a file, ``None`` for no key; it raises
@@ -116,7 +116,7 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
         return None
 
 
-def is_same_moment(field: Field, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
+def is_same_moment(field: HeaderField, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
     """Whether a date's key holds the same moment as an original value, in any time zone."""
     held = date_of(file, field.key, rules)
     return held == dates.parse(original, _zone(file, rules)).replace(microsecond=0)
@@ -246,15 +246,17 @@ def _decode_lang(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 #: In the order of a new file, where Slug and Category are in between.
-TITLE = Field("Title", ("name",), _encode_title, _decode_title)
-DATE = Field("Date", ("published",), _encode_date("published"), _decode_date("Date", "published"))
-MODIFIED = Field(
+TITLE = HeaderField("Title", ("name",), _encode_title, _decode_title)
+DATE = HeaderField(
+    "Date", ("published",), _encode_date("published"), _decode_date("Date", "published")
+)
+MODIFIED = HeaderField(
     "Modified", ("updated",), _encode_date("updated"), _decode_date("Modified", "updated")
 )
-TAGS = Field("Tags", ("category",), _encode_tags, _decode_tags)
-STATUS = Field("Status", ("post-status", "visibility"), _encode_status, _decode_status)
-SUMMARY = Field("Summary", ("summary",), _encode_summary, _decode_summary)
-AUTHOR = Field("Author", ("author",), _encode_author, _decode_author)
-LANG = Field("Lang", ("lang",), _encode_lang, _decode_lang)
+TAGS = HeaderField("Tags", ("category",), _encode_tags, _decode_tags)
+STATUS = HeaderField("Status", ("post-status", "visibility"), _encode_status, _decode_status)
+SUMMARY = HeaderField("Summary", ("summary",), _encode_summary, _decode_summary)
+AUTHOR = HeaderField("Author", ("author",), _encode_author, _decode_author)
+LANG = HeaderField("Lang", ("lang",), _encode_lang, _decode_lang)
 
 FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR, LANG)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 
-from bridge.content.formats import Line, MarkdownSyntax, Parts, line_end, physical_lines
+from bridge.content.formats import FileParts, Line, MarkdownSyntax, line_end, physical_lines
 
 _FENCE = re.compile(r"---[ \t]*(?:\r\n|\n|\r)")
 _END = re.compile(r"(?:---|\.\.\.)[ \t]*(?:\r\n|\n|\r|\Z)")
@@ -35,7 +35,7 @@ _LISTS = frozenset({"tags", "authors"})
 class YamlSyntax(MarkdownSyntax):
     """Markdown below headers in YAML."""
 
-    def parse(self, text: str) -> Parts:
+    def parse(self, text: str) -> FileParts:
         """Take a file apart that :func:`has_yaml_head`."""
         return _parse(text) or super().parse(text)
 
@@ -64,7 +64,7 @@ def has_yaml_head(text: str) -> bool:
     return parts is not None and any(map(_is_only_yaml, parts.lines[1:]))
 
 
-def _parse(text: str) -> Parts | None:
+def _parse(text: str) -> FileParts | None:
     """``None`` for what is no YAML between two fences."""
     opening, *pieces = physical_lines(text)
     # Each key with its lines; what belongs to none has an empty one.
@@ -74,7 +74,7 @@ def _parse(text: str) -> Parts | None:
         seen = raw.rstrip("\r\n")
         if _END.fullmatch(raw):
             lines = tuple(_line(key, "".join(own)) for key, own in found)
-            return Parts(lines, raw, "".join(pieces[number:]))
+            return FileParts(lines, raw, "".join(pieces[number:]))
         if match := _KEY.match(seen):
             last = len(found)
             found.append((match["key"].lower(), [raw]))

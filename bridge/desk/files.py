@@ -24,7 +24,7 @@ _A_PAGE = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ListedFile:
     """One file of the page."""
 
     url: str
@@ -52,10 +52,10 @@ async def show(owner: Owner) -> web.StreamResponse:
     )
 
 
-def _shown(desk: Desk, file: MediaFile, uses: Uses) -> Shown:
+def _shown(desk: Desk, file: MediaFile, uses: Uses) -> ListedFile:
     url = desk.media.url_of(file)
     alt = " ".join(file.alt.replace("[", "(").replace("]", ")").split())
-    return Shown(
+    return ListedFile(
         url=url,
         name=file.path.rpartition("/")[2],
         is_picture=file.type.startswith("image/"),

@@ -29,7 +29,7 @@ from bridge.syndication.syndicator import Syndicator
 from bridge.web.gate import Gate
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import FILE as RULES
-from bridge.webmention.outgoing.outbox import Report
+from bridge.webmention.outgoing.outbox import OutboxReport
 from bridge.webmention.outgoing.sender import Sender
 
 #: Of each list, the newest.
@@ -243,7 +243,7 @@ def inbox_facts(receiver: Receiver) -> dict[str, Json]:
     }
 
 
-def outbox_facts(report: Report) -> dict[str, Json]:
+def outbox_facts(report: OutboxReport) -> dict[str, Json]:
     """The outbox: what was sent, waits, or failed and why; and posts that are not told of yet."""
     lists = {"sent": report.sent, "waiting": report.waiting, "failed": report.failed}
     posts = {"held": report.held, "not_live": report.unseen, "coming": report.coming}

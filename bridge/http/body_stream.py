@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.errors import InvalidRequest, PayloadTooLarge, Unavailable
-from bridge.runtime.fair_queue import Account, fair_queue
+from bridge.runtime.fair_queue import RecentUse, fair_queue
 
 #: Called before bytes are kept. Raises if there is no room for them.
 Take: TypeAlias = Callable[[int], None]
@@ -73,7 +73,7 @@ async def receive(
     # A client that announces too much is answered before it has sent anything.
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
-    account, size = Account(_HANDICAP), 0
+    account, size = RecentUse(_HANDICAP), 0
 
     def use_more(piece: bytes) -> None:
         # Joining chunks of one byte is expensive, so this waits for its turn, too.

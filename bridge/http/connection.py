@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from bridge.runtime.fair_queue import Account, FairQueue, fair_queue
+from bridge.runtime.fair_queue import FairQueue, RecentUse, fair_queue
 
 #: All that clients learn about the server program.
 SERVER = "micropub-bridge"
@@ -200,7 +200,7 @@ class Connection(asyncio.BufferedProtocol):
         self._listener = listener
         self._handler = handler
         self._turns = queue
-        self._account = Account()
+        self._account = RecentUse()
         self._buffer = bytearray(_BUFFER)
         self._received = 0
         self._transport: asyncio.Transport | None = None

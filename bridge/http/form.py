@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from bridge.errors import InvalidRequest, OAuthError, PayloadTooLarge
 from bridge.http.body_stream import receive_all
 from bridge.http.multipart import MultipartForm
-from bridge.runtime.fair_queue import Account, fair_queue
+from bridge.runtime.fair_queue import RecentUse, fair_queue
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -110,12 +110,12 @@ async def read_form(request: web.Request) -> Form:
     if request.content_type == MULTIPART:
         body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
         return await fair_queue().run(
-            Account(), len(body), partial(Form.from_multipart, body, kind)
+            RecentUse(), len(body), partial(Form.from_multipart, body, kind)
         )
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != FORM:
         raise OAuthError("invalid_request", f"Send {FORM}.")
     encoded = (await read_body(request)).decode("utf-8", "surrogateescape")
-    return await fair_queue().run(Account(), len(encoded), partial(Form, encoded))
+    return await fair_queue().run(RecentUse(), len(encoded), partial(Form, encoded))
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -7,7 +7,7 @@ import re
 
 from aiohttp import hdrs, web
 
-from bridge.media.file_store import OpenFile
+from bridge.media.file_store import OpenUpload
 
 _CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
@@ -27,7 +27,7 @@ _HEADERS = {
 }
 
 
-async def send_file(request: web.Request, opened: OpenFile) -> web.StreamResponse:
+async def send_file(request: web.Request, opened: OpenUpload) -> web.StreamResponse:
     """Send a stored file for GET or HEAD, and close it."""
     with opened.file:
         if _has_it(request, opened.etag):
@@ -54,7 +54,7 @@ async def send_file(request: web.Request, opened: OpenFile) -> web.StreamRespons
         return response
 
 
-def _head(opened: OpenFile, start: int, end: int) -> web.StreamResponse:
+def _head(opened: OpenUpload, start: int, end: int) -> web.StreamResponse:
     part = (start, end) != (0, opened.size)
     response = web.StreamResponse(status=206 if part else 200, headers=_HEADERS)
     response.content_type = opened.type
@@ -75,7 +75,7 @@ def _has_it(request: web.Request, etag: str) -> bool:
     return any(tag.value in {etag, "*"} for tag in given)
 
 
-def _wanted(request: web.Request, opened: OpenFile) -> tuple[int, int]:
+def _wanted(request: web.Request, opened: OpenUpload) -> tuple[int, int]:
     """The requested range: its first byte, and the byte after its last.
 
     They are equal or reversed if there is nothing to send.

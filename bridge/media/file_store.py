@@ -36,7 +36,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenUpload:
     """A stored file, opened for reading; the caller closes it."""
 
     file: BinaryIO
@@ -134,7 +134,7 @@ class FileStore:
             waiting = (self._known.get(path) for path in self._spool.paths())
             return tuple(file for file in waiting if file and file.published <= before)
 
-    def open(self, path: str) -> OpenFile | None:
+    def open(self, path: str) -> OpenUpload | None:
         """Open a file; ``None`` where there is none."""
         with self._lock:
             known = self._known.get(path)
@@ -264,12 +264,12 @@ class FileStore:
         )
 
 
-def _opened(file: BinaryIO, tag: str | None) -> OpenFile:
+def _opened(file: BinaryIO, tag: str | None) -> OpenUpload:
     head = file.read(HEAD)
     file.seek(0)
     status = os.fstat(file.fileno())
     kind = identify(head)
-    return OpenFile(
+    return OpenUpload(
         file,
         # The type of a file that came by git is detected from its bytes.
         type=kind.type if kind else UNKNOWN_TYPE,

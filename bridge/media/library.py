@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media.file_store import Committed, FileStore, Incoming, OpenFile
-from bridge.media.formats.picture import Rules
+from bridge.media.file_store import Committed, FileStore, Incoming, OpenUpload
+from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
 from bridge.media.spool import Spool
 from bridge.media.stored_file import MediaFile
-from bridge.media.urls import Addresses
+from bridge.media.urls import UploadUrls
 from bridge.media.worker import Cleaner
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore
@@ -51,14 +51,14 @@ class MediaLibrary:
         folder = settings.media.folder.strip("/")
         content = settings.content.folder.strip("/")
         root = f"{content}/" if content not in {"", "."} else ""
-        rules = Rules(
+        rules = PhotoRules(
             keep_exif=settings.media.keep_exif,
             max_pixels=settings.media.max_pixels,
             max_side=settings.media.max_side,
             sizes=settings.media.sizes,
         )
         self._cleaner = cleaner or Cleaner(rules)
-        self._addresses = Addresses(folder, public_url)
+        self._addresses = UploadUrls(folder, public_url)
         waiting = Spool(spool, cache or spool / "cache")
         self._file_store = FileStore(waiting, Committed(store, root, folder), folder)
         self._max_bytes = settings.media.max_bytes
@@ -105,7 +105,7 @@ class MediaLibrary:
         """Pending uploads that no post has used for this long; each gets a commit of its own."""
         return await asyncio.to_thread(self._file_store.orphans, self._now() - older_than)
 
-    async def open(self, tail: str) -> OpenFile | None:
+    async def open(self, tail: str) -> OpenUpload | None:
         """Open the file served at ``/media/`` + ``tail``, which may be any string; or ``None``."""
         path = self._addresses.path_at(tail)
         return None if path is None else await asyncio.to_thread(self._file_store.open, path)

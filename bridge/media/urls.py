@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 _SEGMENT = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,255}")
 
 
-class Addresses:
+class UploadUrls:
     """Converts paths to URLs and back.
 
     ``folder`` is the media folder inside the content folder, ``public_url`` the bridge's public

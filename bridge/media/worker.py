@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bridge.errors import PayloadTooLarge, Unavailable
-from bridge.media.formats.picture import REFUSALS, Picture, Rules
+from bridge.media.formats.picture import REFUSALS, PhotoRules, Picture
 from bridge.media.formats.sniff import Kind
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Cleaner:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: PhotoRules,
         *,
         processor_seconds: int = 60,
         seconds: float = 180.0,

@@ -24,7 +24,7 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListedPost:
     """A post of a list, with its URL."""
 
     url: str
@@ -91,13 +91,13 @@ def slug_of(url: str) -> str:
 
 
 def source_list(
-    items: Iterable[Item], paging: Paging | None = None, wanted: Sequence[str] = ()
+    items: Iterable[ListedPost], paging: Paging | None = None, wanted: Sequence[str] = ()
 ) -> Object:
     """``q=source`` without a URL: posts, newest first, each with its ``url``."""
     return {"items": [_item(item, wanted) for item in items], "paging": _paging(paging or Paging())}
 
 
-def _item(item: Item, wanted: Sequence[str]) -> Object:
+def _item(item: ListedPost, wanted: Sequence[str]) -> Object:
     """A post of a list. Its ``url`` is always included, because a list is useless without it."""
     post = item.post.with_properties({"url": (item.url,)})
     found: Object = {"type": [f"h-{post.type}"], "properties": _properties(post)}

@@ -117,7 +117,7 @@ class PageError(Exception):
         self.also: tuple[str, str] | None = None
 
 
-class Session(Protocol):
+class OwnerSession(Protocol):
     """The owner's, in a browser that is signed in."""
 
     @property
@@ -135,7 +135,7 @@ class Browser(Protocol):
         ...
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> OwnerSession | None:
         """There where the owner has signed in."""
         ...
 

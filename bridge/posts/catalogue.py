@@ -28,7 +28,7 @@ from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.posts.index import PostIndex
 from bridge.settings import prefix_of
 from bridge.site.current import CurrentSite
-from bridge.site.messages import Ask, IndexedPost, Page, SiteReport, Source, Unread
+from bridge.site.messages import Ask, IndexedPost, ReservedPage, SiteReport, Source, Unread
 from bridge.site.protocol import SiteReader
 from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
@@ -79,7 +79,9 @@ class Catalogue:
         self._indexing_since: float | None = None
         self._looking: asyncio.Task[Version] | None = None
         self._following: asyncio.Task[None] | None = None
-        self._describing: set[asyncio.Task[list[IndexedPost | Page | Unread | None]]] = set()
+        self._describing: set[asyncio.Task[list[IndexedPost | ReservedPage | Unread | None]]] = (
+            set()
+        )
         self._closing = False
         self.index = PostIndex(file, store, folder, own=own)
         self.unindexed = Unindexed(store, folder)
@@ -120,7 +122,7 @@ class Catalogue:
         await self._site.bring_to(head)
         return head
 
-    async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | Page]:
+    async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | ReservedPage]:
         """The posts and pages not yet in the index that may have the address of a post with one
         of these slugs.
         """
@@ -132,7 +134,7 @@ class Catalogue:
         await self.unindexed.slugify(site)
         near = await asyncio.to_thread(self.unindexed.near, slugs)
         found = await site.describe(near)
-        return [each for each in found if isinstance(each, IndexedPost | Page)]
+        return [each for each in found if isinstance(each, IndexedPost | ReservedPage)]
 
     def changed(self, version: Version) -> None:
         """Start a refresh for a new version. Returns at once."""
@@ -217,7 +219,9 @@ class Catalogue:
         await self._site.bring_to(head)
         site, loop = self._site.reader, asyncio.get_running_loop()
 
-        def describe(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
+        def describe(
+            files: Sequence[Source],
+        ) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
             return asyncio.run_coroutine_threadsafe(self._described(site, files), loop)
 
         self._indexing_since = time.monotonic()
@@ -229,7 +233,7 @@ class Catalogue:
 
     async def _described(
         self, site: SiteReader, files: Sequence[Source]
-    ) -> list[IndexedPost | Page | Unread | None]:
+    ) -> list[IndexedPost | ReservedPage | Unread | None]:
         """The site's description of some files. Raises :class:`Unavailable` while the bridge
         shuts down.
         """

@@ -31,7 +31,7 @@ from bridge.posts.index_tables import (
 )
 from bridge.runtime.memory import give_back
 from bridge.settings import prefix_of
-from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
+from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, StoreBroken, Version
 
 log = logging.getLogger(__name__)
@@ -50,10 +50,12 @@ _UNFINISHED = Version("")
 
 
 #: Describes some files, in the background: others are read at the same time.
-Describe: TypeAlias = Callable[[Sequence[Source]], Future[list[IndexedPost | Page | Unread | None]]]
+Describe: TypeAlias = Callable[
+    [Sequence[Source]], Future[list[IndexedPost | ReservedPage | Unread | None]]
+]
 
 
-class Counts(NamedTuple):
+class PostCounts(NamedTuple):
     """How many posts there are: in total, drafts, and scheduled ones."""
 
     all: int
@@ -225,7 +227,7 @@ class PostIndex:
         with self._reading:
             return list(self._reader.execute("SELECT url, blob FROM posts ORDER BY published DESC"))
 
-    def counts(self, now: float) -> Counts:
+    def counts(self, now: float) -> PostCounts:
         """How many posts there are."""
         with self._reading:
             row = self._reader.execute(
@@ -233,7 +235,7 @@ class PostIndex:
                 " coalesce(sum(status != 'draft' AND published > ?), 0) FROM posts",
                 (now,),
             ).fetchone()
-        return Counts(*row)
+        return PostCounts(*row)
 
     def categories(self, text: str = "") -> list[str]:
         """The tags in use that contain ``text``, most used first."""
@@ -329,7 +331,7 @@ class PostIndex:
     ) -> None:
         """Describe files and store the result; ``then`` is called after each batch."""
         count, told = 0, time.monotonic()
-        ahead: deque[tuple[int, Future[list[IndexedPost | Page | Unread | None]]]] = deque()
+        ahead: deque[tuple[int, Future[list[IndexedPost | ReservedPage | Unread | None]]]] = deque()
         batches = self._batches(files)
         while True:
             # The site describes some files while others are stored.

@@ -16,7 +16,7 @@ import msgspec
 
 from bridge.posts.addresses import canonical
 from bridge.runtime import private
-from bridge.site.messages import IndexedPost, Page, Unread
+from bridge.site.messages import IndexedPost, ReservedPage, Unread
 from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
@@ -69,13 +69,13 @@ def entry_of(row: Sequence[str]) -> IndexedPost:
 
 def insert(
     database: sqlite3.Connection,
-    found: Sequence[IndexedPost | Page | Unread | None],
+    found: Sequence[IndexedPost | ReservedPage | Unread | None],
     own: frozenset[str],
 ) -> None:
     """Insert the descriptions of files; ``own`` are the site's host names."""
     entries = [each for each in found if isinstance(each, IndexedPost)]
     tables: dict[str, list[Sequence[object]]] = {
-        "INTO pages": [(e.path, e.save_as) for e in found if isinstance(e, Page)],
+        "INTO pages": [(e.path, e.save_as) for e in found if isinstance(e, ReservedPage)],
         "INTO posts": [_row(entry, own) for entry in entries],
         "OR IGNORE INTO aliases": [
             (canonical(url, own), entry.path) for entry in entries for url in entry.aliases

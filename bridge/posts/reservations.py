@@ -12,7 +12,7 @@ from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.known import Settled, more_places
-from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, Page
+from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, ReservedPage
 from bridge.store import ContentStore, FileChanged, Version
 
 
@@ -52,7 +52,7 @@ class _Taken:
     reserved: frozenset[str]
     refused: dict[tuple[str, str], str]
     save_as: str
-    near: Sequence[IndexedPost | Page] = ()
+    near: Sequence[IndexedPost | ReservedPage] = ()
 
 
 class Reservations:

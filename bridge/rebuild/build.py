@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BuildOutcome:
     """A successful build: the output files that changed, written or removed.
 
     ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that
@@ -105,7 +105,7 @@ class Superseded(Exception):
 class Builder(Protocol):
     """One way of building a checkout. Called for one build at a time."""
 
-    async def build(self, task: Task) -> Outcome:
+    async def build(self, task: Task) -> BuildOutcome:
         """Build; raises :class:`BuildFailed`, or :class:`Superseded` after :meth:`preempt`."""
         ...
 
@@ -137,7 +137,7 @@ class Builder(Protocol):
         ...
 
 
-class Job(Protocol):
+class BuildJob(Protocol):
     """Everything to do about a new version. Called for one at a time."""
 
     @property
@@ -145,7 +145,7 @@ class Job(Protocol):
         """When there will be work without a new version."""
         ...
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         """Do it, telling of pages and previews as of a :class:`Task`.
 
         Raises what a builder raises, ``StoreError`` or ``OSError``.

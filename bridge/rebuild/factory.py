@@ -10,22 +10,22 @@ from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
-from bridge.rebuild.build import Builder, Job
-from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.build import Builder, BuildJob
+from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.published import Published
+from bridge.rebuild.local.published import PublishedOutput
 from bridge.rebuild.local.scheduled import due
 from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.resident.builder import ResidentBuilder
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
 from bridge.rebuild.webhook import Webhook
-from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, Timing, Worker
+from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, BuildTiming, Worker
 from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants
 from bridge.settings import Settings, prefix_of
@@ -50,7 +50,7 @@ def make_rebuilder(
     environment: Mapping[str, str] | None = None,
     submodules: Submodules | None = None,
     zone: Callable[[], tzinfo | None] = lambda: None,
-    timing: Timing | None = None,
+    timing: BuildTiming | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
@@ -65,7 +65,7 @@ def make_rebuilder(
     if mode == "none":
         return NoRebuild()
     folder = state / "rebuild"
-    ledger = Ledger(folder / "built.json")
+    ledger = BuildLedger(folder / "built.json")
     if mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, timing=timing)
@@ -98,14 +98,14 @@ def make_rebuilder(
     return site.rebuilder(built, timing, published)
 
 
-def _published(output: Path, folder: Path) -> Published:
+def _published(output: Path, folder: Path) -> PublishedOutput:
     """What brings pages to the folder that is deployed, where builds do not write."""
     note, kept = folder / "published.json", folder / "kept"
     if not note.exists() and Output(output, kept / "output.json").ours:
         # Builds wrote there, before this release or while nothing was deployed.
         Tree(folder).write(note.name, beneath.read(kept, "output.json"))
         shutil.rmtree(kept / "output-before", ignore_errors=True)
-    return Published(folder / "pages", Output(output, note))
+    return PublishedOutput(folder / "pages", Output(output, note))
 
 
 def _kept_in(folder: Path) -> Path:
@@ -178,7 +178,9 @@ def make_builder(
         ),
         listed=listed,
     )
-    return ResidentBuilder(resident, output, command, Verifier(command, output, folder / "clean"))
+    return ResidentBuilder(
+        resident, output, command, BuildVerifier(command, output, folder / "clean")
+    )
 
 
 class _Site:
@@ -190,7 +192,7 @@ class _Site:
         store: GitStore,
         checkout: BuilderCheckout,
         folder: Path,
-        ledger: Ledger,
+        ledger: BuildLedger,
         sandbox: Sandbox,
     ) -> None:
         self._settings = settings
@@ -207,12 +209,14 @@ class _Site:
         # nothing from the checkout.
         self._trusted = process.environment(sandbox.extra)
 
-    def rebuilder(self, output: Output, timing: Timing, published: Published | None) -> Worker:
+    def rebuilder(
+        self, output: Output, timing: BuildTiming, published: PublishedOutput | None
+    ) -> Worker:
         """``output`` is what builds write to, ``published`` what is deployed, if that is another
         folder.
         """
         public = (published.output if published else output).folder
-        job: Job = SiteBuild(
+        job: BuildJob = SiteBuild(
             self._store,
             self._checkout,
             make_builder(

@@ -11,7 +11,7 @@ from bridge.rebuild.local.files import Tree
 from bridge.store import Version
 
 
-class Record(msgspec.Struct, frozen=True):
+class BuildRecord(msgspec.Struct, frozen=True):
     """The version that was built last, and the files that it does without, with reasons.
 
     ``unread`` are those that Pelican passed over. ``settled`` is false while a build is under way,
@@ -24,15 +24,15 @@ class Record(msgspec.Struct, frozen=True):
     unread: frozenset[str] = frozenset()
 
 
-class Ledger:
+class BuildLedger:
     """The record on disk. If it is damaged, the whole site is built again."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self.record = msgspec.json.decode(file.read_bytes(), type=Record)
+            self.record = msgspec.json.decode(file.read_bytes(), type=BuildRecord)
         except (OSError, msgspec.DecodeError):
-            self.record = Record()
+            self.record = BuildRecord()
 
     def begin(self) -> None:
         """A build begins; until :meth:`settle` the output may be incomplete."""
@@ -46,8 +46,8 @@ class Ledger:
         unread: frozenset[str] = frozenset(),
     ) -> None:
         """The site shows this version."""
-        self._write(Record(version, left_out, settled=True, unread=unread))
+        self._write(BuildRecord(version, left_out, settled=True, unread=unread))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: BuildRecord) -> None:
         self.record = record
         Tree(self._file.parent).write(self._file.name, msgspec.json.encode(record))

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bridge.rebuild.build import BuildFailed, Outcome, Shown, ignore
-from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, ignore
+from bridge.rebuild.ledger import BuildLedger
 from bridge.runtime.process import in_thread
 from bridge.store import Version
 
@@ -23,14 +23,14 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A :class:`~bridge.rebuild.build.Job`: posts the version to ``url``.
+    """A :class:`~bridge.rebuild.build.BuildJob`: posts the version to ``url``.
 
     It tries again after each of ``pauses`` while that fails in a way that may pass. With a
     ``secret`` the body is signed as GitHub signs its own (``X-Hub-Signature-256``).
     """
 
     url: str
-    ledger: Ledger
+    ledger: BuildLedger
     secret: str = ""
     pauses: Sequence[float] = (1, 4, 15, 60)
 
@@ -39,12 +39,12 @@ class Webhook:
         """The program that builds decides about posts of the future."""
         return None
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         """Call the webhook; raises :class:`BuildFailed` if it does not answer well."""
         del shown, previewed
         record = self.ledger.record
         if record.settled and record.version == version:
-            return Outcome()
+            return BuildOutcome()
         body = json.dumps({"version": version}).encode()
         for pause in self.pauses:
             try:
@@ -58,7 +58,7 @@ class Webhook:
         else:
             await self._post(body)
         await in_thread(self.ledger.settle, version, {})
-        return Outcome()
+        return BuildOutcome()
 
     def preempt(self) -> None:
         """There is nothing to give up."""

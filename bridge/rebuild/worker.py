@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.rebuild import BuildStatus
-from bridge.rebuild.build import BuildFailed, Job, Superseded
-from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.build import BuildFailed, BuildJob, Superseded
+from bridge.rebuild.ledger import BuildLedger
 from bridge.runtime.backoff import next_pause
 from bridge.store import ContentStore, StoreError, Version
 
@@ -26,7 +26,7 @@ _MOST_SHOWN = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class BuildTiming:
     """Delays and pauses, in seconds.
 
     ``debounce``: how long a build waits for further changes. ``whole``: for how long builds may be
@@ -41,13 +41,13 @@ class Timing:
     idle: float = 60.0
 
 
-DEFAULT_TIMING = Timing()
+DEFAULT_TIMING = BuildTiming()
 #: For builds that take less time than the usual wait for further changes.
-EAGER_TIMING = Timing(debounce=0.02)
+EAGER_TIMING = BuildTiming(debounce=0.02)
 
 
 class Worker:
-    """A :class:`~bridge.rebuild.Rebuilder` around a :class:`~bridge.rebuild.build.Job`.
+    """A :class:`~bridge.rebuild.Rebuilder` around a :class:`~bridge.rebuild.build.BuildJob`.
 
     ``output`` is the folder of the built pages, ``None`` where that is not on this machine: then no
     page is ever known to be live. ``previews`` is the folder of the pages of private drafts, under
@@ -57,12 +57,12 @@ class Worker:
     def __init__(
         self,
         store: ContentStore,
-        job: Job,
-        ledger: Ledger,
+        job: BuildJob,
+        ledger: BuildLedger,
         *,
         output: Path | None = None,
         previews: Path | None = None,
-        timing: Timing = DEFAULT_TIMING,
+        timing: BuildTiming = DEFAULT_TIMING,
         denied: Sequence[str] = (),
     ) -> None:
         """``denied`` is the list of files that builds were refused; it grows while they run."""

@@ -23,7 +23,7 @@ _ROUND_SECONDS = 0.004
 _SECONDS_A_BYTE = 0.25e-6
 
 
-class Account:
+class RecentUse:
     """The processor time that a client has used recently. It is halved every second."""
 
     def __init__(self, used: float = 0.0) -> None:
@@ -42,7 +42,7 @@ class Account:
 
 
 #: Used time when queued, sequence number, account, work.
-_Due: TypeAlias = tuple[float, int, Account, Callable[[], object]]
+_Due: TypeAlias = tuple[float, int, RecentUse, Callable[[], object]]
 
 
 class FairQueue:
@@ -54,7 +54,7 @@ class FairQueue:
         self._number = count()
         self._scheduled = False
 
-    def soon(self, account: Account, size: int, work: Callable[[], object]) -> None:
+    def soon(self, account: RecentUse, size: int, work: Callable[[], object]) -> None:
         """Queue ``work`` on ``size`` bytes, behind clients that have used less time."""
         rank = account.used(self._loop.time()) + size * _SECONDS_A_BYTE
         heappush(self._due, (rank, next(self._number), account, work))
@@ -62,7 +62,7 @@ class FairQueue:
             self._scheduled = True
             self._loop.call_soon(self._round)
 
-    async def run(self, account: Account, size: int, work: Callable[[], T]) -> T:
+    async def run(self, account: RecentUse, size: int, work: Callable[[], T]) -> T:
         """Queue ``work`` and wait for it; returns or raises what it does."""
         outcome: asyncio.Future[T] = self._loop.create_future()
 

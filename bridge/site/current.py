@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 _AGAIN = 10.0
 
 
-class Checkout(Protocol):
-    """The files of one version on disk."""
+class VersionFiles(Protocol):
+    """The files of one version on disk: a :class:`~bridge.store.checkout.Checkout`, to its user."""
 
     @property
     def folder(self) -> Path:
@@ -70,7 +70,7 @@ class CurrentSite:
     def __init__(
         self,
         store: ContentStore,
-        checkout: Checkout,
+        checkout: VersionFiles,
         new_reader: Callable[[], LoadableSite],
         *,
         content: str,

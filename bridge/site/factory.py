@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.settings import Settings, prefix_of
-from bridge.site.current import Checkout, CurrentSite
+from bridge.site.current import CurrentSite, VersionFiles
 from bridge.site.messages import Start
 from bridge.site.process import SiteProcess
 from bridge.site.starting import Sandbox
@@ -39,7 +39,7 @@ def start_of(settings: Settings, checkout: Path) -> Start:
 
 
 def make_current_site(
-    settings: Settings, store: ContentStore, checkout: Checkout, sandbox: Sandbox
+    settings: Settings, store: ContentStore, checkout: VersionFiles, sandbox: Sandbox
 ) -> CurrentSite:
     """The site, read in ``checkout``."""
     start = start_of(settings, checkout.folder)

@@ -213,7 +213,7 @@ class IndexedPost(_Message, frozen=True):
     found: dict[str, list[str]] = {}
 
 
-class Page(_Message, frozen=True):
+class ReservedPage(_Message, frozen=True):
     """A file that is not a post, whose page no post may have: ``save_as`` in the output."""
 
     path: str
@@ -230,7 +230,7 @@ class Unread(_Message, frozen=True):
 class Described(_Message, frozen=True):
     """Answers :class:`Describe`, in its order; ``None`` for what is neither post nor page."""
 
-    files: tuple[IndexedPost | Page | Unread | None, ...]
+    files: tuple[IndexedPost | ReservedPage | Unread | None, ...]
 
 
 class Refusal(_Message, frozen=True):

@@ -23,10 +23,10 @@ from bridge.site.messages import (
     IndexedPost,
     LaterPages,
     Locate,
-    Page,
     Question,
     Ready,
     Refusal,
+    ReservedPage,
     Rivals,
     SiteFacts,
     Source,
@@ -46,7 +46,7 @@ _Reply = TypeVar("_Reply")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AnswerLimits:
     """How long answers may take, in seconds.
 
     ``loading``: settings and plugins. ``quick``: questions for which no text is read. ``text``: the
@@ -69,7 +69,9 @@ class SiteProcess:
     It is started by :meth:`load`, and restarted after it has ended or did not answer in time.
     """
 
-    def __init__(self, start: Start, sandbox: Sandbox, *, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, start: Start, sandbox: Sandbox, *, limits: AnswerLimits = AnswerLimits()
+    ) -> None:
         """``start`` describes the site, whose checkout has to exist."""
         self._start = start
         self._sandbox = sandbox
@@ -138,7 +140,9 @@ class SiteProcess:
         """The lists that would want a page of another list."""
         return await self._ask(question, Rivals, QUICK)
 
-    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
+    async def describe(
+        self, files: Sequence[Source]
+    ) -> list[IndexedPost | ReservedPage | Unread | None]:
         """What each of these files is; one that takes too long is :class:`Unread`."""
         if not files:
             return []
@@ -152,7 +156,9 @@ class SiteProcess:
             if len(files) == 1:
                 return [Unread(files[0].path, error.description)]
         else:
-            pages = (each.save_as for each in described if isinstance(each, IndexedPost | Page))
+            pages = (
+                each.save_as for each in described if isinstance(each, IndexedPost | ReservedPage)
+            )
             if len(described) != len(files) or not all(map(_is_inside, pages)):
                 raise _invalid_answer()
             return list(described)

@@ -10,7 +10,7 @@ from bridge.site.messages import (
     Ask,
     IndexedPost,
     LaterPages,
-    Page,
+    ReservedPage,
     Rivals,
     SiteFacts,
     Source,
@@ -39,7 +39,9 @@ class SiteReader(Protocol):
         """The lists that would want a page of another list."""
         ...
 
-    async def describe(self, files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
+    async def describe(
+        self, files: Sequence[Source]
+    ) -> list[IndexedPost | ReservedPage | Unread | None]:
         """What each of these files is."""
         ...
 

@@ -75,7 +75,7 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedCommit:
     """One commit of history: when it was made, in seconds since the epoch, and its message."""
 
     version: Version
@@ -142,7 +142,7 @@ class ContentStore(Protocol):
         """
         ...
 
-    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[LoggedCommit]:
         """The commits that led to ``at``, newest first: those that changed ``path``, if that is
         given, and none from before ``since``."""
         ...

@@ -19,7 +19,7 @@ from bridge.store import (
     Commit,
     Difference,
     FileChanged,
-    Logged,
+    LoggedCommit,
     Removal,
     StoreBroken,
     StoreBusy,
@@ -156,7 +156,7 @@ class GitStore:
                     seen.add((removal.path, removal.blob))
                     yield removal
 
-    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[LoggedCommit]:
         """Commits with their messages, newest first."""
         with _translated():
             self._tree_of(at)

@@ -8,7 +8,7 @@ from typing import IO
 
 from git import GitCommandError, Repo
 
-from bridge.store import BlobId, Logged, Removal, StoreBroken, Version
+from bridge.store import BlobId, LoggedCommit, Removal, StoreBroken, Version
 
 _CHUNK = 1 << 16
 _FIRST_TIME = 100_000_000
@@ -28,7 +28,7 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
         raise StoreBroken(f"the history of {at} cannot be read: {error.stderr}") from error
 
 
-def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged]:
+def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[LoggedCommit]:
     """Commits with their messages, newest first, read lazily."""
     paths = ["--", path] if path else []
     # Git takes numbers that are too small for a time of its own for now.
@@ -39,7 +39,7 @@ def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged
         version, _, time = head.partition(" ")
         # Git takes a moment that is still to come for now.
         if float(time) >= since:
-            yield Logged(Version(version), float(time), message)
+            yield LoggedCommit(Version(version), float(time), message)
     try:
         log.wait()
     except GitCommandError as error:

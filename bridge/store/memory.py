@@ -16,7 +16,7 @@ from bridge.store import (
     Commit,
     Difference,
     FileChanged,
-    Logged,
+    LoggedCommit,
     Removal,
     StoreBroken,
     StoreError,
@@ -100,7 +100,7 @@ class MemoryStore:
                     yield Removal(path, before[path], version, snapshot.time)
             version = snapshot.parent
 
-    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[Logged]:
+    def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[LoggedCommit]:
         """Commits with their messages, newest first."""
         version: Version | None = at
         while version is not None:
@@ -108,7 +108,7 @@ class MemoryStore:
             before = self._files(snapshot.parent) if snapshot.parent else {}
             changed = not path or before.get(path) != snapshot.files.get(path)
             if changed and snapshot.time >= since:
-                yield Logged(version, snapshot.time, snapshot.message)
+                yield LoggedCommit(version, snapshot.time, snapshot.message)
             version = snapshot.parent
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:

@@ -81,7 +81,7 @@ class Caller(Protocol):
         ...
 
 
-class Server:
+class ServerState:
     """What a server's responses tell about it: its clock and its rate limit."""
 
     def __init__(self) -> None:
@@ -119,9 +119,9 @@ class Api:
     and rate limit.
     """
 
-    def __init__(self, caller: Caller, base: str, server: Server | None = None) -> None:
+    def __init__(self, caller: Caller, base: str, server: ServerState | None = None) -> None:
         self.base = base
-        self.server = server or Server()
+        self.server = server or ServerState()
         self._caller = caller
 
     async def get(self, path: str, token: str = "", **query: Any) -> Fetched:

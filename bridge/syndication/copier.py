@@ -18,16 +18,16 @@ from bridge.micropub.post import Post
 from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.messages import IndexedPost
 from bridge.syndication.accounts import Account
-from bridge.syndication.compose.composer import Source, source_of
+from bridge.syndication.compose.composer import CopySource, source_of
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.jobs import Action, Copy, Job, Ledger
-from bridge.syndication.networks import CreatedCopy, Refused
+from bridge.syndication.networks import CopyRefused, CreatedCopy
 from bridge.syndication.outcomes import Outcomes
 from bridge.syndication.planner import Planner, is_public, visible_content
 from bridge.syndication.writeback import WriteBack
 
 
-class LivePages(Protocol):
+class PostPageSource(Protocol):
     """Fetches posts' pages."""
 
     async def page(self, entry: IndexedPost, stamps: Sequence[datetime]) -> PostPage | None:
@@ -44,7 +44,7 @@ class Copier:
     """
 
     posts: PostReader
-    live: LivePages
+    live: PostPageSource
     ledger: Ledger
     outcomes: Outcomes
     planner: Planner
@@ -58,8 +58,8 @@ class Copier:
     async def do(self, account: Account, job: Job) -> None:
         """Carry out a job.
 
-        Raises :class:`ApiError`, :class:`Refused`, :class:`BridgeError`, :class:`StoreError` and
-        ``OSError``.
+        Raises :class:`ApiError`, :class:`CopyRefused`, :class:`BridgeError`, :class:`StoreError`
+        and ``OSError``.
         """
         match job.action:
             case "post":
@@ -86,7 +86,7 @@ class Copier:
             self.planner.cancel(job)
             return
         if Mf2Line.is_broken(opened.file):
-            raise Refused("the Mf2 line of the post's file is invalid: correct or remove it")
+            raise CopyRefused("the Mf2 line of the post's file is invalid: correct or remove it")
         known = self.planner.copy_at(job.uid, opened.mf2)
         if known is not None and known != job.old:
             # Copied by hand, or by an earlier attempt that was recorded in the file.
@@ -145,7 +145,7 @@ class Copier:
         if now is not None and is_public(now.file):
             self.planner.plan_copies(job.path, now.file)
 
-    async def _source(self, account: Account, job: Job, opened: OpenPost) -> Source | None:
+    async def _source(self, account: Account, job: Job, opened: OpenPost) -> CopySource | None:
         """The live post; ``None`` where it is not live yet, or not to be copied."""
         entry = opened.entry
         post = await self.posts.read(opened.file, entry)
@@ -165,7 +165,7 @@ class Copier:
         published = datetime.fromtimestamp(entry.published, UTC)
         source = source_of(post, page, entry.url, published)
         if account.target.require_alt and any(not photo.alt for photo in source.photos):
-            raise Refused("a photo has no alt text: add one, and the post is copied")
+            raise CopyRefused("a photo has no alt text: add one, and the post is copied")
         return source
 
     async def _record(self, job: Job, *, is_changed: bool) -> None:

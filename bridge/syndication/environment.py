@@ -25,7 +25,7 @@ from bridge.syndication.bluesky.session import Sessions
 from bridge.syndication.compose.composer import Card
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.jobs import Job
-from bridge.syndication.networks import Refused
+from bridge.syndication.networks import CopyRefused
 
 log = logging.getLogger(__name__)
 
@@ -129,16 +129,18 @@ class BridgeEnvironment:
                 with opened.file as file:
                     data = await asyncio.to_thread(file.read, _PHOTO_BYTES + 1)
                 if len(data) > _PHOTO_BYTES:
-                    raise Refused(f"the photo {url} is larger than {_PHOTO_BYTES:,} bytes")
+                    raise CopyRefused(f"the photo {url} is larger than {_PHOTO_BYTES:,} bytes")
                 return data
         try:
             found = await self._fetch.fetch(
                 url, max_bytes=_PHOTO_BYTES, timeout=30.0, accept="image/*"
             )
         except FetchError as error:
-            raise Refused(f"the photo {url} cannot be fetched: {error}") from error
+            raise CopyRefused(f"the photo {url} cannot be fetched: {error}") from error
         if found.status != 200:
-            raise Refused(f"the photo {url} cannot be fetched: its server answered {found.status}")
+            raise CopyRefused(
+                f"the photo {url} cannot be fetched: its server answered {found.status}"
+            )
         return found.body
 
     async def card(self, card: Card) -> Card:

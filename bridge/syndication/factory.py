@@ -21,11 +21,11 @@ from bridge.store import ContentStore
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers
-from bridge.syndication.backfeed.search import Backfeed, Receiver
+from bridge.syndication.backfeed.search import Backfeed, ResponseReceiver
 from bridge.syndication.bluesky.client import Bluesky
 from bridge.syndication.bluesky.copies import BlueskyNetwork
 from bridge.syndication.bluesky.records import post_at
-from bridge.syndication.compose.composer import Source, source_of
+from bridge.syndication.compose.composer import CopySource, source_of
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.environment import (
     BridgeEnvironment,
@@ -95,7 +95,7 @@ def make_syndicator(
 
 
 def make_backfeed(
-    syndicator: Syndicator, catalogue: Catalogue, posts: PostReader, receiver: Receiver
+    syndicator: Syndicator, catalogue: Catalogue, posts: PostReader, receiver: ResponseReceiver
 ) -> Backfeed:
     """The importer of responses, not started."""
     return Backfeed(catalogue, posts, syndicator.ledger, receiver, syndicator.accounts)
@@ -170,11 +170,11 @@ class _TokenFollower:
         bluesky = make_bluesky(target, self._vault, token, self._own, self._guarded)
         return BlueskyNetwork(target, bluesky, self._environment)
 
-    async def post(self, job: Job, source: Source) -> CreatedCopy:
+    async def post(self, job: Job, source: CopySource) -> CreatedCopy:
         """See :class:`Network`."""
         return await self.current.post(job, source)
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+    async def edit(self, job: Job, source: CopySource, copy: Copy) -> CreatedCopy | None:
         """See :class:`Network`."""
         return await self.current.edit(job, source, copy)
 

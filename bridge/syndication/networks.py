@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import Protocol
 
 from bridge.syndication.backfeed.responses import CopyAnswers
-from bridge.syndication.compose.composer import Card, Source
+from bridge.syndication.compose.composer import Card, CopySource
 from bridge.syndication.compose.images import NoImage, Photo, fit_in_subprocess
-from bridge.syndication.compose.post_page import Picture
+from bridge.syndication.compose.post_page import PagePhoto
 from bridge.syndication.jobs import Copy, Job
 
 
-class Refused(Exception):
+class CopyRefused(Exception):
     """The copy cannot be made as things are; the text is for the owner."""
 
 
@@ -26,7 +26,7 @@ class Environment(Protocol):
     """What a network needs from the bridge."""
 
     async def picture(self, url: str) -> bytes:
-        """The bytes of the photo at ``url``. Raises :class:`Refused` where it cannot be fetched."""
+        """The bytes of the photo at ``url``. Raises :class:`CopyRefused` if they cannot be had."""
         ...
 
     async def card(self, card: Card) -> Card:
@@ -60,13 +60,13 @@ class CreatedCopy:
 
 
 class Network(Protocol):
-    """Copies at one account. Every method raises :class:`ApiError` and :class:`Refused`."""
+    """Copies at one account. Every method raises :class:`ApiError` and :class:`CopyRefused`."""
 
-    async def post(self, job: Job, source: Source) -> CreatedCopy:
+    async def post(self, job: Job, source: CopySource) -> CreatedCopy:
         """Create the copy, or find the one that an earlier attempt created."""
         ...
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+    async def edit(self, job: Job, source: CopySource, copy: Copy) -> CreatedCopy | None:
         """Update the copy to the post's content; ``None`` where nothing was changed."""
         ...
 
@@ -88,14 +88,14 @@ class Network(Protocol):
 
 async def fit_photo(
     environment: Environment,
-    picture: Picture,
+    picture: PagePhoto,
     *,
     most_bytes: int,
     longest: int,
     most_pixels: int = 100_000_000,
     mimes: Iterable[str] | None = None,
 ) -> Photo:
-    """A photo scaled to a network's limits. Raises :class:`Refused`."""
+    """A photo scaled to a network's limits. Raises :class:`CopyRefused`."""
     data = await environment.picture(picture.url)
     try:
         return await fit_in_subprocess(
@@ -106,7 +106,7 @@ async def fit_photo(
             mimes=tuple(mimes or ("image/jpeg", "image/png", "image/webp")),
         )
     except NoImage as error:
-        raise Refused(f"the photo {picture.url} cannot be sent: {error}") from error
+        raise CopyRefused(f"the photo {picture.url} cannot be sent: {error}") from error
 
 
 def count_of(value: object) -> int:

@@ -25,9 +25,9 @@ from bridge.posts.reservations import Reservations
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
-from bridge.syndication.copier import Copier, LivePages
+from bridge.syndication.copier import Copier, PostPageSource
 from bridge.syndication.jobs import RETRIES, Job, Ledger
-from bridge.syndication.networks import Refused
+from bridge.syndication.networks import CopyRefused
 from bridge.syndication.outcomes import LOOKS, OFF_LOOK, Outcomes
 from bridge.syndication.planner import Planner, copies_of
 from bridge.syndication.writeback import WriteBack
@@ -55,7 +55,7 @@ class Syndicator:
         reservations: Reservations,
         committer: Committer,
         ledger: Ledger,
-        live: LivePages,
+        live: PostPageSource,
         *,
         folder: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -236,7 +236,7 @@ class Syndicator:
             await self._copier.do(account, job)
         except ApiError as error:
             self._outcomes.failed(account, job, action, error)
-        except Refused as error:
+        except CopyRefused as error:
             self._outcomes.give_up(job, action, str(error))
         except (BridgeError, StoreError, OSError) as error:
             name = account.target.name

@@ -19,7 +19,7 @@ from bridge.http.form import FORM, MULTIPART, urlencoded
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
-from bridge.runtime.fair_queue import Account, fair_queue
+from bridge.runtime.fair_queue import RecentUse, fair_queue
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ async def _receive(
 async def _parse(work: Callable[[], T], size: int, limits: BodyLimits) -> T:
     """Run ``work`` on a body of this size without blocking other requests."""
     if size <= _QUICK:
-        return await fair_queue().run(Account(), size, work)
+        return await fair_queue().run(RecentUse(), size, work)
     return await asyncio.get_running_loop().run_in_executor(limits.parser, work)
 
 

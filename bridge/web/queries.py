@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bridge.micropub import answers
-from bridge.micropub.answers import Channel, Item, Object, Paging
+from bridge.micropub.answers import Channel, ListedPost, Object, Paging
 from bridge.micropub.people import contacts, places
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, parse_query
@@ -99,7 +99,8 @@ class Queries:
         paging = _paging(query, shown, more=len(found) > query.limit)
         posts = await self._posts.posts(shown)
         items = [
-            Item(entry.url, post, entry.channel) for entry, post in zip(shown, posts, strict=True)
+            ListedPost(entry.url, post, entry.channel)
+            for entry, post in zip(shown, posts, strict=True)
         ]
         return answers.source_list(items, paging, query.properties)
 

@@ -21,7 +21,7 @@ from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.incoming.rules import Known, Rules
-from bridge.webmention.mention import KINDS, Target, folder_of, key_of
+from bridge.webmention.mention import KINDS, MentionTarget, folder_of, key_of
 
 log = logging.getLogger(__name__)
 
@@ -141,19 +141,19 @@ class MentionFiles:
         with self._lock:
             return [each for each in self._mentions.values() if each.digest == digest]
 
-    def of(self, source: str, post: Target) -> list[StoredMention]:
+    def of(self, source: str, post: MentionTarget) -> list[StoredMention]:
         """The mentions of ``post`` that were received from the URL ``source``."""
         with self._lock:
             every = [self._mentions[path] for path in sorted(self._by_source.get(source, ()))]
         return [each for each in every if post.is_at(each.target)]
 
-    def same(self, key: str, post: Target) -> StoredMention | None:
+    def same(self, key: str, post: MentionTarget) -> StoredMention | None:
         """The stored mention of ``post`` with this key, also under a former URL of the post."""
         with self._lock:
             every = [self._mentions[path] for path in sorted(self._by_key.get(key, ()))]
         return next((each for each in every if post.is_at(each.target)), None)
 
-    def about(self, post: Target) -> list[StoredMention]:
+    def about(self, post: MentionTarget) -> list[StoredMention]:
         """Every stored mention of ``post``."""
         with self._lock:
             return [each for each in self._mentions.values() if post.is_at(each.target)]
@@ -216,7 +216,7 @@ class MentionFiles:
         return Change(path, data, blob.id if blob else None)
 
     def copy_counts_change(
-        self, post: Target, copy: str, counts: Mapping[str, int]
+        self, post: MentionTarget, copy: str, counts: Mapping[str, int]
     ) -> Change | None:
         """The change that stores the like and repost counts of the copy at the URL ``copy``.
 

@@ -76,7 +76,7 @@ def domain_of(host: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MentionTarget:
     """The post or page that is mentioned: its present URL, and every path and host it is reachable
     at.
     """
@@ -133,7 +133,7 @@ def mention_of(
     page: Mapping[str, Any],
     source: str,
     target: str,
-    post: Target,
+    post: MentionTarget,
     *,
     via: str = "webmention",
     at: str = "",
@@ -246,7 +246,7 @@ def _entry(kind: str, url: str, target: str, source: str, via: str) -> dict[str,
     }
 
 
-def _kind(said: Mapping[str, Any], post: Target) -> str:
+def _kind(said: Mapping[str, Any], post: MentionTarget) -> str:
     """The ``wm-property``: which property of the h-entry points at the post, else
     ``mention-of``.
     """
@@ -280,7 +280,9 @@ def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]
     return {"type": "card", "name": f"{name} on {host}", "url": _origin(source)}, False
 
 
-def _children(comments: Iterable[Mapping[str, Any]], post: Target) -> Iterator[dict[str, Any]]:
+def _children(
+    comments: Iterable[Mapping[str, Any]], post: MentionTarget
+) -> Iterator[dict[str, Any]]:
     """The responses to the response (Salmention), one level deep."""
     for comment in list(comments)[:_CHILDREN]:
         url = web_url(comment["url"])

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
-from bridge.webmention.mention import Target
+from bridge.webmention.mention import MentionTarget
 
 _PUBLIC = frozenset({"published", "hidden"})
 
@@ -29,7 +29,7 @@ class Targets:
         """The host names of the site."""
         return self._catalogue.index.own
 
-    async def find(self, url: str) -> Target | None:
+    async def find(self, url: str) -> MentionTarget | None:
         """The post or page at ``url`` (its fragment is ignored), or ``None``.
 
         Raises what :meth:`~bridge.posts.catalogue.Catalogue.refresh` raises.
@@ -46,12 +46,12 @@ class Targets:
             if entry.status not in _PUBLIC or entry.published > self._clock():
                 return None
             every = frozenset(canonical(each, own) for each in (entry.url, *entry.aliases))
-            return Target(entry.url, every, own)
+            return MentionTarget(entry.url, every, own)
         home = self._catalogue.site.facts.siteurl or self._me
         if address in {canonical(home, own), canonical(self._me, own)}:
-            return Target(f"{home.rstrip('/')}/", frozenset({address}), own)
+            return MentionTarget(f"{home.rstrip('/')}/", frozenset({address}), own)
         if index.has_page(self._pages_at(url)):
-            return Target(url, frozenset({address}), own)
+            return MentionTarget(url, frozenset({address}), own)
         return None
 
     def _pages_at(self, url: str) -> list[str]:

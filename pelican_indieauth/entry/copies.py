@@ -7,17 +7,12 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+
+from pelican_indieauth.entry.urls import StaticFile
 
 logger = logging.getLogger(__name__)
 
 _COPY = re.compile(r"(?P<stem>.+)-(?P<width>\d+)w(?P<suffix>\.[A-Za-z0-9]+)")
-
-
-class StaticFile(Protocol):
-    """A static file as Pelican records it."""
-
-    source_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +24,7 @@ class Sizes:
     copies: tuple[tuple[int, str], ...]
 
 
-class Copies:
+class ScaledCopies:
     """Finds the scaled copies of a photo among the site's static files by their names."""
 
     def __init__(self, files: Mapping[str, StaticFile]) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class AttachedFile:
     """A photo, video or sound. ``shown``: the body already contains it."""
 
     url: str
@@ -86,7 +86,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Subject:
     """The subject of a review. ``type`` is its root class."""
 
     type: str = "h-item"
@@ -157,9 +157,9 @@ class Entry(NamedTuple):
     updated: datetime | None = None
     summary: str | None = None
     categories: tuple[str, ...] = ()
-    photos: tuple[Media, ...] = ()
-    videos: tuple[Media, ...] = ()
-    audios: tuple[Media, ...] = ()
+    photos: tuple[AttachedFile, ...] = ()
+    videos: tuple[AttachedFile, ...] = ()
+    audios: tuple[AttachedFile, ...] = ()
     in_reply_to: tuple[Cite, ...] = ()
     like_of: tuple[Cite, ...] = ()
     repost_of: tuple[Cite, ...] = ()
@@ -173,13 +173,13 @@ class Entry(NamedTuple):
     location: Place | None = None
     start: date | datetime | None = None
     end: date | datetime | None = None
-    item: Item | None = None
+    item: Subject | None = None
     rating: str | None = None
     best: str | None = None
     syndication: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     bodiless: bool = False
-    featured: tuple[Media, ...] = ()
+    featured: tuple[AttachedFile, ...] = ()
     cited: tuple[tuple[str, tuple[Cite, ...]], ...] = ()
     facts: tuple[Fact, ...] = ()
     guests: tuple[Person, ...] = ()

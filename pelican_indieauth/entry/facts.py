@@ -46,10 +46,10 @@ def facts(
 
     ``elsewhere`` returns a URL unless it is the owner's, which cards of other people must not have.
     """
-    return tuple(_Reader(urls, elsewhere).facts(properties, 1))
+    return tuple(_FactReader(urls, elsewhere).facts(properties, 1))
 
 
-class _Reader:
+class _FactReader:
     def __init__(self, urls: Urls, elsewhere: Callable[[str | None], str | None]) -> None:
         self._urls = urls
         self._elsewhere = elsewhere

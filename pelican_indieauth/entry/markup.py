@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pelican_indieauth import mentions
-from pelican_indieauth.entry.copies import Copies
+from pelican_indieauth.entry.copies import ScaledCopies
 from pelican_indieauth.entry.mention import Mentions
-from pelican_indieauth.entry.parts import FITTING, Parts
+from pelican_indieauth.entry.parts import FITTING, EntryParts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
-from pelican_indieauth.site import Site
+from pelican_indieauth.site import PluginSettings
 
 _LISTS = (
     *("articles", "translations", "drafts", "drafts_translations"),
@@ -41,7 +41,7 @@ _BREAKING_SUMMARY = f"<div {_BREAKING}"
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class EntryFrame:
     """The markup around a post's content.
 
     ``before`` and ``after`` are visible, and so are in feeds and summaries, too; ``opening`` is the
@@ -108,20 +108,22 @@ def articles_of(generator: Any) -> Iterator[Any]:
         yield from getattr(generator, name, ())
 
 
-def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any]) -> None:
+def add_entries(articles: Iterable[Any], site: PluginSettings, context: Mapping[str, Any]) -> None:
     """Set ``entry``, ``entry_parts`` (its HTML), ``entry_frame`` and ``mentions`` of each article.
 
     Where the plugin marks up posts, an article's content becomes the whole entry.
     """
     files = _urls(site, context)
-    reader = Reader(files, Copies(context["static_content"]), site.owner)
+    reader = Reader(files, ScaledCopies(context["static_content"]), site.owner)
     articles = list(articles)
     for article in articles:
         # Pelican computes the URL at every access, and themes access it often: caching it saves
         # more than all of this costs.
         article.override_url = article.url
         article.entry = reader.entry(article)
-        article.entry_parts = Parts(article.entry, site.words, article.date_format, site.bridgy_fed)
+        article.entry_parts = EntryParts(
+            article.entry, site.words, article.date_format, site.bridgy_fed
+        )
         sent = "mf2" in article.metadata
         article.entry_frame = _frame(article.entry_parts, wrap=site.wraps, fitting=sent)
         if site.wraps:
@@ -131,28 +133,28 @@ def add_entries(articles: Iterable[Any], site: Site, context: Mapping[str, Any])
     mentions.attach(articles, content, site.mentions, files, site.words, site.mention_form)
 
 
-def add_mentions(pages: Iterable[Any], site: Site, generator: Any) -> None:
+def add_mentions(pages: Iterable[Any], site: PluginSettings, generator: Any) -> None:
     """Set ``mentions`` of each of the site's pages, for themes that show them."""
     context = generator.context
     files, content = _urls(site, context), Path(context["PATH"])
     mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
 
 
-def home_mentions(site: Site, context: Mapping[str, Any]) -> Mentions:
+def home_mentions(site: PluginSettings, context: Mapping[str, Any]) -> Mentions:
     """What others say of the site's home page."""
     return mentions.of_home(Path(context["PATH"]), site.mentions, _urls(site, context))
 
 
-def _urls(site: Site, context: Mapping[str, Any]) -> Urls:
+def _urls(site: PluginSettings, context: Mapping[str, Any]) -> Urls:
     profiles = frozenset(comparable(link.href) for link in site.links if link.rel == "me")
     static = context["static_content"], context["STATIC_URL"]
     return Urls(site.home, site.root, *static, profiles)
 
 
-def _frame(parts: Parts, *, wrap: bool, fitting: bool) -> Frame:
+def _frame(parts: EntryParts, *, wrap: bool, fitting: bool) -> EntryFrame:
     before = parts.context() + parts.media()
     after = parts.place() + parts.syndication()
-    return Frame(parts.opening() if wrap else "", before, after, fitting)
+    return EntryFrame(parts.opening() if wrap else "", before, after, fitting)
 
 
 @dataclass(slots=True)
@@ -163,7 +165,7 @@ class _Content:
     summary can be made without resolving them again.
     """
 
-    frame: Frame
+    frame: EntryFrame
     get_body: Callable[[str], str | None]
 
     def __call__(self, siteurl: str) -> str:

@@ -31,8 +31,8 @@ _EMPTY = Markup()
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
-    """One response.
+class ShownMention:
+    """One response to a post, ready for a theme to show.
 
     ``face`` is the URL of the site's copy of the author's picture; ``text`` has a line for each
     paragraph; ``rsvp`` is the answer to an invitation; ``children`` are responses to it; ``via`` is
@@ -49,7 +49,7 @@ class Mention:
     published: datetime | None = None
     via: Markup = _EMPTY
     rsvp: Markup = _EMPTY
-    children: tuple[Mention, ...] = ()
+    children: tuple[ShownMention, ...] = ()
 
     @property
     def paragraphs(self) -> tuple[Markup, ...]:
@@ -61,12 +61,12 @@ class Mention:
 class Mentions:
     """All responses to a post, oldest first. ``more`` is the number of those without a file."""
 
-    replies: tuple[Mention, ...] = ()
-    likes: tuple[Mention, ...] = ()
-    reposts: tuple[Mention, ...] = ()
-    bookmarks: tuple[Mention, ...] = ()
-    rsvps: tuple[Mention, ...] = ()
-    mentions: tuple[Mention, ...] = ()
+    replies: tuple[ShownMention, ...] = ()
+    likes: tuple[ShownMention, ...] = ()
+    reposts: tuple[ShownMention, ...] = ()
+    bookmarks: tuple[ShownMention, ...] = ()
+    rsvps: tuple[ShownMention, ...] = ()
+    mentions: tuple[ShownMention, ...] = ()
     more: int = 0
 
     @property
@@ -84,7 +84,7 @@ def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
     Their texts are plain and are escaped here, since Pelican does not autoescape; their URLs are
     untrusted.
     """
-    lists: defaultdict[str, dict[str, tuple[str, Mention]]] = defaultdict(dict)
+    lists: defaultdict[str, dict[str, tuple[str, ShownMention]]] = defaultdict(dict)
     more = 0
     for said in entries:
         if "more" in said and "wm-property" not in said:
@@ -105,7 +105,7 @@ def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
 
 def _mention(
     said: Mapping[str, Any], urls: Urls, *, with_text: bool = True, depth: int = 0
-) -> Mention | None:
+) -> ShownMention | None:
     url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
     if url is None:
         return None
@@ -115,7 +115,7 @@ def _mention(
     text = content.get("text") if isinstance(content, dict) else content
     children = said.get("wm-children") if depth < _DEEPEST else None
     photo = card.get("photo")
-    return Mention(
+    return ShownMention(
         url,
         author=_text(card.get("name")) or escape(urlsplit(url).netloc),
         author_url=_web(card.get("url"), urls),

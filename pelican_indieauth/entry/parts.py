@@ -15,10 +15,10 @@ from html import escape as e
 from pelican.utils import strftime
 
 from pelican_indieauth.entry.entry import (
+    AttachedFile,
     Cite,
     Entry,
     Fact,
-    Media,
     Person,
     Place,
     Value,
@@ -49,7 +49,7 @@ _BRIDGY_FED = '<a class="u-bridgy-fed" href="https://fed.brid.gy/" hidden="from-
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class EntryParts:
     """The HTML of an entry, without the element around it.
 
     ``words`` are in the site's language; dates are formatted with ``DEFAULT_DATE_FORMAT``.
@@ -290,7 +290,7 @@ def _named(name: str, url: str | None) -> str:
     return f'<a class="p-name u-url" href="{e(url)}">{e(name)}</a>'
 
 
-def _cited(cite: Cite, name: str, word: str, parts: Parts, before: str = "") -> str:
+def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
     if cite.url and not (cite.name or cite.author or cite.excerpt):
         link = _link(f' class="u-{name}"', cite.url, cite.label)
@@ -337,7 +337,7 @@ def _lines(text: str) -> str:
     return e(text).replace("\n", "<br>\n")
 
 
-def _photo(photo: Media, name: str = "photo") -> str:
+def _photo(photo: AttachedFile, name: str = "photo") -> str:
     """A photo; hidden where the body shows it, since its alt text belongs here, too."""
     size = ""
     if photo.srcset:
@@ -349,7 +349,7 @@ def _photo(photo: Media, name: str = "photo") -> str:
     return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
 
 
-def _played(kind: str, media: Media) -> str:
+def _played(kind: str, media: AttachedFile) -> str:
     """A video or audio player."""
     if media.shown:
         return _data(f"u-{kind}", media.url)

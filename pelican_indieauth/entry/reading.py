@@ -8,14 +8,14 @@ from datetime import date, datetime
 from typing import Any
 
 from pelican_indieauth.entry import facts, mf2, places
-from pelican_indieauth.entry.copies import Copies, Sizes
+from pelican_indieauth.entry.copies import ScaledCopies, Sizes
 from pelican_indieauth.entry.entry import (
+    AttachedFile,
     Cite,
     Entry,
-    Item,
-    Media,
     Person,
     Place,
+    Subject,
     without_scheme,
 )
 from pelican_indieauth.entry.kinds import BY_PRESENCE, BY_URL, ROOTS, RSVP
@@ -45,7 +45,7 @@ class Reader:
     """Reads the articles of one site. ``owner`` is the site's author."""
 
     urls: Urls
-    copies: Copies
+    copies: ScaledCopies
     owner: Person | None
 
     def entry(self, article: Any) -> Entry:
@@ -188,11 +188,11 @@ class Reader:
         known = name or told
         return Cite(None, name, author, excerpt=told, uid=uid, photo=photo) if known else None
 
-    def _files(self, values: list[Any], around: _PostContext) -> tuple[Media, ...]:
+    def _files(self, values: list[Any], around: _PostContext) -> tuple[AttachedFile, ...]:
         found = [self._media(value, around.body) for value in values]
         return tuple([media for media in found if media])
 
-    def _media(self, value: Any, body: str) -> Media | None:
+    def _media(self, value: Any, body: str) -> AttachedFile | None:
         """A media file from ``"url"``, or ``{"value", "alt"}`` and more."""
         known = value if isinstance(value, dict) else {"value": value}
         value = known.get("value")
@@ -201,7 +201,7 @@ class Reader:
         if url is None:
             return None
         sizes = self.copies.of(self.urls.own(known.get("value")))
-        return Media(
+        return AttachedFile(
             url,
             alt=plain(known.get("alt")) or "",
             width=sizes.width if sizes else _pixels(known.get("width")),
@@ -217,14 +217,14 @@ class Reader:
         ]
         return ", ".join([*smaller, f"{url} {sizes.width}w"])
 
-    def _item(self, values: list[Any], _: _PostContext) -> Item | None:
+    def _item(self, values: list[Any], _: _PostContext) -> Subject | None:
         """The subject of a review: from an object, a URL or a name."""
         value = values[0] if values else None
         item = Mf2.of(value)
         if item is None:
             text = plain(value)
-            return Item(name=text, url=self.urls.web(text)) if text else None
-        return Item(
+            return Subject(name=text, url=self.urls.web(text)) if text else None
+        return Subject(
             item.type if item.type in _ITEMS else "h-item",
             name=item.text("name"),
             url=self.urls.web(item.first("url")),

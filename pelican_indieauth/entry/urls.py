@@ -23,6 +23,7 @@ class StaticFile(Protocol):
     """A static file as Pelican records it."""
 
     url: str
+    source_path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pelican_indieauth.site import KEY, Site
+from pelican_indieauth.site import KEY, PluginSettings
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def addresses(settings: Mapping[str, Any]) -> list[str]:
 
 def pages(settings: Mapping[str, Any]) -> Iterator[str]:
     """The output paths of deleted posts. Invalid files are skipped with a warning."""
-    site: Site | None = settings.get(KEY)
+    site: PluginSettings | None = settings.get(KEY)
     # A subsite for another language has no tombstones of the main site.
     if site is None or site.home != site.root:
         return

@@ -9,7 +9,7 @@ from pelican.generators import Generator
 
 from pelican_indieauth.entry.entry import Entry, Person
 from pelican_indieauth.lists import off_home
-from pelican_indieauth.site import KEY, Site
+from pelican_indieauth.site import KEY, PluginSettings
 
 _VERSION = "https://jsonfeed.org/version/1.1"
 
@@ -19,7 +19,7 @@ class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not ty
 
     def generate_output(self, writer: Any) -> None:
         """Write the file with Pelican's writer."""
-        site: Site = self.settings[KEY]
+        site: PluginSettings = self.settings[KEY]
         if site.json_feed:
             listed = off_home.on_home(self.context["articles"], site.not_on_home)
             newest = listed[: self.settings["FEED_MAX_ITEMS"]]
@@ -27,7 +27,7 @@ class JsonFeed(Generator):  # type: ignore[misc]  # Pelican's classes are not ty
             template = self.get_template("indieauth/feed")
             writer.write_file(site.json_feed, template, self.context, feed=feed)
 
-    def _feed(self, site: Site) -> dict[str, Any]:
+    def _feed(self, site: PluginSettings) -> dict[str, Any]:
         about: dict[str, Any] = {
             "version": _VERSION,
             "title": self.settings["SITENAME"],

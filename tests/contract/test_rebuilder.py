@@ -14,11 +14,11 @@ from rebuild_site import commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Timing
+from bridge.rebuild.worker import BuildTiming
 from bridge.store import Version
 from bridge.store.git import GitStore
 
-QUICK = Timing(debounce=0.01, again=())
+QUICK = BuildTiming(debounce=0.01, again=())
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pelican import signals
 from site_kit import CONF, InProcessSite, lay_out, process, start_of
 
 from bridge.errors import InvalidRequest, SiteBroken
-from bridge.site.messages import Ask, IndexedPost, LaterPages, Locate, Page, Source, Unread
+from bridge.site.messages import Ask, IndexedPost, LaterPages, Locate, ReservedPage, Source, Unread
 
 POST = "Title: A walk\nDate: 2026-11-21\nSlug: x\nCategory: Notes\n\nSome *words*.\n"
 PLUGIN = """
@@ -116,7 +116,7 @@ async def test_files_are_described(reader: Any) -> None:
     assert isinstance(unread, Unread)
     assert "date" in unread.reason
     assert other is None
-    assert about == Page("content/pages/about.md", "pages/about.html")
+    assert about == ReservedPage("content/pages/about.md", "pages/about.html")
     assert upload is None
 
 

@@ -13,11 +13,11 @@ from soak_kit import SOAK
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Timing
+from bridge.rebuild.worker import BuildTiming
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
-QUICK = Timing(debounce=0.01, again=())
+QUICK = BuildTiming(debounce=0.01, again=())
 
 Change = dict[str, bytes | None]
 After = Callable[[Change], Awaitable[dict[str, str]]]

@@ -16,7 +16,7 @@ from rebuild_site import CONF, files, post, settings, settled
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore
 from bridge.store.submodules import SiteRemote, SubmoduleCache
@@ -81,7 +81,7 @@ async def build(owner: Owner, folder: Path) -> BuildStatus:
         submodules=SubmoduleCache(
             folder / "modules", lambda: SiteRemote(str(owner.bare), {}), lambda _: False
         ),
-        timing=Timing(debounce=0.01, again=()),
+        timing=BuildTiming(debounce=0.01, again=()),
     )
     assert isinstance(worker, Worker)
     version = store.head()

@@ -31,7 +31,7 @@ from bridge.rebuild.build import Task
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
 from bridge.runtime import process
 from bridge.store.git import GitStore
@@ -74,7 +74,7 @@ class Site:
             environment=self.environment,
             listed=store.listed,
         )
-        verifier = Verifier(NoFallback(), self.output, folder / "verify")
+        verifier = BuildVerifier(NoFallback(), self.output, folder / "verify")
         self.builder = ResidentBuilder(resident, self.output, NoFallback(), verifier)
         self._clean = folder / "clean"
 

@@ -21,7 +21,7 @@ from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
 from bridge.rebuild.worker import Worker
 from bridge.runtime import process
@@ -137,7 +137,7 @@ async def building(
         seconds=seconds,
     )
     builder = ResidentBuilder(
-        resident, output, command, Verifier(command, output, folder / "verify")
+        resident, output, command, BuildVerifier(command, output, folder / "verify")
     )
     changed = frozenset(checkout.bring_to(version))
     yield builder, Task(version, checkout.folder, changed)

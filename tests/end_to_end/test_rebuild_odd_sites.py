@@ -14,7 +14,7 @@ from soak_kit import SOAK
 from warm_kit import run_module
 
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store.git import GitStore
@@ -131,7 +131,7 @@ async def worker(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = Timing(debounce=0.01, again=())
+    timing = BuildTiming(debounce=0.01, again=())
     output = tmp_path / "output"
     worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)
@@ -219,7 +219,7 @@ async def test_posts_at_the_root_of_the_repo(
         content=Content(folder=""),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = Timing(debounce=0.01, again=())
+    timing = BuildTiming(debounce=0.01, again=())
     output = tmp_path / "output"
     worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)

@@ -15,7 +15,7 @@ from bridge.rebuild.factory import PREVIEWS
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
 from bridge.runtime import process
 from bridge.store.git import GitStore
@@ -71,7 +71,7 @@ class Site:
 
     def restart(self) -> None:
         """Build with a new process from now on. The caller closes the previous one."""
-        verifier = Verifier(NoFallback(), self._output, self.folder / "verify")
+        verifier = BuildVerifier(NoFallback(), self._output, self.folder / "verify")
         self.builder = ResidentBuilder(self._resident, self._output, NoFallback(), verifier)
 
     async def after(self, change: dict[str, bytes | None]) -> list[str]:

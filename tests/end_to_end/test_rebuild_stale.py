@@ -15,7 +15,7 @@ from rebuild_kinds import BothWays
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 
 Files = Mapping[str, bytes | None]
@@ -389,7 +389,7 @@ async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(
         tmp_path / "state",
         output=tmp_path / "output",
         environment={"PYTHONPATH": f"{packages}:{Path(__file__).parents[2]}"},
-        timing=Timing(debounce=0.01, again=()),
+        timing=BuildTiming(debounce=0.01, again=()),
     )
     assert isinstance(worker, Worker)
     version = commit(store, {"content/new.md": post("New", 9)})

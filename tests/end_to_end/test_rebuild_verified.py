@@ -12,7 +12,7 @@ import pytest
 from rebuild_site import CONF, commit, post, settings, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 
 #: Settings that count the posts, which a process that stays reads once.
@@ -36,7 +36,7 @@ def store(bare_store: GitStore) -> GitStore:
 @pytest.fixture
 async def worker(store: GitStore, tmp_path: Path) -> AsyncIterator[Worker]:
     config = settings(tmp_path / "output", mode="resident")
-    timing = Timing(debounce=0.01, again=(), idle=0.05)
+    timing = BuildTiming(debounce=0.01, again=(), idle=0.05)
     worker = make_rebuilder(
         config, store, tmp_path / "state", output=tmp_path / "output", timing=timing
     )

@@ -14,7 +14,7 @@ from rebuild_site import CONF, commit, files, post, settings, small_site
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
@@ -60,7 +60,7 @@ class Site:
             self.store,
             folder / "state",
             output=folder / "output",
-            timing=Timing(debounce=0.01, again=()),
+            timing=BuildTiming(debounce=0.01, again=()),
         )
         assert isinstance(worker, Worker)
         self.worker = worker

@@ -18,7 +18,7 @@ from git_kit import git
 from rebuild_site import CONF, commit, post, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime.confinement import landlock_version
 from bridge.settings import IndieAuth, Rebuild, Settings, Site
 from bridge.store.git import GitStore
@@ -75,7 +75,7 @@ async def built(
         indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
         rebuild=Rebuild(mode=mode, deploy=deploy),  # type: ignore[arg-type] # the test says what
     )
-    timing = Timing(debounce=0.01, again=())
+    timing = BuildTiming(debounce=0.01, again=())
     output = folder / "output"
     worker = make_rebuilder(settings, store, folder / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)
@@ -293,7 +293,7 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = Timing(debounce=0.01, again=())
+    timing = BuildTiming(debounce=0.01, again=())
     output = tmp_path / "output"
     worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
     assert isinstance(worker, Worker)

@@ -23,7 +23,7 @@ from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Kind
 from bridge.store.setup import clone_bare, let_push_into
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
-from bridge.store.sync.round import Counts, SyncRound
+from bridge.store.sync.round import Divergence, SyncRound
 from bridge.store.sync.transport import Transport
 
 
@@ -161,7 +161,7 @@ async def test_few_git_processes_are_started_for_a_post(world: World, tmp_path: 
                 await settled(remote)
         with started(tmp_path / "nothing") as looking:
             await asyncio.to_thread(remote._round.run, fetch=True)
-            assert await asyncio.to_thread(remote._round.counts) == Counts()
+            assert await asyncio.to_thread(remote._round.counts) == Divergence()
     assert sharing == 3 * ["push", "update-ref"]
     assert looking == ["fetch"]
     assert world.listed() == ["a.md"]

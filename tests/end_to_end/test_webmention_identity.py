@@ -17,7 +17,7 @@ from webmention_kit import Elsewhere, elsewhere
 from bridge.store.git import GitStore
 from bridge.webmention import files as mention_files
 from bridge.webmention.incoming.parser import read
-from bridge.webmention.mention import Target, folder_of, mention_of
+from bridge.webmention.mention import MentionTarget, folder_of, mention_of
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def entry(inside: str, *, author: str = '<a class="p-author h-card" href="/">Bob
 
 
 REPLY = entry(f'<a class="u-in-reply-to" href="{POST}">x</a>')
-HOME = Target(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
+HOME = MentionTarget(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
 
 
 def shaped(page: str, source: str) -> tuple[str, str, dict[str, object]]:

@@ -10,7 +10,7 @@ from post_types import CASES
 
 from bridge.content.file import title_digest
 from bridge.micropub.post import Json
-from pelican_indieauth.entry.copies import Copies
+from pelican_indieauth.entry.copies import ScaledCopies
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls
 
@@ -23,7 +23,7 @@ def test_bridge_and_plugin_agree_on_the_type(properties: dict[str, Json], expect
     title = "own" if "name" in properties else "synthetic"
     line = json.dumps({"type": ["h-entry"], "properties": named, "title": title})
     article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title="A post", _content="")
-    assert Reader(URLS, Copies({}), None).entry(article).kind == expected
+    assert Reader(URLS, ScaledCopies({}), None).entry(article).kind == expected
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,6 @@ def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     digest = title_digest("Tom &amp; me: a walk")
     line = json.dumps({"properties": {}, "title": "synthetic", "title-digest": digest})
     article = SimpleNamespace(metadata={"mf2": line}, url="a.html", title=title, _content="")
-    entry = Reader(URLS, Copies({}), None).entry(article)
+    entry = Reader(URLS, ScaledCopies({}), None).entry(article)
     assert entry.name == name
     assert entry.kind == ("article" if name else "note")

@@ -17,14 +17,14 @@ from bridge.settings import Target
 from bridge.syndication.compose import measure, text
 from bridge.syndication.compose.composer import (
     Composed,
-    Source,
+    CopySource,
     for_bluesky,
     for_mastodon,
     source_of,
 )
 from bridge.syndication.compose.measure import mastodon, mastodon_length
 from bridge.syndication.compose.page import read_html, read_page
-from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.post_page import PagePhoto, PostPage
 from bridge.syndication.compose.text import RichText, facets
 
 VECTORS: dict[str, Any] = json.loads(
@@ -35,7 +35,7 @@ LONG = VECTORS["truncation"][1]["text"]
 WHEN = datetime(2026, 11, 26, 18, tzinfo=UTC)
 
 
-def source(html: str = "", **properties: Any) -> Source:
+def source(html: str = "", **properties: Any) -> CopySource:
     listed = {
         name.replace("_", "-"): tuple(value) if isinstance(value, list) else (value,)
         for name, value in properties.items()
@@ -45,11 +45,11 @@ def source(html: str = "", **properties: Any) -> Source:
     return source_of(post, PostPage(content=rich, language="en-GB", pictures=pictures), URL, WHEN)
 
 
-def toot(post: Source, **settings: Any) -> Composed:
+def toot(post: CopySource, **settings: Any) -> Composed:
     return for_mastodon(post, Target(uid="u", name="M", **settings), mastodon())
 
 
-def skeet(post: Source, **settings: Any) -> Composed:
+def skeet(post: CopySource, **settings: Any) -> Composed:
     return for_bluesky(post, Target(uid="u", name="B", **settings))
 
 
@@ -126,7 +126,7 @@ def test_photos_go_with_their_alt_texts_and_more_than_four_with_the_permalink() 
     for make in (toot, skeet):
         made = make(source("<p>Look</p>", photo=photos[:4]))
         assert (made.text, len(made.photos), made.card) == ("Look", 4, None)
-        assert made.photos[3] == Picture("https://example.org/3.jpg", "Photo 3")
+        assert made.photos[3] == PagePhoto("https://example.org/3.jpg", "Photo 3")
         made = make(source("<p>Look</p>", photo=photos))
         assert (made.text, len(made.photos), made.card) == (f"Look\n\n{URL}", 4, None)
         assert make(source(photo=photos[:1])).text == ""
@@ -135,7 +135,7 @@ def test_photos_go_with_their_alt_texts_and_more_than_four_with_the_permalink() 
 def test_pictures_of_the_text_are_photos_and_no_words() -> None:
     made = skeet(source('<p>Look <img src="/a.jpg" alt="A sea"> here</p>'))
     assert made.text == "Look here"
-    assert made.photos == (Picture("https://example.org/a.jpg", "A sea"),)
+    assert made.photos == (PagePhoto("https://example.org/a.jpg", "A sea"),)
 
 
 def test_a_video_is_linked_to() -> None:

@@ -19,7 +19,7 @@ from pelican import signals
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
-from bridge.site.messages import IndexedPost, Page, Source, Unread
+from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -135,7 +135,7 @@ def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None
     other = Source("content/x.png", "blob", b"\x89PNG")
     rst = Source("content/old.rst", "blob", b"Old\n###\n\n:date: 2010-12-03\n\ntext\n")
     some = [file, page, bad, other, rst]
-    kinds = [IndexedPost, Page, Unread, type(None), IndexedPost]
+    kinds = [IndexedPost, ReservedPage, Unread, type(None), IndexedPost]
     assert [type(each) for each in site.describe(some)] == kinds
     many = 60 * some
     assert site.describe(many) == 60 * site.describe(some)

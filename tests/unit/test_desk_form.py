@@ -12,7 +12,7 @@ import pytest
 
 from bridge.desk.compose import json_request, values
 from bridge.desk.compose.fields import FIELDS, KINDS, fields_of
-from bridge.desk.compose.fields import Field as Asked
+from bridge.desk.compose.fields import FormField as Asked
 from bridge.desk.compose.json_request import Problems
 from bridge.desk.compose.values import Attached, FormValues
 from bridge.micropub.action import Create, Update

@@ -14,16 +14,18 @@ from indieauth_kit import Browser, Page, Running, browser, running
 from bridge.desk.mentions import MentionPages
 from bridge.errors import InvalidRequest
 from bridge.store import StoreBusy
-from bridge.webmention.incoming.moderation import ACTIONS, Item, Moderation
+from bridge.webmention.incoming.moderation import ACTIONS, ModeratedMention, Moderation
 
 XSS = '"><script>alert(1)</script>'
-PENDING = Item(
+PENDING = ModeratedMention(
     "a" * 24, "pending", "in-reply-to", f"Bob {XSS}", "https://bob.example/",
     "https://bob.example/1", "bob.example", "https://me.example/post/", text=f"Hi\n{XSS}",
     warnings=("It has 3 links.",),
 )  # fmt: skip
-SHOWN = Item("b" * 12, "shown", "like-of", "Amy", "", "https://amy.example/", "amy.example",
-             "https://me.example/post/")  # fmt: skip
+SHOWN = ModeratedMention(
+    "b" * 12, "shown", "like-of", "Amy", "", "https://amy.example/", "amy.example",
+    "https://me.example/post/",
+)  # fmt: skip
 
 
 @dataclass
@@ -34,13 +36,13 @@ class Decisions:
     error: Exception | None = None
     waiting: int = 1
 
-    def pending(self) -> list[Item]:
+    def pending(self) -> list[ModeratedMention]:
         return [PENDING] * self.waiting
 
-    def refused(self) -> list[Item]:
+    def refused(self) -> list[ModeratedMention]:
         return []
 
-    async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[Item], int]:
+    async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[ModeratedMention], int]:
         return ([SHOWN] * limit, 31) if offset == 0 else ([SHOWN], 31)
 
     async def decide(self, action: str, ids: Sequence[str]) -> int:

@@ -32,7 +32,7 @@ from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats import images
 from bridge.media.formats.boxes import strip_video
 from bridge.media.formats.images import prepare
-from bridge.media.formats.picture import Picture, Rules
+from bridge.media.formats.picture import PhotoRules, Picture
 from bridge.media.formats.sniff import identify, sniff
 
 #: Prints the growth of the process's peak memory, in kB.
@@ -40,23 +40,23 @@ TURN = """
 import re, sys
 from pathlib import Path
 from bridge.media.formats.images import prepare
-from bridge.media.formats.picture import Rules
+from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import JPEG
 
 def most() -> int:
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 before = most()
-prepare(Path(sys.argv[1]).read_bytes(), JPEG, Rules())
+prepare(Path(sys.argv[1]).read_bytes(), JPEG, PhotoRules())
 print(most() - before)
 """
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-STRICT = Rules()
+STRICT = PhotoRules()
 
 
-def prepared(data: bytes, rules: Rules = STRICT) -> Picture:
+def prepared(data: bytes, rules: PhotoRules = STRICT) -> Picture:
     return prepare(data, sniff(data), rules)
 
 
@@ -138,8 +138,8 @@ def test_turning_keeps_colours_and_size_of_the_file() -> None:
 
 def test_the_owner_may_keep_what_cameras_write() -> None:
     data = jpeg(exif=exif())
-    assert prepared(data, Rules(keep_exif=True)).data == data
-    turned = prepared(jpeg(exif=exif(orientation=3)), Rules(keep_exif=True)).data
+    assert prepared(data, PhotoRules(keep_exif=True)).data == data
+    turned = prepared(jpeg(exif=exif(orientation=3)), PhotoRules(keep_exif=True)).data
     kept = opened(turned).getexif()
     assert kept[0x010F] == "Someone's Camera"
     assert kept.get_ifd(0x8825)[29] == "GPS-SECRET"
@@ -148,7 +148,7 @@ def test_the_owner_may_keep_what_cameras_write() -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_animations_are_kept(form: str) -> None:
-    rules = Rules(max_side=20, sizes=(10,))
+    rules = PhotoRules(max_side=20, sizes=(10,))
     stored = prepared(moving(form), rules)
     assert getattr(opened(stored.data), "n_frames", 1) == 3
     assert stored.copies == ()
@@ -165,16 +165,16 @@ def test_a_moving_webp_loses_its_metadata_and_no_frame() -> None:
 
 def test_a_large_photo_is_scaled_down_where_the_owner_wants_it() -> None:
     data = jpeg(600, 400, exif=exif())
-    small = prepared(data, Rules(max_side=300))
+    small = prepared(data, PhotoRules(max_side=300))
     assert (small.width, small.height) == opened(small.data).size == (300, 200)
     assert not opened(small.data).getexif()
-    assert prepared(jpeg(), Rules(max_side=300)).data == jpeg()
+    assert prepared(jpeg(), PhotoRules(max_side=300)).data == jpeg()
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_copies_are_made_in_the_wanted_widths_but_never_larger(form: str) -> None:
     data = encoded(picture(600, 400), form, exif=exif(), icc_profile=PROFILE)
-    copies = prepared(data, Rules(sizes=(400, 150, 600, 2000))).copies
+    copies = prepared(data, PhotoRules(sizes=(400, 150, 600, 2000))).copies
     assert [width for width, _ in copies] == [150, 400]
     for width, copy in copies:
         image = opened(copy)
@@ -186,7 +186,7 @@ def test_copies_are_made_in_the_wanted_widths_but_never_larger(form: str) -> Non
 def test_a_copy_of_a_palette_picture_with_transparency_keeps_it() -> None:
     image = picture(200, 100).convert("P")
     image.info["transparency"] = 0
-    copies = prepared(encoded(image, "PNG", transparency=0), Rules(sizes=(50,))).copies
+    copies = prepared(encoded(image, "PNG", transparency=0), PhotoRules(sizes=(50,))).copies
     assert opened(copies[0][1]).has_transparency_data
 
 
@@ -201,13 +201,13 @@ def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
         prepared(bomb)
     for form in ("JPEG", "PNG", "GIF"):
         with pytest.raises(PayloadTooLarge, match=r"2,000 pixels"):
-            prepared(encoded(picture(), form), Rules(max_pixels=2_000))
-        prepared(encoded(picture(), form), Rules(max_pixels=2_400))
+            prepared(encoded(picture(), form), PhotoRules(max_pixels=2_000))
+        prepared(encoded(picture(), form), PhotoRules(max_pixels=2_400))
     # An image that needs three times the memory may have a third of the pixels.
     for form in ("WEBP", "AVIF"):
         with pytest.raises(PayloadTooLarge, match=r"2,300 pixels"):
-            prepared(encoded(picture(), form), Rules(max_pixels=6_900))
-        prepared(encoded(picture(), form), Rules(max_pixels=7_200))
+            prepared(encoded(picture(), form), PhotoRules(max_pixels=6_900))
+        prepared(encoded(picture(), form), PhotoRules(max_pixels=7_200))
 
 
 @pytest.mark.parametrize("progressive", [True, False])
@@ -264,7 +264,7 @@ def test_a_damaged_photo_is_stored_or_refused_and_never_a_defect(
     kind = identify(bytes(data[:cut]))
     if kind is not None and kind.family == "image":
         with contextlib.suppress(InvalidRequest, PayloadTooLarge):
-            prepare(bytes(data[:cut]), kind, Rules(sizes=(10,), max_pixels=1_000_000))
+            prepare(bytes(data[:cut]), kind, PhotoRules(sizes=(10,), max_pixels=1_000_000))
 
 
 def test_a_film_forgets_place_and_owner_and_moves_no_sample() -> None:

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageSequence
 
 from bridge.media.formats.images import prepare
 from bridge.media.formats.metadata import STRIP
-from bridge.media.formats.picture import Rules
+from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
 
 SECRET = SECRETS[1]
@@ -23,7 +23,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 def cleaned(data: bytes) -> bytes:
     kind = sniff(data)
     if kind.family == "image":
-        return prepare(data, kind, Rules()).data
+        return prepare(data, kind, PhotoRules()).data
     return STRIP[kind.type](data)
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from soak_kit import any_text
 
 from bridge.media.names import MOST_ALIKE, candidates, is_scaled, scaled, stem
-from bridge.media.urls import Addresses
+from bridge.media.urls import UploadUrls
 
 DIGEST = "0123456789abcdef" * 4
-ADDRESSES = Addresses("media", "https://bridge.example")
+ADDRESSES = UploadUrls("media", "https://bridge.example")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_path_becomes_a_url_and_comes_back(path: str) -> None:
 
 
 def test_the_url_does_not_show_how_the_folder_is_called() -> None:
-    other = Addresses("images/uploads", "http://127.0.0.1:8080/")
+    other = UploadUrls("images/uploads", "http://127.0.0.1:8080/")
     url = "http://127.0.0.1:8080/media/2026/11/sea.jpg"
     assert other.url_of("images/uploads/2026/11/sea.jpg") == url
     assert other.path_of(url) == "images/uploads/2026/11/sea.jpg"

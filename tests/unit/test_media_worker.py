@@ -15,7 +15,7 @@ from PIL import Image
 from bridge.errors import InvalidRequest, PayloadTooLarge, Unavailable
 from bridge.media import worker
 from bridge.media.formats.images import prepare
-from bridge.media.formats.picture import Rules
+from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import JPEG, PNG, sniff
 from bridge.media.worker import Cleaner
 
@@ -75,35 +75,35 @@ def is_gone(pid: int) -> bool:
 
 
 async def test_a_photo_is_cleaned_apart_as_it_would_be_here() -> None:
-    rules = Rules(sizes=(20,), max_side=50)
+    rules = PhotoRules(sizes=(20,), max_side=50)
     data = jpeg(exif=exif(orientation=6))
     assert await Cleaner(rules).clean(data, JPEG) == prepare(data, JPEG, rules)
 
 
 async def test_a_refusal_is_the_same_apart() -> None:
     with pytest.raises(InvalidRequest, match="damaged or incomplete"):
-        await Cleaner(Rules()).clean(jpeg()[:200], JPEG)
+        await Cleaner(PhotoRules()).clean(jpeg()[:200], JPEG)
     with pytest.raises(PayloadTooLarge, match="more than 2,399 pixels"):
-        await Cleaner(Rules(max_pixels=2_399)).clean(jpeg(), JPEG)
+        await Cleaner(PhotoRules(max_pixels=2_399)).clean(jpeg(), JPEG)
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_all_pictures_of_an_animation_count(form: str) -> None:
     data = moving(form)
-    assert prepare(data, sniff(data), Rules(max_pixels=3 * 60 * 40)).data
+    assert prepare(data, sniff(data), PhotoRules(max_pixels=3 * 60 * 40)).data
     with pytest.raises(PayloadTooLarge, match="pixels"):
-        prepare(data, sniff(data), Rules(max_pixels=3 * 60 * 40 - 1))
+        prepare(data, sniff(data), PhotoRules(max_pixels=3 * 60 * 40 - 1))
 
 
 async def test_work_that_takes_too_long_is_ended(pids: Path) -> None:
     with pytest.raises(PayloadTooLarge, match="too long"):
-        await Cleaner(Rules(), seconds=3).clean(b"sleep", PNG)
+        await Cleaner(PhotoRules(), seconds=3).clean(b"sleep", PNG)
     assert all(map(is_gone, started(pids)))
 
 
 async def test_work_that_costs_too_much_is_ended(pids: Path) -> None:
     with pytest.raises(PayloadTooLarge, match="too long"):
-        await Cleaner(Rules(), processor_seconds=1).clean(b"busy", PNG)
+        await Cleaner(PhotoRules(), processor_seconds=1).clean(b"busy", PNG)
     assert all(map(is_gone, started(pids)))
 
 
@@ -112,12 +112,12 @@ async def test_work_that_takes_too_much_memory_or_breaks_off_is_refused(
     pids: Path, data: bytes
 ) -> None:
     with pytest.raises(PayloadTooLarge):
-        await Cleaner(Rules()).clean(data, PNG)
+        await Cleaner(PhotoRules()).clean(data, PNG)
     assert all(map(is_gone, await begun(pids)))
 
 
 async def test_work_that_no_one_waits_for_is_ended(pids: Path) -> None:
-    task = asyncio.create_task(Cleaner(Rules()).clean(b"sleep", PNG))
+    task = asyncio.create_task(Cleaner(PhotoRules()).clean(b"sleep", PNG))
     (pid,) = await begun(pids)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -126,7 +126,7 @@ async def test_work_that_no_one_waits_for_is_ended(pids: Path) -> None:
 
 
 async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
-    cleaner = Cleaner(Rules(), patience=0.1, at_once=2, slow=2)
+    cleaner = Cleaner(PhotoRules(), patience=0.1, at_once=2, slow=2)
     slow = [asyncio.create_task(cleaner.clean(b"sleep", PNG)) for _ in range(2)]
     await begun(pids, 2)
     async with asyncio.timeout(PATIENT):
@@ -144,7 +144,7 @@ async def test_slow_uploads_do_not_keep_others_waiting(pids: Path) -> None:
 
 async def test_no_file_waits_for_its_turn_without_end(pids: Path) -> None:
     """The clients that sent the earlier files may have disconnected."""
-    cleaner = Cleaner(Rules(), at_once=1, slow=0, waiting=0.1, most_waiting=2)
+    cleaner = Cleaner(PhotoRules(), at_once=1, slow=0, waiting=0.1, most_waiting=2)
     slow = asyncio.create_task(cleaner.clean(b"sleep", PNG))
     await begun(pids)
     with pytest.raises(Unavailable, match="again in a minute"):
@@ -154,7 +154,7 @@ async def test_no_file_waits_for_its_turn_without_end(pids: Path) -> None:
 
 
 async def test_only_so_many_files_wait_for_their_turn(pids: Path) -> None:
-    cleaner = Cleaner(Rules(), at_once=1, slow=0, most_waiting=1)
+    cleaner = Cleaner(PhotoRules(), at_once=1, slow=0, most_waiting=1)
     slow = asyncio.create_task(cleaner.clean(b"sleep", PNG))
     await begun(pids)
     next_one = asyncio.create_task(cleaner.clean(SMALL, PNG))
@@ -168,7 +168,7 @@ async def test_only_so_many_files_wait_for_their_turn(pids: Path) -> None:
 
 
 async def test_large_photos_take_turns_across_processes() -> None:
-    cleaner = Cleaner(Rules(), seconds=PATIENT)
+    cleaner = Cleaner(PhotoRules(), seconds=PATIENT)
     large = encoded(Image.new("L", (5000, 4001)), "JPEG", exif=exif(orientation=3))
     async with cleaner._one_large:
         waiting = asyncio.create_task(cleaner.clean(large, JPEG))

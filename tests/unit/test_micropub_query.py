@@ -12,7 +12,7 @@ from soak_kit import any_text
 
 from bridge.errors import InvalidRequest
 from bridge.micropub import answers
-from bridge.micropub.answers import Channel, Item, Paging
+from bridge.micropub.answers import Channel, ListedPost, Paging
 from bridge.micropub.people import contacts, places
 from bridge.micropub.post import POST_TYPES, Json, Post, discover
 from bridge.micropub.query import (
@@ -171,7 +171,8 @@ class TestAnswers:
 
     def test_a_list_of_posts(self) -> None:
         found = answers.source_list(
-            [Item("https://example.com/a", POST)], Paging(after=(1.5, "a.md"), before=(2.0, "b.md"))
+            [ListedPost("https://example.com/a", POST)],
+            Paging(after=(1.5, "a.md"), before=(2.0, "b.md")),
         )
         assert found == {
             "items": [
@@ -188,7 +189,7 @@ class TestAnswers:
         }
 
     def test_a_list_with_selected_properties_always_has_the_url(self) -> None:
-        found = answers.source_list([Item("u", POST)], wanted=("category",))
+        found = answers.source_list([ListedPost("u", POST)], wanted=("category",))
         expected = {"type": ["h-entry"], "properties": {"category": ["a", "b"], "url": ["u"]}}
         assert found["items"] == [expected]
 

@@ -12,7 +12,7 @@ import pytest
 from bridge.errors import Unavailable
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostIndex
-from bridge.site.messages import IndexedPost, Page, SiteFacts, Source, Unread
+from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
 from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
 
@@ -69,8 +69,8 @@ def newest(store: MemoryStore) -> Version:
 def at_once(describe: Callable[[str, BlobId, bytes], IndexedPost | Unread | None]) -> Describe:
     """What describes files one by one, as the index asks for many of them, later."""
 
-    def many(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
-        future = Future[list[IndexedPost | Page | Unread | None]]()
+    def many(files: Sequence[Source]) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
+        future = Future[list[IndexedPost | ReservedPage | Unread | None]]()
         future.set_result([describe(each.path, BlobId(each.blob), each.data) for each in files])
         return future
 
@@ -238,7 +238,7 @@ def test_an_interrupted_first_index_continues(store: MemoryStore, tmp_path: Path
 
     def until_the_second(
         files: Sequence[Source],
-    ) -> Future[list[IndexedPost | Page | Unread | None]]:
+    ) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
         asked.append(len(files))
         future = many(files)
         if len(asked) == 2:
@@ -253,7 +253,9 @@ def test_an_interrupted_first_index_continues(store: MemoryStore, tmp_path: Path
     first.close()
     put(store, **{"post-0001": None, "post-0002": "9999 note y published", "new": "1 note z draft"})
 
-    def counting(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
+    def counting(
+        files: Sequence[Source],
+    ) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
         asked.append(len(files))
         return many(files)
 
@@ -383,7 +385,9 @@ def test_the_first_posts_are_described_while_the_others_are_listed(
     monkeypatch.setattr(store, "files", counted)
     before: list[int] = []
 
-    def describing(files: Sequence[Source]) -> Future[list[IndexedPost | Page | Unread | None]]:
+    def describing(
+        files: Sequence[Source],
+    ) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
         before.append(len(listed))
         return at_once(describe)(files)
 

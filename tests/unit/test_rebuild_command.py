@@ -15,7 +15,7 @@ from rebuild_site import files
 from bridge.rebuild.build import BuildFailed, Task
 from bridge.rebuild.local.command import OUTPUT, CommandBuilder
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Sources, errors
+from bridge.rebuild.local.pelican_log import SourcePaths, errors
 from bridge.store import Version
 
 Make = Callable[..., CommandBuilder]
@@ -171,7 +171,7 @@ def test_errors_in_pelicans_log_name_their_files(tmp_path: Path) -> None:
         file = checkout / "content" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    found = list(errors(LOG.replace("/co/", f"{checkout}/"), Sources(checkout, "content")))
+    found = list(errors(LOG.replace("/co/", f"{checkout}/"), SourcePaths(checkout, "content")))
     assert [error.file for error in found] == ["content/bad date.md", "content/d.md", None]
     assert found[1].reason == "Skipping content/d.md: could not find information about 'title'"
 

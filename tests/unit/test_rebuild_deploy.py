@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded, ignore
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, Superseded, ignore
 from bridge.rebuild.local.deploy import Deployed
 from bridge.runtime import process
 from bridge.store import Version
@@ -34,12 +34,12 @@ class Pages:
         self._changes = list(changes)
         self.ends: list[Exception] = []
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         files = self._changes.pop(0)
         shown(files[:1])
         if self.ends:
             raise self.ends.pop(0)
-        return Outcome(files)
+        return BuildOutcome(files)
 
     def preempt(self) -> None:
         """Nothing to preempt."""

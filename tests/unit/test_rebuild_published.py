@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.published import Published, is_order
+from bridge.rebuild.local.published import PublishedOutput, is_order
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,11 @@ def test_what_sites_publish_is_not_held_back(name: str) -> None:
 
 
 @pytest.fixture
-def published(tmp_path: Path) -> Published:
+def published(tmp_path: Path) -> PublishedOutput:
     (tmp_path / "pages").mkdir()
-    return Published(tmp_path / "pages", Output(tmp_path / "output", tmp_path / "published.json"))
+    return PublishedOutput(
+        tmp_path / "pages", Output(tmp_path / "output", tmp_path / "published.json")
+    )
 
 
 def write(folder: Path, **files: str) -> None:
@@ -73,7 +75,7 @@ def write(folder: Path, **files: str) -> None:
 
 
 def test_files_are_brought_and_removed_and_the_owners_own_stay(
-    published: Published, tmp_path: Path
+    published: PublishedOutput, tmp_path: Path
 ) -> None:
     pages, output = tmp_path / "pages", tmp_path / "output"
     write(output, **{".git/config": "mine", "netlify.toml": "mine", "CNAME": "mine"})
@@ -95,7 +97,7 @@ def test_files_are_brought_and_removed_and_the_owners_own_stay(
     assert len(published.warnings) == 1
 
 
-def test_an_order_from_before_is_removed(published: Published, tmp_path: Path) -> None:
+def test_an_order_from_before_is_removed(published: PublishedOutput, tmp_path: Path) -> None:
     write(tmp_path / "output", Makefile="evil")
     write(tmp_path / "pages", Makefile="evil")
     published.output.expect(["Makefile"])
@@ -104,7 +106,9 @@ def test_an_order_from_before_is_removed(published: Published, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["link", "folder link", "pipe"])
-def test_only_regular_files_are_brought(published: Published, tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_brought(
+    published: PublishedOutput, tmp_path: Path, kind: str
+) -> None:
     write(tmp_path / "secrets", **{"bridge.toml": "the-token"})
     pages = tmp_path / "pages"
     if kind == "link":
@@ -120,7 +124,7 @@ def test_only_regular_files_are_brought(published: Published, tmp_path: Path, ki
 
 
 def test_trouble_with_the_disk_takes_no_page_off_the_site(
-    published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published: PublishedOutput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "pages", **{"a.html": "1", "b.html": "1"})
     published.bring(published.every())

@@ -17,7 +17,7 @@ from bridge.rebuild.resident.reuse.templates import (
     trace_functions,
 )
 from bridge.rebuild.resident.reuse.trace import SiteList, Trace, tracing
-from pelican_indieauth.entry.mention import Mention, Mentions
+from pelican_indieauth.entry.mention import Mentions, ShownMention
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.mentions import MentionIndex, PostMentions
 
@@ -264,7 +264,7 @@ class Told(MentionIndex):
     likes: tuple[str, ...] = ()
 
     def __call__(self, path: str) -> Mentions:
-        return Mentions(likes=tuple(Mention(f"https://{who}.example/") for who in self.likes))
+        return Mentions(likes=tuple(ShownMention(f"https://{who}.example/") for who in self.likes))
 
     def version(self, path: str) -> Any:
         return self.likes

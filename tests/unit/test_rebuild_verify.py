@@ -12,7 +12,7 @@ from rebuild_site import files
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import LogSummary
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.store import Version
 
 #: A page that tells the time: other in each build.
@@ -66,7 +66,7 @@ async def test_a_difference_is_found_and_replaced_by_the_clean_build(
     spoil(pages)
     before = files(pages)
     task = Task(Version("v1"), tmp_path / "checkout", frozenset())
-    assert await Verifier(Clean(), output, tmp_path / "verify").verify(task) == told
+    assert await BuildVerifier(Clean(), output, tmp_path / "verify").verify(task) == told
     after = files(pages)
     if told:
         assert after == {name: data or b"1" for name, data in CLEAN.items()}

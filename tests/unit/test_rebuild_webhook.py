@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.rebuild.build import BuildFailed
-from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.webhook import Webhook
 from bridge.store import Version
 
@@ -54,7 +54,7 @@ async def url(hook: Hook) -> AsyncIterator[str]:
 
 
 def webhook(url: str, folder: Path, secret: str = "") -> Webhook:
-    return Webhook(url, Ledger(folder / "built.json"), secret, pauses=(0.01, 0.01))
+    return Webhook(url, BuildLedger(folder / "built.json"), secret, pauses=(0.01, 0.01))
 
 
 async def test_the_webhook_is_called_once_for_each_version(

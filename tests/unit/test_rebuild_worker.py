@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rebuild_site import commit, settled
 
-from bridge.rebuild.build import BuildFailed, Outcome, Shown, Superseded, ignore
-from bridge.rebuild.ledger import Ledger
-from bridge.rebuild.worker import Timing, Worker
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, Superseded, ignore
+from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store import Version
 from bridge.store.memory import MemoryStore
 
-Result = Outcome | Exception
+Result = BuildOutcome | Exception
 
 
 class Script:
@@ -34,7 +34,7 @@ class Script:
         self.early: tuple[str, ...] = ()
         self.looked_after = asyncio.Event()
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         self.running += 1
         assert self.running == 1, "two builds at a time"
         self.began.set()
@@ -46,7 +46,7 @@ class Script:
         self.done.append(version)
         if self.next_due is not None and self.next_due <= datetime.now(UTC):
             self.next_due = None
-        result = self.results.pop(0) if self.results else Outcome()
+        result = self.results.pop(0) if self.results else BuildOutcome()
         if isinstance(result, Exception):
             raise result
         return result
@@ -76,8 +76,8 @@ def script() -> Script:
 
 @pytest.fixture
 async def worker(store: MemoryStore, script: Script, tmp_path: Path) -> AsyncIterator[Worker]:
-    timing = Timing(debounce=0.01, again=(0.01, 0.01), idle=60)
-    ledger = Ledger(tmp_path / "built.json")
+    timing = BuildTiming(debounce=0.01, again=(0.01, 0.01), idle=60)
+    ledger = BuildLedger(tmp_path / "built.json")
     worker = Worker(store, script, ledger, output=tmp_path, timing=timing)
     yield worker
     await worker.close()
@@ -129,7 +129,7 @@ async def test_versions_announced_out_of_order_end_with_the_latest(
 async def test_an_aborted_build_is_repeated(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
-    script.results = [Superseded(), Outcome()]
+    script.results = [Superseded(), BuildOutcome()]
     await worker.start()
     await settled(worker, head(store))
     assert len(script.done) == 2
@@ -138,7 +138,7 @@ async def test_an_aborted_build_is_repeated(
 async def test_a_temporary_failure_is_retried(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
-    script.results = [BuildFailed("away", passing=True), OSError("full"), Outcome()]
+    script.results = [BuildFailed("away", passing=True), OSError("full"), BuildOutcome()]
     await worker.start()
     async with asyncio.timeout(100):
         while worker.status().version is None:
@@ -167,7 +167,7 @@ async def test_a_failure_is_reported_with_reason_and_file(
 async def test_a_bug_in_a_builder_does_not_end_building(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
-    script.results = [ValueError("a bug"), Outcome()]
+    script.results = [ValueError("a bug"), BuildOutcome()]
     await worker.start()
     async with asyncio.timeout(100):
         while worker.status().version is None:
@@ -230,8 +230,8 @@ async def test_a_due_post_is_built_automatically(
 async def test_idle_work_runs_when_there_is_nothing_to_build(
     store: MemoryStore, script: Script, tmp_path: Path
 ) -> None:
-    timing = Timing(debounce=0.01, again=(), idle=0.01)
-    worker = Worker(store, script, Ledger(tmp_path / "built.json"), timing=timing)
+    timing = BuildTiming(debounce=0.01, again=(), idle=0.01)
+    worker = Worker(store, script, BuildLedger(tmp_path / "built.json"), timing=timing)
     await worker.start()
     async with asyncio.timeout(100):
         await script.looked_after.wait()

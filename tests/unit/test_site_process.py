@@ -25,7 +25,7 @@ from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
-from bridge.site.process import Limits, SiteProcess
+from bridge.site.process import AnswerLimits, SiteProcess
 from bridge.site.starting import Sandbox, confined_argv, unconfined
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
@@ -60,7 +60,7 @@ needs_landlock = pytest.mark.skipif(
 
 @asynccontextmanager
 async def opened(
-    folder: Path, conf: str = CONF, *, limits: Limits | None = None, **more: float
+    folder: Path, conf: str = CONF, *, limits: AnswerLimits | None = None, **more: float
 ) -> AsyncIterator[SiteProcess]:
     site = process(lay_out(folder / "site", {}, conf), limits=limits, **more)
     try:
@@ -83,7 +83,7 @@ async def text(site: SiteProcess, words: str, suffix: str = "md") -> str:
 
 
 async def test_a_slow_text_does_not_delay_others(tmp_path: Path) -> None:
-    limits = Limits(loading=600, text=3600, overdue=600)
+    limits = AnswerLimits(loading=600, text=3600, overdue=600)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.1, hurried=0.05) as site:
         slow = asyncio.create_task(text(site, "endless"))
         await asyncio.sleep(0.2)
@@ -96,7 +96,7 @@ async def test_a_slow_text_does_not_delay_others(tmp_path: Path) -> None:
 
 
 async def test_a_text_that_times_out_is_refused_and_its_process_killed(tmp_path: Path) -> None:
-    limits = Limits(loading=600, text=0.2)
+    limits = AnswerLimits(loading=600, text=0.2)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.05) as site:
         with pytest.raises(InvalidRequest, match="too long"):
             await text(site, "endless")
@@ -110,7 +110,7 @@ WAITING = BUSY.replace(
 
 
 async def test_no_text_is_rendered_while_the_checkout_is_updated(tmp_path: Path) -> None:
-    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
+    async with opened(tmp_path, WAITING, limits=AnswerLimits(loading=600, moving=600)) as site:
         content = tmp_path / "site/content"
         under_way = asyncio.create_task(site.ask(in_file("Wait")))
         await until(lambda: any(content.rglob("*.md")))
@@ -126,7 +126,7 @@ async def test_no_text_is_rendered_while_the_checkout_is_updated(tmp_path: Path)
 
 
 async def test_a_text_that_was_not_rendered_in_time_is_retried(tmp_path: Path) -> None:
-    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=0.05)) as site:
+    async with opened(tmp_path, WAITING, limits=AnswerLimits(loading=600, moving=0.05)) as site:
         content = tmp_path / "site/content"
         under_way = asyncio.create_task(site.ask(in_file("Wait")))
         await until(lambda: any(content.rglob("*.md")))
@@ -139,7 +139,7 @@ async def test_a_text_that_was_not_rendered_in_time_is_retried(tmp_path: Path) -
 async def test_a_text_is_rendered_although_its_caller_was_cancelled(
     tmp_path: Path,
 ) -> None:
-    async with opened(tmp_path, WAITING, limits=Limits(loading=600, moving=600)) as site:
+    async with opened(tmp_path, WAITING, limits=AnswerLimits(loading=600, moving=600)) as site:
         content = tmp_path / "site/content"
         under_way = asyncio.create_task(site.ask(in_file("Wait")))
         await until(lambda: any(content.rglob("*.md")))
@@ -172,7 +172,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_the_number_of_concurrent_slow_texts_is_limited(tmp_path: Path) -> None:
-    limits = Limits(loading=600, text=3600, overdue=600)
+    limits = AnswerLimits(loading=600, text=3600, overdue=600)
     async with opened(tmp_path, BUSY, limits=limits, patience=0.1, most_slow=1) as site:
         first = asyncio.create_task(text(site, "endless"))
         await asyncio.sleep(0.3)
@@ -205,7 +205,7 @@ async def test_a_process_that_died_is_restarted(tmp_path: Path) -> None:
 
 
 async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> None:
-    async with opened(tmp_path, limits=Limits(loading=600, quick=0.1)) as site:
+    async with opened(tmp_path, limits=AnswerLimits(loading=600, quick=0.1)) as site:
         assert site._running is not None
         before = site._running.process
         os.kill(before.pid, signal.SIGSTOP)
@@ -213,12 +213,14 @@ async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> N
             await site.ask(Ask(slugs=("x",)))
         assert before.returncode is not None
         # Loading it anew may take this machine longer than this test's limit for an answer.
-        site._limits = Limits(loading=600, quick=600)
+        site._limits = AnswerLimits(loading=600, quick=600)
         assert (await site.ask(Ask(slugs=("X",)))).slugs == ("x",)
 
 
 async def test_settings_that_hang_time_out(tmp_path: Path) -> None:
-    site = process(lay_out(tmp_path / "site", {}, "while True: pass"), limits=Limits(loading=0.5))
+    site = process(
+        lay_out(tmp_path / "site", {}, "while True: pass"), limits=AnswerLimits(loading=0.5)
+    )
     with pytest.raises(SiteBroken, match="longer than"):
         await site.load()
     await site.close()

@@ -18,7 +18,7 @@ from bridge.errors import Unavailable
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Settings, Site
 from bridge.site.known import settle
-from bridge.site.messages import IndexedPost, Locate, Page, Source, Unread
+from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore
 
@@ -74,7 +74,7 @@ async def unread(
     reader = posts.current.reader
     describe = reader.describe
 
-    async def held_up(files: Sequence[Source]) -> list[IndexedPost | Page | Unread | None]:
+    async def held_up(files: Sequence[Source]) -> list[IndexedPost | ReservedPage | Unread | None]:
         if len(files) > 50:
             await site.go_on.wait()
         else:

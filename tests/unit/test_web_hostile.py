@@ -24,7 +24,7 @@ from bridge.errors import InvalidToken
 from bridge.http.connection import Listener, note_request, prepare_answer
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import json_endpoint
-from bridge.runtime.fair_queue import Account, fair_queue
+from bridge.runtime.fair_queue import RecentUse, fair_queue
 from bridge.settings import Settings, Site
 from bridge.web.body import UNAUTHENTICATED
 from bridge.web.gate import Gate
@@ -443,8 +443,8 @@ class TestTurns:
     async def test_clients_are_ordered_by_used_time(self) -> None:
         queue, done = fair_queue(), list[str]()
         for name, used, size in (("c", 9.0, 1), ("b", 1.0, 1), ("a", 0.0, 2), ("first", 0.0, 1)):
-            queue.soon(Account(used), size, partial(done.append, name))
-        await queue.run(Account(99.0), 1, lambda: None)
+            queue.soon(RecentUse(used), size, partial(done.append, name))
+        await queue.run(RecentUse(99.0), 1, lambda: None)
         assert done == ["first", "a", "b", "c"]
 
     async def test_the_loop_runs_other_callbacks_between_long_turns(self) -> None:
@@ -454,7 +454,7 @@ class TestTurns:
                 pass
 
         with watched_loop() as seen:
-            await asyncio.gather(*(fair_queue().run(Account(), 1, long) for _ in range(8)))
+            await asyncio.gather(*(fair_queue().run(RecentUse(), 1, long) for _ in range(8)))
         assert seen.count >= 8
 
     async def test_exceptions_of_a_turn_are_raised_to_its_waiter(self) -> None:
@@ -462,15 +462,15 @@ class TestTurns:
             raise KeyError
 
         with pytest.raises(KeyError):
-            await fair_queue().run(Account(), 1, fails)
-        assert await fair_queue().run(Account(), 1, lambda: 5) == 5
+            await fair_queue().run(RecentUse(), 1, fails)
+        assert await fair_queue().run(RecentUse(), 1, lambda: 5) == 5
 
     async def test_a_cancelled_waiter_gets_no_turn(self) -> None:
         done = list[int]()
-        waiting = asyncio.ensure_future(fair_queue().run(Account(), 1, partial(done.append, 1)))
+        waiting = asyncio.ensure_future(fair_queue().run(RecentUse(), 1, partial(done.append, 1)))
         await asyncio.sleep(0)
         waiting.cancel()
-        await fair_queue().run(Account(9.0), 1, lambda: None)
+        await fair_queue().run(RecentUse(9.0), 1, lambda: None)
         assert done == []
 
 

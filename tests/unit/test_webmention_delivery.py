@@ -14,7 +14,7 @@ from aiohttp import web
 from webmention_kit import Elsewhere, elsewhere
 
 from bridge.net.fetch import GuardedFetch
-from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming, Outcome
+from bridge.webmention.outgoing.delivery import AttemptResult, Courier, DeliveryTiming
 from bridge.webmention.outgoing.outbox import Delivery
 
 SOURCE = "https://me.example/post/"
@@ -47,7 +47,7 @@ def courier(fetch: GuardedFetch, clock: Clock | None = None, **timing: float) ->
     return Courier(fetch, DeliveryTiming(**{"gap": 0.0, **timing}), clock or Clock())  # type: ignore[arg-type] # numbers
 
 
-async def told(fetch: GuardedFetch, site: Elsewhere, status: int, tries: int = 0) -> Outcome:
+async def told(fetch: GuardedFetch, site: Elsewhere, status: int, tries: int = 0) -> AttemptResult:
     site.takes = lambda _: web.Response(status=status)
     target = site.taker("/target")
     return await courier(fetch).deliver(SOURCE, Delivery(target, tries=tries))
@@ -55,7 +55,7 @@ async def told(fetch: GuardedFetch, site: Elsewhere, status: int, tries: int = 0
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299, 302, 303])
 async def test_every_success_is_one(status: int, fetch: GuardedFetch, site: Elsewhere) -> None:
-    assert await told(fetch, site, status) == Outcome("sent", status)
+    assert await told(fetch, site, status) == AttemptResult("sent", status)
     assert site.posted[0].form == {"source": SOURCE, "target": f"{site.base}target"}
 
 

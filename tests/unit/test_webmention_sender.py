@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from sending_kit import HASTE, Street, street, tombstone, until
 
-from bridge.webmention.outgoing.delivery import Courier, Outcome
+from bridge.webmention.outgoing.delivery import AttemptResult, Courier
 from bridge.webmention.outgoing.outbox import Delivery, Outbox
 from bridge.webmention.outgoing.sender import Timing
 
@@ -377,7 +377,7 @@ async def test_killed_between_the_answer_and_its_record_a_mention_is_sent_again(
     town.show("post", target)
 
     class Dies(Courier):
-        async def deliver(self, source: str, delivery: Delivery) -> Outcome:
+        async def deliver(self, source: str, delivery: Delivery) -> AttemptResult:
             await Courier.deliver(self, source, delivery)
             await asyncio.Event().wait()
             raise AssertionError

@@ -14,11 +14,11 @@ from bridge.posts.addresses import canonical
 from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain
-from bridge.webmention.incoming.request_checks import Owner, RequestChecks
+from bridge.webmention.incoming.request_checks import OwnerUrls, RequestChecks
 from bridge.webmention.incoming.rules import Known, Rules, decide
-from bridge.webmention.mention import Mention, Target, domain_of, mention_of, web_url
+from bridge.webmention.mention import Mention, MentionTarget, domain_of, mention_of, web_url
 
-HERE = Target(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
+HERE = MentionTarget(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))
 FRIEND = "https://friend.example/"
 
 
@@ -157,12 +157,12 @@ class Home:
 
     own = frozenset({"me.example"})
 
-    async def find(self, url: str) -> Target:
-        return Target(url, frozenset({"/"}), self.own)
+    async def find(self, url: str) -> MentionTarget:
+        return MentionTarget(url, frozenset({"/"}), self.own)
 
 
 async def test_any_number_of_hosts_below_one_domain_are_limited_together() -> None:
-    checks = RequestChecks(cast("Any", Home()), Owner())
+    checks = RequestChecks(cast("Any", Home()), OwnerUrls())
 
     async def sent(host: str, client: int) -> None:
         await checks.check(f"https://{host}/", "https://me.example/", f"10.0.0.{client}")

@@ -15,7 +15,7 @@ _MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """The response; ``status`` is 0 and ``text`` the reason where there was none."""
 
     status: int
@@ -48,7 +48,7 @@ async def ask(
     accept: str = "application/json",
     data: bytes | None = None,
     form: Mapping[str, str] | None = None,
-) -> Answer:
+) -> HttpAnswer:
     """GET ``url``, or POST if there is ``data`` or a ``form``."""
     headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
     body: io.BytesIO | aiohttp.FormData | None = None if data is None else io.BytesIO(data)
@@ -58,7 +58,7 @@ async def ask(
     try:
         async with session.request(method, url, headers=headers, data=body) as response:
             raw, _ = await read_bounded(response, _MOST)
-            return Answer(
+            return HttpAnswer(
                 response.status,
                 raw.decode("utf-8", "replace"),
                 response.headers.getall("Link", []),
@@ -67,4 +67,4 @@ async def ask(
                 response.headers.get("Content-Type", ""),
             )
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        return Answer(0, str(error) or type(error).__name__)
+        return HttpAnswer(0, str(error) or type(error).__name__)

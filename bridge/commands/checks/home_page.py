@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 
 from bridge.commands.checks import Finding
-from bridge.commands.checks.asking import Answer, ask
+from bridge.commands.checks.asking import HttpAnswer, ask
 from bridge.net.link_rels import header_links, html_links
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
@@ -35,7 +35,7 @@ async def check_home_page(
         yield _check_metadata(url, await ask(session, url), base, settings)
 
 
-def _check_links(page: Answer, base: str, settings: Settings) -> Iterator[Finding]:
+def _check_links(page: HttpAnswer, base: str, settings: Settings) -> Iterator[Finding]:
     wanted = {"micropub": f"{base}micropub"}
     if settings.indieauth.enabled:
         wanted |= {"authorization_endpoint": f"{base}auth", "token_endpoint": f"{base}token"}
@@ -67,7 +67,7 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
 
 
 async def _check_webmention(
-    session: aiohttp.ClientSession, page: Answer, base: str, settings: Settings
+    session: aiohttp.ClientSession, page: HttpAnswer, base: str, settings: Settings
 ) -> Finding:
     """Check that a webmention would arrive: sends one that the bridge must reject (a page
     that mentions itself, Webmention 3.2.1) to the advertised endpoint.
@@ -107,7 +107,7 @@ async def _check_webmention(
     )
 
 
-def _links(page: Answer, rel: str) -> list[str]:
+def _links(page: HttpAnswer, rel: str) -> list[str]:
     """The distinct URLs with this relation in the page's headers and head."""
     if page.status != 200:
         return []
@@ -116,7 +116,7 @@ def _links(page: Answer, rel: str) -> list[str]:
     return list(dict.fromkeys([*named, *linked]))
 
 
-def _check_metadata(url: str, answer: Answer, base: str, settings: Settings) -> Finding:
+def _check_metadata(url: str, answer: HttpAnswer, base: str, settings: Settings) -> Finding:
     """Check the issuer, which apps compare with ``iss`` in responses (IndieAuth 4.1.1)."""
     issuer = answer.json.get("issuer")
     if answer.status != 200 or not isinstance(issuer, str):

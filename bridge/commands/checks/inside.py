@@ -19,7 +19,7 @@ from bridge.commands.checks.comparison import check_comparison, check_folder
 from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
 from bridge.net.link_rels import html_links
-from bridge.rebuild.build import BuildFailed, Outcome, Task
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Task
 from bridge.rebuild.factory import importing_from, make_builder
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
@@ -323,7 +323,7 @@ def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
 
 async def _build(
     store: GitStore, files: BuilderCheckout, output: Path, head: Version, settings: Settings
-) -> Outcome:
+) -> BuildOutcome:
     """Build the site as the bridge does, but publish nothing. A custom command may have other
     effects.
     """
@@ -345,7 +345,7 @@ async def _build(
         await builder.close()
 
 
-def _check_pages(output: Path, outcome: Outcome) -> Iterator[Finding]:
+def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
     pages = sum(1 for _ in output.rglob("*.html"))
     if not outcome.left_out:
         yield Finding("build", f"Pelican builds the site: {pages} pages")

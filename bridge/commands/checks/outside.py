@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bridge.commands.checks import Finding, address_of
-from bridge.commands.checks.asking import Answer, ask
+from bridge.commands.checks.asking import HttpAnswer, ask
 from bridge.commands.checks.home_page import check_home_page
 from bridge.runtime.command_name import command, doc
 from bridge.settings import Settings
@@ -60,7 +60,7 @@ async def _check_bridge(
     yield _check_size(await ask(session, f"{base}media", token=_PROBE, data=photo), settings)
 
 
-def _check_header(asked: Answer) -> Finding:
+def _check_header(asked: HttpAnswer) -> Finding:
     error = asked.json.get("error")
     if error == "invalid_token":
         return Finding("Authorization header", "it arrives, and an invalid token is rejected")
@@ -78,7 +78,7 @@ def _check_header(asked: Answer) -> Finding:
     )
 
 
-def _check_size(asked: Answer, settings: Settings) -> Finding:
+def _check_size(asked: HttpAnswer, settings: Settings) -> Finding:
     """Check that a photo-sized body arrives: the bridge rejects it with JSON, a proxy does not."""
     if asked.json.get("error"):
         return Finding("uploads", "a body of the size of a photo arrives")

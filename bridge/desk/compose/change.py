@@ -14,7 +14,7 @@ from aiohttp import web
 from bridge.content.file import PelicanFile, refuse_other_formats
 from bridge.desk.compose import composer, json_request, values
 from bridge.desk.compose.composer import Edited, Sheet, sheet_of
-from bridge.desk.compose.fields import FIELDS, Field, fields_of, kind_named
+from bridge.desk.compose.fields import FIELDS, FormField, fields_of, kind_named
 from bridge.desk.compose.json_request import Problems
 from bridge.desk.compose.preview import look_of
 from bridge.desk.compose.receive import Submission
@@ -47,7 +47,7 @@ class _Opened:
     entry: IndexedPost
     post: Post
     typed: FormValues
-    fields: Sequence[Field]
+    fields: Sequence[FormField]
 
     @property
     def sheet(self) -> Sheet:
@@ -178,7 +178,7 @@ async def _conflict(
     return await composer.show(submission.owner, submission.desk, shown)
 
 
-def _words(asked: Field, typed: FormValues) -> str:
+def _words(asked: FormField, typed: FormValues) -> str:
     """All values of one field."""
     files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(asked.name, ())]
     texts = [
@@ -190,7 +190,7 @@ def _words(asked: Field, typed: FormValues) -> str:
     return "\n".join([*files, *texts, *default])
 
 
-def _taken_from(asked: Field, source: FormValues, into: FormValues) -> FormValues:
+def _taken_from(asked: FormField, source: FormValues, into: FormValues) -> FormValues:
     """A form with one field's values taken from another form."""
 
     others = {
@@ -205,7 +205,7 @@ def _taken_from(asked: Field, source: FormValues, into: FormValues) -> FormValue
     return FormValues({**others, **mine}, files)
 
 
-def _differing(fields: Sequence[Field], one: FormValues, other: FormValues) -> list[Field]:
+def _differing(fields: Sequence[FormField], one: FormValues, other: FormValues) -> list[FormField]:
     return [asked for asked in fields if _words(asked, one) != _words(asked, other)]
 
 

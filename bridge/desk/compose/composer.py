@@ -12,7 +12,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from bridge.desk.compose import values
-from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, Field, fields_of
+from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, FormField, fields_of
 from bridge.desk.compose.json_request import Problems
 from bridge.desk.compose.receive import Submission
 from bridge.desk.compose.values import Attached, FormValues, SubmittedForm
@@ -69,7 +69,7 @@ class Sheet:
     address: str = ""
 
     @property
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[FormField]:
         """The form's fields."""
         return fields_of(self.kind, self.also)
 
@@ -131,7 +131,7 @@ _ROOM = {"mastodon": mastodon().most, "bluesky": BLUESKY.most}
 _OWN_PLACE = ("content", "photo", "video", "audio", "category")
 
 
-def _says_more(sheet: Sheet, more: Sequence[Field]) -> bool:
+def _says_more(sheet: Sheet, more: Sequence[FormField]) -> bool:
     """Whether a field hidden behind "More" has a value or an error."""
     names = {each.name for each in more} | {"mp-slug", "mp-channel"}
     if names & sheet.problems.keys():

@@ -19,7 +19,7 @@ Widget: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One property in a form. ``accept`` is the type of its files."""
 
     name: str
@@ -35,48 +35,50 @@ _READ = (("to-read", "To read"), ("reading", "Reading"), ("finished", "Finished"
 _STARS = tuple((str(stars), f"{stars} of 5") for stars in range(5, 0, -1))
 _WORK = "A title, or the address of a page about it."
 
-FIELDS: dict[str, Field] = {
+FIELDS: dict[str, FormField] = {
     field.name: field
     for field in (
-        Field("in-reply-to", "In reply to", "url", "The address of the page that you answer."),
-        Field("like-of", "Page that you like", "url"),
-        Field("repost-of", "Page to repost", "url"),
-        Field("bookmark-of", "Page to bookmark", "url"),
-        Field("rsvp", "Will you come?", "choice", choices=_RSVP),
-        Field("read-of", "What you read", "line", _WORK),
-        Field("read-status", "How far?", "choice", choices=_READ),
-        Field("watch-of", "What you watched", "line", _WORK),
-        Field("listen-of", "What you listened to", "line", _WORK),
-        Field("play-of", "What you played", "line", _WORK),
-        Field("jam-of", "The song", "line", _WORK),
-        Field("ate", "What you ate", "line"),
-        Field("drank", "What you drank", "line"),
-        Field("item", "What you review", "line", "Its name."),
-        Field("rating", "Rating", "choice", choices=_STARS),
-        Field("name", "Title", "line"),
-        Field("start", "Begins", "moment"),
-        Field("end", "Ends", "moment"),
-        Field("checkin", "Where you are", "place"),
-        Field("ingredient", "Ingredients", "lines", "One on each line."),
-        Field("instructions", "Instructions", "text"),
-        Field("yield", "How many it serves", "line"),
-        Field("duration", "How long it takes", "line"),
-        Field("nutrition", "Nutrition", "line"),
-        Field("content", "Text", "text"),
-        Field("photo", "Photos", "files", accept="image/*"),
-        Field("video", "Videos", "files", accept="video/*"),
-        Field("audio", "Sound", "files", accept="audio/*"),
-        Field("category", "Tags", "tags", "Separate tags with commas."),
-        Field("summary", "Summary", "line", "For lists and feeds."),
-        Field("location", "Place", "place"),
-        Field(
+        FormField("in-reply-to", "In reply to", "url", "The address of the page that you answer."),
+        FormField("like-of", "Page that you like", "url"),
+        FormField("repost-of", "Page to repost", "url"),
+        FormField("bookmark-of", "Page to bookmark", "url"),
+        FormField("rsvp", "Will you come?", "choice", choices=_RSVP),
+        FormField("read-of", "What you read", "line", _WORK),
+        FormField("read-status", "How far?", "choice", choices=_READ),
+        FormField("watch-of", "What you watched", "line", _WORK),
+        FormField("listen-of", "What you listened to", "line", _WORK),
+        FormField("play-of", "What you played", "line", _WORK),
+        FormField("jam-of", "The song", "line", _WORK),
+        FormField("ate", "What you ate", "line"),
+        FormField("drank", "What you drank", "line"),
+        FormField("item", "What you review", "line", "Its name."),
+        FormField("rating", "Rating", "choice", choices=_STARS),
+        FormField("name", "Title", "line"),
+        FormField("start", "Begins", "moment"),
+        FormField("end", "Ends", "moment"),
+        FormField("checkin", "Where you are", "place"),
+        FormField("ingredient", "Ingredients", "lines", "One on each line."),
+        FormField("instructions", "Instructions", "text"),
+        FormField("yield", "How many it serves", "line"),
+        FormField("duration", "How long it takes", "line"),
+        FormField("nutrition", "Nutrition", "line"),
+        FormField("content", "Text", "text"),
+        FormField("photo", "Photos", "files", accept="image/*"),
+        FormField("video", "Videos", "files", accept="video/*"),
+        FormField("audio", "Sound", "files", accept="audio/*"),
+        FormField("category", "Tags", "tags", "Separate tags with commas."),
+        FormField("summary", "Summary", "line", "For lists and feeds."),
+        FormField("location", "Place", "place"),
+        FormField(
             "visibility",
             "Who finds it",
             "choice",
             choices=(("public", "Everyone"), ("unlisted", "Only people who have its address")),
         ),
-        Field("published", "Date", "moment"),
-        Field("lang", "Language", "line", "A code such as de or pt-BR, if it is not your site’s."),
+        FormField("published", "Date", "moment"),
+        FormField(
+            "lang", "Language", "line", "A code such as de or pt-BR, if it is not your site’s."
+        ),
     )
 }
 
@@ -103,7 +105,7 @@ def kind_named(name: str) -> PostType:
     return KINDS.get(name, KINDS["note"])
 
 
-def fields_of(kind: PostType, also: Iterable[str] = ()) -> list[Field]:
+def fields_of(kind: PostType, also: Iterable[str] = ()) -> list[FormField]:
     """The fields of a kind in the order of a form, and those of further properties that a post has.
 
     What a kind cannot do without comes first, apart from its text and files.

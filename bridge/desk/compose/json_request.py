@@ -13,7 +13,7 @@ from datetime import tzinfo
 
 from bridge.content import dates
 from bridge.content.keys import LANGUAGE
-from bridge.desk.compose.fields import Field
+from bridge.desk.compose.fields import FormField
 from bridge.desk.compose.values import (
     PLACE,
     Attached,
@@ -41,7 +41,7 @@ class Problems(Exception):
 
 
 def values_of(
-    asked: Field, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
+    asked: FormField, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
 ) -> list[Json]:
     """The values of one property. What of ``old`` no form shows is kept. Raises InvalidRequest."""
     name = asked.name
@@ -110,7 +110,9 @@ def _on_earth(numbers: Sequence[str]) -> bool:
     return abs(float(numbers[0])) <= 90 and abs(float(numbers[1])) <= 180
 
 
-def read_values(fields: Iterable[Field], typed: FormValues, zone: tzinfo) -> dict[str, list[Json]]:
+def read_values(
+    fields: Iterable[FormField], typed: FormValues, zone: tzinfo
+) -> dict[str, list[Json]]:
     """Every property that a form gives. Raises :class:`Problems`."""
     found: dict[str, list[Json]] = {}
     problems: dict[str, str] = {}
@@ -164,7 +166,7 @@ def creation(
 
 def update(
     url: str,
-    fields: Iterable[Field],
+    fields: Iterable[FormField],
     old: Post,
     was: FormValues,
     typed: FormValues,
@@ -204,7 +206,7 @@ def update(
     return change
 
 
-def differs(asked: Field, was: FormValues, typed: FormValues) -> bool:
+def differs(asked: FormField, was: FormValues, typed: FormValues) -> bool:
     """Whether a field's value has changed. A field that was not sent has not: not every form has
     every field.
     """

@@ -21,7 +21,7 @@ _MOST_SCOPES = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class RequestingApp:
     """Client and redirect URI of a request: known before the rest of it is validated, so that
     errors can be returned to the app.
     """
@@ -38,7 +38,7 @@ class AuthorizationRequest:
     ``old_way`` is true for such an app, which also expects ``me`` in the response.
     """
 
-    sender: Sender
+    sender: RequestingApp
     challenge: str | None
     scopes: tuple[str, ...]
     old_way: bool
@@ -59,7 +59,7 @@ class Pending:
     answer: str | None = field(default=None)
 
 
-def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sender:
+def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> RequestingApp:
     """Parse client and redirect URI.
 
     Raises :class:`OAuthError` where the error cannot be returned to the app and needs a page.
@@ -69,10 +69,12 @@ def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> Sende
     redirect_uri = form.need("redirect_uri")
     check_redirect(redirect_uri, known(client))
     states = form.as_sent("state")
-    return Sender(client, redirect_uri, states[0] if len(states) == 1 else None)
+    return RequestingApp(client, redirect_uri, states[0] if len(states) == 1 else None)
 
 
-def read_request(form: Form, sender: Sender, known: KnownClient | None) -> AuthorizationRequest:
+def read_request(
+    form: Form, sender: RequestingApp, known: KnownClient | None
+) -> AuthorizationRequest:
     """Parse the rest of the request. Raises :class:`OAuthError`."""
     old_way = known is not None and known.pkce is False
     response_type = form.get("response_type")

@@ -18,7 +18,7 @@ from bridge.indieauth.login.step_up import ask_again
 from bridge.indieauth.oauth.authorization import (
     AuthorizationRequest,
     Pending,
-    Sender,
+    RequestingApp,
     answer_url,
     read_request,
     read_sender,
@@ -176,7 +176,7 @@ def _question(
     )
 
 
-def _advice(form: Form, sender: Sender) -> Advice | None:
+def _advice(form: Form, sender: RequestingApp) -> Advice | None:
     """How the owner can allow an app without PKCE; ``None`` for any other error."""
     lines = (
         "[[indieauth.clients]]",
@@ -198,7 +198,9 @@ def _advice(form: Form, sender: Sender) -> Advice | None:
     )
 
 
-async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | None = None) -> Client:
+async def _trusted(
+    server: IndieAuthServer, sender: RequestingApp, advice: Advice | None = None
+) -> Client:
     """The app of a request, once the redirect URI is known to be its own.
 
     5.2.1: a redirect URI of another origin than the client_id must be published by the app. Raises
@@ -231,7 +233,7 @@ async def _trusted(server: IndieAuthServer, sender: Sender, advice: Advice | Non
 
 def _incomplete(
     server: IndieAuthServer,
-    sender: Sender,
+    sender: RequestingApp,
     error: OAuthError,
     *,
     is_trusted: bool,
@@ -252,7 +254,7 @@ def _incomplete(
     return PageError("The app's request is not complete", error.description, link=link)
 
 
-def _refusal(server: IndieAuthServer, sender: Sender, code: str, description: str) -> str:
+def _refusal(server: IndieAuthServer, sender: RequestingApp, code: str, description: str) -> str:
     return answer_url(
         sender.redirect_uri,
         {

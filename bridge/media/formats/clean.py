@@ -19,14 +19,14 @@ from typing import Any, BinaryIO, Literal
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats import images
 from bridge.media.formats.metadata import STRIP
-from bridge.media.formats.picture import REFUSALS, Picture, Rules
+from bridge.media.formats.picture import REFUSALS, PhotoRules, Picture
 from bridge.media.formats.sniff import KINDS, Kind
 
 #: Memory per pixel that the rules allow, and for everything else, in bytes.
 _FOR_EACH_PIXEL, _FOR_THE_REST = 24, 512 * 1024**2
 
 
-def clean(data: bytes, kind: Kind, rules: Rules) -> Picture:
+def clean(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
     """A file without private metadata; a photo also upright and in the configured sizes.
 
     Raises :class:`InvalidRequest` for a damaged file, :class:`PayloadTooLarge` for a photo with too
@@ -76,7 +76,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     asked, (data,) = read(sys.stdin.buffer)
-    seconds, rules = asked["seconds"], Rules.of(asked["rules"])
+    seconds, rules = asked["seconds"], PhotoRules.of(asked["rules"])
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     memory = _FOR_THE_REST + _FOR_EACH_PIXEL * rules.max_pixels + 10 * len(data)
     with contextlib.suppress(ValueError):  # macOS takes no limit on memory

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats.metadata import STRIP
-from bridge.media.formats.picture import Picture, Rules
+from bridge.media.formats.picture import PhotoRules, Picture
 from bridge.media.formats.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
 
 _ORIENTATION = 0x0112
@@ -56,7 +56,7 @@ ONE_LARGE: AbstractContextManager[object] = threading.Lock()
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-def prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
+def prepare(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
     """Process a photo. Blocks while decoding.
 
     Raises :class:`InvalidRequest` for a damaged photo, and :class:`PayloadTooLarge`, before
@@ -111,7 +111,7 @@ def _square(image: Image.Image, side: int) -> Picture:
     return Picture(target.getvalue(), side, side)
 
 
-def _prepare(data: bytes, kind: Kind, rules: Rules) -> Picture:
+def _prepare(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
     image = _opened(data, kind)
     if rules.square:
         return _square(image, rules.square)
@@ -144,7 +144,7 @@ def _compression(image: Image.Image) -> Mapping[str, Any]:
     return {"quality": -1, "qtables": image.quantization, "subsampling": subsampling}
 
 
-def _cleaned(data: bytes, kind: Kind, rules: Rules) -> bytes:
+def _cleaned(data: bytes, kind: Kind, rules: PhotoRules) -> bytes:
     """The photo without its private metadata, pixels unchanged."""
     if rules.keep_exif:
         return data
@@ -158,7 +158,7 @@ def _resized(image: Image.Image, factor: float) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, bytes], ...]:
+def _copies(image: Image.Image, kind: Kind, rules: PhotoRules) -> tuple[tuple[int, bytes], ...]:
     """Smaller copies for ``srcset``, by width; none where the photo is not larger."""
     widths = sorted({width for width in rules.sizes if width < image.width})
     bare = replace(rules, keep_exif=False)
@@ -168,7 +168,7 @@ def _copies(image: Image.Image, kind: Kind, rules: Rules) -> tuple[tuple[int, by
 
 
 def _encoded(
-    image: Image.Image, kind: Kind, rules: Rules, compression: Mapping[str, Any] = _NO_OPTIONS
+    image: Image.Image, kind: Kind, rules: PhotoRules, compression: Mapping[str, Any] = _NO_OPTIONS
 ) -> bytes:
     """Encode a picture. Its ``info`` is modified."""
     options = {**_ENCODINGS[kind.type], **compression}

@@ -16,7 +16,7 @@ REFUSALS: dict[str, type[InvalidRequest | PayloadTooLarge]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PhotoRules:
     """What to do with photos (the ``[media]`` section).
 
     ``max_side`` is the largest side in pixels, to which larger photos are scaled (0: never);

@@ -15,11 +15,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.rebuild.build import BuildFailed, BuildTookTooLong, Outcome, Task
+from bridge.rebuild.build import BuildFailed, BuildOutcome, BuildTookTooLong, Task
 from bridge.rebuild.local import plain_pelican
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output, TooMuchOutput
-from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources, errors
+from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, SourcePaths, errors
 from bridge.runtime import process
 from bridge.settings import prefix_of
 from bridge.site.starting import Sandbox, confined_argv, unconfined
@@ -73,14 +73,14 @@ class CommandBuilder:
     run_in: str = ""
     program: str = ""
 
-    async def build(self, task: Task) -> Outcome:
+    async def build(self, task: Task) -> BuildOutcome:
         """Build the whole site."""
         said = await self.make(task, self.staging)
         if not self._stages:
-            return Outcome((), said.left_out, said.warnings)
+            return BuildOutcome((), said.left_out, said.warnings)
         changed = await process.in_thread(self.output.take_over, self.staging)
         await process.in_thread(_clear, self.staging)
-        return Outcome(changed, said.left_out, said.warnings)
+        return BuildOutcome(changed, said.left_out, said.warnings)
 
     async def make(self, task: Task, folder: Path) -> LogSummary:
         """Build the whole site into a separate folder; return the errors that were logged.
@@ -94,7 +94,7 @@ class CommandBuilder:
         if self.sandbox is not None:
             denied = (each for found in _DENIED.findall(ended.text) for each in found if each)
             self.sandbox.note_denied(denied)
-        logged = list(errors(ended.text, Sources(task.checkout, self.content)))
+        logged = list(errors(ended.text, SourcePaths(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)
         said = LogSummary.of(logged)

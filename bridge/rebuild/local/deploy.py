@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.rebuild.build import BuildFailed, Job, Outcome, Shown, Superseded, ignore
+from bridge.rebuild.build import BuildFailed, BuildJob, BuildOutcome, Shown, Superseded, ignore
 from bridge.rebuild.local.files import Tree
-from bridge.rebuild.local.published import Published
+from bridge.rebuild.local.published import PublishedOutput
 from bridge.runtime import process
 from bridge.store import Version
 
@@ -29,7 +29,7 @@ class _Undeployed(msgspec.Struct, frozen=True):
 
 
 class Deployed:
-    """A :class:`~bridge.rebuild.build.Job` that runs ``argv`` after another job.
+    """A :class:`~bridge.rebuild.build.BuildJob` that runs ``argv`` after another job.
 
     The program runs in the folder of pages; it reads the names of the files that were written or
     removed, one a line. Names that it did not process are kept in ``note``, also across restarts,
@@ -40,7 +40,7 @@ class Deployed:
 
     def __init__(
         self,
-        job: Job,
+        job: BuildJob,
         argv: Sequence[str],
         *,
         output: Path,
@@ -48,7 +48,7 @@ class Deployed:
         note: Path,
         environment: Mapping[str, str],
         seconds: float = 900.0,
-        published: Published | None = None,
+        published: PublishedOutput | None = None,
     ) -> None:
         self._job = job
         self._published = published
@@ -65,7 +65,7 @@ class Deployed:
         """When the other job has something to do."""
         return self._job.next_due
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         """Do the job, then deploy; raises what the job raises, and :class:`BuildFailed`."""
         del shown
         outcome = await self._build(version, previewed)
@@ -79,7 +79,7 @@ class Deployed:
             return outcome
         return replace(outcome, warnings=(*outcome.warnings, *published.warnings))
 
-    async def _build(self, version: Version, previewed: Shown) -> Outcome:
+    async def _build(self, version: Version, previewed: Shown) -> BuildOutcome:
         """Do the job, and note what it has written, even if it is interrupted."""
         before, written = self._waiting, set[str]()
         await process.in_thread(self._keep, _Undeployed(before.files, everything=True))

@@ -50,7 +50,7 @@ class LoggedError:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourcePaths:
     """Where source files are: the checkout, and Pelican's content folder in it."""
 
     checkout: Path
@@ -152,7 +152,7 @@ def without_name(reason: str) -> str:
     return after if colon and before.startswith(("Could not process", "Skipping")) else reason
 
 
-def errors(log: str, sources: Sources) -> Iterator[LoggedError]:
+def errors(log: str, sources: SourcePaths) -> Iterator[LoggedError]:
     """Every error in the output of a Pelican run, in order."""
     for line, after in pairwise([*log.splitlines(), ""]):
         match = _RECORD.match(line)

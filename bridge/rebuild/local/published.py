@@ -59,7 +59,7 @@ def is_order(path: str) -> bool:
     return len(names) == 2 and names[1].partition(".")[0] in {"__init__", "__main__"}
 
 
-class Published:
+class PublishedOutput:
     """``output`` is the folder that is deployed; ``pages`` the one that builds write to."""
 
     def __init__(self, pages: Path, output: Output) -> None:

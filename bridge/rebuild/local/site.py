@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.rebuild.build import Builder, BuildFailed, Outcome, Shown, Task, ignore
-from bridge.rebuild.ledger import Ledger
+from bridge.rebuild.build import Builder, BuildFailed, BuildOutcome, Shown, Task, ignore
+from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread
@@ -16,7 +16,7 @@ from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
 
 
 class SiteBuild:
-    """A :class:`~bridge.rebuild.build.Job` that builds on this machine.
+    """A :class:`~bridge.rebuild.build.BuildJob` that builds on this machine.
 
     ``content`` is the folder of posts in the repo. ``gone`` tells whether pages are missing from
     the output, so that the site has to be built although nothing has changed. Posts that are left
@@ -29,7 +29,7 @@ class SiteBuild:
         store: ContentStore,
         checkout: BuilderCheckout,
         builder: Builder,
-        ledger: Ledger,
+        ledger: BuildLedger,
         *,
         content: str,
         gone: Callable[[], bool],
@@ -49,7 +49,7 @@ class SiteBuild:
         """When the next scheduled post is due."""
         return self._checkout.next_due
 
-    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> Outcome:
+    async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
         """Build a version, leaving out the files that break the build."""
         if misplaced := await in_thread(self._why_misplaced, version):
             # The site would be empty.
@@ -59,7 +59,7 @@ class SiteBuild:
         settled, unread = record.settled, record.unread
         built_before = None if record.version is None else unread
         await in_thread(self._ledger.begin)
-        outcome = Outcome()
+        outcome = BuildOutcome()
         while True:
             changed = await in_thread(self._check_out, version, bisection.left_out)
             self._unbuilt.update(changed)

@@ -17,7 +17,7 @@ import msgspec
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.pelican_log import Sources
+from bridge.rebuild.local.pelican_log import SourcePaths
 from bridge.rebuild.resident import NEWER_PELICAN, UnsupportedSiteError, too_old
 from bridge.rebuild.resident.messages import (
     Build,
@@ -27,10 +27,10 @@ from bridge.rebuild.resident.messages import (
     Order,
     Outdated,
     Previewed,
-    Refused,
+    RefusedFiles,
     Report,
     Shown,
-    Start,
+    StartBuilder,
     UnsupportedSite,
 )
 from bridge.rebuild.resident.reuse.opened import denied
@@ -39,7 +39,7 @@ from bridge.site.starting import confine_by
 
 try:
     from bridge.rebuild.resident.loaded import SitePaths
-    from bridge.rebuild.resident.logged import Logged
+    from bridge.rebuild.resident.logged import LoggedErrors
     from bridge.rebuild.resident.pelican.planning import Collision
     from bridge.rebuild.resident.pelican.reading import CachedFileChanged
     from bridge.rebuild.resident.reuse.pages import PageFailed
@@ -91,8 +91,8 @@ class Pipe:
 
     def tell(self, report: Report) -> None:
         """Send a report, after one of the files that were refused until now."""
-        if not isinstance(report, Shown | Previewed | Refused) and (paths := denied()):
-            self.tell(Refused(paths))
+        if not isinstance(report, Shown | Previewed | RefusedFiles) and (paths := denied()):
+            self.tell(RefusedFiles(paths))
         data = msgspec.json.encode(report) + b"\n"
         while data:
             data = data[os.write(self._out, data) :]
@@ -161,7 +161,7 @@ def main() -> int:
     if sys.argv[1:]:
         confine_by(sys.argv[1])
     start = channel.order()
-    if not isinstance(start, Start):
+    if not isinstance(start, StartBuilder):
         return 2
     if (unsupported := _unsupported()) is not None:
         channel.tell(unsupported)
@@ -172,7 +172,7 @@ def main() -> int:
         *(checkout, start.settings, start.content, staged, start.own, cache, start.rest),
         start.run_in,
     )
-    logged = Logged(Sources(site_paths.checkout, site_paths.content))
+    logged = LoggedErrors(SourcePaths(site_paths.checkout, site_paths.content))
     logging.getLogger().addHandler(logged)
     showing = Showing(channel)
     try:
@@ -215,7 +215,7 @@ def _unsupported() -> UnsupportedSite | None:
     return None
 
 
-def _build(site: WarmSite, order: Build, logged: Logged) -> Report:
+def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
     """One build; never raises: errors are reported."""
     logged.take()
     checkout = site.site_paths.checkout

@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from bridge.rebuild import Slow
-from bridge.rebuild.build import Builder, BuildFailed, Outcome, Superseded, Task
+from bridge.rebuild.build import Builder, BuildFailed, BuildOutcome, Superseded, Task
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.messages import (
     Build,
@@ -21,13 +21,13 @@ from bridge.rebuild.resident.messages import (
     Outdated,
     Preempt,
     Previewed,
-    Refused,
+    RefusedFiles,
     Shown,
     UnsupportedSite,
 )
-from bridge.rebuild.resident.verify import Verifier
+from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import (
-    ProcessGone,
+    BuilderGone,
     Resident,
     ResidentProcess,
     today,
@@ -59,7 +59,7 @@ class ResidentBuilder:
     """
 
     def __init__(
-        self, resident: Resident, output: Output, fallback: Builder, verifier: Verifier
+        self, resident: Resident, output: Output, fallback: Builder, verifier: BuildVerifier
     ) -> None:
         self._resident = resident
         self._output = output
@@ -80,7 +80,7 @@ class ResidentBuilder:
         self._overtaken = False
         self._hurry: asyncio.Task[None] | None = None
 
-    async def build(self, task: Task) -> Outcome:
+    async def build(self, task: Task) -> BuildOutcome:
         """Build what has changed."""
         new = task.since_last_try
         if not self._resident.may_stay_warm(new):
@@ -96,7 +96,7 @@ class ResidentBuilder:
         try:
             async with asyncio.timeout(self._resident.seconds):
                 outcome = await self._ask(task, new)
-        except ProcessGone:
+        except BuilderGone:
             said = self._process.printed.text[-2000:] if self._process else ""
             _log.error("The resident build exited unexpectedly. %s", said)
             self._slow = _failed("the resident build exited unexpectedly")
@@ -173,7 +173,7 @@ class ResidentBuilder:
         await self._end()
         await self._fallback.close()
 
-    async def _ask(self, task: Task, changed: frozenset[str]) -> Outcome:
+    async def _ask(self, task: Task, changed: frozenset[str]) -> BuildOutcome:
         running = self._process or await self._start(task)
         # Where the whole site is new, clients can only wait for what came since.
         first = task.changed if len(task.changed) <= _WAITED_FOR else task.since_last_try
@@ -190,8 +190,8 @@ class ResidentBuilder:
                         task.previewed(pages)
                     case Done(files=files, left_out=left_out, warnings=warnings):
                         self._unverified += 1
-                        return Outcome(files, left_out, warnings[:_MOST_WARNINGS])
-                    case Refused(paths=paths):
+                        return BuildOutcome(files, left_out, warnings[:_MOST_WARNINGS])
+                    case RefusedFiles(paths=paths):
                         if self._resident.sandbox is not None:
                             self._resident.sandbox.note_denied(paths)
                     case BuildAbandoned():
@@ -235,7 +235,7 @@ class ResidentBuilder:
         self._slow = _failed(f"the resident build failed ({failed.reason})")
         raise _NotWarm
 
-    async def _fall_back_for_now(self, task: Task) -> Outcome:
+    async def _fall_back_for_now(self, task: Task) -> BuildOutcome:
         """A clean build after a failure of the process.
 
         If that fails as well, the next failure of this kind is final at once. If it succeeds, the
@@ -254,7 +254,7 @@ class ResidentBuilder:
             self._failures += 1
         return outcome
 
-    async def _fall_back(self, task: Task) -> Outcome:
+    async def _fall_back(self, task: Task) -> BuildOutcome:
         """A clean build by the command; the process has to begin anew after it."""
         await self._end()
         outcome = await self._fallback.build(task)
@@ -262,7 +262,7 @@ class ResidentBuilder:
         return replace(outcome, warnings=warnings, slow=self._slow)
 
     async def _send_preempt(self, running: ResidentProcess) -> None:
-        with contextlib.suppress(ProcessGone):
+        with contextlib.suppress(BuilderGone):
             await running.tell(Preempt())
 
     async def _end(self) -> None:

@@ -16,7 +16,7 @@ def _nothing() -> None:
     """The default of ``check_newer``."""
 
 
-class Copies:
+class StaticCopies:
     """Copies static files that have changed, and publishes them.
 
     ``names`` are the output files from the content folder, each with its source; ``theme`` are the

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 
-from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, Sources
+from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, SourcePaths
 
 
-class Logged(logging.Handler):
+class LoggedErrors(logging.Handler):
     """Collects the errors of one build."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: SourcePaths) -> None:
         super().__init__(logging.ERROR)
         self._sources = sources
         self._messages: list[str] = []

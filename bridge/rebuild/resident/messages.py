@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 
-class Start(msgspec.Struct, frozen=True, tag=True):
+class StartBuilder(msgspec.Struct, frozen=True, tag=True):
     """The first message to the process: where everything is.
 
     ``own`` are folders of the checkout whose files come and go with posts: uploads, mentions.
@@ -94,7 +94,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     final: bool = False
 
 
-class Refused(msgspec.Struct, frozen=True, tag=True):
+class RefusedFiles(msgspec.Struct, frozen=True, tag=True):
     """Files that the site's code was refused."""
 
     paths: tuple[str, ...]
@@ -107,7 +107,7 @@ class UnsupportedSite(msgspec.Struct, frozen=True, tag=True):
     remedy: str
 
 
-Order: TypeAlias = Start | Build | Preempt
+Order: TypeAlias = StartBuilder | Build | Preempt
 Report: TypeAlias = (
-    Shown | Previewed | Done | BuildAbandoned | Outdated | Failed | Refused | UnsupportedSite
+    Shown | Previewed | Done | BuildAbandoned | Outdated | Failed | RefusedFiles | UnsupportedSite
 )

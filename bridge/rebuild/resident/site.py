@@ -23,9 +23,9 @@ from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.plain_pelican import leave_out
-from bridge.rebuild.resident.copying import Copies
+from bridge.rebuild.resident.copying import StaticCopies
 from bridge.rebuild.resident.loaded import LoadedSite, SitePaths
-from bridge.rebuild.resident.logged import Logged
+from bridge.rebuild.resident.logged import LoggedErrors
 from bridge.rebuild.resident.messages import Build
 from bridge.rebuild.resident.pelican import contents, generators, plugins
 from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic
@@ -33,7 +33,7 @@ from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.pelican.late_plugins import LatePlugins
 from bridge.rebuild.resident.pelican.links import Links
 from bridge.rebuild.resident.pelican.lists import SiteLists
-from bridge.rebuild.resident.pelican.planning import Page, Planner, written_already
+from bridge.rebuild.resident.pelican.planning import PlannedPage, PlanningWriter, written_already
 from bridge.rebuild.resident.pelican.reading import (
     CachedFileChanged,
     ContentCache,
@@ -91,7 +91,7 @@ class WarmSite:
         shown: Callable[[Iterable[str]], None],
         previewed: Callable[[Collection[str]], None],
         newer: Callable[[], bool],
-        logged: Logged,
+        logged: LoggedErrors,
     ) -> None:
         self.site_paths = site_paths
         self._shown = shown
@@ -125,7 +125,7 @@ class WarmSite:
         self._links = Links()
         self._numbering = ValueNumbering()
         self._pages = Pages(self._staged, shown, plugins.wants_each())
-        self._copies = Copies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
+        self._copies = StaticCopies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
         self._unchecked: set[str] = set()
         self._waited_for = WaitedFor(site_paths.checkout)
         #: No build has been completed yet.
@@ -278,7 +278,7 @@ class WarmSite:
             self._previewed(previews)
         home = _first_pages(self._site.settings)
 
-        def noted(page: Page, _: dict[str, Any]) -> None:
+        def noted(page: PlannedPage, _: dict[str, Any]) -> None:
             if page.content is not None:
                 wanted = page.source in build.first
             else:
@@ -289,23 +289,23 @@ class WarmSite:
                 self._staged.expect([page.name])
                 self._make(page, build)
 
-        planner = Planner(build.writer, build.lists, noted, build.context)
+        planner = PlanningWriter(build.writer, build.lists, noted, build.context)
         for generator in build.running:
             if isinstance(generator, WarmArticles):
                 generator.show_first(planner, build.first)
             elif type(generator) is PagesGenerator:
                 _call(generator, "generate_output", planner)
 
-    def _plan(self, build: _Build) -> dict[str, Page]:
+    def _plan(self, build: _Build) -> dict[str, PlannedPage]:
         """Every page of the site, by name."""
 
-        def noted(page: Page, context: dict[str, Any]) -> None:
+        def noted(page: PlannedPage, context: dict[str, Any]) -> None:
             self._give_up()
             if page.kind == "page":
                 path = os.path.join(self._site.output_path, page.name)  # noqa: PTH118 - hot
                 self._counting.tell(path, {**page.local, "output_file": page.name}, context)
 
-        planner = Planner(build.writer, build.lists, noted, build.context)
+        planner = PlanningWriter(build.writer, build.lists, noted, build.context)
         for generator in build.running:
             if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
@@ -314,7 +314,7 @@ class WarmSite:
         copied = self._copies.names
         return {name: page for name, page in planner.pages.items() if name not in copied}
 
-    def _write(self, pages: dict[str, Page], build: _Build) -> None:
+    def _write(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """Render every page that is not up to date, the most visited first."""
         self._staged.expect(pages)
         stale = [
@@ -329,11 +329,11 @@ class WarmSite:
                 raise Interrupted
             self._make(page, build)
 
-    def _make(self, page: Page, build: _Build) -> None:
+    def _make(self, page: PlannedPage, build: _Build) -> None:
         if self._pages.make(page, build.inputs):
             build.changed.add(page.name)
 
-    def _run_late(self, pages: dict[str, Page], build: _Build) -> None:
+    def _run_late(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """Run what plugins write by themselves, now that all pages are there."""
         if not (self._late.holds or any(map(self._late.is_late, build.running))):
             return
@@ -348,13 +348,13 @@ class WarmSite:
         finally:
             self._counting.disconnect()
 
-    def _known(self, pages: dict[str, Page], build: _Build) -> set[str]:
+    def _known(self, pages: dict[str, PlannedPage], build: _Build) -> set[str]:
         """The output files that stay, whether this build has written them or not."""
         pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
         names = (os.path.relpath(path, self._site.output_path) for path in pictures)
         return {*pages, *self._copies.names, *self._copies.theme, *names}
 
-    def _finish(self, pages: dict[str, Page], build: _Build) -> None:
+    def _finish(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """All pages are up to date: publish what plugins wrote, and remove stale files."""
         build.changed.update(self._staged.finish(self._known(pages, build)))
         self._staged.settle()
@@ -386,7 +386,7 @@ def _first_pages(settings: dict[str, Any]) -> set[str]:
     return {str(settings[name]) for name in names if settings.get(name)}
 
 
-def _importance(page: Page) -> tuple[int, float]:
+def _importance(page: PlannedPage) -> tuple[int, float]:
     """A sort key: the home page and feeds, new posts, old posts, further pages of lists."""
     if page.content is not None:
         when = getattr(page.content, "date", None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pelican.contents import Content
 
-from bridge.rebuild.resident.pelican.planning import Collision, Page
+from bridge.rebuild.resident.pelican.planning import Collision, PlannedPage
 from bridge.rebuild.resident.reuse.pages import PageFailed
 
 
@@ -27,7 +27,7 @@ def suspects(error: Collision | PageFailed, checkout: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path.removeprefix(root) for path in paths if path.startswith(root)))
 
 
-def _behind(page: Page) -> Iterator[Content]:
+def _behind(page: PlannedPage) -> Iterator[Content]:
     """The posts that a page exists for."""
     if page.content is not None:
         yield page.content

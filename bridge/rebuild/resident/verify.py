@@ -24,7 +24,7 @@ class CleanBuild(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Verifier:
+class BuildVerifier:
     """Builds the site cleanly below ``folder``, to compare it with ``output``."""
 
     build: CleanBuild

@@ -14,7 +14,7 @@ import msgspec
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.bisection import SOURCES
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.resident.messages import Order, Report, Start
+from bridge.rebuild.resident.messages import Order, Report, StartBuilder
 from bridge.runtime import process
 from bridge.runtime.confinement import Grants
 from bridge.settings import prefix_of
@@ -81,7 +81,7 @@ class Resident:
         )
 
 
-class ProcessGone(Exception):
+class BuilderGone(Exception):
     """The process has ended, or does not answer."""
 
 
@@ -112,7 +112,7 @@ class ResidentProcess:
             limit=_LINE_LIMIT,
         )
         started = cls(running)
-        order = Start(
+        order = StartBuilder(
             checkout=str(checkout),
             settings=resident.settings,
             content=resident.content,
@@ -133,25 +133,25 @@ class ResidentProcess:
         return started
 
     async def tell(self, order: Order) -> None:
-        """Send an order; raises :class:`ProcessGone`."""
+        """Send an order; raises :class:`BuilderGone`."""
         stdin = process.piped(self._running.stdin)
         try:
             stdin.write(msgspec.json.encode(order) + b"\n")
             await stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise ProcessGone from error
+            raise BuilderGone from error
 
     async def report(self) -> Report:
-        """The next report; raises :class:`ProcessGone`."""
+        """The next report; raises :class:`BuilderGone`."""
         stdout = process.piped(self._running.stdout)
         try:
             line = await stdout.readline()
             if not line.endswith(b"\n"):
-                raise ProcessGone
+                raise BuilderGone
             report: Report = self._decoder.decode(line)
         except ValueError as error:
             # A line without an end, or no report: the site's own code runs there, too.
-            raise ProcessGone from error
+            raise BuilderGone from error
         return report
 
     async def end(self) -> None:

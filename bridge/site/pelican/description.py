@@ -16,7 +16,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError
 from bridge.micropub.post import Post, discover
-from bridge.site.messages import IndexedPost, Location, Page, Source, Unread
+from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
 from bridge.site.pelican.addresses import Addresses, date_of
 from bridge.site.pelican.listings import Listings
 from bridge.site.pelican.reading import SiteReaders
@@ -29,7 +29,7 @@ _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 #: How many files are described in step: more would not stay in a processor's cache themselves.
 _TOGETHER = 100
 
-Description = IndexedPost | Page | Unread | None
+Description = IndexedPost | ReservedPage | Unread | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Describer:
             return None
         try:
             if self.sources.is_page(inside):
-                return Page(path, self.locate_page(source.data, path).save_as)
+                return ReservedPage(path, self.locate_page(source.data, path).save_as)
             if not self.sources.is_article(inside):
                 return None
             return self._entry(source, inside)

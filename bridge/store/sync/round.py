@@ -34,7 +34,7 @@ class MergeConflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Divergence:
     """Commits that only one side has: ``behind`` the remote lacks, ``ahead`` we lack."""
 
     behind: int = 0
@@ -108,20 +108,20 @@ class SyncRound:
             raise RemoteWaits(f"{paths[0]} is there, and git does not track it. Move it away, or"
                               " delete it", paths)  # fmt: skip
 
-    def counts(self) -> Counts | None:
+    def counts(self) -> Divergence | None:
         """How far apart both sides are; ``None`` before the remote was ever reached."""
         ours, theirs = self._store.head(), self._theirs()
         if theirs is None and not self._transport.is_empty:
             return None
         if ours == theirs:
-            return Counts()
+            return Divergence()
         if ours is None or theirs is None:
             only = ours or theirs
             count = int(self._repo.git.rev_list("--count", only)) if only else 0
-            return Counts(count, 0) if ours else Counts(0, count)
+            return Divergence(count, 0) if ours else Divergence(0, count)
         both = self._repo.git.rev_list("--left-right", "--count", f"{ours}...{theirs}")
         behind, ahead = both.split()
-        return Counts(int(behind), int(ahead))
+        return Divergence(int(behind), int(ahead))
 
     def conflicts(self) -> tuple[MergeConflict, ...]:
         """The files that conflicts have left beside others, as far as they still exist."""

@@ -45,7 +45,7 @@ _NAME = 100
 _URL = re.compile(r"https?://[^\s<>\"]+")
 
 
-class Receiver(Protocol):
+class ResponseReceiver(Protocol):
     """Takes imported responses (:class:`bridge.webmention.incoming.receiver.Receiver`)."""
 
     async def receive_verified(
@@ -84,7 +84,7 @@ class Backfeed:
     catalogue: Catalogue
     posts: PostReader
     ledger: Ledger
-    receiver: Receiver
+    receiver: ResponseReceiver
     accounts: Mapping[str, Account]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     tick: float = _TICK

@@ -10,14 +10,14 @@ from typing import Any
 from bridge.syndication.api import ApiError, object_of
 from bridge.syndication.backfeed.opt_outs import allows_at_bluesky
 from bridge.syndication.bluesky.records import POST, Ref, post_at
-from bridge.syndication.bluesky.session import Session
+from bridge.syndication.bluesky.session import PdsSession
 from bridge.syndication.compose.images import Photo
 
 #: The largest number of posts in a ``getPosts`` request.
 AT_ONCE = 25
 
 
-class Bluesky(Session):
+class Bluesky(PdsSession):
     """The records of an account. Every method raises :class:`~bridge.syndication.api.ApiError`."""
 
     async def put(self, collection: str, rkey: str, record: Mapping[str, Any]) -> Ref | None:

@@ -20,12 +20,12 @@ from bridge.syndication.bluesky import records
 from bridge.syndication.bluesky.client import Bluesky
 from bridge.syndication.bluesky.records import LIKE, POST, REPOST, Ref
 from bridge.syndication.compose import text
-from bridge.syndication.compose.composer import Composed, Source, for_bluesky
+from bridge.syndication.compose.composer import Composed, CopySource, for_bluesky
 from bridge.syndication.compose.images import Photo
-from bridge.syndication.compose.post_page import Picture
+from bridge.syndication.compose.post_page import PagePhoto
 from bridge.syndication.compose.text import Span
 from bridge.syndication.jobs import Copy, Job
-from bridge.syndication.networks import CreatedCopy, Environment, Refused, count_of, fit_photo
+from bridge.syndication.networks import CopyRefused, CreatedCopy, Environment, count_of, fit_photo
 
 #: Number of record keys to try where another post has the first.
 _KEYS = 4
@@ -41,7 +41,7 @@ class BlueskyNetwork:
         self._environment = environment
         self._did = target.handle if target.handle.startswith("did:") else ""
 
-    async def post(self, job: Job, source: Source) -> CreatedCopy:
+    async def post(self, job: Job, source: CopySource) -> CreatedCopy:
         """See :class:`Network`. The record key is derived from the post, so no other state is
         needed to create it once.
         """
@@ -74,9 +74,9 @@ class BlueskyNetwork:
                 return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
             if await self._is_ours(rkey, job, source, said):
                 return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
-        raise Refused("all record keys for this post's time are taken by other posts")
+        raise CopyRefused("all record keys for this post's time are taken by other posts")
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+    async def edit(self, job: Job, source: CopySource, copy: Copy) -> CreatedCopy | None:
         """Does nothing: Bluesky's AppView would go on showing the first version."""
         del job, source, copy
         return None
@@ -136,7 +136,7 @@ class BlueskyNetwork:
         }
         return CopyAnswers(tuple(found), counts, now)
 
-    def _created(self, job: Job, source: Source) -> str:
+    def _created(self, job: Job, source: CopySource) -> str:
         """The copy's ``createdAt``, the same in each attempt; never in the future, where a
         wrong clock may have put it.
         """
@@ -144,11 +144,13 @@ class BlueskyNetwork:
         latest = records.created_at(self._environment.now(), self._environment.now())
         return job.created if job.created and job.created <= latest else now
 
-    def _key(self, source: Source, number: int = 0) -> str:
+    def _key(self, source: CopySource, number: int = 0) -> str:
         extra = [str(number)] if number else []
         return records.tid(source.published, source.url, self._target.uid, *extra)
 
-    async def _is_ours(self, rkey: str, job: Job, source: Source, said: Collection[str]) -> bool:
+    async def _is_ours(
+        self, rkey: str, job: Job, source: CopySource, said: Collection[str]
+    ) -> bool:
         """Whether the record under the key is this post's copy from an earlier attempt.
 
         It is if it has the text of this or the last attempt, or the same ``createdAt``, or links to
@@ -161,7 +163,7 @@ class BlueskyNetwork:
         same = record.get("text") in said or record.get("createdAt") == job.created
         return same or source.url in str(record)
 
-    async def _answered(self, source: Source) -> tuple[Ref, Ref] | None:
+    async def _answered(self, source: CopySource) -> tuple[Ref, Ref] | None:
         if source.answers is None:
             return None
         for url in source.about:
@@ -169,7 +171,7 @@ class BlueskyNetwork:
                 return found
         return None
 
-    async def _react(self, job: Job, source: Source, subject: Ref) -> CreatedCopy:
+    async def _react(self, job: Job, source: CopySource, subject: Ref) -> CreatedCopy:
         created = self._created(job, source)
         job.created, job.maybe = created, True
         self._environment.save(job)
@@ -213,13 +215,13 @@ class BlueskyNetwork:
         thumb = None
         if card.picture:
             try:
-                thumb = await self._client.upload(await self._photo(Picture(card.picture)))
-            except Refused:
+                thumb = await self._client.upload(await self._photo(PagePhoto(card.picture)))
+            except CopyRefused:
                 # The card is sent without its picture.
                 thumb = None
         return records.card_embed(card.url, card.title, card.description, thumb), ()
 
-    async def _photo(self, picture: Picture) -> Photo:
+    async def _photo(self, picture: PagePhoto) -> Photo:
         return await fit_photo(
             self._environment,
             picture,

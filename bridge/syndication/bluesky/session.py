@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.syndication.api import Api, ApiError, Caller, Server, object_of
+from bridge.syndication.api import Api, ApiError, Caller, ServerState, object_of
 
 PUBLIC_APPVIEW = "https://public.api.bsky.app"
 _DIRECTORY = "https://plc.directory"
@@ -32,7 +32,7 @@ class Sessions:
         raise NotImplementedError
 
 
-class Session:
+class PdsSession:
     """One account at its PDS. Every method raises :class:`~bridge.syndication.api.ApiError`."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Session:
         self._sessions = sessions
         self._now = now
         self._known: dict[str, str] = sessions.load()
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ServerState] = {}
 
     async def did(self) -> str:
         """The account's DID."""
@@ -128,7 +128,7 @@ class Session:
 
     def api(self, server: str) -> Api:
         """The API client for a server."""
-        known = self._servers.setdefault(server, Server())
+        known = self._servers.setdefault(server, ServerState())
         return Api(self._caller(server), server, known)
 
     def _caller(self, server: str) -> Caller:

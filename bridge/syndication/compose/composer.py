@@ -12,7 +12,7 @@ from bridge.micropub.post import Json, Post, discover
 from bridge.settings import Target
 from bridge.syndication.compose import text
 from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
-from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.post_page import PagePhoto, PostPage
 from bridge.syndication.compose.text import RichText
 
 #: Both networks accept four photos.
@@ -44,7 +44,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CopySource:
     """A published post, with everything that a copy may be composed of.
 
     ``content`` is the text of its page; ``about`` the URLs that it replies to, likes, reposts or
@@ -57,8 +57,8 @@ class Source:
     content: RichText = field(default_factory=RichText)
     summary: str = ""
     tags: tuple[str, ...] = ()
-    photos: tuple[Picture, ...] = ()
-    featured: tuple[Picture, ...] = ()
+    photos: tuple[PagePhoto, ...] = ()
+    featured: tuple[PagePhoto, ...] = ()
     has_film: bool = False
     about: tuple[str, ...] = ()
     language: str = ""
@@ -79,7 +79,7 @@ class Composed:
     """What is sent to a network. ``cut``: the text was shortened."""
 
     rich: RichText
-    photos: tuple[Picture, ...] = ()
+    photos: tuple[PagePhoto, ...] = ()
     card: Card | None = None
     language: str = ""
     visibility: str = "public"
@@ -93,7 +93,7 @@ class Composed:
         return self.rich.text
 
 
-def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Source:
+def source_of(post: Post, page: PostPage, url: str, published: datetime) -> CopySource:
     """Collect a post's properties and the content of its page at ``url``."""
     name = " ".join((post.text("name") or "").split())
     content = page.content
@@ -101,7 +101,7 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Sour
         # A name that only repeats the start of the content is not a title (post type discovery).
         name = ""
     photos = tuple(_pictures(post.all("photo")))
-    return Source(
+    return CopySource(
         url=url,
         kind=discover(post),
         name=name,
@@ -121,7 +121,7 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Sour
 
 
 def for_mastodon(
-    source: Source,
+    source: CopySource,
     target: Target,
     measure: Measure,
     *,
@@ -162,7 +162,7 @@ def for_mastodon(
     )
 
 
-def for_bluesky(source: Source, target: Target, *, answers: bool = False) -> Composed:
+def for_bluesky(source: CopySource, target: Target, *, answers: bool = False) -> Composed:
     """The post for Bluesky; its card still lacks the linked page's metadata."""
     if source.warning:
         # Bluesky cannot hide a text behind a content warning, so the copy only links to the post.
@@ -184,7 +184,7 @@ def for_bluesky(source: Source, target: Target, *, answers: bool = False) -> Com
 
 
 def _compose(
-    source: Source,
+    source: CopySource,
     target: Target,
     measure: Measure,
     content: RichText,
@@ -221,7 +221,7 @@ def _compose(
     )
 
 
-def _body(source: Source, content: RichText, name: str, about: Iterable[str]) -> RichText:
+def _body(source: CopySource, content: RichText, name: str, about: Iterable[str]) -> RichText:
     """The name and content, or a substitute for a post without either."""
     body = RichText(name)
     if content.text:
@@ -246,7 +246,7 @@ def _has(words: str, link: str) -> bool:
     return any(each.value == link for each in text.urls(words))
 
 
-def _with_tags(made: RichText, source: Source, target: Target, measure: Measure) -> RichText:
+def _with_tags(made: RichText, source: CopySource, target: Target, measure: Measure) -> RichText:
     """Append as many of the post's hashtags as fit."""
     if not target.tags:
         return made
@@ -258,7 +258,7 @@ def _with_tags(made: RichText, source: Source, target: Target, measure: Measure)
     return made
 
 
-def _card(source: Source, made: RichText, links: Iterable[str]) -> Card | None:
+def _card(source: CopySource, made: RichText, links: Iterable[str]) -> Card | None:
     """The card for the permalink if the text has it, else for the first external link."""
     if source.url in links and _has(made.text, source.url):
         first = next(iter((*source.featured, *source.photos)), None)
@@ -294,12 +294,12 @@ def _url(value: Json) -> str:
     return value if isinstance(value, str) and re.match(r"(?:https?|at)://", value) else ""
 
 
-def _pictures(values: Iterable[Json]) -> Iterable[Picture]:
+def _pictures(values: Iterable[Json]) -> Iterable[PagePhoto]:
     for value in values:
         url = value.get("value") if isinstance(value, dict) else value
         alt = value.get("alt") if isinstance(value, dict) else ""
         if isinstance(url, str) and url:
-            yield Picture(url, alt.strip() if isinstance(alt, str) else "")
+            yield PagePhoto(url, alt.strip() if isinstance(alt, str) else "")
 
 
 def _plain(value: Json) -> str:

@@ -13,7 +13,7 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from bridge.syndication.compose.post_page import Picture, PostPage
+from bridge.syndication.compose.post_page import PagePhoto, PostPage
 from bridge.syndication.compose.text import RichText, Span
 
 #: The longest text that is read; no network accepts so much.
@@ -70,7 +70,7 @@ def read_page(html: bytes | str, url: str) -> PostPage | None:
     )
 
 
-def read_html(html: str, base: str) -> tuple[RichText, tuple[Picture, ...]]:
+def read_html(html: str, base: str) -> tuple[RichText, tuple[PagePhoto, ...]]:
     """Convert HTML to text with links as the networks show it, and the pictures in it.
 
     Paragraphs are separated by a blank line. Pictures, alt texts and footnote marks are left out.
@@ -79,17 +79,17 @@ def read_html(html: str, base: str) -> tuple[RichText, tuple[Picture, ...]]:
     return (RichText(), ()) if body is None else _read(body, base)
 
 
-def _read(body: Tag, base: str) -> tuple[RichText, tuple[Picture, ...]]:
-    writer = _Writer(base)
+def _read(body: Tag, base: str) -> tuple[RichText, tuple[PagePhoto, ...]]:
+    writer = _TextWriter(base)
     writer.children(body, 0)
     return writer.rich(), tuple(writer.pictures)
 
 
-class _Writer:
+class _TextWriter:
     """Writes the text of a page, element by element."""
 
     def __init__(self, base: str) -> None:
-        self.pictures: list[Picture] = []
+        self.pictures: list[PagePhoto] = []
         self._base = base
         self._parts: list[str] = []
         self._length = 0
@@ -274,7 +274,7 @@ class _Writer:
         source, alt = image.get("src"), image.get("alt")
         url = _web_url(self._base, source) if isinstance(source, str) else None
         if url is not None:
-            self.pictures.append(Picture(url, alt.strip() if isinstance(alt, str) else ""))
+            self.pictures.append(PagePhoto(url, alt.strip() if isinstance(alt, str) else ""))
 
 
 def _is_silent(tag: Tag) -> bool:
@@ -343,12 +343,12 @@ def _first_text(values: list[Any]) -> str:
     return ""
 
 
-def _pictures(values: list[Any]) -> Iterator[Picture]:
+def _pictures(values: list[Any]) -> Iterator[PagePhoto]:
     for value in values:
         url = value.get("value") if isinstance(value, dict) else value
         alt = value.get("alt") if isinstance(value, dict) else ""
         if isinstance(url, str) and url.startswith(("http://", "https://")):
-            yield Picture(url, alt.strip() if isinstance(alt, str) else "")
+            yield PagePhoto(url, alt.strip() if isinstance(alt, str) else "")
 
 
 def _times(values: list[Any]) -> Iterator[datetime]:

@@ -12,7 +12,7 @@ from bridge.syndication.compose.text import RichText
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PagePhoto:
     """A photo: its URL and alt text."""
 
     url: str
@@ -31,6 +31,6 @@ class PostPage:
     language: str = ""
     summary: str = ""
     stamps: frozenset[datetime] = frozenset()
-    photos: tuple[Picture, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    photos: tuple[PagePhoto, ...] = ()
+    pictures: tuple[PagePhoto, ...] = ()
     has_content: bool = False

@@ -40,7 +40,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class MastodonAccount:
     """The account of a token. ``privacy`` is its default visibility."""
 
     id: str
@@ -93,7 +93,7 @@ class Mastodon:
                     raise
         return Instance()
 
-    async def account(self) -> Account:
+    async def account(self) -> MastodonAccount:
         """The account that the token belongs to."""
         try:
             found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
@@ -104,7 +104,7 @@ class Mastodon:
             raise
         source = found.get("source")
         privacy = source.get("privacy") if isinstance(source, dict) else None
-        return Account(
+        return MastodonAccount(
             str(found.get("id", "")),
             str(found.get("acct") or found.get("username") or ""),
             str(found.get("url") or ""),

@@ -12,9 +12,9 @@ from bridge.settings import Target
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers, from_people, from_statuses
 from bridge.syndication.compose import measure
-from bridge.syndication.compose.composer import Composed, Source, for_mastodon
+from bridge.syndication.compose.composer import Composed, CopySource, for_mastodon
 from bridge.syndication.jobs import Copy, Job
-from bridge.syndication.mastodon.client import Account, Instance, Mastodon, Status
+from bridge.syndication.mastodon.client import Instance, Mastodon, MastodonAccount, Status
 from bridge.syndication.networks import CreatedCopy, Environment, count_of, fit_photo
 
 #: Clocks differ: a copy may seem older than the attempt that created it.
@@ -33,9 +33,9 @@ class MastodonNetwork:
         self._client = client
         self._environment = environment
         self._instance: tuple[float, Instance] | None = None
-        self._account: Account | None = None
+        self._account: MastodonAccount | None = None
 
-    async def account(self) -> Account:
+    async def account(self) -> MastodonAccount:
         """The account of the token; fetched once."""
         if self._account is None:
             self._account = await self._client.account()
@@ -48,7 +48,7 @@ class MastodonNetwork:
             self._instance = (now, await self._client.instance())
         return self._instance[1]
 
-    async def post(self, job: Job, source: Source) -> CreatedCopy:
+    async def post(self, job: Job, source: CopySource) -> CreatedCopy:
         """See :class:`Network`."""
         account = await self.account()
         parent = await self._answered(source)
@@ -86,7 +86,7 @@ class MastodonNetwork:
             raise
         return CreatedCopy(made.url, made.id, composed.text, alts)
 
-    async def edit(self, job: Job, source: Source, copy: Copy) -> CreatedCopy | None:
+    async def edit(self, job: Job, source: CopySource, copy: Copy) -> CreatedCopy | None:
         """See :class:`Network`. Photos are not replaced; their alt texts are updated."""
         parent = await self._answered(source)
         if source.kind in _LIKED and parent is not None:
@@ -190,7 +190,7 @@ class MastodonNetwork:
         }
         return CopyAnswers(tuple(found), counts, now)
 
-    async def _answered(self, source: Source) -> Status | None:
+    async def _answered(self, source: CopySource) -> Status | None:
         """The status that this post replies to, at this server."""
         if source.answers is None:
             return None
@@ -199,14 +199,14 @@ class MastodonNetwork:
                 return found
         return None
 
-    async def _react(self, kind: str, status: Status, account: Account) -> CreatedCopy:
+    async def _react(self, kind: str, status: Status, account: MastodonAccount) -> CreatedCopy:
         word = _LIKED[kind]
         await self._client.do(status.id, word)
         page = f"{self._target.base}/@{status.account}/{status.id}"
         return CreatedCopy(f"{page}#{word}d-by-{account.id}", status.id)
 
     async def _find_existing(
-        self, job: Job, source: Source | None, account: Account
+        self, job: Job, source: CopySource | None, account: MastodonAccount
     ) -> Status | None:
         """Search for a copy from an earlier attempt: a status that links to the post, or has
         the same text.
@@ -229,7 +229,7 @@ class MastodonNetwork:
                 return status
         return None
 
-    async def _composed(self, source: Source, parent: Status | None, *, raw: bool) -> Composed:
+    async def _composed(self, source: CopySource, parent: Status | None, *, raw: bool) -> Composed:
         instance, account = await self.instance(), await self.account()
         counting = measure.mastodon(
             instance.characters,

@@ -18,7 +18,7 @@ from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.incoming.rules import Rules
-from bridge.webmention.mention import PROXIES, Mention, Target, folder_of, to_file
+from bridge.webmention.mention import PROXIES, Mention, MentionTarget, folder_of, to_file
 from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ ChangeRules = Callable[[Rules], Rules]
 
 
 @dataclass(slots=True)
-class Changes:
+class MentionChanges:
     """The content of one commit: changes by path, and what they concern."""
 
     changes: dict[str, Change] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class MentionCommits:
         faces = await asyncio.gather(*(self._faces.face(each.of_mention()) for each, _ in wanted))
 
         async def attempt() -> None:
-            changes = Changes()
+            changes = MentionChanges()
 
             def build() -> None:
                 self._files.refresh()
@@ -118,7 +118,7 @@ class MentionCommits:
         paths = frozenset(paths)
 
         async def attempt() -> None:
-            changes = Changes()
+            changes = MentionChanges()
 
             def build() -> None:
                 self._files.refresh()
@@ -130,11 +130,11 @@ class MentionCommits:
 
         await retry_on_conflict(attempt)
 
-    async def count(self, post: Target, copy: str, counts: Mapping[str, int]) -> None:
+    async def count(self, post: MentionTarget, copy: str, counts: Mapping[str, int]) -> None:
         """Commit the like and repost counts of the copy at the URL ``copy``."""
 
         async def attempt() -> None:
-            changes = Changes()
+            changes = MentionChanges()
 
             def build() -> None:
                 change = self._files.copy_counts_change(post, copy, counts)
@@ -146,7 +146,7 @@ class MentionCommits:
 
         await retry_on_conflict(attempt)
 
-    async def _commit(self, build: Callable[[], None], changes: Changes) -> None:
+    async def _commit(self, build: Callable[[], None], changes: MentionChanges) -> None:
         base = await self._catalogue.refresh()
         await asyncio.to_thread(build)
         if not changes.changes:
@@ -160,7 +160,9 @@ class MentionCommits:
             for listener in self.listeners:
                 listener(post, frozenset(sources))
 
-    def _store(self, record: Record, post: Target, photo: str, changes: Changes) -> bool:
+    def _store(
+        self, record: Record, post: MentionTarget, photo: str, changes: MentionChanges
+    ) -> bool:
         """Add the changes for one mention; false where its file would not change."""
         mention, files = record.of_mention(), self._files
         folder = folder_of(post.url)
@@ -201,7 +203,7 @@ class MentionCommits:
             "wm-checked": _time(self._now()),
         }
 
-    def _remove(self, kept: Sequence[StoredMention], changes: Changes) -> None:
+    def _remove(self, kept: Sequence[StoredMention], changes: MentionChanges) -> None:
         photos = Counter(each.photo for each in kept if each.photo)
         for each in kept:
             changes.add(Change(each.path, None, each.blob))
@@ -211,7 +213,7 @@ class MentionCommits:
             if (change := self._faces.unused(photo, gone)) is not None:
                 changes.add(change)
 
-    def _with_rules(self, change: ChangeRules | None, changes: Changes) -> None:
+    def _with_rules(self, change: ChangeRules | None, changes: MentionChanges) -> None:
         before = self._files.rules
         rules = before if change is None or before.broken else change(before)
         if rules != before:
@@ -238,7 +240,7 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _subject(changes: Changes) -> str:
+def _subject(changes: MentionChanges) -> str:
     """The subject line, such as ``Mentions: 2 replies and a like``."""
     told = [
         one if changes.kinds[kind] == 1 else f"{changes.kinds[kind]} {many}"

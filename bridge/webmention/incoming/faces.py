@@ -10,7 +10,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from bridge.errors import BridgeError
-from bridge.media.formats.picture import Rules
+from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
 from bridge.media.worker import Cleaner
 from bridge.net.fetch import FetchError, GuardedFetch
@@ -46,7 +46,7 @@ class Faces:
         self._root = f"{content}/" if content not in {"", "."} else ""
         self._store = store
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._cleaner = Cleaner(Rules(max_pixels=_PIXELS, square=_SIDE), processor_seconds=20)
+        self._cleaner = Cleaner(PhotoRules(max_pixels=_PIXELS, square=_SIDE), processor_seconds=20)
 
     async def face(self, mention: Mention) -> tuple[str, Change | None]:
         """The picture's path for the mention's file, and the change that adds the picture if it is

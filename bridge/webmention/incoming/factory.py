@@ -17,7 +17,7 @@ from bridge.webmention.incoming.commits import MentionCommits
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Inbox
 from bridge.webmention.incoming.receiver import Receiver
-from bridge.webmention.incoming.request_checks import Owner
+from bridge.webmention.incoming.request_checks import OwnerUrls
 from bridge.webmention.incoming.verification import Verifier
 from bridge.webmention.targets import Targets
 
@@ -48,7 +48,7 @@ def make_receiver(
         Verifier(fetch),
         commits,
         posts,
-        owner=Owner(
+        owner=OwnerUrls(
             frozenset(canonical(each, frozenset()) for each in _accounts(settings)),
             hosts(public_url),
             on_loopback=urlsplit(public_url).hostname in LOOPBACK,

@@ -33,7 +33,7 @@ _PER_COMMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ModeratedMention:
     """One mention as shown to the owner; ``id`` identifies it in forms and commands."""
 
     id: str
@@ -62,15 +62,15 @@ class Moderation:
         self._receiver = receiver
         self._commands = folder
 
-    def pending(self) -> list[Item]:
+    def pending(self) -> list[ModeratedMention]:
         """The mentions that wait for the owner's decision, oldest first."""
         return [of_record(each) for each in self._receiver.inbox.in_state("pending")]
 
-    def refused(self) -> list[Item]:
+    def refused(self) -> list[ModeratedMention]:
         """The mentions refused lately, newest first."""
         return [of_record(each) for each in self._receiver.inbox.in_state("refused")][::-1]
 
-    async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[Item], int]:
+    async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[ModeratedMention], int]:
         """One page of the shown mentions, newest first, and their total number."""
         return await asyncio.to_thread(shown_in, self._receiver.files, limit, offset)
 
@@ -232,10 +232,10 @@ class Moderation:
             await self._receiver.verify_again(record)
 
 
-def of_record(record: Record) -> Item:
+def of_record(record: Record) -> ModeratedMention:
     """A mention that has no file yet, as the owner sees it."""
     if record.mention is None:
-        return Item(
+        return ModeratedMention(
             record.id, record.state, "", "", "", record.source, _host(record.source),
             record.target, text=record.why, received=record.received,
         )  # fmt: skip
@@ -248,7 +248,7 @@ def of_record(record: Record) -> Item:
         warnings.append("The page is not on its author’s own site.")
     if mention.links > 1:
         warnings.append(f"It has {mention.links} links.")
-    return Item(
+    return ModeratedMention(
         record.id,
         record.state,
         mention.kind,
@@ -264,21 +264,23 @@ def of_record(record: Record) -> Item:
     )
 
 
-def shown_in(files: MentionFiles, limit: int, offset: int = 0) -> tuple[list[Item], int]:
+def shown_in(
+    files: MentionFiles, limit: int, offset: int = 0
+) -> tuple[list[ModeratedMention], int]:
     """One page of the stored mentions, newest first, and their total number. Blocks."""
     files.refresh()
     every = files.all()
     return [_of_file(files, each) for each in every[offset : offset + limit]], len(every)
 
 
-def _of_file(files: MentionFiles, kept: StoredMention) -> Item:
+def _of_file(files: MentionFiles, kept: StoredMention) -> ModeratedMention:
     read = files.read(kept.path)
     said: dict[str, Any] = read[0] if read else {}
     author = said.get("author")
     card = author if isinstance(author, dict) else {}
     content = said.get("content")
     text = content.get("text", "") if isinstance(content, dict) else ""
-    return Item(
+    return ModeratedMention(
         kept.digest,
         "shown",
         kept.kind,

@@ -23,10 +23,10 @@ from bridge.webmention.incoming.batches import UNUSABLE, Batches
 from bridge.webmention.incoming.commits import ChangeRules, MentionCommits
 from bridge.webmention.incoming.inbox import Inbox, Record, State, id_of
 from bridge.webmention.incoming.queue import VerificationQueue
-from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, Owner, RequestChecks
+from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, OwnerUrls, RequestChecks
 from bridge.webmention.incoming.rules import decide
 from bridge.webmention.incoming.verification import Verification, Verifier
-from bridge.webmention.mention import Mention, Target, domain_of, folder_of, mention_of
+from bridge.webmention.mention import Mention, MentionTarget, domain_of, folder_of, mention_of
 from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Receiver:
         commits: MentionCommits,
         posts: PostReader,
         *,
-        owner: Owner,
+        owner: OwnerUrls,
         approve: str,
         batch_seconds: float,
         retries: Sequence[float] = _RETRIES,
@@ -289,7 +289,7 @@ class Receiver:
     async def _moderate(
         self,
         record: Record,
-        post: Target,
+        post: MentionTarget,
         mention: Mention,
         *,
         backfed: bool = False,
@@ -329,13 +329,13 @@ class Receiver:
         if state == "approved":
             self.batches.added()
 
-    def _is_own(self, mention: Mention, post: Target) -> bool:
+    def _is_own(self, mention: Mention, post: MentionTarget) -> bool:
         """Whether the owner wrote it: the owner's own posts elsewhere are not responses."""
         author = mention.author_url
         own = any(hosts(url) & post.own for url in (mention.url, author) if url)
         return own or self._owner.is_them(author) or self._owner.is_them(mention.url)
 
-    async def _is_a_copy(self, mention: Mention, post: Target) -> bool:
+    async def _is_a_copy(self, mention: Mention, post: MentionTarget) -> bool:
         """Whether it is one of the post's syndicated copies, which link to the post."""
         entry = self._posts.find_or_none(post.url)
         if entry is None:

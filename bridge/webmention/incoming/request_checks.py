@@ -25,7 +25,7 @@ UNKNOWN_TARGET = "'target' is not a page of this site that accepts webmentions."
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class OwnerUrls:
     """The URLs of the owner: the site, and their accounts elsewhere."""
 
     accounts: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ class Owner:
 
 
 @dataclass(slots=True)
-class Limits:
+class ClaimLimits:
     """Rate limits per client address, per source host, per registered domain of the source, and
     per pair of source and target."""
 
@@ -52,10 +52,12 @@ class Limits:
 class RequestChecks:
     """Validates webmention requests; fetches nothing."""
 
-    def __init__(self, targets: Targets, owner: Owner, limits: Limits | None = None) -> None:
+    def __init__(
+        self, targets: Targets, owner: OwnerUrls, limits: ClaimLimits | None = None
+    ) -> None:
         self._targets = targets
         self._owner = owner
-        self.limits = limits or Limits()
+        self.limits = limits or ClaimLimits()
 
     async def check(self, source: str, target: str, client: str) -> None:
         """Validate one request. ``client`` is the sender's IP address.

@@ -56,7 +56,7 @@ class PostChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangedPosts:
     """Finds changed posts in a diff. ``folder`` is the content folder, relative to the repo."""
 
     store: ContentStore

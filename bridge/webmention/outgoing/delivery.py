@@ -41,7 +41,7 @@ class DeliveryTiming:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptResult:
     """The result of one attempt: the new state of the delivery, the HTTP status, a reason for the
     owner, and the pause before a retry.
     """
@@ -66,21 +66,21 @@ class Courier:
     def __post_init__(self) -> None:
         self._mute = ExpiringMap(seconds=_NO_ENDPOINT_SECONDS, most=_REMEMBERED, clock=self.now)
 
-    async def deliver(self, source: str, delivery: Delivery) -> Outcome:
+    async def deliver(self, source: str, delivery: Delivery) -> AttemptResult:
         """Attempt one delivery. Raises nothing, whatever the target does."""
         target = delivery.target
         if self._mute.get(target) and not delivery.heard:
-            return Outcome("none", 0, "it does not accept webmentions")
+            return AttemptResult("none", 0, "it does not accept webmentions")
         try:
             async with self._host_slot(target):
                 found = await find_endpoint(self.fetch, target)
         except TemporaryFailure as trouble:
             if isinstance(trouble.__cause__, ForbiddenAddress):
-                return Outcome("failed", 0, str(trouble))
+                return AttemptResult("failed", 0, str(trouble))
             return self._retry(delivery, 0, str(trouble), trouble.after)
         if found.endpoint is None:
             self._remember(target, found.fresh)
-            return Outcome("none", 0, found.reason)
+            return AttemptResult("none", 0, found.reason)
         self._mute.pop(target)
         return await self._post(source, delivery, found.endpoint)
 
@@ -91,7 +91,7 @@ class Courier:
         full = len(self._posts) >= self.timing.hourly
         return self._posts[-self.timing.hourly] + _HOUR if full else 0.0
 
-    async def _post(self, source: str, delivery: Delivery, endpoint: str) -> Outcome:
+    async def _post(self, source: str, delivery: Delivery, endpoint: str) -> AttemptResult:
         self._posts.append(self.now())
         form = {"source": source, "target": delivery.target}
         try:
@@ -99,27 +99,29 @@ class Courier:
                 answer = await self.fetch.post(endpoint, form, timeout=_POST_SECONDS, agent=AGENT)
         except ForbiddenAddress as error:
             # "Senders SHOULD NOT send Webmentions to … loopback" or other protected hosts (4.3).
-            return Outcome("failed", 0, f"its endpoint is not allowed: {error}")
+            return AttemptResult("failed", 0, f"its endpoint is not allowed: {error}")
         except FetchError as error:
             return self._retry(delivery, 0, f"its endpoint: {error}")
         status = answer.status
         # "Any 2xx response code MUST be considered a success" (3.1.3).
         if 200 <= status < 300 or status in _TAKEN:
-            return Outcome("sent", status)
+            return AttemptResult("sent", status)
         reason = f"its endpoint answered {status}"
         if status == 429 or status >= 500:
             return self._retry(delivery, status, reason, retry_after(answer))
         if status == 400 and delivery.tries < len(self.timing.refused):
-            return Outcome("waiting", status, reason, self.timing.refused[delivery.tries])
-        return Outcome("failed", status, reason)
+            return AttemptResult("waiting", status, reason, self.timing.refused[delivery.tries])
+        return AttemptResult("failed", status, reason)
 
     def _retry(
         self, delivery: Delivery, status: int, reason: str, after: float | None = None
-    ) -> Outcome:
+    ) -> AttemptResult:
         pause = next_pause(self.timing.again, delivery.tries, jitter=0.2)
         if pause is None:
-            return Outcome("failed", status, reason)
-        return Outcome("waiting", status, reason, min(after, _DAY) if after is not None else pause)
+            return AttemptResult("failed", status, reason)
+        return AttemptResult(
+            "waiting", status, reason, min(after, _DAY) if after is not None else pause
+        )
 
     def _remember(self, target: str, fresh: float) -> None:
         """Remember that a page has no endpoint: for a day, or as long as its cache headers say."""

@@ -12,7 +12,7 @@ from bridge.posts.post_files import PostReader
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, prefix_of
 from bridge.store.git import GitStore
-from bridge.webmention.outgoing.changes import Changes
+from bridge.webmention.outgoing.changes import ChangedPosts
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.follower import Follower
 from bridge.webmention.outgoing.live_pages import LivePages
@@ -63,7 +63,7 @@ def make_sender(
     follower = Follower(
         store,
         catalogue,
-        Changes(store, catalogue, content),
+        ChangedPosts(store, catalogue, content),
         pages,
         recipients,
         outbox,

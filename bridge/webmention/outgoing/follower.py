@@ -12,7 +12,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import is_ours
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.webmention.outgoing.changes import PUBLIC, Changes, PostChange, PublicPost
+from bridge.webmention.outgoing.changes import PUBLIC, ChangedPosts, PostChange, PublicPost
 from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Outbox, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
@@ -37,7 +37,7 @@ class Follower:
 
     store: GitStore
     catalogue: Catalogue
-    changes: Changes
+    changes: ChangedPosts
     pages: LivePages
     recipients: Recipients
     outbox: Outbox

@@ -28,7 +28,7 @@ _DAY = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LivePage:
     """The result of one check of a post's URL.
 
     Unless ``is_live``, ``reason`` says what is missing. ``is_certain`` is false where an older
@@ -63,14 +63,14 @@ class LivePages:
         """Whether the site is built on this machine."""
         return self.rebuilder.is_local
 
-    async def look(self, out: Outgoing) -> Page:
+    async def look(self, out: Outgoing) -> LivePage:
         """Fetch the post's URL once, as soon as its version is built."""
         built = await self.rebuilder.live(Version(out.version), out.save_as, _BUILD_SECONDS)
         try:
             if out.gone:
                 return await self._check_gone(out)
             if self.is_local and not built:
-                return Page(False, "its page is not built yet")
+                return LivePage(False, "its page is not built yet")
             page = await self._get(out.source)
             moved_without_redirect = not self._is_at(page, out.url)
             if moved_without_redirect:
@@ -79,22 +79,22 @@ class LivePages:
             found = await self._check(out, page)
             return replace(found, moved_without_redirect=moved_without_redirect)
         except FetchError as error:
-            return Page(False, f"{out.url} cannot be fetched: {error}")
+            return LivePage(False, f"{out.url} cannot be fetched: {error}")
 
-    async def _check(self, out: Outgoing, page: Fetched) -> Page:
+    async def _check(self, out: Outgoing, page: Fetched) -> LivePage:
         if page.status != 200:
-            return Page(False, f"{out.url} answers {page.status}")
+            return LivePage(False, f"{out.url} answers {page.status}")
         if not self._is_at(page, out.url):
-            return Page(False, f"{out.url} redirects to {page.url}")
+            return LivePage(False, f"{out.url} redirects to {page.url}")
         said = await read_page(page.body, out.url)
         if said is None:
-            return Page(False, f"{out.url} cannot be parsed")
+            return LivePage(False, f"{out.url} cannot be parsed")
         if said["gone"]:
-            return Page(False, f"{out.url} is still the tombstone of a deleted post")
+            return LivePage(False, f"{out.url} is still the tombstone of a deleted post")
         if reason := await self._mismatch(out, page, said):
-            return Page(False, reason)
+            return LivePage(False, reason)
         tells = self.is_local or bool(out.updated and said["updated"])
-        return Page(
+        return LivePage(
             True,
             is_certain=tells,
             links=tuple(said["links"]),
@@ -102,18 +102,18 @@ class LivePages:
             digest=said["digest"],
         )
 
-    async def _check_gone(self, out: Outgoing) -> Page:
+    async def _check_gone(self, out: Outgoing) -> LivePage:
         """Check that a deleted post answers 410 or has a tombstone; a lasting 404 is accepted."""
         page = await self._get(out.source)
         if page.status == 410:
-            return Page(True)
+            return LivePage(True)
         if page.status == 404:
             settled = self.is_local or out.looks >= _CHECKS_FOR_A_TOMBSTONE
-            return Page(settled, f"{out.source} answers 404, and not 410")
+            return LivePage(settled, f"{out.source} answers 404, and not 410")
         said = await read_page(page.body, out.source)
         if said is not None and said["gone"]:
-            return Page(True)
-        return Page(False, f"{out.source} is still there")
+            return LivePage(True)
+        return LivePage(False, f"{out.source} is still there")
 
     async def _mismatch(self, out: Outgoing, page: Fetched, said: dict[str, Any]) -> str:
         """Why a page does not show the expected version; ``""`` if it does."""

@@ -101,7 +101,7 @@ class Outgoing(msgspec.Struct, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OutboxReport:
     """The contents of the outbox as shown to the owner, newest first."""
 
     sent: Sequence[tuple[Outgoing, Delivery]]
@@ -175,7 +175,7 @@ class Outbox:
             await self._in_turn(lambda: self._write(self._folder / _CURSOR, data))
             self.cursor = version
 
-    def report(self) -> Report:
+    def report(self) -> OutboxReport:
         """What was sent, what is waiting, what failed and why."""
         known = (*self.active.values(), *self.recent.values())
         each = [(out, one) for out in known for one in out.deliveries]
@@ -185,7 +185,7 @@ class Outbox:
             return [pair for pair in each if pair[1].state == state]
 
         waiting = [(out, one) for out, one in those("waiting") if out.state == "live"]
-        return Report(
+        return OutboxReport(
             sent=those("sent"),
             waiting=waiting,
             failed=those("failed"),

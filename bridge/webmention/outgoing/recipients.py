@@ -10,7 +10,7 @@ from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
 from bridge.posts.post_files import PostReader
-from bridge.webmention.outgoing.live_pages import Page
+from bridge.webmention.outgoing.live_pages import LivePage
 
 #: Bridgy Fed publishes a post to the fediverse when it gets a webmention from it
 #: (fed.brid.gy/docs).
@@ -47,7 +47,7 @@ class Recipients:
     own: frozenset[str]
     bridgy_fed: bool = False
 
-    def of_page(self, page: Page) -> list[str]:
+    def of_page(self, page: LivePage) -> list[str]:
         """The targets of a parsed page."""
         return self.external_links(page.links)
 

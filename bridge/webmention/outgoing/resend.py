@@ -15,7 +15,7 @@ from bridge.posts.addresses import hosts
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming, Outcome
+from bridge.webmention.outgoing.delivery import AttemptResult, Courier, DeliveryTiming
 from bridge.webmention.outgoing.discovery import AGENT
 from bridge.webmention.outgoing.factory import outbox_folder, own_hosts, own_pages
 from bridge.webmention.outgoing.live_pages import read_page
@@ -100,7 +100,7 @@ def _told_before(settings: Settings, url: str) -> list[str]:
     return [each.target for each in known.deliveries] if known else []
 
 
-def _line(target: str, outcome: Outcome) -> str:
+def _line(target: str, outcome: AttemptResult) -> str:
     match outcome.state:
         case "sent":
             return f"sent      {target}"

@@ -17,10 +17,10 @@ from functools import partial
 from bridge.errors import BridgeError
 from bridge.runtime.backoff import doubled
 from bridge.store import ContentStore, StoreError, Version
-from bridge.webmention.outgoing.delivery import Courier, Outcome, host_of
+from bridge.webmention.outgoing.delivery import AttemptResult, Courier, host_of
 from bridge.webmention.outgoing.follower import Follower
-from bridge.webmention.outgoing.live_pages import LivePages, Page
-from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, Outgoing, Report
+from bridge.webmention.outgoing.live_pages import LivePage, LivePages
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, OutboxReport, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Sender:
 
     # What the owner sees and decides.
 
-    def report(self) -> Report:
+    def report(self) -> OutboxReport:
         """What was sent, what is waiting, what failed and why."""
         return self._outbox.report()
 
@@ -249,7 +249,7 @@ class Sender:
         return None
 
     @staticmethod
-    def _may_be_old_version(out: Outgoing, page: Page) -> bool:
+    def _may_be_old_version(out: Outgoing, page: LivePage) -> bool:
         """Whether a host may still serve the previous version: the page is unchanged, and a post
         edited by hand has no ``updated`` to compare. After some minutes the edit is taken to be
         invisible.
@@ -282,7 +282,7 @@ class Sender:
         out.deliveries, out.before = [Delivery(each, linked=False) for each in targets], []
         await self._outbox.put(out)
 
-    def _choose_deliveries(self, out: Outgoing, page: Page) -> None:
+    def _choose_deliveries(self, out: Outgoing, page: LivePage) -> None:
         """Choose the deliveries for the version that is live."""
         now = self._now()
         wanted = [] if out.gone else self._recipients.of_page(page)[:MOST_TARGETS]
@@ -309,7 +309,7 @@ class Sender:
         out.state, out.reason, out.round = "live", "", out.round + 1
 
     def _notify_upstream(
-        self, out: Outgoing, page: Page, deliveries: Sequence[Delivery], now: float
+        self, out: Outgoing, page: LivePage, deliveries: Sequence[Delivery], now: float
     ) -> None:
         """Notify the pages that a reply replies to when its own replies changed (Salmention): at
         most once an hour, and not for replies from their own host.
@@ -330,7 +330,7 @@ class Sender:
         self._record(out, delivery, outcome)
         await self._outbox.put(out)
 
-    def _record(self, out: Outgoing, delivery: Delivery, outcome: Outcome) -> None:
+    def _record(self, out: Outgoing, delivery: Delivery, outcome: AttemptResult) -> None:
         now = self._now()
         delivery.tries += 1
         delivery.at, delivery.status, delivery.reason = now, outcome.status, outcome.reason

@@ -24,7 +24,7 @@ Local: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Page:
+class PlannedPage:
     """One file that a generator wants written.
 
     ``local`` are the variables that only this file has; ``made_by`` tells it from a page with equal
@@ -53,13 +53,13 @@ class Page:
 class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
     """Two pages have the same output file. A subclass of the error that Pelican raises."""
 
-    def __init__(self, first: Page, second: Page) -> None:
+    def __init__(self, first: PlannedPage, second: PlannedPage) -> None:
         super().__init__(f"two pages are to be written to {second.name}")
         self.first = first
         self.second = second
 
 
-class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
+class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not typed
     """A writer that writes nothing.
 
     ``noted`` is called with each page. ``pages`` are the pages so far, by name, after Pelican's own
@@ -72,13 +72,13 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         self,
         real: Writer,
         lists: SiteLists,
-        noted: Callable[[Page, dict[str, Any]], None],
+        noted: Callable[[PlannedPage, dict[str, Any]], None],
         context: dict[str, Any],
     ) -> None:
         super().__init__(real.output_path, real.settings)
         self.context = context
         self.localsiteurl: str = real.settings["SITEURL"]
-        self.pages: dict[str, Page] = {}
+        self.pages: dict[str, PlannedPage] = {}
         self._real = real
         self._lists = lists
         self._noted = noted
@@ -105,7 +105,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
 
         local = {"elements": shown, "title": feed_title, "url": url}
         name = _relative(self.output_path, path)
-        self._note(Page(name, "feed", local, (feed_type,), override_output, write), context)
+        self._note(PlannedPage(name, "feed", local, (feed_type,), override_output, write), context)
         return None
 
     def write_file(
@@ -168,9 +168,11 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         }
         content = kwargs.get("article") or kwargs.get("page")
         made_by = (str(template.name), name, before, str(content or ""), *_version(template))
-        self._note(Page(place, "page", {**own, **variables}, made_by, override, write), context)
+        self._note(
+            PlannedPage(place, "page", {**own, **variables}, made_by, override, write), context
+        )
 
-    def _note(self, page: Page, context: dict[str, Any]) -> None:
+    def _note(self, page: PlannedPage, context: dict[str, Any]) -> None:
         """Pelican's rules: no file twice, unless one of the two overrides the other."""
         before = self.pages.get(page.name)
         if before is not None and before.override == page.override:
@@ -187,7 +189,7 @@ class Planner(Writer):  # type: ignore[misc] # Pelican's classes are not typed
         self._real._overridden_files.clear()
 
 
-def written_already(writer: Writer, pages: Iterable[Page]) -> None:
+def written_already(writer: Writer, pages: Iterable[PlannedPage]) -> None:
     """Have a writer apply Pelican's rules about overwriting to pages that are written."""
     for page in pages:
         path = sanitised_join(writer.output_path, page.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pelican.contents import Content
 
 from bridge.rebuild.resident import UnsupportedSiteError
-from bridge.rebuild.resident.pelican.planning import Page
+from bridge.rebuild.resident.pelican.planning import PlannedPage
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Dependencies, Opaque
 from bridge.rebuild.resident.reuse.opened import noting
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
@@ -67,12 +67,12 @@ class Pages:
         """Whether any page was rendered."""
         return bool(self._made)
 
-    def is_as_before(self, page: Page) -> bool:
+    def is_as_before(self, page: PlannedPage) -> bool:
         """Whether this place had the same page before, whatever its content."""
         made = self._made.get(page.name)
         return made is not None and made.made_by == page.made_by
 
-    def is_up_to_date(self, page: Page, inputs: BuildInputs) -> bool:
+    def is_up_to_date(self, page: PlannedPage, inputs: BuildInputs) -> bool:
         """Whether the page in this place is this one, and none of its dependencies has changed."""
         made = self._made.get(page.name)
         if made is None or made.made_by != page.made_by:
@@ -81,7 +81,7 @@ class Pages:
             return True
         return made.dependencies is not None and inputs.still(made.dependencies, page.local)
 
-    def make(self, page: Page, inputs: BuildInputs) -> bool:
+    def make(self, page: PlannedPage, inputs: BuildInputs) -> bool:
         """Render and publish a page; returns whether it differs from before."""
         trace = Trace()
         self._made.pop(page.name, None)
@@ -113,7 +113,7 @@ class Pages:
         return set[str]().union(*(made.derived for made in self._made.values()))
 
 
-def _dependencies(page: Page, trace: Trace, inputs: BuildInputs) -> Dependencies | None:
+def _dependencies(page: PlannedPage, trace: Trace, inputs: BuildInputs) -> Dependencies | None:
     if page.content is not None:
         # Plugins that amend a page look at its post too.
         trace.saw(page.content)
