@@ -43,7 +43,7 @@ class _Taken:
     """The names that are not free, and the candidates that have been refused so far.
 
     ``own`` is the path of an existing post, and ``save_as`` where its page is, ``""`` for a new
-    one. ``near`` are posts and pages that
+    or deleted one. ``near`` are posts and pages that
     may be missing from the index.
     """
 
@@ -127,7 +127,8 @@ class Reservations:
         """Reserve an address for a post that stays in its file, until the block ends.
 
         ``save_as`` is where its page is: there it may stay, even if another file written by hand
-        claims the same. The request must hold its :meth:`lock`. Raises as :meth:`new`.
+        claims the same, or the site makes a page of that name; ``""`` if the post is restored.
+        The request must hold its :meth:`lock`. Raises as :meth:`new`.
         """
         async with self._reserving(settled, base, own=path, save_as=save_as) as reservation:
             yield reservation
@@ -217,8 +218,9 @@ class Reservations:
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
         if holder is not None:
             return holder
-        # A post stays where it is even if the site now makes another page of that name.
-        return "" if not taken.own and candidate.reserved else None
+        # A deleted post comes back to where it was even if the site now makes a page of that name.
+        restored = bool(taken.own) and not taken.save_as
+        return "" if candidate.reserved and not restored else None
 
     def _has_free_file(self, reservation: Reservation, taken: _Taken) -> bool:
         if reservation.path == taken.own:

@@ -55,11 +55,11 @@ class Desk:
 
     @asynccontextmanager
     async def moved(
-        self, file: PelicanFile, path: str, base: Version
+        self, file: PelicanFile, path: str, base: Version, *, save_as: str = ""
     ) -> AsyncIterator[Reservation]:
         site = self.catalogue.site
         settled = await settle(site, lambda _: file, lambda text: Locate(text, path=path))
-        async with self.reservations.moved(settled, path, base) as place:
+        async with self.reservations.moved(settled, path, base, save_as=save_as) as place:
             yield place
 
     async def place(self, file: PelicanFile) -> Reservation:
@@ -72,11 +72,12 @@ def site(repo: Path) -> Site:
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, settings: Settings) -> AsyncIterator[Desk]:
+async def opened(tmp_path: Path, settings: Settings, more: str = "") -> AsyncIterator[Desk]:
     store = MemoryStore()
     posts = posts_of(store, tmp_path / "state", settings)
     desk = Desk(store, posts, Reservations(posts.reader, store))
-    desk.commit("pelicanconf.py", write_settings(tmp_path).read_bytes() + CHOOSY_MARKDOWN.encode())
+    conf = write_settings(tmp_path).read_bytes() + (CHOOSY_MARKDOWN + more).encode()
+    desk.commit("pelicanconf.py", conf)
     yield desk
     await posts.close()
 
@@ -132,6 +133,35 @@ async def test_no_post_is_put_where_pelican_reads_none(desk: Desk, category: str
     desk.write(place)
     await desk.catalogue.refresh()
     assert desk.catalogue.index.find(place.location.url) is not None
+
+
+FLAT = "\nARTICLE_URL = '{slug}.html'\nARTICLE_SAVE_AS = '{slug}.html'\n"
+
+
+@pytest.mark.parametrize("slug", ["index", "404", "archives", "tags"])
+async def test_no_post_is_moved_to_where_the_site_has_another_page(
+    slug: str, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, Settings(site=site(tmp_path)), FLAT) as desk:
+        place = await desk.place(note())
+        desk.write(place)
+        base = await desk.catalogue.refresh()
+        wanted, was = place.file.with_header("Slug", slug), place.location.save_as
+        async with desk.moved(wanted, place.path, base, save_as=was) as moved:
+            assert moved.location.save_as == f"{slug}-2.html"
+            assert moved.file.get("Slug") == f"{slug}-2"
+
+
+async def test_a_post_where_the_site_now_has_another_page_may_stay_and_come_back(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, Settings(site=site(tmp_path)), FLAT) as desk:
+        file = note().with_header("Slug", "404")
+        desk.commit("content/missing.md", file.text().encode())
+        base = await desk.catalogue.refresh()
+        for save_as in ("404.html", ""):
+            async with desk.moved(file, "content/missing.md", base, save_as=save_as) as place:
+                assert place.location.save_as == "404.html"
 
 
 async def test_files_in_the_media_folder_are_not_posts(desk: Desk) -> None:

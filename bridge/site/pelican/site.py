@@ -245,7 +245,7 @@ class PelicanSite:
                 location = quick or self._addresses.location(
                     self._readers.with_slug(article.content, wanted or "", path)
                 )
-            reserved = location.save_as in self._reserved and not place.path
+            reserved = location.save_as in self._reserved
             found.append(Candidate(wanted, path, location, reserved, listed))
         return tuple(found), article.shown if article else Rendered("")
 
