@@ -37,7 +37,8 @@ def urlencoded(
     """
     try:
         if isinstance(encoded, bytes):
-            encoded = encoded.decode("utf-8", errors)
+            # An editor's byte order mark must not become part of the first name.
+            encoded = encoded.decode("utf-8-sig", errors)
         return parse_qsl(encoded, keep_blank_values=True, errors=errors, max_num_fields=max_fields)
     except UnicodeDecodeError as error:
         raise InvalidRequest("The form is not UTF-8.") from error

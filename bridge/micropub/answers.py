@@ -74,8 +74,15 @@ def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: st
         if value and not (name == "url" and "url" in properties):
             properties[name] = [value]
     if not wanted:
-        return {"type": [f"h-{post.type}"], "properties": properties}
+        return {"type": [f"h-{post.type}"], "properties": properties, **_children(properties)}
     return {"properties": {name: properties[name] for name in wanted if name in properties}}
+
+
+def _children(properties: Object) -> Object:
+    """The nested objects without a property, which stand beside the properties in the JSON of
+    microformats2. They are taken out of ``properties``.
+    """
+    return {"children": properties.pop("children")} if "children" in properties else {}
 
 
 def _properties(post: Post) -> Object:
@@ -100,9 +107,10 @@ def source_list(
 def _item(item: ListedPost, wanted: Sequence[str]) -> Object:
     """A post of a list. Its ``url`` is always included, because a list is useless without it."""
     post = item.post.with_properties({"url": (item.url,)})
-    found: Object = {"type": [f"h-{post.type}"], "properties": _properties(post)}
+    properties = _properties(post)
+    found: Object = {"type": [f"h-{post.type}"], "properties": properties}
     if not wanted:
-        return found
+        return found | _children(properties)
     return found | source(post, (*wanted, "url"), url=item.url, channel=item.channel)
 
 

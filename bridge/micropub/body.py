@@ -23,6 +23,8 @@ _TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 #: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
 #: the post that an action is about, but a property where something other than an entry is made.
 _RESERVED = frozenset({"access_token", "h", "action", "q"})
+#: Names of a JSON object that do not belong to a post's properties.
+_NOT_STRAY = _RESERVED | {"type", "properties", *OPERATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,19 @@ def read_json(value: Json) -> Raw:
     commands = {name: given for name, given in value.items() if name.startswith(COMMAND_PREFIX)}
     for name, given in (commands | properties).items():
         values.setdefault(base_name(name), []).extend(wrapped(given))
+    # In the JSON of microformats2, nested objects without a property stand beside "properties".
+    if children := wrapped(value.get("children")):
+        values.setdefault("children", []).extend(children)
+    action = _one_text(value, "action") or "create"
+    if action == "create" and not values and (stray := value.keys() - _NOT_STRAY):
+        # What was sent as JSON has the names of a form.
+        name = min(stray)[:40]
+        raise InvalidRequest(
+            f"In JSON, '{name}' belongs into 'properties', as a list:"
+            f' {{"type": ["h-entry"], "properties": {{"{name}": [...]}}}}.'
+        )
     return Raw(
-        action=_one_text(value, "action") or "create",
+        action=action,
         url=_one_text(value, "url"),
         type=h_type(_one_text(value, "type")),
         values=values,

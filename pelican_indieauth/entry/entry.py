@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class AttachedFile:
-    """A photo, video or sound. ``shown``: the body already contains it."""
+    """A photo, video or sound. ``shown``: the body already contains it; ``poster`` is the URL of
+    a video's picture before it plays.
+    """
 
     url: str
     alt: str = ""
@@ -21,6 +23,7 @@ class AttachedFile:
     height: int | None = None
     srcset: str | None = None
     shown: bool = False
+    poster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

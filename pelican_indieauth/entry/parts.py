@@ -234,8 +234,8 @@ class EntryParts:
         return f'<div class="indieauth-fact"><p>{label}:</p>\n{shown}</div>\n'
 
     def _value(self, name: str, value: Value) -> str:
-        # What cannot be a class of microformats2 is there for people alone.
-        name = name if NAME.fullmatch(name) else ""
+        # What cannot be a class of microformats2 is there for people alone; children have none.
+        name = name if NAME.fullmatch(name) and name != "children" else ""
         if value.html:
             return f"<div{_class('e', name)}>{value.html}</div>"
         if value.type:
@@ -355,9 +355,11 @@ def _played(kind: str, media: AttachedFile) -> str:
         return _data(f"u-{kind}", media.url)
     # An audio player has no intrinsic height for browsers to compute.
     style = FITTING if kind == "video" else _NOT_WIDER
+    poster = f' poster="{e(media.poster)}"' if kind == "video" and media.poster else ""
+    label = f' aria-label="{e(media.alt)}"' if media.alt else ""
+    words = f'controls preload="metadata"{poster}{label} {style}'
     return _sentence(
-        f'<{kind} class="u-{kind}" src="{e(media.url)}" controls preload="metadata" {style}>'
-        f"</{kind}>",
+        f'<{kind} class="u-{kind}" src="{e(media.url)}" {words}></{kind}>',
         "media",
     )
 

@@ -193,8 +193,14 @@ class Reader:
         return tuple([media for media in found if media])
 
     def _media(self, value: Any, body: str) -> AttachedFile | None:
-        """A media file from ``"url"``, or ``{"value", "alt"}`` and more."""
+        """A media file from ``"url"``, ``{"value", "alt"}`` and more, or an object of
+        microformats2 with a URL.
+        """
         known = value if isinstance(value, dict) else {"value": value}
+        if (nested := Mf2.of(value)) is not None:
+            address = mf2.value_of(nested.first("value") or nested.first("url"))
+            words = nested.text("alt") or nested.text("name")
+            known = {"value": address, "alt": words, "poster": nested.first("photo")}
         value = known.get("value")
         # A browser reads a blank inside of an address as %20.
         url = self.urls.web(value.strip().replace(" ", "%20") if isinstance(value, str) else None)
@@ -209,6 +215,7 @@ class Reader:
             srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
             # The body links to the site's own files by path, with various prefixes.
             shown=url.removeprefix(self.urls.root) in body,
+            poster=self.urls.web(mf2.value_of(known.get("poster"))),
         )
 
     def _srcset(self, url: str, sizes: Sizes) -> str:

@@ -181,6 +181,17 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"email": ["mailto:a@a.example"], "tel": ["tel:+41"]},
     ),
     "featured": (unnamed(featured=f"{SITE}/f.jpg"), [], {"featured": [f"{SITE}/f.jpg"]}),
+    "photo-object": (
+        unnamed(photo=h("photo", url=f"{SITE}/o.jpg", alt="An object")),
+        [],
+        {"photo": [f"{SITE}/o.jpg"]},
+    ),
+    "children": (unnamed(children=h("cite", name="A child")), ["Children: A child"], {}),
+    "poster": (
+        unnamed(video={"value": f"{SITE}/v.mp4", "poster": f"{SITE}/p.jpg", "alt": 'A "cat"'}),
+        [],
+        {"video": [f"{SITE}/v.mp4"]},
+    ),
 }
 SUMMARY = "Only a summary here"
 
@@ -228,6 +239,17 @@ def test_nested_objects_keep_their_parts(built: Built) -> None:
     assert read["properties"]["uid"] == ["isbn:9780141439600"]
     (drank,) = built.entry("drank.html")["drank"]
     assert drank["properties"]["url"] == ["https://coffee.example/"]
+
+
+def test_nested_objects_without_a_property_are_children(built: Built) -> None:
+    (entry,) = [e for e in built.parsed("children.html")["items"] if "h-entry" in e["type"]]
+    (child,) = entry["children"]
+    assert (child["type"], child["properties"]["name"]) == (["h-cite"], ["A child"])
+
+
+def test_a_video_has_its_poster_and_a_label(built: Built) -> None:
+    (video,) = BeautifulSoup(built.text("poster.html"), "html.parser").find_all("video")
+    assert (video["poster"], video["aria-label"]) == (f"{SITE}/p.jpg", 'A "cat"')
 
 
 def test_steps_are_a_list_without_attributes(built: Built) -> None:
@@ -291,7 +313,7 @@ def test_no_feed_item_is_empty(built: Built) -> None:
     assert len(said) == 2 * len(SHOWN) + 2
     for link, markup in said.items():
         item = BeautifulSoup(markup, "html.parser")
-        assert item.get_text().strip() or item.find("img"), link
+        assert item.get_text().strip() or item.find(["img", "video"]), link
         assert "class=" not in markup, link
 
 

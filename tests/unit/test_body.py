@@ -96,6 +96,10 @@ def disposition(rest: str) -> str:
 
 
 class TestForms:
+    async def test_a_byte_order_mark_is_forgiven(self, send: Send) -> None:
+        body = (await send(FORM, b"\xef\xbb\xbfh=entry&content=x")).read()
+        assert body.fields == (("h", "entry"), ("content", "x"))
+
     async def test_a_form(self, send: Send) -> None:
         body = (
             await send(FORM, b"h=entry&content=C%2B%2B+%26+100+%25+%C3%A9&category[]=a&x=")

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
+from bridge.micropub.answers import source
 from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
 from bridge.micropub.post import Json
@@ -121,6 +122,25 @@ class TestEmpty:
     )
     def test_an_empty_json_post_is_refused(self, value: Json) -> None:
         assert "nothing to post" in refusal(value)
+
+    @pytest.mark.parametrize(
+        "value", [{"type": ["h-entry"], "content": ["x"]}, {"h": "entry", "content": "x"}]
+    )
+    def test_json_with_the_names_of_a_form_is_refused_with_its_right_form(
+        self, value: Json
+    ) -> None:
+        assert '"properties": {"content": [...]}' in refusal(value)
+
+    def test_children_beside_the_properties_are_kept_and_given_back_there(self) -> None:
+        child: Json = {"type": ["h-cite"], "properties": {"name": ["A child"]}}
+        sent: Json = {
+            "type": ["h-entry"],
+            "properties": {"content": ["x"]},
+            "children": [child],
+        }
+        action = created(json_(sent))
+        assert properties(action)["children"] == [child]
+        assert source(action.post) == sent
 
     def test_a_post_with_only_metadata_is_refused(self) -> None:
         assert "nothing to post" in refusal(
