@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bridge.content import body, dates, html, keys, slugs
 from bridge.content.body import Allowlist, Verdict
+from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.characters import printable
 from bridge.content.convert import (
     NO_COMMANDS,
@@ -58,7 +59,8 @@ def edit(
     edited, mf2 = change.commands_beside(edited, mf2)
     mf2 = with_originals(mf2, edited, new, change.names, rules)
     if mf2 != before:
-        edited = edited.with_header("Mf2", mf2.text())
+        # A line that says nothing any more was only about an earlier form of the text.
+        edited = edited.with_header("Mf2", None if mf2 == Mf2Line() else mf2.text())
     if edited != file and "updated" not in change.names:
         edited = edited.with_header("Modified", dates.form(_in_zone(when, rules)))
     return edited
@@ -124,7 +126,9 @@ class _Change:
         if "content" not in self.names:
             return file, mf2
         if file.syntax.name != "markdown":
-            return self._other_body(file), mf2.with_changes(form=None, changes=())
+            edited, changes = self._other_body(file)
+            digest = body.digest(edited.body) if changes else None
+            return edited, mf2.with_changes(form=None, changes=changes, digest=digest)
         form = body.form_of(file, mf2.form, self._rules)
         was_markdown = form in {None, "markdown"} and bool(file.body.strip())
         # A title added to a note by hand does not make its text Markdown.
@@ -138,7 +142,9 @@ class _Change:
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
             # Markdown written by hand needs no mark, and keeps the owner's blank lines around it.
-            return file.with_body(_framed_like(file.body, written.text)), mf2
+            text, changes = _framed_like(file.body, written.text.removesuffix("\n"))
+            digest = body.digest(text) if changes else None
+            return file.with_body(text), mf2.with_changes(changes=changes, digest=digest)
         text = written.text
         if form == written.form == "text":
             text = body.with_unchanged_lines(text, file, self._rules)
@@ -146,23 +152,24 @@ class _Change:
         changed = mf2.with_changes(form=written.form, changes=written.changes, digest=digest)
         return file.with_body(text), changed
 
-    def _other_body(self, file: PelicanFile) -> PelicanFile:
-        """Change the body of a post in reStructuredText or HTML, which clients get unchanged.
+    def _other_body(self, file: PelicanFile) -> tuple[PelicanFile, TextChanges]:
+        """Change the body of a post in reStructuredText or HTML, which clients get unchanged, and
+        return how its text then differs from what was sent.
 
         Raises :class:`InvalidRequest` for what is not allowed in it.
         """
         content, suffix = self._new.first("content"), file.syntax.suffix
         sent = content.get("html") if isinstance(content, dict) else None
         if isinstance(sent, str):
-            return self._html_body(file, sent)
+            return self._html_body(file, sent), ()
         plain = printable(content) if isinstance(content, str) else ""
         if suffix == "html":
             shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
-            return self._html_body(file, self._rules.site.render(shown.text).html)
-        stored = _framed_like(file.body, self._rules.media.internalise_text(plain))
+            return self._html_body(file, self._rules.site.render(shown.text).html), ()
+        stored, changes = _framed_like(file.body, self._rules.media.internalise_text(plain))
         verdict = body.judge(stored, suffix, self._rules, self._allowlist(file))
         self._refuse_harm(verdict)
-        return file.with_body(stored)
+        return file.with_body(stored), changes
 
     def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
         """HTML in an HTML file stays as it is if everything new in it is harmless; otherwise all
@@ -170,7 +177,7 @@ class _Change:
         """
         rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
         if suffix == "html" and not _FRAME.search(sent):
-            written = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
+            written, _ = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
             verdict = body.judge(written, suffix, rules, allowlist)
             if not verdict.acts and not self._foreign(verdict):
                 return file.with_body(written)
@@ -258,14 +265,22 @@ class _Change:
         return file, mf2
 
 
-def _framed_like(old: str, new: str) -> str:
-    """A text with the same blank lines before and after it as another one."""
+def _framed_like(old: str, new: str) -> tuple[str, TextChanges]:
+    """A text with the same blank lines before and after it as another one, and what was left out
+    of it for that.
+    """
     start = old[: len(old) - len(old.lstrip("\r\n"))] if old.strip() else ""
     end = old[len(old.rstrip("\r\n")) :] if old.strip() else "\n"
     if not new.strip():
-        return ""
-    framed = start + new.strip("\n") + end
-    return framed.replace("\r\n", "\n").replace("\r", "\n")
+        return "", ()
+    inner = new.strip("\n")
+    before, _, after = new.partition(inner)
+    left_out = ChangedText()
+    left_out.replace(before, "")
+    left_out.keep(inner)
+    left_out.replace(after, "")
+    framed = start + inner + end
+    return framed.replace("\r\n", "\n").replace("\r", "\n"), tuple(left_out.changes)
 
 
 def _in_zone(when: datetime, rules: SiteRules) -> datetime:

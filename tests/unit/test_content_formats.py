@@ -18,7 +18,7 @@ from pelican.readers import Readers
 
 from bridge.content.convert import read
 from bridge.content.edit import edit
-from bridge.content.file import PelicanFile
+from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 
 LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -181,6 +181,29 @@ def test_a_client_can_replace_the_content(path: str, content: Any, rules: SiteRu
     article = article_of(file.text(), path, rules)
     assert "<div" in article._content or "<p" in article._content
     assert "Some" not in article._content
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("old.rst", RST), ("old.md", "Title: My post\nDate: 2010-12-03 10:20\n\n\nSome text.\n\n")],
+)
+@pytest.mark.parametrize("content", ["Words, and\nmore\n", "\n\nWords\n\nand more"])
+def test_newlines_around_a_text_do_not_have_it_written_twice(
+    path: str, text: str, content: str, rules: SiteRules
+) -> None:
+    written = PelicanFile.parse(text, path)
+    old = read(written, rules)
+    wanted = old.with_properties({"content": (content,)})
+    file = edit(written, old, wanted, when=LATER, rules=rules)
+    line = Mf2Line.of(file)
+    assert "content" not in line.properties
+    assert line.form is None
+    assert line.changes
+    assert read(file, rules).all("content") == (content,)
+    # A text without such newlines needs no line any more.
+    old = read(file, rules)
+    wanted = old.with_properties({"content": ("Words",)})
+    assert edit(file, old, wanted, when=LATER, rules=rules).get("Mf2") is None
 
 
 @pytest.mark.parametrize("path", FILES)
