@@ -45,6 +45,31 @@ def create_gzip_cache(pelican):
 def register():
     signals.finalized.connect(create_gzip_cache)
 """
+#: As ``granular-signals`` does, for ``precompress`` and others.
+GRANULAR = b"""
+import blinker, functools
+from pelican import signals
+signal_names = ("minify", "compress")
+done = False
+def register():
+    global done
+    if done:
+        return
+    done = True
+    send = signals.finalized.send
+    @functools.wraps(send)
+    def all_of_them(sender):
+        found = send(sender)
+        for name in signal_names:
+            found += blinker.signal(name).send(sender)
+        return found
+    signals.finalized.send = all_of_them
+"""
+PRECOMPRESS = b"import blinker\n" + GZIP_CACHE.replace(
+    b"create_gzip_cache", b"compress_files"
+).replace(b"signals.finalized", b"blinker.signal('compress')").replace(
+    b'if b"', b'if not os.path.exists(path + ".gz") and path[-3:] != ".gz" and b"'
+)
 #: As the plugins that minify do: what it has made of a page once may not be given to it again.
 MINIFY = b"""
 import os
@@ -158,6 +183,8 @@ def register():
 PLUGINS = {
     "gzip_cache": {"gzip_cache/__init__.py": b"from .gzip_cache import *\n"}
     | {"gzip_cache/gzip_cache.py": GZIP_CACHE},
+    "granular_signals": {"granular_signals.py": GRANULAR},
+    "precompress": {"precompress.py": PRECOMPRESS},
     "minify": {"minify/__init__.py": b"from .minify import *\n", "minify/minify.py": MINIFY},
     "whole": {"whole.py": WHOLE},
     "generating": {"generating.py": GENERATING},
@@ -203,6 +230,8 @@ def _site_with(*plugins: str) -> Change:
         ["generating", "gzip_cache", "minify", "sitemap"],
         ["minify", "gzip_cache"],
         ["writing", "whole"],
+        ["granular_signals", "precompress", "minify"],
+        ["granular_signals", "precompress", "whole", "gzip_cache"],
     ],
     ids="-".join,
 )
@@ -290,7 +319,14 @@ I18N_SUBSITES = {"de": {"SITENAME": "Eine Website"}, "fr": {}}
 """
 
 
-@pytest.mark.parametrize("plugins", [(), ("writing", "gzip_cache", "sitemap")])
+@pytest.mark.parametrize(
+    "plugins",
+    [
+        (),
+        ("writing", "gzip_cache", "sitemap"),
+        ("granular_signals", "precompress", "minify"),
+    ],
+)
 async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str, ...]) -> None:
     content = dict(_site_with(*plugins))
     conf = content["pelicanconf.py"]

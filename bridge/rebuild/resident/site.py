@@ -104,8 +104,9 @@ class WarmSite:
         self._posts: set[str] = set()
         self._memory = plugins.PluginState(self._site)
         self._counting = plugins.Counting.take_off()
-        self._late = LatePlugins.take_off()
-        self._staged.unfinished = self._late.holds or self._late.file_by_file
+        staged = site_paths.staged
+        self._late = LatePlugins.take_off(staged.with_name(f"{staged.name}-made"))
+        self._staged.unfinished = self._late.holds or bool(self._late.by_file)
         self._pictures = plugins.Pictures()
         self.content_cache = ContentCache(
             whole=not plugins.sees_every_object(), logged=logged.__len__

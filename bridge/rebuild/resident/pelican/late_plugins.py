@@ -6,8 +6,7 @@ from an earlier build, and none is as such a plugin has left it in the build bef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,15 @@ from pelican.plugins import signals
 from pelican.writers import Writer
 
 from bridge.rebuild.resident.pelican import plugins
+from bridge.rebuild.resident.pelican.file_by_file import (
+    FileByFile,
+    at_the_end,
+    is_more_at_the_end,
+    take_places,
+)
 from bridge.rebuild.resident.pelican.generators import WarmArticles
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
 
-#: What these make of a file depends on that file alone: one that has not changed they need not see
-#: again. By the last two parts of their names, since old plugins lie in a folder of the site's.
-_FILE_BY_FILE = {
-    "gzip_cache.create_gzip_cache",
-    "htmlmin.minify.run",
-    "minification.Minification",
-    "minify.minify.Minify",
-    "optimize_images.optimize_images",
-    "precompress.compress_files",
-}
 #: Sent by the generator of articles, and by that of pages.
 _WRITTEN = (signals.article_writer_finalized, signals.page_writer_finalized)
 _Receiver = Callable[..., Any]
@@ -42,28 +37,31 @@ class LatePlugins:
 
     ``writers`` are receivers of the signals that the generators of articles and of pages send when
     they have written. ``holds`` says whether pages are only published when plugins have seen the
-    whole output: what they do to it may be anything.
+    whole output: what they do to it may be anything. ``by_file`` work on each file alone.
     """
 
     writers: tuple[tuple[int, _Receiver], ...]
     holds: bool
-    file_by_file: bool
+    by_file: tuple[FileByFile, ...]
 
     @classmethod
-    def take_off(cls) -> LatePlugins:
-        """Find these plugins; the signals of generators no longer reach them by themselves."""
+    def take_off(cls, folder: Path) -> LatePlugins:
+        """Find these plugins; the signals of generators no longer reach them by themselves.
+
+        ``folder`` is for what those make that work on each file alone.
+        """
         found = tuple(
             (kind, receiver)
             for kind, signal in enumerate(_WRITTEN)
             for receiver in plugins.receivers(signal)
         )
+        by_file = take_places(folder)
         unknown = [
             receiver
-            for receiver in plugins.receivers(signals.finalized)
-            if not plugins.is_known_at_the_end(receiver)
+            for receiver in at_the_end()
+            if receiver not in by_file and not plugins.is_known_at_the_end(receiver)
         ]
-        by_file = [receiver for receiver in unknown if _is_file_by_file(receiver)]
-        late = cls(found, len(by_file) < len(unknown), bool(by_file))
+        late = cls(found, bool(unknown) or is_more_at_the_end(), by_file)
         late.disconnect()
         return late
 
@@ -96,27 +94,10 @@ class LatePlugins:
         """Send ``finalized``."""
         if self.holds:
             staged.keep_as_written()
+        for plugin in self.by_file:
+            plugin.staged = None if self.holds else staged
+        try:
             signals.finalized.send(site)
-            return
-        for receiver in plugins.receivers(signals.finalized):
-            if _is_file_by_file(receiver):
-                with staged.only_new() as folder, _writing_to(site, folder):
-                    receiver(site)
-            else:
-                receiver(site)
-
-
-def _is_file_by_file(receiver: _Receiver) -> bool:
-    name = f".{plugins.name_of(receiver)}"
-    return any(name.endswith(f".{known}") for known in _FILE_BY_FILE)
-
-
-@contextmanager
-def _writing_to(site: Pelican, folder: Path) -> Iterator[None]:
-    """The site, as if this was its output folder."""
-    before = site.output_path
-    site.output_path = site.settings["OUTPUT_PATH"] = str(folder)
-    try:
-        yield
-    finally:
-        site.output_path = site.settings["OUTPUT_PATH"] = before
+        finally:
+            for plugin in self.by_file:
+                plugin.staged = None

@@ -28,6 +28,7 @@ from bridge.rebuild.resident.reuse.trusted import replaced
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
 _IMAGES = "pelican.plugins.image_process.image_process"
+_COPY_CODE = "pelican.plugins.copy_code.copy_code"
 
 #: What these receivers do to a page depends on that page alone, and is part of it.
 _OF_A_PAGE = {
@@ -37,6 +38,8 @@ _OF_A_PAGE = {
     f"{_IMAGES}.harvest_images",
     f"{_IMAGES}.harvest_feed_images",
 }
+#: What these receivers make of a post or page depends on that and on settings alone.
+_OF_AN_OBJECT = {f"{_COPY_CODE}.process_code_blocks"}
 #: Where this project's plugin notes every page, to leave them alone with its redirects.
 _INDIEAUTH_WRITTEN = "indieauth_written"
 #: Where it has the drafts that get no page in the output, and writes their previews.
@@ -48,6 +51,7 @@ _AT_THE_END = {
     f"{_INDIEAUTH}.finalized",
     f"{_SITEMAP}.finalize",
     f"{_IMAGES}.dump_config",
+    f"{_COPY_CODE}.copy_static_files",
 }
 #: Generators of these write through Pelican's writer alone.
 _PLANNED = ("pelican.generators", "bridge", "pelican_indieauth", "pelican.plugins.sitemap")
@@ -159,7 +163,7 @@ def sees_every_object() -> bool:
     This project's own does so for what it holds back, which is read in every build anyway.
     """
     return any(
-        not name_of(receiver).startswith(f"{_INDIEAUTH}.")
+        not (name_of(receiver).startswith(f"{_INDIEAUTH}.") or name_of(receiver) in _OF_AN_OBJECT)
         for signal in _READING_SIGNALS
         for receiver in receivers(signal)
     )

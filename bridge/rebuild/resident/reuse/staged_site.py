@@ -124,8 +124,7 @@ class StagedSite:
             for name in Tree(self._new).walk():
                 data, before = (self._new / name).read_bytes(), self._tree.read(name)
                 if name not in new:
-                    sources = (one for one in new if name.startswith(one))
-                    self._derived[max(sources, key=len, default="")].add(name)
+                    self._derived[source_of(name, new)].add(name)
                 elif data == before:
                     continue
                 self._tree.write(name, data)
@@ -197,6 +196,12 @@ class StagedSite:
                 there = {name for name in names if (self._folder / name).is_file()}
                 found |= {name for name in there if not is_new or self._time(name) >= self._began}
         return found
+
+
+def source_of(name: str, files: Collection[str]) -> str:
+    """Of which of these files a plugin has made another: ``x.html`` for ``x.html.gz``."""
+    parts = (name[:end] for end in range(len(name), 0, -1))
+    return next((part for part in parts if part in files), "")
 
 
 def _copy(source: Path, target: Path) -> None:
