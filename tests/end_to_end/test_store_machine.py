@@ -136,7 +136,9 @@ class Together(RuleBasedStateMachine):
             self.urls.append(answer.location)
 
     async def _delete(self, which: int) -> None:
-        self.told.deletes += self._done(await self.clients.delete(self._url(which)))
+        # Counted after the await: `deletes += await …` would add to what was read before it.
+        deleted = self._done(await self.clients.delete(self._url(which)))
+        self.told.deletes += deleted
 
     async def _undelete(self, which: int) -> None:
         self._done(await self.clients.undelete(self._url(which)))
