@@ -15,8 +15,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from cli_kit import commit, done, git, publish, quickstart, run, served
+from cli_kit import commit, done, environment, git, publish, quickstart, run, served
 from demo_kit import wait_until
+
+from bridge.commands.checks.outside import check_outside
+from bridge.settings_file import load
 
 # One site for all tests: creating it takes longer than breaking and repairing it.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,6 +61,17 @@ class World:
         assert status == (1 if found else 0), told
         assert told.endswith(f"\n{len(found)} to fix.\n" if found else "\nEverything works.\n")
         return found
+
+    async def outside(self) -> tuple[dict[str, str], list[str]]:
+        """What ``check`` reports as broken over HTTP, by subject, with the remedy; and all lines.
+
+        Unlike the whole command, which other tests here run, it does not build the site twice.
+        """
+        settings = load(self.bridge / "bridge.toml", environment())
+        findings = [finding async for finding in check_outside(settings)]
+        broken = [each for each in findings if each.broken and not each.is_good]
+        found = {each.subject: f"{each.fact}\n     -> {each.remedy}" for each in broken}
+        return found, [str(each) for each in findings]
 
     def commit(self, path: str, text: str) -> None:
         """Add to a file of the site, commit, and update the bridge's repo."""
@@ -168,7 +182,7 @@ async def test_webmention_endpoint_is_checked(world: World) -> None:
     assert (status, "INDIEAUTH_WEBMENTION" in told) == (0, True), told
 
     world.home = lambda html: html.replace("/webmention", "/elsewhere")
-    found = await world.broken()
+    found, _ = await world.outside()
     assert set(found) == {"webmentions"}
     assert "/elsewhere, not http" in found["webmentions"]
 
@@ -176,7 +190,7 @@ async def test_webmention_endpoint_is_checked(world: World) -> None:
     world.proxy = lambda request, _: (
         web.Response(status=404) if request.path == "/webmention" else None
     )
-    found = await world.broken()
+    found, _ = await world.outside()
     assert set(found) == {"webmentions"}
     assert "answers 404" in found["webmentions"]
 
@@ -188,7 +202,7 @@ async def test_links_of_the_live_home_page(world: World) -> None:
         return html.replace("well-known/oauth-authorization-server", "elsewhere")
 
     world.home = wrong
-    found = await world.broken()
+    found, _ = await world.outside()
     assert set(found) == {"rel=micropub", "rel=token_endpoint", "IndieAuth metadata"}
     assert "has no such link" in found["rel=micropub"]
     assert 'Set INDIEAUTH_BRIDGE = "http://127.0.0.1:' in found["rel=micropub"]
@@ -201,7 +215,7 @@ async def test_a_missing_home_page(world: World) -> None:
         raise web.HTTPNotFound
 
     world.home = gone
-    found = await world.broken()
+    found, _ = await world.outside()
     assert set(found) == {"home page"}
     assert "answers 404" in found["home page"]
     assert "Publish your site" in found["home page"]
@@ -223,7 +237,7 @@ async def test_a_proxy_that_drops_headers_or_bodies(world: World) -> None:
     assert "/.well-known/ to the bridge" in found["IndieAuth metadata"]
 
     world.proxy = lambda request, headers: web.Response(status=502)
-    found = await world.broken()
+    found, _ = await world.outside()
     assert set(found) == {"bridge", "IndieAuth metadata"}
     assert "answers 502" in found["bridge"]
     assert "micropub-bridge serve" in found["bridge"]
@@ -231,13 +245,13 @@ async def test_a_proxy_that_drops_headers_or_bodies(world: World) -> None:
 
 async def test_metadata_of_another_issuer(world: World) -> None:
     world.configure(r'(?m)^public_url = "(.*)/"$', r'public_url = "\1/elsewhere/"')
-    found = await world.broken()
+    found, _ = await world.outside()
     assert "public_url to the same URL" in found["IndieAuth metadata"]
 
 
 async def test_a_bridge_that_is_not_running(world: World) -> None:
     world.configure(r'(?m)^public_url = ".*"$', 'public_url = "http://127.0.0.1:1/"')
-    found = await world.broken()
+    found, _ = await world.outside()
     assert "cannot be reached" in found["bridge"]
 
 
@@ -332,19 +346,20 @@ async def test_a_token_endpoint_elsewhere(world: World) -> None:
         with (world.bridge / "bridge.toml").open("a") as config:
             config.write(f'[auth]\ntoken_endpoint = "{elsewhere}token"\n')
         world.home = lambda html: re.sub(r'http://[^"]*/token"', f'{elsewhere}token"', html)
-        _, told = await world.check()
+        _, lines = await world.outside()
+        told = "\n".join(lines)
         assert "note token endpoint" in told
         assert "introspection_endpoint" in told
         assert "ok   rel=token_endpoint" in told
 
         answers[0] = 200
-        found = await world.broken()
+        found, _ = await world.outside()
         assert "where it should reject an invalid token" in found["token endpoint"]
 
 
 async def test_links_to_the_built_in_server_are_wrong_if_it_is_off(world: World) -> None:
     world.configure("enabled = true", "enabled = false")
-    found = await world.broken()
+    found, _ = await world.outside()
     assert "but the built-in server is off" in found["rel=token_endpoint"]
     assert "but the built-in server is off" in found["rel=authorization_endpoint"]
     assert "rel=micropub" not in found

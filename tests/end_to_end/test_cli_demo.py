@@ -44,7 +44,7 @@ def assert_secrets_are_private(folder: Path) -> None:
 async def test_a_second_start_continues_with_changed_settings_which_the_environment_overrides(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    with demo_in(tmp_path / "demo") as demo:
+    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as demo:
         head = demo.git("rev-parse", "HEAD")
     config = tmp_path / "demo" / "bridge.toml"
     with config.open("a") as file:
@@ -52,7 +52,8 @@ async def test_a_second_start_continues_with_changed_settings_which_the_environm
     changed = config.read_bytes()
     targets = '[{"uid": "https://other.example/@me", "name": "Other"}]'
     for value, name in ("", "Mine"), (targets, "Other"):
-        more = {"BRIDGE_SYNDICATION__TARGETS": value} if value else {}
+        more = {"BRIDGE_WEBMENTION__SEND": "false"}
+        more |= {"BRIDGE_SYNDICATION__TARGETS": value} if value else {}
         with demo_in(tmp_path / "demo", ending=signal.SIGINT, **more) as again:
             assert again.site == demo.site
             assert again.git("rev-parse", "HEAD") == head
@@ -68,7 +69,7 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
     """The promise is within a second; the limit here is for busy machines."""
-    with demo_in(tmp_path / "demo") as demo:
+    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as demo:
         demo.in_step()
         note = {"h": "entry", "content": "Hello", "mp-slug": "hello-from-here"}
         async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
@@ -85,7 +86,7 @@ async def test_a_post_is_in_the_owners_clone_a_moment_later(
 
 
 def test_after_a_kill_it_starts_at_another_url_which_every_page_then_has(tmp_path: Path) -> None:
-    demo, process = start_demo(tmp_path / "demo")
+    demo, process = start_demo(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false")
     process.kill()
     process.wait()
     # What it left does not count as running.
@@ -94,7 +95,10 @@ def test_after_a_kill_it_starts_at_another_url_which_every_page_then_has(tmp_pat
     stale.rename(tmp_path / "stale.json")
     port = int(demo.site.split(":")[2].rstrip("/"))
     # Another program uses the previous port now.
-    with socket.create_server(("127.0.0.1", port)), demo_in(tmp_path / "demo") as again:
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as again,
+    ):
         assert again.pid != demo.pid
         assert again.site != demo.site
         assert again.git("log", "-1", "--format=%s") == f"Move the site to {again.site}"

@@ -13,7 +13,8 @@ from demo_kit import PATIENCE, demo_in
 
 
 async def test_a_post_is_syndicated_to_the_fake_network(tmp_path: Path) -> None:
-    with demo_in(tmp_path / "demo", "--fake-network") as demo:
+    folder = tmp_path / "demo"
+    with demo_in(folder, "--fake-network", BRIDGE_WEBMENTION__SEND="false") as demo:
         async with aiohttp.ClientSession(headers=demo.headers) as http:
             form = {"h": "entry", "content": "Hello & welcome"}
             async with http.post(demo.micropub, data=form) as answer:

@@ -773,7 +773,8 @@ async def test_a_form_resent_after_a_kill_between_commit_and_response_makes_one_
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "demo"
-    demo, program = start_demo(folder)
+    alone = {"BRIDGE_WEBMENTION__SEND": "false", "BRIDGE_PUBLISH__REMOTE": ""}
+    demo, program = start_demo(folder, **alone)
     async with browser(demo.site.rstrip("/")) as client:
         await client.sign_in("/auth/sign-in?then=/desk/", demo.password)
         page = await client.get("/desk/new?kind=article")
@@ -787,7 +788,7 @@ async def test_a_form_resent_after_a_kill_between_commit_and_response_makes_one_
         with contextlib.suppress(aiohttp.ClientError):
             await sending
         (folder / "demo.json").unlink()
-        demo, program = start_demo(folder)
+        demo, program = start_demo(folder, **alone)
         again = await client.submit(page, "/desk/new", **typed)
         if again.status == 401:
             kept = {**dict(again.form("/desk/new")), "content": typed["content"]}
