@@ -152,7 +152,8 @@ class PostReader:
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""
-        stem, _, suffix = change.path.rpartition(".")
+        # Only a file that is there may have a backslash in its name.
+        stem, _, suffix = change.path.replace("\\", "-").rpartition(".")
         for name in candidates(stem):
             path = f"{name}.{suffix}"
             if await asyncio.to_thread(self._store.read, path, base) is None:

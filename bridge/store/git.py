@@ -270,7 +270,7 @@ class _Chain:
 
     def _change(self, editor: TreeEditor, change: Change) -> list[Object]:
         """Make one change in the tree; return the objects that it needs."""
-        check_path(change.path)
+        check_path(change.path, exists=change.expected is not None)
         present = editor.get(change.path)
         found = present.oid.hex() if present and present.is_file else None
         if found != change.expected or (present and not present.is_file):

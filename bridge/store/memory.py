@@ -142,7 +142,7 @@ class MemoryStore:
             raise BranchMoved("there is a newer commit")
         files = dict(self._files(self._branch.head)) if self._branch.head else {}
         for change in commit.changes:
-            check_path(change.path)
+            check_path(change.path, exists=change.expected is not None)
             if files.get(change.path) != change.expected:
                 raise FileChanged(change.path)
             if change.content is None:

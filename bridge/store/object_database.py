@@ -183,16 +183,19 @@ def _answer(back: BinaryIO) -> tuple[str, bytes]:
     return header[1].decode(), data
 
 
-def check_path(path: str) -> None:
+def check_path(path: str, *, exists: bool = False) -> None:
     """Raise :class:`StoreError` if a path cannot be that of a file in a repo.
 
+    ``exists``: it is that of a file that is there already, which may have a backslash in its name.
     Callers choose valid paths; this is the last check before the disk.
     """
     # git fsck: no empty name, no "." or "..", no ".git" in any case, none that Windows or macOS
     # would read as ".git" (a trailing dot or space, "git~1").
     for name in path.split("/"):
         plain = name.lower().rstrip(". ")
-        if not plain or plain in {".git", "git~1"} or "\0" in name or "\\" in name:
+        # git writes a backslash in a name everywhere but on Windows, where it separates folders.
+        unclear = "\0" in name or ("\\" in name and not exists)
+        if not plain or plain in {".git", "git~1"} or unclear:
             raise StoreError(f"{path!r} cannot be the path of a file in a repo")
 
 

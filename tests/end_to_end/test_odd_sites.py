@@ -402,6 +402,19 @@ async def test_a_post_that_comes_back_has_its_mode(tmp_path: Path) -> None:
         assert site.mode("content/a.md") == "100755"
 
 
+async def test_a_post_with_a_backslash_in_its_files_name_is_edited_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    files = {"content/a\\b.md": "Title: Hello\nDate: 2020-01-02\nSlug: hello\n\nText.\n"}
+    async with bench(tmp_path, files, CONF) as site:
+        url = await site.add("https://example.com/2020/hello/", category="new")
+        assert "+Tags: new;" in site.changed()
+        await site.delete(url)
+        assert await site.undelete(url) == url
+        assert site.read("content/a-b.md").endswith("\nText.\n")
+        assert "2020/hello/index.html" in await asyncio.to_thread(site.pages, tmp_path)
+
+
 async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> None:
     files = {"content/a.md": "Title: A\nDate: 2020-01-02\nSlug: el-año\n\nx\n"}
     async with bench(tmp_path, files, CONF) as site:
