@@ -33,6 +33,7 @@ from bridge.net.web_url import BadURL, parse
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: "The user agent MUST NOT change the request method" (RFC 9110 15.4.8, 15.4.9).
 _KEEP_METHOD = frozenset({307, 308})
+_NONE: frozenset[int] = frozenset()
 #: The User-Agent; some hosts reject requests without one.
 AGENT = "pelican-indieauth"
 
@@ -79,154 +80,39 @@ class _ForbiddenAddressError(OSError):
     """An address that is not allowed."""
 
 
-class GuardedFetch:
-    """Fetches public http(s) URLs within limits. Use as an async context manager, or call
-    ``close``.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is sent to a URL, and again to each to which it redirects."""
 
-    ``allow_loopback`` also allows loopback addresses at any port, for the demo and for tests.
-    ``resolver`` resolves names, by default the system's. ``admits`` decides about each address
-    (default :func:`may_connect`). ``any_port`` allows all ports, for URLs from the settings only.
-    """
+    method: str
+    headers: Mapping[str, str]
+    limit: _Limit
+    data: Mapping[str, str] | bytes | aiohttp.FormData | None = None
+
+
+class _Connections:
+    """Connections to addresses that ``admits`` allows, at the usual ports or at ``any_port``."""
 
     def __init__(
-        self,
-        *,
-        allow_loopback: bool = False,
-        resolver: AbstractResolver | None = None,
-        admits: Callable[[str], bool] | None = None,
-        any_port: bool = False,
+        self, admits: Callable[[str], bool], resolver: AbstractResolver | None, *, any_port: bool
     ) -> None:
-        self._any_port = any_port
+        self._admits = admits
         self._resolver = resolver
-        self._admits = admits or partial(may_connect, allow_loopback=allow_loopback)
+        self._any_port = any_port
         self._session: aiohttp.ClientSession | None = None
 
-    async def fetch(
-        self,
-        url: str,
-        *,
-        max_bytes: int = 512 * 1024,
-        timeout: float = 5.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
-        accept: str = "text/html",
-        redirects: int = 5,
-        agent: str = AGENT,
-        cut: bool = False,
-        reads: Callable[[str], bool] | None = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
-    ) -> Fetched:
-        """GET a page.
-
-        ``timeout`` covers all redirects, ``max_bytes`` the decompressed body. ``cut`` returns the
-        start of a longer body in place of an error. ``reads`` decides by Content-Type whether the
-        body is read; otherwise it is empty. ``headers`` are sent in addition. Returns responses of
-        any status but redirects. Raises :class:`FetchError` for a forbidden address, a network
-        error or a body over the limit.
-        """
-        sent = {"Accept": accept, "User-Agent": agent, **headers}
-        limit = _Limit(max_bytes, cut, reads)
-        if redirects == 0:
-            # A redirect is returned like any other response.
-            return await self._follow("GET", url, sent, limit, frozenset(), timeout)
-        return await self._follow("GET", url, sent, limit, _REDIRECTS, timeout, redirects)
-
-    async def post(
-        self,
-        url: str,
-        form: Mapping[str, str],
-        *,
-        max_bytes: int = 16 * 1024,
-        timeout: float = 30.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
-        accept: str = "application/json",
-        redirects: int = 3,
-        agent: str = AGENT,
-    ) -> Fetched:
-        """POST a form, again at each redirect that keeps the method.
-
-        Only the start of the response is read. Raises as :meth:`fetch`.
-        """
-        sent = {"Accept": accept, "User-Agent": agent}
-        limit = _Limit(max_bytes, cut=True)
-        return await self._follow(
-            "POST", url, sent, limit, _KEEP_METHOD, timeout, redirects, form=form
-        )
-
-    async def call(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] = _NO_HEADERS,
-        data: bytes | aiohttp.FormData | None = None,
-        max_bytes: int = 4 * 1024 * 1024,
-        timeout: float = 30.0,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
-    ) -> Fetched:
-        """Make one API request with any method. Redirects are not followed.
-
-        Raises as :meth:`fetch`.
-        """
-        sent = {"Accept": "application/json", "User-Agent": AGENT, **headers}
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._hop(method, url, sent, _Limit(max_bytes), data)
-        except TimeoutError as error:
-            raise FetchError("it took too long") from error
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def __aenter__(self) -> GuardedFetch:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def _follow(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        limit: _Limit,
-        statuses: frozenset[int],
-        seconds: float,
-        redirects: int = 0,
-        form: Mapping[str, str] | None = None,
-    ) -> Fetched:
-        """Make a request, and the same again at each redirect with one of these ``statuses``.
-
-        ``seconds`` is for all of them together.
-        """
-        try:
-            async with asyncio.timeout(seconds):
-                for _ in range(redirects + 1):
-                    fetched = await self._hop(method, url, headers, limit, form)
-                    target = fetched.headers.get("Location")
-                    if fetched.status not in statuses or target is None:
-                        return fetched
-                    url = _joined(fetched.url, target)
-        except TimeoutError as error:
-            raise FetchError("it took too long") from error
-        raise FetchError("it redirects too often")
-
-    async def _hop(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        limit: _Limit,
-        form: Mapping[str, str] | bytes | aiohttp.FormData | None = None,
-    ) -> Fetched:
-        headers = {"Accept-Encoding": "identity", **headers}
+    async def request(self, url: str, sent: _Request) -> Fetched:
+        """Make one request, following no redirect. Raises :class:`FetchError`."""
+        headers = {"Accept-Encoding": "identity", **sent.headers}
         try:
             # The URL is validated as received. Its fragment is dropped, not an error.
             target = str(parse(url.partition("#")[0]))
             # As written: some servers treat "%2F" and "/" differently.
             exact = URL(target, encoded=target.isascii())
             async with self._open().request(
-                method, exact, headers=headers, data=form, allow_redirects=False
+                sent.method, exact, headers=headers, data=sent.data, allow_redirects=False
             ) as response:
-                body = await _body(response, limit)
+                body = await _body(response, sent.limit)
                 return Fetched(target, response.status, response.headers, body)
         except BadURL as error:
             raise ForbiddenAddress(f"its URL cannot be used: {error}") from error
@@ -238,6 +124,11 @@ class GuardedFetch:
             if isinstance(error, TimeoutError):
                 raise
             raise FetchError("it could not be reached") from error
+
+    async def close(self) -> None:
+        """Close them."""
+        if self._session is not None:
+            await self._session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -267,6 +158,127 @@ class GuardedFetch:
         return made
 
 
+class GuardedFetch:
+    """Fetches public http(s) URLs within limits. Use as an async context manager, or call
+    ``close``.
+
+    ``allow_loopback`` also allows loopback addresses at any port, for the demo and for tests.
+    ``resolver`` resolves names, by default the system's. ``admits`` decides about each address
+    (default :func:`may_connect`). ``any_port`` allows all ports, for URLs from the settings only.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        resolver: AbstractResolver | None = None,
+        admits: Callable[[str], bool] | None = None,
+        any_port: bool = False,
+    ) -> None:
+        self._connections = _Connections(
+            admits or partial(may_connect, allow_loopback=allow_loopback),
+            resolver,
+            any_port=any_port,
+        )
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        max_bytes: int = 512 * 1024,
+        timeout: float = 5.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
+        accept: str = "text/html",
+        redirects: int = 5,
+        agent: str = AGENT,
+        cut: bool = False,
+        reads: Callable[[str], bool] | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Fetched:
+        """GET a page.
+
+        ``timeout`` covers all redirects, ``max_bytes`` the decompressed body. ``cut`` returns the
+        start of a longer body in place of an error. ``reads`` decides by Content-Type whether the
+        body is read; otherwise it is empty. ``headers`` are sent in addition. Returns responses of
+        any status but redirects. Raises :class:`FetchError` for a forbidden address, a network
+        error or a body over the limit.
+        """
+        given = {"Accept": accept, "User-Agent": agent, **headers}
+        sent = _Request("GET", given, _Limit(max_bytes, cut, reads))
+        # Where none is followed, a redirect is returned like any other response.
+        return await self._follow(url, sent, _REDIRECTS if redirects else _NONE, timeout, redirects)
+
+    async def post(
+        self,
+        url: str,
+        form: Mapping[str, str],
+        *,
+        max_bytes: int = 16 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109 - bounds all hops together, and is ended inside
+        accept: str = "application/json",
+        redirects: int = 3,
+        agent: str = AGENT,
+    ) -> Fetched:
+        """POST a form, again at each redirect that keeps the method.
+
+        Only the start of the response is read. Raises as :meth:`fetch`.
+        """
+        headers = {"Accept": accept, "User-Agent": agent}
+        sent = _Request("POST", headers, _Limit(max_bytes, cut=True), form)
+        return await self._follow(url, sent, _KEEP_METHOD, timeout, redirects)
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: bytes | aiohttp.FormData | None = None,
+        max_bytes: int = 4 * 1024 * 1024,
+        timeout: float = 30.0,  # noqa: ASYNC109 - bounds the whole call, and is ended inside
+    ) -> Fetched:
+        """Make one API request with any method. Redirects are not followed.
+
+        Raises as :meth:`fetch`.
+        """
+        given = {"Accept": "application/json", "User-Agent": AGENT, **headers}
+        return await self._follow(
+            url, _Request(method, given, _Limit(max_bytes), data), _NONE, timeout, 0
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connections.close()
+
+    async def __aenter__(self) -> GuardedFetch:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _connections_to(self, _url: str, /) -> _Connections:
+        """The connections for a URL."""
+        return self._connections
+
+    async def _follow(
+        self, url: str, sent: _Request, statuses: frozenset[int], seconds: float, redirects: int
+    ) -> Fetched:
+        """Make a request, and the same again at each redirect with one of these ``statuses``.
+
+        ``seconds`` is for all of them together.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                for _ in range(redirects + 1):
+                    fetched = await self._connections_to(url).request(url, sent)
+                    target = fetched.headers.get("Location")
+                    if fetched.status not in statuses or target is None:
+                        return fetched
+                    url = _joined(fetched.url, target)
+        except TimeoutError as error:
+            raise FetchError("it took too long") from error
+        raise FetchError("it redirects too often")
+
+
 class OwnPages(GuardedFetch):
     """Fetches pages of some ``hosts`` (``host`` or ``host:port``) wherever these are, on a private
     address or on this machine, too. Others, to which one may redirect, are as any stranger's.
@@ -275,27 +287,20 @@ class OwnPages(GuardedFetch):
     def __init__(self, hosts: Collection[str]) -> None:
         super().__init__(admits=lambda _: True, any_port=True)
         self._hosts = hosts
-        self._others = GuardedFetch()
+        self._others = _Connections(may_connect, None, any_port=False)
 
     async def close(self) -> None:
         """Close the connections."""
         await super().close()
         await self._others.close()
 
-    async def _hop(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        limit: _Limit,
-        form: Mapping[str, str] | bytes | aiohttp.FormData | None = None,
-    ) -> Fetched:
+    def _connections_to(self, url: str, /) -> _Connections:
         with contextlib.suppress(BadURL):
             parts = parse(url.partition("#")[0])
             name = f"{parts.host}:{parts.port}" if parts.port_given else parts.host
             if name in self._hosts or (parts.host in self._hosts and parts.port in _WEB_PORTS):
-                return await super()._hop(method, url, headers, limit, form)
-        return await self._others._hop(method, url, headers, limit, form)
+                return self._connections
+        return self._others
 
 
 def _joined(base: str, target: str) -> str:

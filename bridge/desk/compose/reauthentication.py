@@ -12,11 +12,9 @@ from aiohttp import hdrs, web
 from bridge.desk.owner import Owner
 from bridge.errors import CsrfError
 from bridge.indieauth.login.browser_session import BrowserSession, set_cookie
-from bridge.indieauth.login.password import has_password
 from bridge.indieauth.login.sessions import device, find_session, start_session
-from bridge.indieauth.login.sign_in import is_password
+from bridge.indieauth.login.sign_in import is_password, ways_to_sign_in
 from bridge.indieauth.server import SERVER
-from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.micropub.body import Field
 from bridge.pages.render import page
 
@@ -52,8 +50,7 @@ async def sign_in_again(
         action=request.path,
         kept=typed_in(fields),
         files=any(not isinstance(value, str) and value.filename for _, value in fields),
-        password=has_password(server.db),
-        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+        **ways_to_sign_in(server),
     )
 
 

@@ -15,7 +15,7 @@ from bridge.indieauth.login.browser_session import BrowserSession, browser_sessi
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
 from bridge.indieauth.login.password import check_password, has_password, is_set_up
 from bridge.indieauth.login.sessions import device, end_session, start_session
-from bridge.indieauth.server import SERVER
+from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import PageError, page, page_endpoint, redirect
 
@@ -52,10 +52,17 @@ def sign_in_page(
         problem=problem,
         app=app,
         set_up=is_set_up(server.db),
-        password=has_password(server.db),
-        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+        **ways_to_sign_in(server),
         by_mail=server.mail is not None,
     )
+
+
+def ways_to_sign_in(server: IndieAuthServer) -> dict[str, bool]:
+    """Whether the owner has a ``password``, and ``passkeys`` that work here; for templates."""
+    return {
+        "password": has_password(server.db),
+        "passkeys": server.can_use_passkeys and bool(list_passkeys(server.db)),
+    }
 
 
 def signed_in(request: web.Request, response: web.Response, *, way: str) -> web.Response:

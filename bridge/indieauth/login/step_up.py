@@ -13,11 +13,10 @@ from aiohttp import web
 from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session
-from bridge.indieauth.login.password import check_password, has_password
+from bridge.indieauth.login.password import check_password
 from bridge.indieauth.login.sessions import Session, prove_again
-from bridge.indieauth.login.sign_in import local_path, sign_in_page
+from bridge.indieauth.login.sign_in import local_path, sign_in_page, ways_to_sign_in
 from bridge.indieauth.server import SERVER, IndieAuthServer
-from bridge.indieauth.webauthn.passkeys import list_passkeys
 from bridge.pages.render import page, page_endpoint, redirect
 
 CONFIRM = "/auth/confirm"
@@ -113,6 +112,5 @@ def _page(
         fields=fields,
         instead=instead,
         problem=problem,
-        password=has_password(server.db),
-        passkeys=server.can_use_passkeys and bool(list_passkeys(server.db)),
+        **ways_to_sign_in(server),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
+from bridge.content.characters import one_line
 from bridge.micropub.post import Json, Post, discover
 from bridge.settings import Target
 from bridge.syndication.compose import text
@@ -262,8 +263,8 @@ def _card(source: CopySource, made: RichText, links: Iterable[str]) -> Card | No
     """The card for the permalink if the text has it, else for the first external link."""
     if source.url in links and _has(made.text, source.url):
         first = next(iter((*source.featured, *source.photos)), None)
-        title = source.name or shorten(RichText(_one_line(source.content.text)), _CARD_TITLE).text
-        said = source.summary or (_one_line(source.content.text) if source.name else "")
+        title = source.name or shorten(RichText(one_line(source.content.text)), _CARD_TITLE).text
+        said = source.summary or (one_line(source.content.text) if source.name else "")
         description = shorten(RichText(said), _DESCRIPTION).text
         return Card(source.url, title, description, first.url if first else "", own=True)
     spans = sorted([*made.links, *text.urls(made.text)], key=lambda each: each.start)
@@ -272,10 +273,6 @@ def _card(source: CopySource, made: RichText, links: Iterable[str]) -> Card | No
             words = made.text[span.start : span.end].strip()
             return Card(span.value, "" if words == span.value else words)
     return None
-
-
-def _one_line(words: str) -> str:
-    return " ".join(words.split())
 
 
 def _targets(post: Post) -> Iterable[str]:
