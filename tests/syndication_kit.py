@@ -202,7 +202,7 @@ class FileLive:
             return None
         body = PelicanFile.parse(blob.data.decode(), entry.path).body
         rich, pictures = read_html(f"<p>{body.strip()}</p>", entry.url)
-        return PostPage(content=rich, pictures=pictures, language="en", has_content=True)
+        return PostPage(content=rich, pictures=pictures, language="en")
 
 
 class Killed(BaseException):

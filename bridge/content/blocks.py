@@ -40,6 +40,7 @@ AROUND = re.compile(
     r"(?:<summary>.*</summary>\s*)?",
     re.IGNORECASE,
 )
+_LONGEST_HEADING = 20  # lines
 _FAR = 500  # lines: a search for each of many must not take long
 #: By how much Python-Markdown has the content of a list's item indented (its ``tab_length``).
 TAB = 4
@@ -127,6 +128,23 @@ def begins_block(text: str) -> bool:
     """Whether a line begins something other than a paragraph: a list, code, HTML and so on."""
     found = BLOCK.match(text) or RULE.fullmatch(text) or MARKER.match(text) or HTML.match(text)
     return bool(found) or text.startswith(("|", "$$", "\\["))
+
+
+def heading_end(text: str, lines: Sequence[str], below: int) -> int | None:
+    """The number of the line that makes a heading of the paragraph that ``text`` begins (4.3), or
+    ``None``. ``below`` is the number of the line after it in ``lines``.
+    """
+    if begins_block(text) or DEFINITION.match(text):
+        return None
+    for number in range(below, min(below + _LONGEST_HEADING - 1, len(lines))):
+        line = lines[number]
+        following = line.lstrip(" ")
+        indent = len(line) - len(following)
+        if indent < TAB and UNDERLINE.fullmatch(following):
+            return number
+        if not following.strip() or (indent < TAB and begins_block(following)):
+            return None
+    return None
 
 
 def quoted(text: str) -> str:

@@ -20,8 +20,6 @@ from bridge.content.blocks import TAB, Fence, ListItem
 from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.inline import write_line
 
-_LONGEST_HEADING = 20  # lines
-
 
 @lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed
 def adapt(sent: str) -> tuple[str, TextChanges]:
@@ -140,21 +138,6 @@ class _Writer:
             self._replace(" " * indent + text, text.rstrip())
         self.in_paragraph = self.after_blank = self.after_quotation = False
 
-    def _begins_heading(self, text: str) -> bool:
-        """Whether a paragraph begins with this line, of which a line below makes a heading."""
-        if blocks.begins_block(text) or blocks.DEFINITION.match(text):
-            return False
-        for number in range(self.number + 1, min(self.number + _LONGEST_HEADING, len(self.lines))):
-            line = self.lines[number]
-            following = line.lstrip(" ")
-            indent = len(line) - len(following)
-            if indent < TAB and blocks.UNDERLINE.fullmatch(following):
-                self.heading_ends = number
-                return True
-            if not following.strip() or (indent < TAB and blocks.begins_block(following)):
-                return False
-        return False
-
     def _go_on(self, text: str, following: str, *, lazy: bool) -> None:
         """A further line of a paragraph; ``lazy``: one in a list or quotation without its mark."""
         if blocks.DEFINITION.match(text):
@@ -191,13 +174,7 @@ class _Writer:
         if not 1 <= gap <= TAB or marker["gap"] == "\t":
             gap = 1
         self.items.append(ListItem(indent, indent + len(marker["mark"]) + gap, mark))
-        wanted = TAB * (len(self.items) - 1)
-        self._insert(" " * (wanted - indent))
-        self._keep(" " * indent)
-        self._keep(marker["number"] or marker["mark"])
-        if marker["delimiter"]:
-            self._replace(marker["delimiter"], ".")
-        self._keep(marker["gap"])
+        self._write_marker(marker, indent)
         if is_empty:
             # "A list item may begin with at most one blank line", and be empty (5.2).
             self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
@@ -213,6 +190,16 @@ class _Writer:
             return
         self.in_paragraph = bool(rest.strip())
         self._text(rest, following)
+
+    def _write_marker(self, marker: re.Match[str], indent: int) -> None:
+        """The marker of the innermost item, indented as Python-Markdown wants it."""
+        wanted = TAB * (len(self.items) - 1)
+        self._insert(" " * (wanted - indent))
+        self._keep(" " * indent)
+        self._keep(marker["number"] or marker["mark"])
+        if marker["delimiter"]:
+            self._replace(marker["delimiter"], ".")
+        self._keep(marker["gap"])
 
     def _end_item(self) -> None:
         has_further = self.items.pop().has_further
@@ -256,7 +243,10 @@ class _Writer:
             # A rule is no line below a heading, where no paragraph is above it (4.3).
             self._insert("\n" if blocks.RULE.fullmatch(text) else "")
         self.after_quotation = False
-        if not (depth or self.in_paragraph) and self._begins_heading(text):
+        if not (depth or self.in_paragraph) and (
+            end := blocks.heading_end(text, self.lines, self.number + 1)
+        ):
+            self.heading_ends = end
             self._heading(text, indent)
         elif blocks.HEADING.match(text):
             # "The opening # character may be preceded by up to three spaces" (4.2).

@@ -1,13 +1,12 @@
-"""Closes parts at shutdown, runs background tasks, and stops threads."""
+"""Closes parts at shutdown, and runs background tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +14,6 @@ log = logging.getLogger(__name__)
 #: together.
 _CLOSE_SECONDS = 4.0
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -85,19 +83,3 @@ class Background:
         # Retrieves the error, which no one else does if the request was cancelled.
         if not task.cancelled():
             task.exception()
-
-
-async def in_stoppable_thread(
-    function: Callable[Concatenate[threading.Event, _P], _T], *args: _P.args, **kwargs: _P.kwargs
-) -> _T:
-    """Run a blocking function in a thread. A thread cannot be cancelled, but it can be asked to
-    stop.
-
-    ``function`` gets an event as its first argument, which is set when nothing waits for the result
-    any more; loops in it check the event in each round.
-    """
-    stopped = threading.Event()
-    try:
-        return await asyncio.to_thread(function, stopped, *args, **kwargs)
-    finally:
-        stopped.set()

@@ -14,6 +14,15 @@ from html import escape as e
 
 from pelican.utils import strftime
 
+from pelican_indieauth.entry.elements import (
+    anchor,
+    class_attribute,
+    invisible,
+    linked_name,
+    paragraph,
+    timed,
+    with_breaks,
+)
 from pelican_indieauth.entry.entry import (
     AttachedFile,
     Cite,
@@ -30,7 +39,6 @@ from pelican_indieauth.entry.text import sanitised
 #: Phone photos are wider than pages, and not every theme limits their width.
 _NOT_WIDER = 'style="max-width: 100%"'
 FITTING = 'style="max-width: 100%; height: auto"'
-_WIDE = 30
 #: Properties that need no label.
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
@@ -42,8 +50,6 @@ _TARGETS = (
     ("watch_of", "watch-of"),
     ("listen_of", "listen-of"),
 )
-
-
 #: The invisible link by which Bridgy Fed accepts a post (fed.brid.gy/docs).
 _BRIDGY_FED = '<a class="u-bridgy-fed" href="https://fed.brid.gy/" hidden="from-humans"></a>'
 
@@ -72,15 +78,15 @@ class EntryParts:
     def facts(self) -> str:
         """Invisible values: URL, dates, name if there is one, and summary unless it is shown."""
         entry = self.entry
-        found = _data("u-url u-uid", entry.url)
+        found = invisible("u-url u-uid", entry.url)
         if entry.name:
-            found += _data("p-name", entry.name)
+            found += invisible("p-name", entry.name)
         if entry.published:
-            found += _data("dt-published", entry.published.isoformat())
+            found += invisible("dt-published", entry.published.isoformat())
         if entry.updated:
-            found += _data("dt-updated", entry.updated.isoformat())
+            found += invisible("dt-updated", entry.updated.isoformat())
         if entry.summary and not entry.bodiless:
-            found += _data("p-summary", entry.summary)
+            found += invisible("p-summary", entry.summary)
         return found + (_BRIDGY_FED if self.bridgy_fed else "")
 
     def author(self, *, visible: bool = False) -> str:
@@ -117,25 +123,25 @@ class EntryParts:
         if not self.entry.guests:
             return ""
         names = (
-            _link(' class="p-author"', guest.url, guest.name)
+            anchor(' class="p-author"', guest.url, guest.name)
             if guest.url
             else f'<span class="p-author">{e(guest.name)}</span>'
             for guest in self.entry.guests
         )
-        return _sentence(f"{e(self.words['guests'])} {', '.join(names)}")
+        return paragraph(f"{e(self.words['guests'])} {', '.join(names)}")
 
     def _targets(self) -> str:
         entry, words = self.entry, self.words
-        answer = _data("p-rsvp", entry.rsvp) if entry.rsvp else ""
+        answer = invisible("p-rsvp", entry.rsvp) if entry.rsvp else ""
         word = words[f"rsvp-{entry.rsvp}" if entry.rsvp else "in-reply-to"]
         found = [_cited(cite, "in-reply-to", word, self, answer) for cite in entry.in_reply_to]
         if entry.rsvp and not found:
-            found.append(_sentence(f"{e(words['rsvp'])}: {e(entry.rsvp)}{answer}"))
+            found.append(paragraph(f"{e(words['rsvp'])}: {e(entry.rsvp)}{answer}"))
         for field, name in _TARGETS:
             found += [_cited(cite, name, words[name], self) for cite in getattr(entry, field)]
         if entry.read_of:
             status = entry.read_status or ""
-            marked = _data("p-read-status", status) if status else ""
+            marked = invisible("p-read-status", status) if status else ""
             word = self._word(status) if NAME.fullmatch(status) else words["read-of"]
             found += [_cited(cite, "read-of", word, self, marked) for cite in entry.read_of]
         return "".join(found)
@@ -168,11 +174,11 @@ class EntryParts:
             word = e(self.words["checkin"])
             # Without a URL it is a p- property: a parser would resolve a name as a relative URL.
             name = "u-checkin" if self.entry.checkin.url else "p-checkin"
-            found += _sentence(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
+            found += paragraph(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location
         if location:
             root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
-            found += _sentence(_placed(location, f"p-location {root}"), "place")
+            found += paragraph(_placed(location, f"p-location {root}"), "place")
         return found
 
     def syndication(self) -> str:
@@ -185,31 +191,31 @@ class EntryParts:
             for url in self.entry.syndication
         ]
         word = e(self.words["syndication"])
-        return _sentence(f"{word} {', '.join(links)}", "syndication")
+        return paragraph(f"{word} {', '.join(links)}", "syndication")
 
     def _review(self) -> str:
         entry, words, found = self.entry, self.words, ""
         if entry.item:
             item = entry.item
-            photo = _data("u-photo", item.photo) if item.photo else ""
-            link = _named(item.name or item.url or "", item.url)
+            photo = invisible("u-photo", item.photo) if item.photo else ""
+            link = linked_name(item.name or item.url or "", item.url)
             subject = f'<span class="p-item {e(item.type)}">{link}{photo}</span>'
-            found += _sentence(f"{e(words['item'])} {subject}")
+            found += paragraph(f"{e(words['item'])} {subject}")
         if entry.rating:
             best = f'<span class="p-best">{e(entry.best)}</span>' if entry.best else ""
             of = f" {e(words['best'])} {best}" if best else ""
             rating = f'<span class="p-rating">{e(entry.rating)}</span>'
-            found += _sentence(f"{e(words['rating'])}: {rating}{of}")
+            found += paragraph(f"{e(words['rating'])}: {rating}{of}")
         return found
 
     def _schedule(self) -> str:
         start, end = self.entry.start, self.entry.end
         times = []
         if start:
-            times.append(_time(' class="dt-start"', start.isoformat(), self._readable(start)))
+            times.append(timed(' class="dt-start"', start.isoformat(), self._readable(start)))
         if end:
-            times.append(_time(' class="dt-end"', end.isoformat(), self._readable(end, start)))
-        return _sentence(" – ".join(times)) if times else ""
+            times.append(timed(' class="dt-end"', end.isoformat(), self._readable(end, start)))
+        return paragraph(" – ".join(times)) if times else ""
 
     def _readable(self, moment: date | datetime, after: date | datetime | None = None) -> str:
         """A moment as people write it; without its date where it is that of the one before."""
@@ -229,7 +235,7 @@ class EntryParts:
         label = e(self._word(fact.name))
         values = [self._value(fact.name, value) for value in fact.values]
         if len(values) == 1 and not fact.values[0].html:
-            return _sentence(f"{label}: {values[0]}", "fact")
+            return paragraph(f"{label}: {values[0]}", "fact")
         shown = values[0] if len(values) == 1 else f"<ul><li>{'</li><li>'.join(values)}</li></ul>"
         return f'<div class="indieauth-fact"><p>{label}:</p>\n{shown}</div>\n'
 
@@ -237,28 +243,28 @@ class EntryParts:
         # What cannot be a class of microformats2 is there for people alone; children have none.
         name = name if NAME.fullmatch(name) and name != "children" else ""
         if value.html:
-            return f"<div{_class('e', name)}>{value.html}</div>"
+            return f"<div{class_attribute('e', name)}>{value.html}</div>"
         if value.type:
-            return f"<span{_class('p', name, value.type)}>{self._nested(value)}</span>"
+            return f"<span{class_attribute('p', name, value.type)}>{self._nested(value)}</span>"
         if value.duration:
-            return _time(_class("dt", name), value.duration, value.text)
+            return timed(class_attribute("dt", name), value.duration, value.text)
         if value.moment:
             readable = self._readable(value.moment)
-            return _time(_class("dt", name), value.moment.isoformat(), readable)
+            return timed(class_attribute("dt", name), value.moment.isoformat(), readable)
         if value.url:
-            return _link(_class("u", name), value.url, value.text)
-        return f"<span{_class('p', name)}>{_lines(value.text)}</span>"
+            return anchor(class_attribute("u", name), value.url, value.text)
+        return f"<span{class_attribute('p', name)}>{with_breaks(value.text)}</span>"
 
     def _nested(self, value: Value) -> str:
         """An object by its name, its number and unit, or its URL, with its other facts."""
         shown = ""
         if value.text:
-            shown = _named(value.text, value.url)
+            shown = linked_name(value.text, value.url)
         elif value.number:
             shown = f'<span class="p-num">{e(value.number)}</span>'
             shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
         elif value.url:
-            shown = _link(' class="u-url"', value.url, without_scheme(value.url))
+            shown = anchor(' class="u-url"', value.url, without_scheme(value.url))
         told = ", ".join(
             ("" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: ")
             + ", ".join(self._inside(fact.name, one) for one in fact.values)
@@ -273,68 +279,31 @@ class EntryParts:
         return self._value(name, value)
 
 
-def _data(name: str, value: str) -> str:
-    """An invisible value: a ``data`` element."""
-    return f'<data class="{name}" value="{e(value)}"></data>'
-
-
-def _sentence(html: str, name: str = "context") -> str:
-    """A paragraph. The line break separates words where a theme strips the tags."""
-    return f'<p class="indieauth-{name}">{html}</p>\n'
-
-
-def _named(name: str, url: str | None) -> str:
-    """A name, linked if there is a URL."""
-    if url is None:
-        return f'<span class="p-name">{e(name)}</span>'
-    return f'<a class="p-name u-url" href="{e(url)}">{e(name)}</a>'
-
-
 def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
     if cite.url and not (cite.name or cite.author or cite.excerpt):
-        link = _link(f' class="u-{name}"', cite.url, cite.label)
-        return _sentence(f"{before}{e(word)} {link}")
+        link = anchor(f' class="u-{name}"', cite.url, cite.label)
+        return paragraph(f"{before}{e(word)} {link}")
     author = quoted = ""
     if cite.author:
-        card = f'<span class="p-author h-card">{_named(cite.author, cite.author_url)}</span>'
+        card = f'<span class="p-author h-card">{linked_name(cite.author, cite.author_url)}</span>'
         author = f" {e(parts.words['author'])} {card}"
     if cite.excerpt:
         quoted = f'<blockquote class="p-content">{e(cite.excerpt)}</blockquote>'
     named = ""
     if cite.url:
         classes = "u-url p-name" if cite.name else "u-url"
-        named = _link(f' class="{classes}"', cite.url, cite.label)
+        named = anchor(f' class="{classes}"', cite.url, cite.label)
     elif cite.name:
         named = f'<span class="p-name">{e(cite.name)}</span>'
-    uid = _data("p-uid", cite.uid) if cite.uid else ""
-    uid += _data("u-photo", cite.photo) if cite.photo else ""
+    uid = invisible("p-uid", cite.uid) if cite.uid else ""
+    uid += invisible("u-photo", cite.photo) if cite.photo else ""
     # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
     return (
         f'<div class="indieauth-context">{before}<div class="{prefix}-{name} h-cite">'
         f"<p>{e(word)} {named}{author}{uid}</p>\n{quoted}</div></div>\n"
     )
-
-
-def _class(prefix: str, name: str, *roots: str) -> str:
-    """The class attribute for a property's value."""
-    classes = [f"{prefix}-{name}", *roots] if name else roots
-    return f' class="{" ".join(classes)}"' if classes else ""
-
-
-def _time(attribute: str, written: str, readable: str) -> str:
-    return f'<time{attribute} datetime="{e(written)}">{e(readable)}</time>'
-
-
-def _link(attribute: str, url: str, label: str) -> str:
-    """A link. A long URL may be broken anywhere, to fit on a phone."""
-    style = ' style="overflow-wrap: anywhere"' if len(label) > _WIDE and " " not in label else ""
-    return f'<a{attribute} href="{e(url)}"{style}>{e(label)}</a>'
-
-
-def _lines(text: str) -> str:
-    return e(text).replace("\n", "<br>\n")
 
 
 def _photo(photo: AttachedFile, name: str = "photo") -> str:
@@ -352,13 +321,13 @@ def _photo(photo: AttachedFile, name: str = "photo") -> str:
 def _played(kind: str, media: AttachedFile) -> str:
     """A video or audio player."""
     if media.shown:
-        return _data(f"u-{kind}", media.url)
+        return invisible(f"u-{kind}", media.url)
     # An audio player has no intrinsic height for browsers to compute.
     style = FITTING if kind == "video" else _NOT_WIDER
     poster = f' poster="{e(media.poster)}"' if kind == "video" and media.poster else ""
     label = f' aria-label="{e(media.alt)}"' if media.alt else ""
     words = f'controls preload="metadata"{poster}{label} {style}'
-    return _sentence(
+    return paragraph(
         f'<{kind} class="u-{kind}" src="{e(media.url)}" {words}></{kind}>',
         "media",
     )
@@ -368,31 +337,31 @@ def _placed(place: Place, classes: str) -> str:
     """A place, with everything that is known of it."""
     shown = []
     if place.name:
-        shown.append(_named(place.name, place.url))
+        shown.append(linked_name(place.name, place.url))
     elif place.url:
         label = without_scheme(place.url) or place.url
-        shown.append(_link(' class="u-url"', place.url, label))
+        shown.append(anchor(' class="u-url"', place.url, label))
     shown += [f'<span class="p-{name}">{e(text)}</span>' for name, text in place.address]
     point = ""
     if place.geo and place.latitude and place.longitude:
         if not shown:
             words = e(f"{place.latitude}, {place.longitude}")
             shown.append(f'<a href="{e(place.geo)}">{words}</a>')
-        point = _data("p-latitude", place.latitude) + _data("p-longitude", place.longitude)
-        point += _data("p-altitude", place.altitude) if place.altitude else ""
-        point += _data("p-accuracy", place.accuracy) if place.accuracy else ""
+        point = invisible("p-latitude", place.latitude) + invisible("p-longitude", place.longitude)
+        point += invisible("p-altitude", place.altitude) if place.altitude else ""
+        point += invisible("p-accuracy", place.accuracy) if place.accuracy else ""
     return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
 
 
 @lru_cache(maxsize=1024)
 def _category(name: str) -> str:
-    return _data("p-category", name)
+    return invisible("p-category", name)
 
 
 @lru_cache(maxsize=64)
 def _author(person: Person) -> str:
     values = (("p-name", person.name), ("u-url", person.url), ("u-photo", person.photo))
-    data = "".join(_data(name, value) for name, value in values if value)
+    data = "".join(invisible(name, value) for name, value in values if value)
     return f'<span class="p-author h-card">{data}</span>'
 
 
@@ -400,4 +369,4 @@ def _visible_author(person: Person) -> str:
     photo = ""
     if person.photo:
         photo = f'<img class="u-photo" src="{e(person.photo)}" alt="" width="48" height="48"> '
-    return f'<span class="p-author h-card">{photo}{_named(person.name, person.url)}</span>'
+    return f'<span class="p-author h-card">{photo}{linked_name(person.name, person.url)}</span>'

@@ -79,14 +79,6 @@ class Tree:
             inside = Path(folder).relative_to(self.folder).as_posix()
             yield from (name if inside == "." else f"{inside}/{name}" for name in names)
 
-    def linked_folders(self) -> Iterator[str]:
-        """Symbolic links that lead to folders; :meth:`walk` does not go there."""
-        for folder, names, _ in os.walk(self.folder):
-            for name in names:
-                entry = Path(folder, name)
-                if entry.is_symlink():
-                    yield entry.relative_to(self.folder).as_posix()
-
     def sweep(self) -> None:
         """Remove the temporary files of a process that was killed."""
         for path in list(self.walk()):

@@ -66,7 +66,6 @@ def read_page(html: bytes | str, url: str) -> PostPage | None:
         stamps=frozenset(_times(stamps)),
         photos=tuple(_pictures(properties.get("photo", []))),
         pictures=pictures,
-        has_content=bool(bodies),
     )
 
 

@@ -33,4 +33,3 @@ class PostPage:
     stamps: frozenset[datetime] = frozenset()
     photos: tuple[PagePhoto, ...] = ()
     pictures: tuple[PagePhoto, ...] = ()
-    has_content: bool = False

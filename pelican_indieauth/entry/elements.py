@@ -1,0 +1,49 @@
+"""The HTML elements of which the parts of an entry consist. What is not HTML is escaped here."""
+
+from __future__ import annotations
+
+from html import escape as e
+
+#: A longer label without a space is a URL, and wider than a phone.
+_WIDE = 30
+
+
+def invisible(name: str, value: str) -> str:
+    """An invisible value: a ``data`` element."""
+    return f'<data class="{name}" value="{e(value)}"></data>'
+
+
+def paragraph(html: str, name: str = "context") -> str:
+    """A paragraph. The line break separates words where a theme strips the tags."""
+    return f'<p class="indieauth-{name}">{html}</p>\n'
+
+
+def linked_name(name: str, url: str | None) -> str:
+    """A name, linked if there is a URL."""
+    if url is None:
+        return f'<span class="p-name">{e(name)}</span>'
+    return f'<a class="p-name u-url" href="{e(url)}">{e(name)}</a>'
+
+
+def class_attribute(prefix: str, name: str, *roots: str) -> str:
+    """The class attribute for a property's value, with a space before it; of an object with its
+    root classes. Empty where there is no class.
+    """
+    classes = [f"{prefix}-{name}", *roots] if name else roots
+    return f' class="{" ".join(classes)}"' if classes else ""
+
+
+def timed(attribute: str, written: str, readable: str) -> str:
+    """A moment as ``written`` for parsers and ``readable`` for people."""
+    return f'<time{attribute} datetime="{e(written)}">{e(readable)}</time>'
+
+
+def anchor(attribute: str, url: str, label: str) -> str:
+    """A link with an ``attribute`` of its own. A long URL may be broken, to fit on a phone."""
+    style = ' style="overflow-wrap: anywhere"' if len(label) > _WIDE and " " not in label else ""
+    return f'<a{attribute} href="{e(url)}"{style}>{e(label)}</a>'
+
+
+def with_breaks(text: str) -> str:
+    """A text with the ends of its lines."""
+    return e(text).replace("\n", "<br>\n")
