@@ -135,12 +135,7 @@ def init(
         start = found.root if is_remote(site) else Path(site).resolve()
         interview = Interview(ask)
         existing = find_site(found.root, start, named=settings, choose=interview.settings)
-        if not existing.content and Path.cwd().is_relative_to(found.root):
-            raise Refused(
-                f"Your posts are at the root of {found.root} (PATH is '.'), where Pelican would"
-                " take files of the bridge's for posts. Make a folder outside of it for the"
-                f" bridge, and run there: {command()} init {found.root}"
-            )
+        _refuse_among_posts(existing, found)
         plan = Plan(
             site=existing,
             found=found,
@@ -156,6 +151,16 @@ def init(
         story = _what_next(plan, _set_up_remote(found))
     private.write(DEFAULT_FILE, text)
     print(story)
+
+
+def _refuse_among_posts(existing: ExistingSite, found: OwnerRepo) -> None:
+    """Raises :class:`Refused` where Pelican would read this folder for posts."""
+    if not existing.content and Path.cwd().is_relative_to(found.root):
+        raise Refused(
+            f"Your posts are at the root of {found.root} (PATH is '.'), where Pelican would"
+            " take files of the bridge's for posts. Make a folder outside of it for the"
+            f" bridge, and run there: {command()} init {found.root}"
+        )
 
 
 def _find(site: str, remote: str, folder: Path) -> OwnerRepo:

@@ -84,18 +84,7 @@ def make_rebuilder(
         due=partial(due, zone=zone),
         git_dir=sandbox.git_dirs / "rebuild",
     )
-    site = _Site(settings, store, checkout, folder, ledger, sandbox)
-    most = settings.rebuild.max_growth
-
-    def grants(read: Sequence[Path], write: Sequence[Path]) -> Grants | None:
-        return sandbox.grants(read=[*read, checkout.folder], write=write)
-
-    published = None
-    if settings.rebuild.deploy and sandbox.confined:
-        published = _published(output, folder)
-    pages = output if published is None else folder / "pages"
-    built = Output(pages, kept / "output.json", most, grants=grants)
-    return site.rebuilder(built, timing, published)
+    return _Site(settings, store, checkout, folder, kept, ledger, sandbox).rebuilder(output, timing)
 
 
 def _published(output: Path, folder: Path) -> PublishedOutput:
@@ -192,16 +181,19 @@ class _Site:
         store: GitStore,
         checkout: BuilderCheckout,
         folder: Path,
+        kept: Path,
         ledger: BuildLedger,
         sandbox: Sandbox,
     ) -> None:
+        """``folder`` is what the bridge itself writes to, ``kept`` what builds do."""
         self._settings = settings
         self._store = store
         self._folder = folder
+        self._kept = kept
         self._ledger = ledger
         self._checkout = checkout
         beside = (self._checkout.folder / settings.site.settings).parent
-        self._previews = folder / "kept" / "previews"
+        self._previews = kept / "previews"
         self._sandbox = sandbox
         previews = {PREVIEWS: str(self._previews)}
         self._environment = importing_from(beside, sandbox.environment(**previews))
@@ -209,14 +201,30 @@ class _Site:
         # nothing from the checkout.
         self._trusted = process.environment(sandbox.extra)
 
-    def rebuilder(
-        self, output: Output, timing: BuildTiming, published: PublishedOutput | None
-    ) -> Worker:
-        """``output`` is what builds write to, ``published`` what is deployed, if that is another
-        folder.
-        """
-        public = (published.output if published else output).folder
-        job: BuildJob = SiteBuild(
+    def rebuilder(self, output: Path, timing: BuildTiming) -> Worker:
+        """What builds the site into ``output``."""
+        if self._settings.rebuild.mode == "resident":
+            # It can be told to stop, so there is no need to wait for what else may come.
+            timing = replace(timing, debounce=min(timing.debounce, 0.02))
+        return Worker(
+            self._store,
+            self._job(output),
+            self._ledger,
+            output=output,
+            previews=self._previews,
+            timing=timing,
+            denied=self._sandbox.denied,
+        )
+
+    def _job(self, public: Path) -> BuildJob:
+        """A build, and what brings its pages away from ``public``."""
+        published = None
+        if self._settings.rebuild.deploy and self._sandbox.confined:
+            published = _published(public, self._folder)
+        pages = public if published is None else self._folder / "pages"
+        most = self._settings.rebuild.max_growth
+        output = Output(pages, self._kept / "output.json", most, grants=self._grants)
+        build = SiteBuild(
             self._store,
             self._checkout,
             make_builder(
@@ -232,25 +240,18 @@ class _Site:
             gone=output.missing,
             take_away=bool(self._settings.rebuild.command),
         )
-        if self._settings.rebuild.deploy:
-            job = Deployed(
-                job,
-                self._settings.rebuild.deploy,
-                output=public,
-                ours=output.remembered,
-                note=self._folder / "undeployed.json",
-                environment=self._trusted,
-                published=published,
-            )
-        if self._settings.rebuild.mode == "resident":
-            # It can be told to stop, so there is no need to wait for what else may come.
-            timing = replace(timing, debounce=min(timing.debounce, 0.02))
-        return Worker(
-            self._store,
-            job,
-            self._ledger,
+        if not self._settings.rebuild.deploy:
+            return build
+        return Deployed(
+            build,
+            self._settings.rebuild.deploy,
             output=public,
-            previews=self._previews,
-            timing=timing,
-            denied=self._sandbox.denied,
+            ours=output.remembered,
+            note=self._folder / "undeployed.json",
+            environment=self._trusted,
+            published=published,
         )
+
+    def _grants(self, read: Sequence[Path], write: Sequence[Path]) -> Grants | None:
+        """What a process may read and write that brings a build's files to the output."""
+        return self._sandbox.grants(read=[*read, self._checkout.folder], write=write)

@@ -255,14 +255,10 @@ class SiteProcess:
             self._running = None
             running = await self._launch()
             try:
-                async with asyncio.timeout(self._limits.loading):
-                    reply = await running.ask(self._start, QUICK, self._limits.loading)
-            except TimeoutError as error:
-                await running.end()
-                told = f"it takes longer than {self._limits.loading:.0f} seconds"
-                raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
+                ready = await self._load(running)
             except ProcessGone as error:
                 await running.end()
+                # What it printed is complete now.
                 said = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
                     f"Pelican's settings end the process that loads them. {said}"
@@ -270,22 +266,29 @@ class SiteProcess:
             except BaseException:
                 await running.end()
                 raise
-            if isinstance(reply, Ready):
-                if self._sandbox.confined and not reply.confined and self._facts is None:
-                    log.warning(
-                        "This system has no Landlock: the site's own code, and who may commit "
-                        "posts, can read every file that the bridge can"
-                    )
-                self._facts, self.confined = reply.facts, reply.confined
-                self._running = running
-                return running
-            await running.end()
-            reason = (
-                reply.reason
-                if isinstance(reply, Refusal)
-                else "the site's own code gave an invalid answer"
-            )
-            raise SiteBroken(reason)
+            if self._sandbox.confined and not ready.confined and self._facts is None:
+                log.warning(
+                    "This system has no Landlock: the site's own code, and who may commit "
+                    "posts, can read every file that the bridge can"
+                )
+            self._facts, self.confined = ready.facts, ready.confined
+            self._running = running
+            return running
+
+    async def _load(self, running: RunningProcess) -> Ready:
+        """Have a new process load the site's settings. Raises :class:`SiteBroken`, and
+        :class:`ProcessGone`.
+        """
+        try:
+            async with asyncio.timeout(self._limits.loading):
+                reply = await running.ask(self._start, QUICK, self._limits.loading)
+        except TimeoutError as error:
+            told = f"it takes longer than {self._limits.loading:.0f} seconds"
+            raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
+        if isinstance(reply, Ready):
+            return reply
+        told = "the site's own code gave an invalid answer"
+        raise SiteBroken(reply.reason if isinstance(reply, Refusal) else told)
 
     async def _launch(self) -> RunningProcess:
         checkout = Path(self._start.checkout)

@@ -146,11 +146,8 @@ class Api:
         Raises :class:`ApiError`, without a request while the server's rate limit is nearly used up.
         """
         if pause := self.server.pause():
-            raise ApiError(
-                f"{self.base} has nearly reached its rate limit",
-                status=429,
-                retry_after=pause,
-            )
+            told = f"{self.base} has nearly reached its rate limit"
+            raise ApiError(told, status=429, retry_after=pause)
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"

@@ -69,12 +69,17 @@ async def check_comparison(
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    return _finding(other, len(names), causes)
+
+
+def _finding(other: Sequence[str], total: int, causes: Sequence[str]) -> Finding:
+    """What is said of the files that differ, ``other``, out of ``total``."""
     if not other:
-        return Finding("comparison", f"`pelican` builds the same {len(names)} files in a clone")
+        return Finding("comparison", f"`pelican` builds the same {total} files in a clone")
     more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
     return Finding(
         "comparison",
-        f"{len(other)} of {len(names)} files differ from what `pelican` builds in a clone:"
+        f"{len(other)} of {total} files differ from what `pelican` builds in a clone:"
         f" {', '.join(other[:_SHOWN])}{more}",
         f"Possible causes: {'; '.join(causes)}" if causes else _USUAL_CAUSES,
         broken=False,

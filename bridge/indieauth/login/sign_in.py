@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -57,8 +58,15 @@ def sign_in_page(
     )
 
 
-def ways_to_sign_in(server: IndieAuthServer) -> dict[str, bool]:
-    """Whether the owner has a ``password``, and ``passkeys`` that work here; for templates."""
+class WaysToSignIn(TypedDict):
+    """Whether the owner has a password, and passkeys that work here; for templates."""
+
+    password: bool
+    passkeys: bool
+
+
+def ways_to_sign_in(server: IndieAuthServer) -> WaysToSignIn:
+    """What the owner can sign in with at the moment."""
     return {
         "password": has_password(server.db),
         "passkeys": server.can_use_passkeys and bool(list_passkeys(server.db)),

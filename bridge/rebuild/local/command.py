@@ -145,29 +145,13 @@ class CommandBuilder:
             places = [task.checkout, folder, self.output.note.parent]
             await process.in_thread(_with_folder, self.output.note.parent)
             argv = [*confined_argv(argv, self.sandbox.grants(write=places))]
-        run_in = task.checkout / self.run_in
-        environment = {
-            **self._environment(),
-            # As a shell sets it.
-            "PWD": str(run_in),
-            "SITE_CHECKOUT": str(task.checkout),
-            "SITE_VERSION": task.version,
-            "SITE_OUTPUT": str(folder),
-            plain_pelican.LEFT_OUT: json.dumps(task.left_out_below(self.content)),
-            # Pelican wraps its log at the width of the terminal, even within file names.
-            "COLUMNS": "1000",
-            "NO_COLOR": "1",
-            # Pelican collects files in a set, whose order would differ from run to run.
-            "PYTHONHASHSEED": "0",
-            # Python recognises compiled settings by time and size; two commits can share both.
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        environment = self._variables(task, folder)
         if self.sandbox is not None:
             environment = unconfined(environment)
         running = asyncio.create_task(
             process.run(
                 argv,
-                folder=run_in,
+                folder=task.checkout / self.run_in,
                 env=environment,
                 seconds=self.seconds,
             )
@@ -184,6 +168,25 @@ class CommandBuilder:
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+    def _variables(self, task: Task, folder: Path) -> dict[str, str]:
+        """The environment of a build whose output is ``folder``."""
+        return {
+            **self._environment(),
+            # As a shell sets it.
+            "PWD": str(task.checkout / self.run_in),
+            "SITE_CHECKOUT": str(task.checkout),
+            "SITE_VERSION": task.version,
+            "SITE_OUTPUT": str(folder),
+            plain_pelican.LEFT_OUT: json.dumps(task.left_out_below(self.content)),
+            # Pelican wraps its log at the width of the terminal, even within file names.
+            "COLUMNS": "1000",
+            "NO_COLOR": "1",
+            # Pelican collects files in a set, whose order would differ from run to run.
+            "PYTHONHASHSEED": "0",
+            # Python recognises compiled settings by time and size; two commits can share both.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     async def _watch(self, running: asyncio.Task[process.Ended], folder: Path) -> None:
         """Wait for the program's end; raises :class:`TooMuchOutput` where it writes too much."""

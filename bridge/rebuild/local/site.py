@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -65,16 +65,11 @@ class SiteBuild:
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.needs_warm_up()
             if stale or await in_thread(self._gone):
-                task = Task(
-                    version,
-                    self._checkout.folder,
-                    frozenset(self._unbuilt),
-                    shown,
-                    previewed,
+                task = replace(
+                    self._task(version, changed, bisection.left_out),
+                    shown=shown,
+                    previewed=previewed,
                     unread=built_before,
-                    new=frozenset(changed),
-                    left_out=frozenset(bisection.left_out),
-                    lacks=self._checkout.lacks,
                 )
                 try:
                     outcome = await self._builder.build(task)
@@ -102,6 +97,17 @@ class SiteBuild:
             take_away=self._take_away,
             # A warm builder relies on what it left in the checkout; any other gets a clean one.
             is_exact=lambda paths: not self._builder.stays_warm(paths),
+        )
+
+    def _task(self, version: Version, changed: Collection[str], left_out: Collection[str]) -> Task:
+        """Building what is checked out; ``changed`` are those that the last try had otherwise."""
+        return Task(
+            version,
+            self._checkout.folder,
+            frozenset(self._unbuilt),
+            new=frozenset(changed),
+            left_out=frozenset(left_out),
+            lacks=self._checkout.lacks,
         )
 
     def _with_what_is_missing(self, failure: BuildFailed) -> BuildFailed:
