@@ -1,0 +1,53 @@
+"""``docs/settings.md`` has every setting in the section that it belongs to, with its default."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bridge.settings import Settings, Target
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+FIELDS = [
+    (section.name, field)
+    for section in msgspec.structs.fields(Settings)
+    for field in msgspec.structs.fields(Target if section.name == "syndication" else section.type)
+]
+
+
+def rows(section: str) -> dict[str, str]:
+    """The second column of a section's table by each key that the first column names."""
+    _, _, after = PAGE.partition(f"\n## `[{section}]`")
+    table = re.findall(r"(?m)^\| (`[^|]*) \| ([^|]*) ?\|", after.partition("\n## ")[0])
+    return {key: default.strip() for keys, default in table for key in re.findall(r"`(\w+)`", keys)}
+
+
+def as_written(value: object) -> object:
+    """A value that TOML has no type for."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+@pytest.mark.parametrize(("section", "field"), FIELDS, ids=lambda each: getattr(each, "name", each))
+def test_a_setting_is_documented_with_its_default(
+    section: str, field: msgspec.structs.FieldInfo
+) -> None:
+    documented = rows(section)
+    assert field.name in documented
+    told = documented[field.name]
+    if literal := re.fullmatch(r"`([^`]+)`", told):
+        default = (
+            field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        )
+        written = msgspec.json.decode(msgspec.json.encode(default, enc_hook=as_written))
+        assert written == tomllib.loads(f"x = {literal[1]}")["x"]
+    assert (told == "required") == field.required
+
+
+@pytest.mark.parametrize("section", dict.fromkeys(section for section, _ in FIELDS))
+def test_the_docs_name_no_setting_that_is_gone(section: str) -> None:
+    assert set(rows(section)) <= {field.name for name, field in FIELDS if name == section}
