@@ -143,7 +143,10 @@ def _seen(request: web.Request) -> str:
 
 @contextmanager
 def store_errors_as_pages() -> Iterator[None]:
-    """Translate the store's errors into errors that a page can show."""
+    """Translate the store's errors into errors that a page can show.
+
+    Raises :class:`Unavailable` in their place.
+    """
     try:
         yield
     except StoreError as error:

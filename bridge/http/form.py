@@ -77,7 +77,10 @@ class Form:
         return form
 
     def get(self, name: str) -> str | None:
-        """A field's value; ``None`` where it is absent or empty (RFC 6749 3.1)."""
+        """A field's value; ``None`` where it is absent or empty (RFC 6749 3.1).
+
+        Raises :class:`OAuthError` if it is repeated or is not UTF-8.
+        """
         values = self.every(name)
         if len(values) > 1:
             raise OAuthError("invalid_request", f"'{name}' is repeated: send it once.")
@@ -91,7 +94,10 @@ class Form:
         return value
 
     def every(self, name: str) -> list[str]:
-        """All values of a field that may be repeated."""
+        """All values of a field that may be repeated.
+
+        Raises :class:`OAuthError` where one is not UTF-8.
+        """
         values = self.as_sent(name)
         if any(_SURROGATE.search(value) for value in values):
             raise OAuthError("invalid_request", f"'{name}' is not UTF-8.")
@@ -107,6 +113,8 @@ async def read_form(request: web.Request) -> Form:
 
     RFC 6749 4.1.3 requires it urlencoded. Apps written in JavaScript often send a ``FormData``
     object unchanged, which is multipart.
+
+    Raises :class:`OAuthError` for any other Content-Type, and as :func:`read_body`.
     """
     if request.content_type == MULTIPART:
         body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
@@ -120,7 +128,7 @@ async def read_form(request: web.Request) -> Form:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Read a body within the limits of these endpoints."""
+    """Read a body within the limits of these endpoints. Raises :class:`OAuthError` beyond them."""
     try:
         return await receive_all(request, max_bytes=_MAX_BODY, seconds=_BODY_SECONDS)
     except (InvalidRequest, PayloadTooLarge) as error:

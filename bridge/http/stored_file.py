@@ -28,7 +28,10 @@ _HEADERS = {
 
 
 async def send_file(request: web.Request, opened: OpenUpload) -> web.StreamResponse:
-    """Send a stored file for GET or HEAD, and close it."""
+    """Send a stored file for GET or HEAD, and close it.
+
+    Raises :class:`ConnectionAbortedError` if the file becomes shorter while it is sent.
+    """
     with opened.file:
         if _has_it(request, opened.etag):
             unchanged = web.Response(status=304, headers=_HEADERS)

@@ -69,7 +69,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """An exclusive and durable transaction."""
+        """An exclusive and durable transaction.
+
+        Raises :class:`Unavailable` if the database cannot be written; nothing is then.
+        """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -100,7 +103,7 @@ class Database:
         return rows[0] if rows else None
 
     def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """The rows of a query."""
+        """The rows of a query. Raises :class:`Unavailable` if the database cannot be read."""
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:

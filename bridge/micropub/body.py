@@ -164,7 +164,10 @@ def wrapped(value: Json) -> list[Json]:
 
 
 def h_type(name: str | None) -> str:
-    """The h-* class without its prefix; ``entry`` if no type is given (3.3)."""
+    """The h-* class without its prefix; ``entry`` if no type is given (3.3).
+
+    Raises :class:`InvalidRequest` if ``name`` cannot be a type.
+    """
     if name is None:
         return "entry"
     bare = name.removeprefix("h-")

@@ -144,7 +144,10 @@ def open_tables(file: Path) -> sqlite3.Connection:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate SQLite's errors into the store's."""
+    """Translate SQLite's errors into the store's.
+
+    Raises :class:`StoreFull` and :class:`StoreBroken` in their place.
+    """
     try:
         yield
     except sqlite3.Error as error:

@@ -83,7 +83,10 @@ class PostReader:
         )
 
     def open(self, entry: IndexedPost) -> tuple[PelicanFile, BlobId]:
-        """The file of an indexed post in the newest version, and its blob id."""
+        """The file of an indexed post in the newest version, and its blob id.
+
+        Raises :class:`InvalidRequest` if it is gone, :class:`Conflict` if it is not UTF-8.
+        """
         head = self._store.head()
         blob = self._store.read(entry.path, head) if head else None
         if blob is None:

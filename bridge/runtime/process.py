@@ -121,7 +121,10 @@ class Tail:
 
 
 def piped(stream: _Stream | None) -> _Stream:
-    """A stream of a process, which must have been started with a ``PIPE`` for it."""
+    """A stream of a process, which must have been started with a ``PIPE`` for it.
+
+    Raises :class:`RuntimeError` otherwise.
+    """
     if stream is None:
         raise RuntimeError("the process was started without this pipe")
     return stream

@@ -90,7 +90,7 @@ class SiteProcess:
 
     @property
     def facts(self) -> SiteFacts:
-        """What the settings said when they were loaded."""
+        """What the settings said when they were loaded. Raises :class:`Unavailable` before that."""
         if self._facts is None:
             raise Unavailable("The site's settings have not been read yet.", retry_after=1)
         return self._facts

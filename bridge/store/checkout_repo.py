@@ -195,7 +195,10 @@ class CheckoutRepo:
         return found
 
     def git(self, *arguments: str) -> str:
-        """What a git command writes to its standard output."""
+        """What a git command writes to its standard output.
+
+        Raises :class:`StoreBroken` with git's message if it fails.
+        """
         command = ["git", f"--git-dir={self.git_dir}", f"--work-tree={self.folder}", *arguments]
         try:
             out = Git(str(self.folder)).execute(

@@ -163,7 +163,11 @@ class GitStore:
             yield from logged_commits(self.bare_repo.repo, at, path, since)
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
-        """Commit each on top of the one before, all of them in one round of syncs."""
+        """Commit each on top of the one before, all of them in one round of syncs.
+
+        Raises :class:`StoreBusy` if other programs keep moving the branch, and other errors of the
+        store.
+        """
         with _translated(), self._writing():
             for _ in range(_ATTEMPTS):
                 answers = self._attempt(commits)

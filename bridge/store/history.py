@@ -15,7 +15,10 @@ _FIRST_TIME = 100_000_000
 
 
 def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
-    """Every removal of a file below a folder, newest first, read lazily."""
+    """Every removal of a file below a folder, newest first, read lazily.
+
+    Raises :class:`StoreBroken` at the end if git fails.
+    """
     paths = [folder.rstrip("/") + "/"] if folder else []
     log = repo.git.log(
         "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
@@ -29,7 +32,10 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
 
 
 def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[LoggedCommit]:
-    """Commits with their messages, newest first, read lazily."""
+    """Commits with their messages, newest first, read lazily.
+
+    Raises :class:`StoreBroken` at the end if git fails.
+    """
     paths = ["--", path] if path else []
     # Git takes numbers that are too small for a time of its own for now.
     late = [f"--since=@{since:.0f}"] if since > _FIRST_TIME else []

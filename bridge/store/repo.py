@@ -118,7 +118,10 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
 
 
 def author(repo: Repo, wanted: str, otherwise: str) -> str:
-    """``Name <address>`` for commits: ``wanted``, else git's own, else ``otherwise``."""
+    """``Name <address>`` for commits: ``wanted``, else git's own, else ``otherwise``.
+
+    Raises :class:`StoreBroken` where there is none.
+    """
     if wanted:
         return _author(wanted)
     try:

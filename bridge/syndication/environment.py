@@ -120,7 +120,10 @@ class BridgeEnvironment:
         self.now = now
 
     async def picture(self, url: str) -> bytes:
-        """The bytes of a photo: read from the site's files, or fetched from another site."""
+        """The bytes of a photo: read from the site's files, or fetched from another site.
+
+        Raises :class:`CopyRefused` if they cannot be had or are too many.
+        """
         own = self._posts.media.internalise(url)
         path = own.removeprefix("{static}/") if isinstance(own, str) else ""
         if path != url and (tail := path.removeprefix(f"{self._posts.media.folder}/")) != path:

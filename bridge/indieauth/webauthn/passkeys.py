@@ -43,7 +43,10 @@ class RelyingParty:
 
 
 def store_passkey(connection: sqlite3.Connection, proven: Proven, name: str) -> None:
-    """Inside a transaction: store a passkey."""
+    """Inside a transaction: store a passkey.
+
+    Raises :class:`PasskeyRefused` if it is stored already.
+    """
     try:
         connection.execute(
             "INSERT INTO passkeys (credential, public_key, sign_count, name, created)"

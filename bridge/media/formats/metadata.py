@@ -52,7 +52,10 @@ _GIF_PROFILE = b"ICCRGBG1012"
 
 
 def strip_jpeg(data: bytes) -> bytes:
-    """A JPEG without Exif, XMP, IPTC, maker notes, previews and comments."""
+    """A JPEG without Exif, XMP, IPTC, maker notes, previews and comments.
+
+    Raises :class:`ValueError` if it is truncated.
+    """
     kept = [data[:2]]
     position = 2
     while True:
@@ -88,7 +91,10 @@ def _jpeg_needs(code: int, payload: bytes) -> bool:
 
 
 def strip_png(data: bytes) -> bytes:
-    """A PNG with only the chunks that affect its display; animations are kept."""
+    """A PNG with only the chunks that affect its display; animations are kept.
+
+    Raises :class:`ValueError` if it is truncated.
+    """
     kept = [data[:_PNG_SIGNATURE]]
     position = _PNG_SIGNATURE
     while True:
@@ -104,7 +110,10 @@ def strip_png(data: bytes) -> bytes:
 
 
 def strip_webp(data: bytes) -> bytes:
-    """A WebP with only the chunks that affect its display (RFC 9649 2.7); animations are kept."""
+    """A WebP with only the chunks that affect its display (RFC 9649 2.7); animations are kept.
+
+    Raises :class:`ValueError` if it is truncated.
+    """
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
         raise ValueError("the WebP is truncated")
@@ -127,7 +136,10 @@ def _needed_of_webp(chunk: tuple[bytes, bytes]) -> tuple[bytes, bytes] | None:
 
 
 def strip_gif(data: bytes) -> bytes:
-    """A GIF without comments, texts and programs' extensions (GIF89a 15 to 27)."""
+    """A GIF without comments, texts and programs' extensions (GIF89a 15 to 27).
+
+    Raises :class:`ValueError` if it is invalid.
+    """
     position = 13 + _colours(data[10:11])
     kept, control = [data[:position]], b""
     while position < len(data) and data[position] != _GIF_END:

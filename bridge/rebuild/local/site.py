@@ -50,7 +50,10 @@ class SiteBuild:
         return self._checkout.next_due
 
     async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
-        """Build a version, leaving out the files that break the build."""
+        """Build a version, leaving out the files that break the build.
+
+        Raises :class:`BuildFailed` where that does not help.
+        """
         if misplaced := await in_thread(self._why_misplaced, version):
             # The site would be empty.
             raise BuildFailed(misplaced)

@@ -28,7 +28,10 @@ def whole_siteurl(siteurl: str, me: str) -> str:
 
 
 def folder_inside(root: Path, folder: Path) -> str:
-    """The content folder relative to the repo's root, ``""`` if they are the same."""
+    """The content folder relative to the repo's root, ``""`` if they are the same.
+
+    Raises :class:`SettingsError` if it is outside of the repo.
+    """
     try:
         relative = folder.resolve().relative_to(root).as_posix()
     except ValueError as error:

@@ -144,7 +144,10 @@ class SiteReaders:
         return FileRead(content, Rendered(html, frozenset(effects)))
 
     def with_slug(self, article: Content, slug: str, path: str) -> Content:
-        """The same article with another slug, in another file of the repo."""
+        """The same article with another slug, in another file of the repo.
+
+        Raises :class:`InvalidRequest` if Pelican cannot read it.
+        """
         file = str(self._root / path)
         metadata = {**article.metadata, "slug": slug}
         # The names of a file and its folders may say something, too.

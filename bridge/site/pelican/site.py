@@ -277,7 +277,10 @@ class PelicanSite:
         return self._addresses.location(self._article(text.encode(), path).content)
 
     def locate_page(self, data: bytes, path: str) -> Location:
-        """The same for one of the site's pages, which posts must not collide with."""
+        """The same for one of the site's pages, which posts must not collide with.
+
+        Raises :class:`InvalidRequest` for other files.
+        """
         source = self._source_path(path)
         if source is None or not self._sources.is_page(source):
             raise InvalidRequest(f"{path} is not where the site's settings look for pages.")

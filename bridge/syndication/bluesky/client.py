@@ -58,7 +58,7 @@ class Bluesky(PdsSession):
         await self.call("POST", "com.atproto.repo.deleteRecord", body=body)
 
     async def upload(self, photo: Photo) -> dict[str, Any]:
-        """Upload a picture; returns its blob reference."""
+        """Upload a picture; returns its blob reference. Raises :class:`ApiError`."""
         found = await self.call(
             "POST", "com.atproto.repo.uploadBlob", data=photo.data, mime=photo.mime
         )

@@ -94,7 +94,10 @@ class Mastodon:
         return Instance()
 
     async def account(self) -> MastodonAccount:
-        """The account that the token belongs to."""
+        """The account that the token belongs to.
+
+        Raises :class:`ApiError`, with status 401 for an invalid token.
+        """
         try:
             found = object_of(await self._get("/api/v1/accounts/verify_credentials"))
         except ApiError as error:

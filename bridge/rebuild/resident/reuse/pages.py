@@ -82,7 +82,10 @@ class Pages:
         return made.dependencies is not None and inputs.still(made.dependencies, page.local)
 
     def make(self, page: PlannedPage, inputs: BuildInputs) -> bool:
-        """Render and publish a page; returns whether it differs from before."""
+        """Render and publish a page; returns whether it differs from before.
+
+        Raises :class:`PageFailed`, with the posts that may be the cause.
+        """
         trace = Trace()
         self._made.pop(page.name, None)
         try:
