@@ -7,7 +7,7 @@ def register() -> None:
     """Connect the plugin to Pelican's signals. Calling it twice has no further effect."""
     from pelican.plugins import signals  # noqa: PLC0415  (importing the plugin must cost nothing)
 
-    from pelican_indieauth import plugin  # noqa: PLC0415
+    from pelican_indieauth import plugin  # noqa: PLC0415 (as above)
 
     signals.initialized.connect(plugin.initialized)
     signals.get_generators.connect(plugin.get_generators)

@@ -168,7 +168,7 @@ def _plural(one: str, many: str, number: int) -> str:
 
 def install(templates: jinja2.Environment) -> None:
     """Give templates ``_``, ``{% trans %}``, and a filter ``said`` for words from code."""
-    templates.install_gettext_callables(  # type: ignore[attr-defined]
+    templates.install_gettext_callables(  # type: ignore[attr-defined] # the extension's
         translated, _plural, newstyle=True
     )
     # Jinja's own takes whatever it is given for HTML, words from a post's file included.

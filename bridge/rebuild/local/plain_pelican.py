@@ -6,6 +6,8 @@ and none of its folders is searched for the site's modules.
 
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import os
 import sys
@@ -71,8 +73,6 @@ def _say_why_files_are_skipped() -> None:
 
 def _say_what_is_denied() -> None:
     """Many plugins do not tell that they were not allowed to open a file."""
-    import builtins  # noqa: PLC0415
-    import io  # noqa: PLC0415
 
     def telling(function: Callable[..., Any]) -> Callable[..., Any]:
         def opening(*args: Any, **options: Any) -> Any:
@@ -94,7 +94,7 @@ def main() -> None:
     _say_why_files_are_skipped()
     _say_what_is_denied()
     posts = frozenset(json.loads(os.environ.pop(LEFT_OUT, "[]")))
-    from pelican.plugins import signals  # noqa: PLC0415
+    from pelican.plugins import signals  # noqa: PLC0415 - not in the bridge
 
     def leaving_out(generator: Any) -> None:
         leave_out(generator, posts)
@@ -107,7 +107,7 @@ def main() -> None:
         signals.generator_init.connect(leaving_out, weak=False)
     signals.initialized.connect(initialized, weak=False)
     sys.argv[0] = "pelican"
-    from pelican import main as pelican_main  # noqa: PLC0415
+    from pelican import main as pelican_main  # noqa: PLC0415 - not in the bridge
 
     sys.exit(pelican_main())
 

@@ -32,7 +32,7 @@ def record() -> None:
     """Install the hooks, for the life of this process. Further calls do nothing."""
     if getattr(_Recording, "installed", False):
         return
-    _Recording.installed = True  # type: ignore[attr-defined]
+    _Recording.installed = True  # type: ignore[attr-defined] # of docutils' class
     sys.addaudithook(_audit)
     _watch_raw_html()
 
@@ -81,8 +81,8 @@ def _watch_raw_html() -> None:
         _note_raw(rawtext)
         return role(name, rawtext, *more, **options)
 
-    misc.Raw.run = run  # type: ignore[method-assign]
-    raw_role.options = role.options  # type: ignore[attr-defined]
+    misc.Raw.run = run  # type: ignore[method-assign] # in place of its own
+    raw_role.options = role.options  # type: ignore[attr-defined] # untyped
     roles.register_canonical_role("raw", raw_role)
 
 

@@ -173,7 +173,7 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
 
     def absolute(path: object) -> str:
         # Links stay what they are, and ".." goes, as Pelican has it.
-        return os.path.abspath(folder / str(path))  # noqa: PTH100
+        return os.path.abspath(folder / str(path))  # noqa: PTH100 - links stay links
 
     for name in ("PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME"):
         # An empty one is the folder of the settings. A theme may be a name instead.

@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from bridge.syndication.api import Api, ApiError, Caller, ServerState, object_of
@@ -20,16 +20,16 @@ _EARLY = 60.0
 _LONGEST_DID = 2_048
 
 
-class Sessions:
+class Sessions(Protocol):
     """Stores a session between runs; servers allow only 300 new ones a day."""
 
     def load(self) -> dict[str, str]:
         """The session stored last, or ``{}``."""
-        raise NotImplementedError
+        ...
 
     def save(self, session: Mapping[str, str]) -> None:
         """Store a session, readable only by the bridge's user."""
-        raise NotImplementedError
+        ...
 
 
 class PdsSession:

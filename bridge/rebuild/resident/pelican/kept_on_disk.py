@@ -262,8 +262,8 @@ def _is_known(name: str) -> bool:
 def _docutils_is_pure() -> bool:
     """Whether only docutils and Pelican decide how reStructuredText is parsed."""
     registered = [
-        *directives._directives.values(),  # type: ignore[attr-defined]
-        *roles._roles.values(),  # type: ignore[attr-defined]
+        *directives._directives.values(),  # type: ignore[attr-defined] # untyped
+        *roles._roles.values(),  # type: ignore[attr-defined] # untyped
     ]
     modules = (str(getattr(each, "__module__", "")) for each in registered)
     known = ("docutils.", "pelican.rstdirectives", "bridge.")
