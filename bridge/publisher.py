@@ -36,7 +36,7 @@ from bridge.posts.post_files import (
     PostWriter,
     no_post_at,
     with_alias,
-    without_told,
+    without_echoed,
 )
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
@@ -147,7 +147,7 @@ class Publisher:
         long that its outcome is not known yet. An action goes on when its client hangs up. One that
         comes again with the same ``once`` gets the result of the first.
         """
-        _judge(token, action)
+        _authorise(token, action)
         name = action.once if isinstance(action, Create | Update) else ""
         if name:
             await self.once.load()
@@ -265,8 +265,8 @@ class Publisher:
             entry = post.entry
             if action.seen and action.seen != post.blob:
                 raise Conflict("This post has changed since you opened it. Nothing was written.")
-            _judge(token, action, entry.status)
-            action = without_told(action, entry, self._catalogue.index.own)
+            _authorise(token, action, entry.status)
+            action = without_echoed(action, entry, self._catalogue.index.own)
             old = await self._posts.read(post.file, entry)
             new = apply(old, self._writer.with_media_as_in_files(action))
             settled = await self._writer.edit(entry.path, post.file, old, new, action, self._now())
@@ -276,7 +276,7 @@ class Publisher:
                 settled, entry.path, post.base, save_as=entry.save_as
             ) as reserved:
                 url, page = reserved.location.url, reserved.location.save_as
-                _judge(token, action, reserved.location.status)
+                _authorise(token, action, reserved.location.status)
                 text = with_alias(reserved.file, page, entry).text()
                 changes = [
                     Change(entry.path, text.encode(), post.blob),
@@ -356,7 +356,7 @@ class Publisher:
             raise
 
 
-def _judge(token: Token, action: Action, status: str = "draft") -> None:
+def _authorise(token: Token, action: Action, status: str = "draft") -> None:
     """Raise :class:`InsufficientScope` unless a token allows an action on a post of this status.
 
     A token for drafts alone may neither change a published post nor publish a draft.

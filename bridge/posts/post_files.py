@@ -326,21 +326,21 @@ def with_alias(file: PelicanFile, save_as: str, entry: IndexedPost) -> PelicanFi
     return file.with_header("Mf2", changed.text())
 
 
-def without_told(update: Update, entry: IndexedPost, own: frozenset[str]) -> Update:
+def without_echoed(update: Update, entry: IndexedPost, own: frozenset[str]) -> Update:
     """The update without the slug, channel and URL that ``q=source`` returned: a client that sends
     a whole post back does not want to change them. ``own`` are the site's host names.
     """
-    told = {"slug": slug_of(entry.url), "channel": entry.channel}
+    source = {"slug": slug_of(entry.url), "channel": entry.channel}
     commands = {
-        name: values for name, values in update.commands.items() if values != (told.get(name),)
+        name: values for name, values in update.commands.items() if values != (source.get(name),)
     }
 
-    def is_told(name: str, values: Sequence[object]) -> bool:
+    def is_echo(name: str, values: Sequence[object]) -> bool:
         urls = [canonical(value, own) for value in values if isinstance(value, str)]
         return name == "url" and urls == [canonical(entry.url, own)]
 
     def changed(given: Properties) -> Properties:
-        return {name: values for name, values in given.items() if not is_told(name, values)}
+        return {name: values for name, values in given.items() if not is_echo(name, values)}
 
     return replace(
         update, commands=commands, replace=changed(update.replace), add=changed(update.add)
