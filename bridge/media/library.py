@@ -18,9 +18,9 @@ from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.file_store import Committed, FileStore, Incoming, OpenUpload
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
+from bridge.media.names import UploadUrls
 from bridge.media.spool import Spool
 from bridge.media.stored_file import MediaFile
-from bridge.media.urls import UploadUrls
 from bridge.media.worker import Cleaner
 from bridge.settings import Settings
 from bridge.store import Change, ContentStore

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from soak_kit import any_text
 
-from bridge.media.names import MOST_ALIKE, candidates, is_scaled, scaled, stem
-from bridge.media.urls import UploadUrls
+from bridge.media.names import MOST_ALIKE, UploadUrls, candidates, is_scaled, scaled, stem
 
 DIGEST = "0123456789abcdef" * 4
 ADDRESSES = UploadUrls("media", "https://bridge.example")
