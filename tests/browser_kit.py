@@ -20,6 +20,8 @@ from playwright.async_api import (
 #: Chromium's own pages in each window, which tests do not see: each tab would have two of them, in
 #: a process that takes longer to start than the tab.
 _UNSEEN = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
+#: A process for the next tab, started in advance.
+_SPARE = "SpareRendererForSitePerProcess"
 #: Playwright disables these features; there can be only one list, so this one includes
 #: Playwright's.
 _OFF = (
@@ -32,7 +34,9 @@ _OFF = (
 _ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--in-process-gpu", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    f"--disable-features={','.join((*_OFF, *_UNSEEN))}",
+    f"--disable-features={','.join((*_OFF, *_UNSEEN, _SPARE))}",
+    # Pages of one site in a context share a process: to start one costs more than most pages.
+    "--renderer-process-limit=1",
 ]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 

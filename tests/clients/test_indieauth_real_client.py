@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from demo_kit import Demo, demo_in
+from demo_kit import Demo
 from indieauth_kit import browser, client_site
 
 pytestmark = pytest.mark.node
@@ -40,14 +40,6 @@ def script(clients: Path) -> Path:
     return file
 
 
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Demo]:
-    with demo_in(
-        tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false", BRIDGE_PUBLISH__REMOTE=""
-    ) as bridge:
-        yield bridge
-
-
 @asynccontextmanager
 async def node(script: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
@@ -73,30 +65,30 @@ async def said(process: asyncio.subprocess.Process) -> dict[str, str]:
     return found
 
 
-async def test_micropub_helper_signs_in_and_posts(running: Demo, script: Path) -> None:
+async def test_micropub_helper_signs_in_and_posts(bridge: Demo, script: Path) -> None:
     async with (
         client_site() as app,
-        node(script, running.me, app) as process,
-        browser(running.site.rstrip("/")) as owner,
+        node(script, bridge.me, app) as process,
+        browser(bridge.site.rstrip("/")) as owner,
     ):
         url = (await said(process))["url"]
-        assert url.startswith(running.authorization)
+        assert url.startswith(bridge.authorization)
 
         sign_in = await owner.get(url)
-        done = await owner.submit(sign_in, "/auth/sign-in", password=running.password)
+        done = await owner.submit(sign_in, "/auth/sign-in", password=bridge.password)
         question = await owner.get(done.location)
         assert "Quillpen" in question.text
         answer = await owner.submit(question, "/auth/consent", decision="allow")
         assert answer.location.startswith(f"{app}/back?")
         assert answer.answer["state"] == "a state & more"
-        assert answer.answer["iss"] == running.site
+        assert answer.answer["iss"] == bridge.site
 
         assert process.stdin is not None
         process.stdin.write(json.dumps({"code": answer.answer["code"]}).encode() + b"\n")
         found = await said(process)
-        assert found["post"].startswith(running.site)
+        assert found["post"].startswith(bridge.site)
         async with owner.session.get(
-            running.micropub, params={"q": "source", "url": found["post"]},
+            bridge.micropub, params={"q": "source", "url": found["post"]},
             headers={"Authorization": f"Bearer {found['token']}"},
         ) as reply:  # fmt: skip
             assert (await reply.json())["properties"]["content"] == ["Signed in!"]

@@ -7,26 +7,15 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bridge_kit import picture
-from demo_kit import Demo, demo_in
+from demo_kit import Demo
 
 pytestmark = pytest.mark.node
-
-
-@pytest.fixture(scope="module")
-def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with demo_in(
-        tmp_path_factory.mktemp("clients") / "demo",
-        BRIDGE_WEBMENTION__SEND="false",
-        BRIDGE_PUBLISH__REMOTE="",
-    ) as bridge:
-        yield bridge
 
 
 @pytest.fixture(scope="module")

@@ -57,8 +57,12 @@ async def test_805_two_different_tokens_are_refused(client: Client) -> None:
 
 
 async def test_805_strict_refuses_even_the_same_token_twice(tmp_path: Path) -> None:
-    strict = demo_in(tmp_path / "strict", BRIDGE_AUTH__STRICT="true", BRIDGE_REBUILD__MODE="none")
-    with strict as bridge:
+    with demo_in(
+        tmp_path / "strict",
+        BRIDGE_AUTH__STRICT="true",
+        BRIDGE_REBUILD__MODE="none",
+        BRIDGE_PUBLISH__REMOTE="",
+    ) as bridge:
         async with aiohttp.ClientSession() as http:
             client = Client(bridge, http)
             body = f"h=entry&content=Twice&access_token={quote_plus(bridge.token)}"

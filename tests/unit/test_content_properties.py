@@ -112,24 +112,30 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> SiteRules:
     return load_rules(tmp_path_factory.mktemp("site"))
 
 
+# One test for all of this, since making up a post takes longer than each.
 @SLOW
 @given(post=posts, wishes=commands)
-def test_any_post_is_read_back_from_its_file(
+def test_any_post_is_read_back_from_a_file_in_which_pelican_finds_nothing_else(
     rules: SiteRules, post: Post, wishes: dict[str, Any]
 ) -> None:
     file = new_file(post, commands=wishes, when=WHEN, rules=rules)
+    assert_read_back(rules, post, file)
+    assert_only_what_belongs_there(rules, file)
+    path = "content/notes/2026/x.md"
+    assert site_of(rules).quick_locate(file, path) == site_of(rules).locate(file.text(), path)
+    assert_in_the_content_folder(rules, file)
+    old = read(file, rules)
+    assert edit(file, old, old, when=LATER, rules=rules) == file, "an update without a change"
+
+
+def assert_read_back(rules: SiteRules, post: Post, file: PelicanFile) -> None:
     found = read(PelicanFile.parse(file.text()), rules)
     assert found.type == post.type
     server_set = "" if post.first("published") else "published"
     assert properties_of(found, without=server_set) == properties_of(post)
 
 
-@SLOW
-@given(post=posts, wishes=commands)
-def test_pelican_reads_any_post_and_finds_nothing_else_in_it(
-    rules: SiteRules, post: Post, wishes: dict[str, Any]
-) -> None:
-    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
+def assert_only_what_belongs_there(rules: SiteRules, file: PelicanFile) -> None:
     article = article_of(rules, file)
     assert article.is_valid()
     assert set(article.metadata) - {"reader"} <= KEYS
@@ -139,22 +145,7 @@ def test_pelican_reads_any_post_and_finds_nothing_else_in_it(
     assert_harmless(rules, article)
 
 
-@SLOW
-@given(post=posts, wishes=commands)
-def test_the_fast_path_agrees_with_pelican(
-    rules: SiteRules, post: Post, wishes: dict[str, Any]
-) -> None:
-    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
-    path = "content/notes/2026/x.md"
-    assert site_of(rules).quick_locate(file, path) == site_of(rules).locate(file.text(), path)
-
-
-@SLOW
-@given(post=posts, wishes=commands)
-def test_the_file_stays_in_the_content_folder(
-    rules: SiteRules, post: Post, wishes: dict[str, Any]
-) -> None:
-    file = new_file(post, commands=wishes, when=WHEN, rules=rules)
+def assert_in_the_content_folder(rules: SiteRules, file: PelicanFile) -> None:
     path = rules.path.path(
         slug=file.get("Slug") or "",
         category="notes",
@@ -178,14 +169,6 @@ def test_any_post_can_become_any_other(rules: SiteRules, before: Post, after: Po
     # Pelican cannot show a post without its Date, so that stays when ``published`` is deleted.
     kept = {} if after.first("published") else {"published": found["published"]}
     assert found == {**properties_of(after), **kept}
-
-
-@SLOW
-@given(post=posts)
-def test_an_update_that_changes_nothing_leaves_the_file_alone(rules: SiteRules, post: Post) -> None:
-    file = new_file(post, when=WHEN, rules=rules)
-    old = read(file, rules)
-    assert edit(file, old, old, when=LATER, rules=rules) == file
 
 
 @SLOW
