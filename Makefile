@@ -6,6 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 TESTS = $(shell find tests -name '*.py')
 # Without cached bytecode, half of the time to start is compiling.
 export PYTHONDONTWRITEBYTECODE =
+UNCOMPILED = pip|setuptools|mypyc?|playwright/sync_api|pyasn1_modules|unidecode
 
 .PHONY: demo test linted tested test-pds lint bench soak nightly catalogues vendor pictures clean
 
@@ -75,6 +76,8 @@ clean:
 	$(RUN) -m pip install $(PIP_QUIET) --require-hashes --no-deps -r requirements.lock
 	touch $@
 
+# pip compiles one file after the other. Here all processors do, and leave out what no test imports.
 .venv/dev: requirements-dev.lock | .venv/bin/python
-	$(RUN) -m pip install $(PIP_QUIET) --require-hashes --no-deps -r requirements-dev.lock
+	$(RUN) -m pip install $(PIP_QUIET) --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@$(RUN) -m compileall -qq -j 0 -x '/($(UNCOMPILED))/' .venv/lib || true
 	touch $@ .venv/run

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.parser import Parser
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,7 +139,11 @@ def installed(wheel: Path, environment: Path, *extras: str) -> Path:
     (packages,) = environment.glob("lib/python*/site-packages")
     ours = Path(sysconfig.get_path("purelib"))
     for name in requirements(wheel, *extras):
-        for file in metadata.distribution(name).files or []:
+        listed = {Path(file) for file in metadata.distribution(name).files or []}
+        sources = {file for file in listed if file.suffix == ".py"}
+        # The list has those that pip compiled.
+        compiled = {Path(cache_from_source(str(file))) for file in sources}
+        for file in listed | {file for file in compiled if (ours / file).is_file()}:
             if ".." not in file.parts:
                 (packages / file).parent.mkdir(parents=True, exist_ok=True)
                 (packages / file).symlink_to(ours / file)
