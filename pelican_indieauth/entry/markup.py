@@ -154,7 +154,10 @@ def _urls(site: PluginSettings, context: Mapping[str, Any]) -> Urls:
 def _frame(parts: EntryParts, *, wrap: bool, fitting: bool) -> EntryFrame:
     before = parts.context() + parts.media()
     after = parts.place() + parts.syndication()
-    return EntryFrame(parts.opening() if wrap else "", before, after, fitting)
+    opening = parts.opening() if wrap else ""
+    if _WIDE.search(before) or _WIDE.search(after):
+        opening = opening.replace(">", f" {_BREAKING}", 1)
+    return EntryFrame(opening, before, after, fitting)
 
 
 @dataclass(slots=True)

@@ -272,6 +272,23 @@ def test_a_long_url_can_wrap_on_a_phone(tmp_path: Path) -> None:
     assert [("anywhere" in str(a.get("style"))) for a in links] == [True, False, True, True]
 
 
+def test_a_long_word_beside_the_text_can_wrap_on_a_phone(tmp_path: Path) -> None:
+    long = "x" * 60
+    kinds = {
+        "mood": unnamed(mood=long),
+        "cite": unnamed(like_of=h("cite", name="A", content=long, url=f"{SITE}/a")),
+        "place": unnamed(location=[h("card", name=long)]),
+        "short": unnamed(mood="x"),
+    }
+    built = build(tmp_path, {slug: post(slug, mf2) for slug, mf2 in kinds.items()})
+    styled = {
+        slug: "overflow-wrap" in built.text(f"{slug}.html").partition('class="h-entry"')[2][:60]
+        for slug in kinds
+    }
+    assert styled == {"mood": True, "cite": True, "place": True, "short": False}
+    assert "overflow-wrap" not in built.text("feeds/all.atom.xml")
+
+
 def test_a_long_url_in_a_text_can_wrap_on_a_phone(tmp_path: Path) -> None:
     long = f"<https://example.org/{'a' * 60}>"
     posts = {
