@@ -306,11 +306,9 @@ class Receiver:
         existing = self.files.same(mention.key, post)
         rules, name = self.files.rules, mention.file_name(post.url)
         record.digest = digest_of(name)
-        if existing is None:
-            removed, folder = self.files.was_removed_by_hand, folder_of(post.url)
-            if record.digest in rules.refused or await asyncio.to_thread(removed, folder, name):
-                await self._set_state(record, "refused", NOT_SHOWN)
-                return
+        if existing is None and await self._was_refused(record.digest, post, name):
+            await self._set_state(record, "refused", NOT_SHOWN)
+            return
         known = await asyncio.to_thread(self.files.known)
         # All of Bluesky is one host, so many backfed mentions are no flood.
         flood = not backfed and self._is_a_flood(record)
@@ -328,6 +326,13 @@ class Receiver:
         await self._set_state(record, state)
         if state == "approved":
             self.batches.added()
+
+    async def _was_refused(self, digest: str, post: MentionTarget, name: str) -> bool:
+        """Whether the owner has refused a mention, or removed its file by hand."""
+        if digest in self.files.rules.refused:
+            return True
+        removed = self.files.was_removed_by_hand
+        return await asyncio.to_thread(removed, folder_of(post.url), name)
 
     def _is_own(self, mention: Mention, post: MentionTarget) -> bool:
         """Whether the owner wrote it: the owner's own posts elsewhere are not responses."""
