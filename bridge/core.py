@@ -98,17 +98,7 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
     repo = await _open_repo(settings, public_url, lifetime)
     rebuilder = _make_rebuilder(settings, repo)
     moved: list[Listener] = [rebuilder.changed]
-    publish = settings.publish
-    remote = Remote(
-        repo.store,
-        publish.remote,
-        state=settings.site.state,
-        on_moved=partial(_tell, moved),
-        token=publish.token,
-        poll=publish.poll_seconds,
-        # The owner may force-push their own commits away; the bridge's posts are kept.
-        is_post=is_ours,
-    )
+    remote = _make_remote(settings, repo, moved)
 
     async def close() -> None:
         # Concurrently: each may wait for a subprocess.
@@ -136,6 +126,23 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
         Reservations(repo.posts, repo.store),
         committed,
         moved,
+    )
+
+
+def _make_remote(settings: Settings, repo: Repo, moved: list[Listener]) -> Remote:
+    """What pushes to the remote and fetches from it; ``moved`` hear of commits that come from
+    there.
+    """
+    publish = settings.publish
+    return Remote(
+        repo.store,
+        publish.remote,
+        state=settings.site.state,
+        on_moved=partial(_tell, moved),
+        token=publish.token,
+        poll=publish.poll_seconds,
+        # The owner may force-push their own commits away; the bridge's posts are kept.
+        is_post=is_ours,
     )
 
 

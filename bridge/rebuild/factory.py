@@ -70,10 +70,7 @@ def make_rebuilder(
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, timing=timing)
     kept = _kept_in(folder)
-    sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
-    if not settings.rebuild.confined:
-        sandbox = replace(sandbox, confined=False)
-    sandbox = replace(sandbox, extra={**sandbox.extra, **(environment or {})})
+    sandbox = _sandbox(settings, store, state, environment or {})
     checkout = BuilderCheckout(
         store,
         folder / "checkout",
@@ -85,6 +82,18 @@ def make_rebuilder(
         git_dir=sandbox.git_dirs / "rebuild",
     )
     return _Site(settings, store, checkout, folder, kept, ledger, sandbox).rebuilder(output, timing)
+
+
+def _sandbox(
+    settings: Settings, store: GitStore, state: Path, environment: Mapping[str, str]
+) -> Sandbox:
+    """What builds may read and write; ``environment`` is added to theirs."""
+    made = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
+    return replace(
+        made,
+        confined=made.confined and settings.rebuild.confined,
+        extra={**made.extra, **environment},
+    )
 
 
 def _published(output: Path, folder: Path) -> PublishedOutput:
