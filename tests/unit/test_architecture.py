@@ -163,3 +163,16 @@ def test_no_folder_grows_beyond_what_one_can_look_over() -> None:
         if (count := len([*folder.glob("*.py")])) > 24
     }
     assert crowded == {}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    named: dict[str, list[str]] = {}
+    for room in ("bridge", "pelican_indieauth"):
+        for file in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    named.setdefault(node.name, []).append(
+                        f"{file.relative_to(ROOT)}:{node.lineno}"
+                    )
+    assert len(named) > 300
+    assert {name: places for name, places in named.items() if len(places) > 1} == {}
