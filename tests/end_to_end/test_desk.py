@@ -773,7 +773,7 @@ async def test_a_form_resent_after_a_kill_between_commit_and_response_makes_one_
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "demo"
-    alone = {"BRIDGE_WEBMENTION__SEND": "false", "BRIDGE_PUBLISH__REMOTE": ""}
+    alone = {"BRIDGE_REBUILD__MODE": "none", "BRIDGE_PUBLISH__REMOTE": ""}
     demo, program = start_demo(folder, **alone)
     async with browser(demo.site.rstrip("/")) as client:
         await client.sign_in("/auth/sign-in?then=/desk/", demo.password)

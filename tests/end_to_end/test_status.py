@@ -190,9 +190,8 @@ async def test_failures_are_shown_with_reason_and_file(
 
 
 async def test_what_waits_for_the_owner_is_shown_with_advice(
-    broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
+    demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession
 ) -> None:
-    demo = broken_demo
     (demo.in_step() / "pelicanconf.py").write_text("# half done\n")
     await post(http, demo)
     states = ("idle", "waiting")
@@ -211,9 +210,10 @@ async def test_what_waits_for_the_owner_is_shown_with_advice(
 
 
 async def test_a_conflicting_file_is_shown_until_one_version_is_deleted(
-    broken_demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession, tmp_path: Path
+    demo: Demo, http: aiohttp.ClientSession, browser: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    demo, laptop = broken_demo, tmp_path / "laptop"
+    demo.in_step()
+    laptop = tmp_path / "laptop"
     demo.git("clone", "--quiet", str(demo.clone), str(laptop))
     (laptop / "content/both.md").write_text("Title: Elsewhere\nDate: 2026-11-21\n\nx\n")
     demo.git("add", "-A", repo=laptop)

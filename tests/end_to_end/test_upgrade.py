@@ -184,7 +184,7 @@ def test_obstacles_to_the_upgrade_are_reported_and_nothing_is_changed(
 
 def test_a_demo_of_an_earlier_version_continues(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    with demo_in(folder, BRIDGE_WEBMENTION__SEND="false") as demo:
+    with demo_in(folder, BRIDGE_REBUILD__MODE="none") as demo:
         port = demo.site.split(":")[2].rstrip("/")
     shutil.rmtree(folder / "site.git")
     shutil.rmtree(folder / "state")
@@ -197,6 +197,6 @@ def test_a_demo_of_an_earlier_version_continues(tmp_path: Path) -> None:
         f'[server]\nport = {port}\npublic_url = "http://127.0.0.1:{port}/"\n\n'
         '[indieauth]\nenabled = true\n\n[rebuild]\noutput = "output"\n'
     )
-    with demo_in(folder, BRIDGE_WEBMENTION__SEND="false") as again:
+    with demo_in(folder, BRIDGE_REBUILD__MODE="none") as again:
         assert again.clone == folder / "site"
         again.in_step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import io
 import json
 import time
 from collections.abc import AsyncIterator
@@ -305,10 +306,13 @@ async def test_pictures_are_decoded_in_a_process_with_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "large.png"
-    Image.new("L", (9_000, 6_750)).save(file)
+    Image.new("L", (9_000, 6_750)).save(file, compress_level=1)
     made = await images.fit_in_subprocess(file.read_bytes(), most_bytes=1_000_000, longest=2_000)
     assert (made.width, made.height) == (2_000, 1_500)
-    assert made == fit(file.read_bytes(), most_bytes=1_000_000, longest=2_000)
+    small = io.BytesIO()
+    Image.new("L", (400, 300), 99).save(small, "PNG")
+    made = await images.fit_in_subprocess(small.getvalue(), most_bytes=1_000_000, longest=200)
+    assert made == fit(small.getvalue(), most_bytes=1_000_000, longest=200)
     with pytest.raises(images.NoImage, match="format is not supported"):
         await images.fit_in_subprocess(b"no picture", most_bytes=1_000_000, longest=2_000)
     monkeypatch.setattr(images, "_SECONDS", 0.001)
