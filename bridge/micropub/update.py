@@ -24,7 +24,8 @@ _ONE_FACT = frozenset({"published", "updated", "post-status", "visibility"})
 
 
 def apply(post: Post, update: Update) -> Post:
-    """The post with ``replace``, then ``add``, then ``delete`` carried out.
+    """The post with ``replace``, then ``add``, then ``delete`` of values carried out. Whole
+    properties are deleted before that: the values that come with it for one are its new ones.
 
     What the update does not name stays in its place. A value that is already there is not added
     again, so a request that is sent twice changes nothing the second time, and deleting a missing
@@ -38,6 +39,7 @@ def apply(post: Post, update: Update) -> Post:
             "'url' is where the post lives, which the site decides: send 'mp-slug' to move the"
             " post."
         )
+    post = post.with_properties(dict.fromkeys(update.delete_properties, ()))
     post = post.with_properties(
         {name: values for name, values in update.replace.items() if _is_ours(post, name)}
     )
@@ -46,7 +48,6 @@ def apply(post: Post, update: Update) -> Post:
             post = post.with_properties({name: _added(name, post.all(name), values)})
     for name, unwanted in update.delete_values.items():
         post = post.with_properties({name: _without(name, post.all(name), unwanted)})
-    post = post.with_properties(dict.fromkeys(update.delete_properties, ()))
     if post.all("visibility") == ("public",) and old.all("visibility") != ("public",):
         # This is the default, which is not stored.
         post = post.with_properties({"visibility": ()})

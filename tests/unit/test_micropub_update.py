@@ -148,6 +148,12 @@ class TestAnyMix:
             replace={"category": ["a", "b"]}, add={"category": ["c"]}, delete={"category": ["a"]}
         ) == {"category": ["b", "c"]}
 
+    @pytest.mark.parametrize("operation", ["replace", "add"])
+    @pytest.mark.parametrize("name", ["content", "category"])
+    def test_new_values_of_a_property_that_is_deleted_stay(self, operation: str, name: str) -> None:
+        operations: dict[str, Json] = {"delete": [name], operation: {name: ["new"]}}
+        assert apply(POST, update(**operations)).all(name) == ("new",)
+
     def test_three_properties_in_three_ways(self) -> None:
         assert changed(replace={"content": "x"}, add={"category": "y"}, delete=["name"]) == {
             "content": ["x"],
