@@ -40,7 +40,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
         ),
         (0,),
     ),
-    "Field": (1, 3, "hint"),
+    "FormField": (1, 3, "hint"),
     "PostType": (1,),
     "Section": (2, "label"),
     "_scope": (0,),
