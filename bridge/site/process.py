@@ -34,7 +34,7 @@ from bridge.site.messages import (
     Unread,
     refused,
 )
-from bridge.site.running import ProcessGone, RunningProcess
+from bridge.site.running import Overdue, ProcessGone, RunningProcess
 from bridge.site.starting import MOST_DENIED, Sandbox
 
 log = logging.getLogger(__name__)
@@ -220,10 +220,8 @@ class SiteProcess:
             await self._may_ask.wait()
             running = await self._process()
             try:
-                async with asyncio.timeout(late):
-                    reply = await running.ask(question, kind, limit)
-            except TimeoutError as error:
-                log.error("The site's process does not answer, and is started again")  # noqa: TRY400 - no trace
+                reply = await running.ask(question, kind, limit, late)
+            except Overdue as error:
                 await self._drop(running)
                 raise Unavailable("The site's own code does not answer.", retry_after=2) from error
             except ProcessGone:

@@ -26,6 +26,10 @@ class ProcessGone(Exception):
     """The process ended before it had answered."""
 
 
+class Overdue(ProcessGone):
+    """The question was not answered in time, for which the process was killed."""
+
+
 class RunningProcess:
     """One process, from its start to its end."""
 
@@ -38,8 +42,8 @@ class RunningProcess:
         self._denied = denied
         self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
         #: Also questions that no request waits for any more: the process works on them all the
-        #: same.
-        self._unanswered = set[int]()
+        #: same. With each, what kills the process if it is not answered in time.
+        self._unanswered: dict[int, asyncio.TimerHandle | None] = {}
         self._silent = asyncio.Event()
         self._silent.set()
         self._number = 0
@@ -51,9 +55,17 @@ class RunningProcess:
         """Whether nothing more will come."""
         return self._tasks[0].done()
 
-    async def ask(self, question: Question | Start, kind: int, seconds: float) -> Reply:
-        """Send a question, and wait for its answer. Raises :class:`ProcessGone`."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    async def ask(
+        self, question: Question | Start, kind: int, seconds: float, late: float | None = None
+    ) -> Reply:
+        """Send a question, and wait for its answer.
+
+        After ``late`` seconds without it the process is killed, also where the request that asked
+        has been given up before: a process that hangs would stop every later one. Raises
+        :class:`ProcessGone`; :class:`Overdue` where this question was the late one.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
         if isinstance(question, Start):
             number, future = UNASKED, self.ready
         else:
@@ -64,7 +76,9 @@ class RunningProcess:
         try:
             if self.ended:
                 raise ProcessGone
-            self._unanswered.add(number)
+            self._unanswered[number] = (
+                None if late is None else loop.call_later(late, self._kill, number)
+            )
             self._silent.clear()
             stdin.write(frame.pack())
             await stdin.drain()
@@ -73,6 +87,8 @@ class RunningProcess:
             raise ProcessGone from error
         finally:
             self._expected.pop(number, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # marks it as retrieved
 
     async def falls_silent(self, seconds: float) -> bool:
         """Wait until every question is answered; whether that was within ``seconds``."""
@@ -83,8 +99,7 @@ class RunningProcess:
 
     async def end(self) -> None:
         """Kill the process and its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._kill()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
                 await self.process.wait()
@@ -92,6 +107,16 @@ class RunningProcess:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._give_up()
+
+    def _kill(self, late: int | None = None) -> None:
+        """Kill the process and its children, because of the ``late`` question."""
+        if late is not None:
+            log.error("The site's process does not answer, and is started again")
+            future = self._expected.get(late)
+            if future is not None and not future.done():
+                future.set_exception(Overdue())
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     async def _hear(self) -> None:
         stdout = piped(self.process.stdout)
@@ -113,7 +138,9 @@ class RunningProcess:
         future = self._expected.get(frame.number)
         if future is not None and not future.done():
             future.set_result(reply)
-        self._unanswered.discard(frame.number)
+        timer = self._unanswered.pop(frame.number, None)
+        if timer is not None:
+            timer.cancel()
         if not self._unanswered:
             self._silent.set()
 
@@ -121,6 +148,8 @@ class RunningProcess:
         for future in self._expected.values():
             if not future.done():
                 future.set_exception(ProcessGone())
+        for timer in filter(None, self._unanswered.values()):
+            timer.cancel()
         self._unanswered.clear()
         self._silent.set()
         if self.ready.done() and not self.ready.cancelled():

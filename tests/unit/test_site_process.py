@@ -217,6 +217,23 @@ async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> N
         assert (await site.ask(Ask(slugs=("X",)))).slugs == ("x",)
 
 
+async def test_a_process_that_hangs_is_killed_though_each_request_gives_up_before(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path, limits=AnswerLimits(loading=600, quick=0.2)) as site:
+        assert site._running is not None
+        before = site._running.process
+        os.kill(before.pid, signal.SIGSTOP)
+        site._limits = AnswerLimits(loading=600, text=0.1, overdue=0.7)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await site.ask(QUESTION)
+        async with asyncio.timeout(60):
+            await before.wait()
+        site._limits = AnswerLimits(loading=600, quick=600, text=600)
+        assert (await site.ask(QUESTION)).places[0].slug == "y"
+
+
 async def test_settings_that_hang_time_out(tmp_path: Path) -> None:
     site = process(
         lay_out(tmp_path / "site", {}, "while True: pass"), limits=AnswerLimits(loading=0.5)
