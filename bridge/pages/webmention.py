@@ -6,6 +6,8 @@ from html import escape
 
 from aiohttp import hdrs, web
 
+from bridge.pages.language import current, preferred, speak, translated
+
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
@@ -16,7 +18,7 @@ _HEADERS = {
 }
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="{language}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
@@ -37,18 +39,16 @@ a {{ overflow-wrap: anywhere; color: inherit }}
 </html>
 """
 _FORM = """\
-<p>Have you written a reply, or anything else that links to a page of this site? Paste its address
-here. Your page is looked at, and what it says is shown if the site’s owner agrees.</p>
+<p>{what_for}</p>
 <form method="post" action="{action}">
-<label for="source">The address of your page</label>
+<label for="source">{source}</label>
 <input id="source" name="source" type="url" required maxlength="2000" placeholder="https://"
  autocomplete="url" autofocus>
-<label for="target">The page of this site that it links to</label>
+<label for="target">{linked}</label>
 <input id="target" name="target" type="url" required maxlength="2000" value="{target}">
-<button>Tell this site</button>
+<button>{send}</button>
 </form>
-<p>Programs send the same two fields: <a href="https://www.w3.org/TR/webmention/">Webmention</a>. To
-have a mention taken away, delete your page, or its link, and send it once more.</p>
+<p>{programs} <a href="https://www.w3.org/TR/webmention/">Webmention</a>. {taken_away}</p>
 """
 
 
@@ -58,10 +58,28 @@ def wants_page(request: web.Request) -> bool:
     return "text/html" in accepted and "application/json" not in accepted
 
 
-def form_page(action: str, target: str) -> web.Response:
-    """The form; ``target`` is the page that it was opened from."""
-    body = _FORM.format(action=escape(action), target=escape(target))
-    return _page("Reply from your own site", body)
+def form_page(request: web.Request, action: str, target: str) -> web.Response:
+    """The form, in a language that the browser prefers; ``target`` is the page that it was opened
+    from.
+    """
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    body = _FORM.format(
+        action=escape(action),
+        target=escape(target),
+        what_for=translated(
+            "Have you written a reply, or anything else that links to a page of this site? Paste"
+            " its address here. Your page is looked at, and what it says is shown if the site’s"
+            " owner agrees."
+        ),
+        source=translated("The address of your page"),
+        linked=translated("The page of this site that it links to"),
+        send=translated("Tell this site"),
+        programs=translated("Programs send the same two fields:"),
+        taken_away=translated(
+            "To have a mention taken away, delete your page, or its link, and send it once more."
+        ),
+    )
+    return _page(translated("Reply from your own site"), body, language=current())
 
 
 def state_page(
@@ -87,11 +105,16 @@ def refusal_page(action: str, text: str, status: int, headers: dict[str, str]) -
 
 
 def _page(
-    title: str, body: str, *, status: int = 200, headers: dict[str, str] | None = None
+    title: str,
+    body: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    language: str = "en",
 ) -> web.Response:
     return web.Response(
         status=status,
-        text=_PAGE.format(title=escape(title), body=body),
+        text=_PAGE.format(title=escape(title), body=body, language=language),
         content_type="text/html",
         headers={**_HEADERS, **(headers or {})},
     )

@@ -613,6 +613,15 @@ async def test_nothing_that_a_stranger_wrote_is_in_the_mail(
         assert done.location == "/evil.example"
 
 
+async def test_the_mail_is_in_the_language_of_the_page(post: tuple[Running, list[str]]) -> None:
+    up, mails = post
+    async with browser(up.base) as guest:
+        guest.session.headers["Accept-Language"] = "de-AT, en;q=0.5"
+        await mailed_link(up, mails, guest)
+        assert mails[0].startswith("Bei me.example anmelden\n")
+        assert "hopefully" not in mails[0]
+
+
 async def test_a_mailed_link_works_only_in_the_browser_that_asked(
     post: tuple[Running, list[str]],
 ) -> None:

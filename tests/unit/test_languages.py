@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from babel.messages.catalog import Catalog
 
 from bridge.content import dates
@@ -18,6 +19,7 @@ from bridge.micropub.address import link
 from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, speak, translated
+from bridge.pages.webmention import form_page
 from tools import catalogues
 
 LANGUAGES = sorted(set(language.LANGUAGES) - {"en"})
@@ -161,3 +163,13 @@ def test_other_texts_are_not_messages(spoken: str) -> None:
 def test_words_outside_of_templates_are_translated(spoken: str, text: str) -> None:
     speak(spoken)
     assert translated(text) != text
+
+
+def test_the_form_for_webmentions_is_in_the_language_of_its_reader() -> None:
+    request = make_mocked_request("GET", "/webmention", {"Accept-Language": "fr"})
+    shown = form_page(request, "https://example.com/webmention", "https://example.com/a").text
+    speak("en")
+    assert shown is not None
+    assert '<html lang="fr">' in shown
+    assert "Prévenir ce site" in shown
+    assert "Tell this site" not in shown

@@ -18,6 +18,7 @@ from bridge.indieauth.login.password import check_password, has_password, is_set
 from bridge.indieauth.login.sessions import device, end_session, start_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.indieauth.webauthn.passkeys import list_passkeys
+from bridge.pages.language import preferred, speak, translated
 from bridge.pages.render import PageError, page, page_endpoint, redirect
 
 log = logging.getLogger(__name__)
@@ -132,12 +133,16 @@ async def send_link(request: web.Request) -> web.Response:
     attempt(request, server.mails)
     then = local_path(form.get("then"))
     key = one_time_links.make(server.db, "sign-in", browser=browser.secret, then=then)
+    # In the language of the page that asks for it.
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    asked = translated(
+        "Someone, hopefully you, wants to sign in as {me}. This link works once, for ten minutes,"
+        " in the browser that asked:"
+    )
+    otherwise = translated("If that was not you, there is nothing to do.")
     server.mail.send_soon(
-        f"Sign in to {urlsplit(str(server.me)).netloc}",
-        "Someone, hopefully you, wants to sign in as "
-        f"{server.me}. This link works once, for ten minutes, in the browser that asked:\n\n"
-        f"{server.url(one_time_links.path(key))}\n\n"
-        "If that was not you, there is nothing to do.\n",
+        translated("Sign in to {host}").format(host=urlsplit(str(server.me)).netloc),
+        f"{asked.format(me=server.me)}\n\n{server.url(one_time_links.path(key))}\n\n{otherwise}\n",
     )
     return page(request, browser, "mail_sent.html")
 

@@ -42,7 +42,7 @@ class WebmentionHandlers:
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Answer a form for people whose sites do not send webmentions."""
-        return form_page(self._endpoint, web_url(request.query.get("target", "")))
+        return form_page(request, self._endpoint, web_url(request.query.get("target", "")))
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """Accept a webmention: 201 with the URL of its status page in ``Location`` (Webmention
