@@ -352,3 +352,36 @@ async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str,
     assert b"Worte" in files(site.output)["de/new.html"]
     assert await site.after({"content/new.md": None, "content/nur.md": None}) == []
     assert site.worker.status().slow is None
+
+
+async def test_a_page_that_is_written_as_before_is_not_compressed_again(
+    site: BothWays, tmp_path: Path
+) -> None:
+    content = dict(_site_with("granular_signals", "precompress", "stamp"))
+    conf, compressing = content["pelicanconf.py"], content["plugins/precompress.py"]
+    assert conf is not None
+    assert compressing is not None
+    seen = tmp_path / "compressed"
+    # The clean build beside it compresses everything.
+    noting = (
+        f"if not path.startswith({str(tmp_path / 'clean')!r}):\n"
+        f"                    open({str(seen)!r}, 'a').write(name + '\\n')\n"
+    ).encode()
+    content |= {
+        "pelicanconf.py": conf + SUBSITES,
+        "plugins/precompress.py": compressing.replace(
+            b"with open(path", b"%s                with open(path" % noting
+        ),
+        "plugins/stamp.py": b"from pelican import signals\n"
+        b"def stamp(pelican):\n    open(pelican.output_path + '/stamp', 'w').write('x')\n"
+        b"def register():\n    signals.finalized.connect(stamp)\n",
+        "content/eins.md": post("Eins", 1, Lang="de"),
+    }
+    assert await site.after(content) == []
+    first = seen.read_text().split()
+    assert "two.html" in first
+    changed = post("Two", 2, Tags="b;", body="Other words.")
+    assert await site.after({"content/two.md": changed}) == []
+    again = seen.read_text().split()[len(first) :]
+    assert "two.html" in again
+    assert not {"one.html", "three.html", "a.css"} & set(again)
