@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index_tables import (
@@ -41,6 +41,8 @@ _POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in 
 _BATCH = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
 _SLOW_BATCH = 100
+#: How many posts are looked through for tags that were used recently.
+_RECENT = 1000
 #: How many batches the site has at once: one for each processor, and one waiting.
 _AHEAD = 3
 #: Seconds between two log lines about the progress of a long refresh.
@@ -80,7 +82,7 @@ class PostIndex:
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._database = open_tables(file)
         self._reader = sqlite3.connect(file, check_same_thread=False)
-        self._lists: dict[str, tuple[Version | None, list[str]]] = {}
+        self._lists: dict[str, tuple[Version | None, list[Any]]] = {}
         self._suffixes: tuple[str, ...] = ()
         self._batch = _BATCH
         #: How many files a refresh has described so far; ``None`` where none is going on.
@@ -202,8 +204,9 @@ class PostIndex:
         ``before`` newer ones.
         """
         conditions: dict[str, Sequence[object] | None] = {
-            "(published < ? OR (published = ? AND path > ?))": after and (after[0], *after),
-            "(published > ? OR (published = ? AND path < ?))": before and (before[0], *before),
+            # With the first half SQLite begins there, instead of with the newest or oldest post.
+            "published <= ? AND (published < ? OR path > ?)": after and (after[0], *after),
+            "published >= ? AND (published > ? OR path < ?)": before and (before[0], *before),
             "type = ?": None if type is None else (type,),
             f"status IN ({', '.join('?' * len(statuses))})": statuses or None,
             "channel = ?": None if channel is None else (channel,),
@@ -229,30 +232,35 @@ class PostIndex:
 
     def counts(self, now: float) -> PostCounts:
         """How many posts there are."""
+        whole, drafts = self._column(
+            "SELECT count(*) FROM posts UNION ALL SELECT count(*) FROM posts WHERE status = 'draft'"
+        )
+        sql = "SELECT count(*) FROM posts WHERE published > ? AND status != 'draft'"
         with self._reading:
-            row = self._reader.execute(
-                "SELECT count(*), coalesce(sum(status = 'draft'), 0),"
-                " coalesce(sum(status != 'draft' AND published > ?), 0) FROM posts",
-                (now,),
-            ).fetchone()
-        return PostCounts(*row)
+            (scheduled,) = self._reader.execute(sql, (now,)).fetchone()
+        return PostCounts(whole, drafts, scheduled)
 
     def categories(self, text: str = "") -> list[str]:
         """The tags in use that contain ``text``, most used first."""
-        tags = self._words("SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag")
+        tags: list[str] = self._column(
+            "SELECT tag FROM tags GROUP BY tag ORDER BY count(*) DESC, tag"
+        )
         return [tag for tag in tags if text.casefold() in tag.casefold()]
 
     def recent_categories(self, limit: int) -> list[str]:
         """The most recently used tags, newest first."""
-        tags = self._words(
-            "SELECT tag FROM tags JOIN posts USING (path)"
-            " GROUP BY tag ORDER BY max(published) DESC, count(*) DESC, tag"
-        )
-        return tags[:limit]
+        sql = "SELECT categories FROM posts ORDER BY published DESC, path LIMIT ?"
+        tags: dict[str, None] = {}
+        with self._reading:
+            for (found,) in self._reader.execute(sql, (_RECENT,)):
+                tags.update(dict.fromkeys(json.loads(found)))
+                if len(tags) >= limit:
+                    break
+        return list(tags)[:limit]
 
     def channels(self) -> list[str]:
         """The Pelican categories in use, by name."""
-        names = self._words("SELECT DISTINCT channel FROM posts ORDER BY 1")
+        names = self._column("SELECT DISTINCT channel FROM posts ORDER BY 1")
         return [name for name in names if name]
 
     def close(self) -> None:
@@ -266,14 +274,15 @@ class PostIndex:
             row = self._reader.execute(query, values).fetchone()
         return None if row is None else entry_of(row)
 
-    def _words(self, query: str) -> list[str]:
+    def _column(self, query: str) -> list[Any]:
         """The result of a query for one column over all posts, cached per version."""
         known = self._lists.get(query)
-        if known is None or known[0] != self.version:
+        # While posts are described there is no version, and more of them each time.
+        if known is None or known[0] is None or known[0] != self.version:
             version = self.version
             with self._reading:
                 rows = self._reader.execute(query).fetchall()
-            self._lists[query] = known = (version, [word for (word,) in rows])
+            self._lists[query] = known = (version, [value for (value,) in rows])
         return known[1]
 
     def _state(self, rules: str) -> Version | None:

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import Unavailable
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.index import Describe, PostIndex
+from bridge.posts.index import Describe, PostCounts, PostIndex
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
 from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
@@ -185,6 +185,9 @@ def test_lists_are_filtered_by_type_status_and_text(store: MemoryStore, index: P
     assert names(index.newest(limit=9, text="SEA")) == ["b", "a"]
     assert index.categories("se") == ["sea"]
     assert index.channels() == ["notes", "photos"]
+    assert index.recent_categories(1) == ["land"]
+    assert index.recent_categories(9) == ["land", "sea"]
+    assert index.counts(now=2.5) == PostCounts(3, 1, 1)
 
 
 def test_changed_rules_rebuild_the_index(store: MemoryStore, tmp_path: Path) -> None:
@@ -410,3 +413,27 @@ def test_of_two_posts_at_one_address_the_one_that_is_spelt_like_this_is_found(
         found = index.find(url)
         assert found is not None
         assert found.path == path
+
+
+def test_what_a_page_of_the_desk_asks_does_not_grow_with_the_site(
+    store: MemoryStore, index: PostIndex
+) -> None:
+    put(store, **{f"post-{number:04}": f"{number} note tag{number} published"
+                  for number in range(2000)})  # fmt: skip
+    index.refresh(newest(store), FACTS, at_once(describe))
+    index.counts(now=0.0)  # counts once a version
+    steps = 0
+
+    def counted() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    index._reader.set_progress_handler(counted, 1)
+    middle = (1000.0, "content/post-1000.md")
+    assert names(index.newest(limit=2, after=middle)) == ["post-0999", "post-0998"]
+    assert names(index.newest(limit=2, before=middle)) == ["post-1002", "post-1001"]
+    assert index.recent_categories(2) == ["tag1999", "tag1998"]
+    assert index.counts(now=1990.5).scheduled == 9
+    index._reader.set_progress_handler(None, 0)
+    assert steps < 1000
