@@ -166,6 +166,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TAG = re.compile(r"<[^>]*>")
 
 
+@lru_cache(maxsize=1024)
 def title_digest(title: str) -> str:
     """A hash of the letters and digits of a Title, which typography plugins leave alone."""
     letters = filter(str.isalnum, unescape(_TAG.sub("", title)))
