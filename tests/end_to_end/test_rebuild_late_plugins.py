@@ -7,6 +7,7 @@ checkout, and Pelican's own command is not run.
 from __future__ import annotations
 
 import gzip
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -385,3 +386,7 @@ async def test_a_page_that_is_written_as_before_is_not_compressed_again(
     again = seen.read_text().split()[len(first) :]
     assert "two.html" in again
     assert not {"one.html", "three.html", "a.css"} & set(again)
+    # All that is derived may be deleted at any time.
+    (made,) = site.checkout.parent.rglob("*-made")
+    shutil.rmtree(made)
+    assert await site.after({"content/two.md": None}) == []

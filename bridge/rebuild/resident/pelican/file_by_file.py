@@ -50,6 +50,11 @@ class _Made:
     digests: dict[str, bytes] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
 
+    def has(self, name: str, digest: bytes) -> bool:
+        """Whether there is still what was made of a file with these bytes."""
+        copies = (self.tree.folder / each for each in self.names.get(name, ()))
+        return self.digests.get(name) == digest and all(copy.is_file() for copy in copies)
+
 
 @dataclass(eq=False)
 class FileByFile:
@@ -79,7 +84,7 @@ class FileByFile:
 
     def _make(self, site: Pelican, output: Tree, made: _Made) -> None:
         digests = {name: _digest(output, name) for name in output.walk()}
-        new = {name for name, digest in digests.items() if made.digests.get(name) != digest}
+        new = {name for name, digest in digests.items() if not made.has(name, digest)}
         for name in new | (made.digests.keys() - digests.keys()):
             for each in made.names.pop(name, ()):
                 made.tree.remove(each)
@@ -119,6 +124,8 @@ def _digest(tree: Tree, name: str) -> bytes:
 
 def take_places(folder: Path) -> tuple[FileByFile, ...]:
     """Have one called in the place of each of these plugins, with a folder below ``folder``."""
+    # An earlier process made what is there, maybe with other settings.
+    shutil.rmtree(folder, ignore_errors=True)
     found: dict[_Receiver, FileByFile] = {}
     for signal in _signals():
         for receiver in plugins.receivers(signal):
