@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _INDEX = ("index.html", "index.htm")
 _SLASHES = re.compile(r"/{2,}")
 #: The addresses of nearly all posts: nothing in them has another spelling but for the end.
 _PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*)((?:/[\w.~+-]+)*/?)", re.ASCII)
 _COUNTING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id)(?:=|$)", re.IGNORECASE)
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _OUR_PORTS = {("http", 80), ("https", 443)}
 
 
@@ -43,6 +45,32 @@ def canonical(url: str, own: frozenset[str]) -> str:
     kept = [each for each in parts.query.split("&") if each and not _COUNTING.match(each)]
     query = f"?{'&'.join(kept)}" if kept else ""
     return f"{'' if host in own else host}{path.rstrip('/') or '/'}{query}"
+
+
+def one_spelling(url: str) -> str:
+    """A URL in the spelling that RFC 3986 6.2.2 and 6.2.3 make of it: case, percent-encoding, the
+    default port, an empty path, query or fragment. It leads to the same page.
+
+    A URL that cannot be parsed is returned as it is.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    host = parts.netloc.lower()
+    if (parts.scheme, port) in _OUR_PORTS:
+        host = host.removesuffix(f":{port}")
+    path, query, fragment = (
+        _ENCODED.sub(_decoded, part) for part in (parts.path or "/", parts.query, parts.fragment)
+    )
+    return urlunsplit((parts.scheme, host.removesuffix(":"), path, query, fragment))
+
+
+def _decoded(encoded: re.Match[str]) -> str:
+    """An unreserved character (RFC 3986 2.3) itself, any other's encoding in upper case."""
+    character = chr(int(encoded[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else encoded[0].upper()
 
 
 def hosts(*urls: str) -> frozenset[str]:

@@ -229,6 +229,19 @@ async def test_a_webmention_sent_again_is_an_update(bridge: Hearing, bob: Elsewh
     assert len(bridge.commits()) == commits, "what has not changed is not committed again"
 
 
+async def test_a_source_has_one_webmention_however_it_is_spelled(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    source = bob.page("/spelled", reply())
+    places = set[str]()
+    for url in (source.replace("http:", "HTTP:") + "?", source.replace("/sp", "/%73%70"), source):
+        answer = await bridge.send(url, POST)
+        places.add(answer.headers["Location"])
+    assert len(places) == 1
+    assert (await bridge.settled(answer))["source"] == source
+    await bridge.send(f"{source}#", POST, 429)
+
+
 async def test_a_reply_that_becomes_a_like_is_one_file(bridge: Hearing, bob: Elsewhere) -> None:
     source = bob.page("/becomes", reply())
     assert await bridge.told(source) == "shown"

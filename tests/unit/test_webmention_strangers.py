@@ -10,7 +10,7 @@ import pytest
 from hearing_kit import POST
 
 from bridge.errors import TooManyRequests
-from bridge.posts.addresses import canonical
+from bridge.posts.addresses import canonical, one_spelling
 from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain
@@ -42,6 +42,24 @@ def test_what_is_no_address_is_never_taken_for_one(url: str) -> None:
     assert said("https://a.example/1", comments=[comment]).entry["wm-children"] == []
     assert said("https://brid.gy/1", url=[url]).url == "https://brid.gy/1"
     assert "url" not in said("https://brid.gy/1", author={"url": url}).entry["author"]
+
+
+@pytest.mark.parametrize(
+    ("url", "spelled"),
+    [
+        ("HTTPS://Friend.Example:443", "https://friend.example/"),
+        ("http://friend.example:80/a?#", "http://friend.example/a"),
+        (
+            "http://friend.example:443/%7ea%2fb%c3%a9?x=%61#%62",
+            "http://friend.example:443/~a%2Fb%C3%A9?x=a#b",
+        ),
+        ("https://[2001:DB8::1]:443/", "https://[2001:db8::1]/"),
+        ("https://friend.example/A//b/?b&a", "https://friend.example/A//b/?b&a"),
+        ("https://[a/", "https://[a/"),
+    ],
+)
+def test_spellings_of_one_url_are_one(url: str, spelled: str) -> None:
+    assert one_spelling(url) == one_spelling(spelled) == spelled
 
 
 def test_a_picture_has_an_address_and_no_more() -> None:

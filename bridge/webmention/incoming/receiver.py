@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.errors import BridgeError
-from bridge.posts.addresses import canonical, hosts
+from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.post_files import PostReader
 from bridge.runtime.backoff import next_pause
 from bridge.store import StoreError
@@ -104,9 +104,12 @@ class Receiver:
     async def receive(self, source: str, target: str, client: str) -> Record:
         """Accept a webmention sent by the IP address ``client``; on disk when this returns.
 
-        Raises what :meth:`RequestChecks.check` and :meth:`Inbox.receive` raise.
+        Spellings of one source are one webmention: each would wait for the owner's decision, and
+        a refused one would come back. Raises what :meth:`RequestChecks.check` and
+        :meth:`Inbox.receive` raise.
         """
         await self.checks.check(source, target, client)
+        source = one_spelling(source)
         record = await asyncio.to_thread(self.inbox.receive, source, target, self._now())
         self._queue.add(record.id)
         return record

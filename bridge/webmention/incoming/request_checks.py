@@ -11,7 +11,7 @@ from bridge.errors import InvalidRequest, TooManyRequests
 from bridge.http.rate_limit import Limiter
 from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
-from bridge.posts.addresses import canonical, hosts
+from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.webmention.incoming.inbox import id_of
 from bridge.webmention.mention import domain_of, web_url
 from bridge.webmention.targets import Targets
@@ -79,7 +79,7 @@ class RequestChecks:
             raise InvalidRequest(UNKNOWN_TARGET)
         if where & (self._targets.own | self._owner.bridge):
             raise InvalidRequest("'source' is on this site. Send a page of another site.")
-        _count(self.limits.pairs, id_of(source, target))
+        _count(self.limits.pairs, id_of(one_spelling(source), target))
         host = next(iter(where))
         _count(self.limits.domains, domain_of(host))
         _count(self.limits.sources, host)
