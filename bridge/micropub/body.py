@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from bridge.errors import InvalidRequest
@@ -209,6 +209,7 @@ class _Form:
         self.words: dict[str, str] = {}
         self._values: dict[str, list[Slot]] = {}
         self._objects: dict[tuple[str, ...], dict[str, Json]] = {}
+        self._files: dict[tuple[str, ...], File] = {}
         self._changes: dict[str, dict[str, Json]] = {}
         self._deleted: list[Json] = []
 
@@ -226,6 +227,9 @@ class _Form:
         if isinstance(value, str) and word and (group or name.index is None):
             self._part(slots, (name.base, *group), word, value)
             return
+        if isinstance(value, File):
+            number = () if name.index is None else (word,) if not group else tuple(group)
+            self._files[(name.base, *number)] = value
         # The number of an alt text says which photo it is for; PHP leaves out missing ones.
         if name.base == ALT_TEXTS and name.index is not None:
             slots.extend([""] * (name.index - len(slots)))
@@ -238,6 +242,16 @@ class _Form:
             self._objects[place] = known = {}
             slots.append(known)
         known[word] = value
+
+    def _describe_files(self) -> None:
+        """Give the files the alt texts that stand beside them: ``photo[0]``, ``photo[0][alt]``."""
+        for place, file in self._files.items():
+            said, slots = self._objects.get(place, {}), self._values[place[0]]
+            if said.keys() == {"alt"}:
+                described = replace(file, alt=str(said["alt"]))
+                self._values[place[0]] = [
+                    described if slot is file else slot for slot in slots if slot is not said
+                ]
 
     def operate(self, name: FieldName, value: str) -> None:
         """``replace[content]=x``, ``add[category][]=x``, ``delete[]=category``, as PHP writes them.
@@ -256,6 +270,7 @@ class _Form:
 
     def read(self) -> Raw:
         """The sorted form."""
+        self._describe_files()
         url = next((slot for slot in self._values.get("url", ()) if isinstance(slot, str)), "")
         operations: dict[str, Json] = dict(self._changes)
         if self._deleted:

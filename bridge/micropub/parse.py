@@ -312,9 +312,9 @@ def _is_blank(slot: Slot) -> bool:
 
 
 def _described(photo: Slot, alt: str) -> Slot:
-    if isinstance(photo, File):
-        return dataclasses.replace(photo, alt=alt)
     # The photo's own alt text takes precedence.
+    if isinstance(photo, File):
+        return dataclasses.replace(photo, alt=photo.alt or alt)
     if isinstance(photo, dict):
         return {"alt": alt, **photo}
     return {"value": photo, "alt": alt}

@@ -409,6 +409,23 @@ class TestPhotos:
             {"value": "https://a.example/1.jpg", "alt": "sea"}
         ]
 
+    @pytest.mark.parametrize("place", ["photo[{}]", "photo[{}][value]"])
+    def test_an_alt_text_beside_an_uploaded_file(self, place: str) -> None:
+        action = form(
+            (place.format(0), File("a.jpg", b"a")),
+            ("photo[0][alt]", "one"),
+            (place.format(1), File("b.jpg", b"b")),
+        )
+        assert [(each.filename, each.alt) for each in created(action).uploads] == [
+            ("a.jpg", "one"),
+            ("b.jpg", ""),
+        ]
+        assert properties(action) == {}
+
+    def test_an_alt_text_before_the_only_uploaded_file(self) -> None:
+        action = form(("photo[alt]", "one"), ("photo", File("a.jpg", b"a")))
+        assert [(each.filename, each.alt) for each in created(action).uploads] == [("a.jpg", "one")]
+
     def test_parts_of_photos_in_a_form(self) -> None:
         action = form(
             ("photo[0][value]", "/a"),
