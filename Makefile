@@ -6,7 +6,7 @@ PYTEST = $(RUN) -m pytest -n auto
 TESTS = $(shell find tests -name '*.py')
 # Without cached bytecode, half of the time to start is compiling.
 export PYTHONDONTWRITEBYTECODE =
-UNCOMPILED = pip|setuptools|mypyc?|playwright/sync_api|pyasn1_modules|unidecode
+UNCOMPILED = pip|setuptools|mypyc?|playwright/sync_api|pyasn1_modules
 
 .PHONY: demo test linted tested test-pds lint bench soak nightly catalogues vendor pictures clean
 
