@@ -146,7 +146,7 @@ def mention_of(
     """
     said: Mapping[str, Any] | None = page["entry"]
     if said is None:
-        host = _host(source)
+        host = bare_host(source)
         author = {"type": "card", "name": host, "url": _origin(source)}
         entry = _entry("mention-of", source, target, source, via) | {"author": author}
         return Mention("mention-of", source, entry, plain=True, links=int(page["links"]))
@@ -173,7 +173,7 @@ def mention_of(
 
 def is_elsewhere(source: str, at: str) -> bool:
     """Whether ``source`` redirects to a page on another host."""
-    return _host(source).removeprefix("www.") != _host(at).removeprefix("www.")
+    return bare_host(source).removeprefix("www.") != bare_host(at).removeprefix("www.")
 
 
 def to_file(entry: Mapping[str, Any]) -> bytes:
@@ -216,7 +216,7 @@ def web_url(value: object) -> str:
     """``value`` if it is an http(s) URL that is safe in an ``href``, else ``""``."""
     if not isinstance(value, str) or len(value) > 2000 or not value.isprintable():
         return ""
-    return value if _WEB.fullmatch(value) and _host(value) else ""
+    return value if _WEB.fullmatch(value) and bare_host(value) else ""
 
 
 def _truncate(text: str, length: int) -> str:
@@ -261,20 +261,20 @@ def _canonical(urls: Iterable[str], source: str) -> str:
     """The URL of the response: its ``u-url`` if that is on the source's host or the source is on
     one of :data:`PROXIES`, else the source.
     """
-    speaks_for_others = _host(source) in PROXIES
+    speaks_for_others = bare_host(source) in PROXIES
     for url in urls:
-        if web_url(url) and (speaks_for_others or _host(url) == _host(source)):
+        if web_url(url) and (speaks_for_others or bare_host(url) == bare_host(source)):
             return url
     return source
 
 
 def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]:
     """The author's h-card, and whether it is vouched for by the host it was fetched from."""
-    url, host = web_url(said.get("url")), _host(source)
-    name = line(str(said.get("name", "")), _NAME) or _host(url) or host
+    url, host = web_url(said.get("url")), bare_host(source)
+    name = line(str(said.get("name", "")), _NAME) or bare_host(url) or host
     if not url:
         return {"type": "card", "name": name}, True
-    if _host(url) == host or host in PROXIES:
+    if bare_host(url) == host or host in PROXIES:
         return {"type": "card", "name": name, "url": url}, True
     # Any page can claim any author's name and URL.
     return {"type": "card", "name": f"{name} on {host}", "url": _origin(source)}, False
@@ -287,10 +287,10 @@ def _children(
     for comment in list(comments)[:_CHILDREN]:
         url = web_url(comment["url"])
         text = paragraphs(comment["text"], _CHILD_GRAPHEMES)
-        if not url or not text or _host(url) in post.own:
+        if not url or not text or bare_host(url) in post.own:
             continue
         author = comment["author"]
-        card = {"type": "card", "name": line(author.get("name", ""), _NAME) or _host(url)}
+        card = {"type": "card", "name": line(author.get("name", ""), _NAME) or bare_host(url)}
         if address := web_url(author.get("url")):
             card["url"] = address
         child = {"type": "entry", "url": url, "author": card, "content": {"text": text}}
@@ -310,7 +310,8 @@ def _moment(text: str) -> str:
     return moment.isoformat() if 1 < moment.year < 9999 else ""
 
 
-def _host(url: str) -> str:
+def bare_host(url: str) -> str:
+    """The host of a URL as it is compared; ``""`` where it has none."""
     try:
         return next(iter(hosts(url)), "")
     except ValueError:

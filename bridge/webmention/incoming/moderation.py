@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 from bridge.errors import BridgeError, Conflict, InvalidRequest
-from bridge.posts.addresses import hosts
 from bridge.runtime.durable import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, StoredMention
@@ -21,7 +20,7 @@ from bridge.webmention.incoming.importing import records_of
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import SHARED, Rules
-from bridge.webmention.mention import Mention
+from bridge.webmention.mention import Mention, bare_host
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +202,9 @@ class Moderation:
             for each in waiting
             if each.mention
         ] + [(each.author, each.source) for each in kept]
-        blocked = {_rule_subject(who, source) if author else _host(source) for who, source in named}
+        blocked = {
+            _rule_subject(who, source) if author else bare_host(source) for who, source in named
+        }
 
         def change(rules: Rules) -> Rules:
             for name in sorted(blocked):
@@ -236,7 +237,7 @@ def of_record(record: Record) -> ModeratedMention:
     """A mention that has no file yet, as the owner sees it."""
     if record.mention is None:
         return ModeratedMention(
-            record.id, record.state, "", "", "", record.source, _host(record.source),
+            record.id, record.state, "", "", "", record.source, bare_host(record.source),
             record.target, text=record.why, received=record.received,
         )  # fmt: skip
     mention = record.of_mention()
@@ -255,7 +256,7 @@ def of_record(record: Record) -> ModeratedMention:
         str(said["author"].get("name", "")),
         str(said["author"].get("url", "")),
         mention.url,
-        _host(record.source),
+        bare_host(record.source),
         record.target,
         name=str(said.get("name", "")),
         text=str(said.get("content", {}).get("text", "")),
@@ -287,7 +288,7 @@ def _of_file(files: MentionFiles, kept: StoredMention) -> ModeratedMention:
         str(card.get("name", "")),
         kept.author,
         kept.url,
-        _host(kept.source) or _host(kept.url),
+        bare_host(kept.source) or bare_host(kept.url),
         kept.target,
         name=str(said.get("name", "")),
         text=str(text),
@@ -333,7 +334,7 @@ def _rule_subject(author: str, source: str) -> str:
     Raises :class:`InvalidRequest` where there is neither: a rule for a shared host would hit all of
     its users.
     """
-    host = _host(source)
+    host = bare_host(source)
     if not author and host in SHARED:
         raise InvalidRequest(
             f"{host} is shared by many people, and this page does not prove which of them wrote"
@@ -345,10 +346,3 @@ def _rule_subject(author: str, source: str) -> str:
 def _is_blocked(kept: StoredMention, rules: Rules) -> bool:
     entry = {"author": {"url": kept.author}}
     return rules.blocks(Mention(kept.kind, kept.url, entry), kept.source)
-
-
-def _host(url: str) -> str:
-    try:
-        return next(iter(hosts(url)), "")
-    except ValueError:
-        return ""
