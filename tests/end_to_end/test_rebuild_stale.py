@@ -248,6 +248,72 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
     assert b"at last" in files(site.output)["embedding.html"]
 
 
+#: They list folders, and look for files, that come with posts.
+LISTING = b"""
+import os
+from pathlib import Path
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+from pelican import signals
+
+def names_in(folder):
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else "no folder"
+
+class Gallery(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Lines(md), "gallery", 30)
+
+class Lines(Preprocessor):
+    def run(self, lines):
+        return [
+            str(names_in(f"content/{line.split()[1]}")) if line.startswith("@gallery ") else line
+            for line in lines
+        ]
+
+def initialized(pelican):
+    pelican.settings["AT_START"] = sorted(path.name for path in Path("content/media").glob("*/*"))
+
+def register():
+    signals.initialized.connect(initialized)
+"""
+LISTING_CONF = (
+    CONF.replace(b"PLUGINS = []", b'PLUGINS = ["listing"]')
+    + b"""
+import sys
+sys.path.append("plugins")
+import listing, os
+from pathlib import Path
+PLUGIN_PATHS = ["plugins"]
+MARKDOWN = {"extensions": [listing.Gallery()], "output_format": "html5"}
+JINJA_FILTERS = {"names_in": listing.names_in, "is_there": os.path.exists}
+ARTICLE_PATHS = sorted(path.name for path in Path("content").iterdir() if path.is_dir())
+ARTICLE_EXCLUDES = ["media"]
+TEMPLATE_PAGES = {"listing.html": "listing.html"}
+"""
+)
+LISTING_PAGE = b"""
+{{ AT_START }} {{ 'content/media/b' | names_in }} {{ 'content/media/head.txt' | is_there }}
+"""
+
+
+async def test_what_lists_a_folder_of_posts_or_uploads_sees_it_as_it_is(site: BothWays) -> None:
+    start = {
+        "content/2025/gallery.md": post("Gallery", 1, body="@gallery media/a\n\n@gallery media/b"),
+        "content/media/a/1.txt": b"one",
+        "content/listing.html": LISTING_PAGE,
+    }
+    conf = {"pelicanconf.py": LISTING_CONF, "plugins/listing.py": LISTING}
+    assert await site.after({**conf, **start}) == []
+    assert await site.after({"content/media/a/2.txt": b"two"}) == []
+    assert b"2.txt" in files(site.output)["gallery.html"]
+    assert await site.after({"content/media/b/3.txt": b"three"}) == []
+    assert b"3.txt" in files(site.output)["listing.html"]
+    assert await site.after({"content/media/head.txt": b"there"}) == []
+    assert await site.after({"content/2026/first.md": post("First", 2)}) == []
+    assert "first.html" in files(site.output)
+    assert await site.after({"content/media/b/3.txt": None}) == []
+
+
 async def test_settings_that_ask_git_show_the_commit_that_is_built(site: BothWays) -> None:
     asking = b"""
 from subprocess import check_output

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,7 +23,8 @@ from pelican.utils import SafeDatetime, file_suffix
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.reuse.opened import noting
 
-#: Which file it is: a rename puts another inode there, an edit another time.
+#: Which file it is: a rename puts another inode there, an edit another time. For a folder it
+#: stands for the names in it.
 Stamp: TypeAlias = tuple[int, int, int]
 #: Which files they were, by path; ``None`` where there was none.
 Stamps: TypeAlias = dict[str, Stamp | None]
@@ -42,8 +45,14 @@ _ATOMS = frozenset(
 
 
 def stamp(path: str) -> Stamp:
-    """Which file is at a path; raises ``OSError``."""
+    """Which file is at a path, or which names are in that folder; raises ``OSError``."""
     status = os.stat(path)  # noqa: PTH116 - called for every file of a site
+    if stat.S_ISDIR(status.st_mode):
+        # Its own time changes with every edit of a file in it, too.
+        with os.scandir(path) as entries:
+            names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        digest = hashlib.blake2b(repr(names).encode("utf-8", "surrogateescape"), digest_size=7)
+        return int.from_bytes(digest.digest()), len(names), 0
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 

@@ -1,8 +1,10 @@
-"""Records which files of the content folder this process opens, and whether it asks git.
+"""Records which files of the content folder this process opens or looks for, which folders of it
+are listed, and whether it asks git.
 
-The functions with which Python opens files are replaced by ones that record the path, so that reads
-by settings, plugins, and extensions of Markdown or Jinja are recorded as well. (An audit hook would
-be called for every ``id()``, too, which costs a build a third of its time.)
+The functions with which Python opens, lists and looks for files are replaced by ones that record
+the path, so that reads by settings, plugins, and extensions of Markdown or Jinja are recorded as
+well. (An audit hook would be called for every ``id()``, too, which costs a build a third of its
+time.)
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import builtins
 import functools
 import io
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,7 +37,7 @@ class _Watch:
     def heard(self, path: Any) -> None:
         if isinstance(path, (str, bytes, os.PathLike)):
             whole = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - called very often
-            if whole.startswith(self.root) and not whole.startswith(self.git):
+            if f"{whole}/".startswith(self.root) and not f"{whole}/".startswith(self.git):
                 self.noting[-1].add(whole)
 
     def started(self, command: Any) -> None:
@@ -59,6 +62,9 @@ def watch(folder: Path) -> None:
         _watch.watching = True
         builtins.open = io.open = _Opening(io.open)
         os.open = _Opening(os.open)
+        os.listdir = _Opening(os.listdir)
+        os.scandir = _Opening(os.scandir)
+        os.stat = _Asking(os.stat)
         popen: Any = subprocess.Popen
         popen.__init__ = _starting(popen.__init__, 1)
         os.system = _starting(os.system)
@@ -98,6 +104,27 @@ class _Opening:
             raise
 
 
+class _Asking:
+    """``os.stat``, which records files and what does not exist. That a folder is there says little:
+    nearly every program looks for the content folder.
+    """
+
+    def __init__(self, function: Callable[..., os.stat_result]) -> None:
+        self._function = function
+
+    def __call__(self, path: Any, **options: Any) -> os.stat_result:
+        if not _watch.noting:
+            return self._function(path, **options)
+        try:
+            found = self._function(path, **options)
+        except (FileNotFoundError, NotADirectoryError):
+            _watch.heard(path)
+            raise
+        if stat.S_ISREG(found.st_mode):
+            _watch.heard(path)
+        return found
+
+
 def note_denied(paths: Iterable[str]) -> None:
     """Folders may not be read either."""
     _watch.denied.update(dict.fromkeys(paths))
@@ -112,7 +139,9 @@ def denied() -> tuple[str, ...]:
 
 @contextmanager
 def noting() -> Iterator[set[str]]:
-    """The absolute paths of the files that are opened within the block, existing or not."""
+    """The absolute paths of the files that are opened or looked for and of the folders that are
+    listed within the block, existing or not.
+    """
     opened: set[str] = set()
     _watch.noting.append(opened)
     try:
