@@ -7,6 +7,7 @@ are read here, because GitPython does not support SHA-256.
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -32,8 +33,10 @@ class ObjectDatabase:
     read them back.
     """
 
-    def __init__(self, repo: Repo, fmt: Format) -> None:
+    def __init__(self, repo: Repo, fmt: Format, *, seconds: float = 60.0) -> None:
+        """``seconds`` is how long git may take to begin an answer before it is ended."""
         self._git = repo.git
+        self._seconds = seconds
         self._format = fmt
         self._lock = threading.Lock()
         self._process: Any = None  # GitPython's, which it does not annotate
@@ -158,6 +161,12 @@ class ObjectDatabase:
         self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
         self._process.stdin.flush()
         back: BinaryIO = self._process.stdout
+        # Earlier answers were read to their end, so nothing of this one is buffered.
+        coming = select.poll()
+        coming.register(back, select.POLLIN)
+        if not coming.poll(1000 * self._seconds):
+            self._process.proc.kill()  # GitPython would wait for its end
+            raise TimeoutError(f"git did not answer within {self._seconds:g} seconds")
         return back
 
     def _restart(self) -> None:
