@@ -527,7 +527,7 @@ async def test_a_strong_scope_for_a_page_elsewhere_needs_a_new_proof(
     asked = await allow(stage, ["create", strong])
     assert asked.status == 200
     assert "Confirm that it is you" in asked.text
-    wrong = await stage.owner.submit(asked, "/auth/consent", proof="wrong password")
+    wrong = await stage.owner.submit(asked, "/auth/consent", proof="another pass phrase")
     assert "That is not the password" in wrong.text
     assert stage.db.all("SELECT * FROM codes") == []
     answer = await stage.owner.submit(wrong, "/auth/consent", proof=PASSWORD)
@@ -574,7 +574,7 @@ async def test_the_proof_cannot_be_guessed_for_ever(stage: Scene) -> None:
     sign_in_is_old(stage)
     asked = await allow(stage, ["update"])
     for _ in range(10):
-        await stage.owner.submit(asked, "/auth/consent", proof="wrong password")
+        await stage.owner.submit(asked, "/auth/consent", proof="another pass phrase")
     assert (await stage.owner.submit(asked, "/auth/consent", proof=PASSWORD)).status == 429
     assert stage.db.all("SELECT * FROM codes") == []
 

@@ -240,7 +240,7 @@ async def test_a_passkey_is_added_only_after_a_new_proof(up: Running, guest: Bro
     stale = await guest.get("/auth/sessions")
     assert 'data-passkey="create"' not in stale.text
     asked = await guest.get("/auth/confirm?then=/auth/sessions")
-    assert (await guest.submit(asked, "/auth/confirm", proof="wrong password")).status == 403
+    assert (await guest.submit(asked, "/auth/confirm", proof="another pass phrase")).status == 403
     assert await creation_status(up, guest) == 403
     done = await guest.submit(asked, "/auth/confirm", proof=PASSWORD)
     assert done.location == "/auth/sessions"
