@@ -114,7 +114,16 @@ class Urls:
 
 
 def comparable(url: str) -> str:
-    """Host and path of a URL in a canonical spelling; any other URI unchanged."""
+    """Host, port and path of a URL in a canonical spelling; any other URI unchanged.
+
+    Another port is another site; a port that is none counts as the usual one.
+    """
     parts = urlsplit(url)
     host = unquote(parts.hostname or "").rstrip(".").removeprefix("www.")
-    return f"{host}{unquote(parts.path).rstrip('/')}".lower() if host else url.lower()
+    if not host:
+        return url.lower()
+    try:
+        port = "" if parts.port in {None, 80, 443} else f":{parts.port}"
+    except ValueError:
+        port = ""
+    return f"{host}{port}{unquote(parts.path).rstrip('/')}".lower()

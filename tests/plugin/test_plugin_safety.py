@@ -131,6 +131,24 @@ def test_urls_keep_their_meaning(url: str, safe: str) -> None:
     assert Urls(SITE, SITE, {}, "{path}").web(url) == safe
 
 
+@pytest.mark.parametrize(
+    ("url", "owners"),
+    [
+        ("https://example.org/about", True),
+        ("http://EXAMPLE.org:80/", True),
+        ("https://www.example.org:443", True),
+        ("https://example.org:99999/", True),
+        ("https://example.org:8443/", False),
+        ("https://zoe.example/", False),
+    ],
+)
+def test_a_url_of_the_site_is_the_owners_and_another_port_is_another_site(
+    url: str, owners: bool
+) -> None:
+    root = "https://example.org"
+    assert Urls(root, root, {}, "{path}").is_owners(url) == owners
+
+
 @pytest.mark.parametrize("url", ["mailto:ann@example.com", "tel:+49", "geo:1,2"])
 def test_a_card_may_have_other_contact_urls(url: str) -> None:
     urls = Urls(SITE, SITE, {}, "{path}")
