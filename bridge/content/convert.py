@@ -295,10 +295,12 @@ def _exact_tags(
     decoded: dict[str, tuple[Json, ...]], originals: dict[str, tuple[Json, ...]]
 ) -> dict[str, tuple[Json, ...]]:
     """The tags of a list that was edited by hand; those that are unchanged are as they were
-    sent.
+    sent. The list cannot hold person tags, so these stay.
     """
     sent = {label(tag): tag for tag in originals["category"] if isinstance(tag, str)}
-    return {name: tuple(sent.get(str(tag), tag) for tag in tags) for name, tags in decoded.items()}
+    people = tuple(tag for tag in originals["category"] if not isinstance(tag, str))
+    tags = tuple(sent.get(str(tag), tag) for tag in decoded.get("category", ()))
+    return {"category": tags + people} if tags or people else {}
 
 
 def _originals(

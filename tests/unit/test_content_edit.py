@@ -94,6 +94,22 @@ def test_headers_are_parsed(header: str, properties: dict[str, Any], rules: Site
     assert properties_of(read(PelicanFile.parse(f"{header}\n\n"), rules)) == properties
 
 
+@pytest.mark.parametrize(
+    ("by_hand", "tags"),
+    [("Tags: lake, sea\n", ("lake", "sea")), ("Tags: lake;\n", ("lake",)), ("", ())],
+)
+def test_a_hand_edit_of_the_tags_keeps_the_people_who_are_tagged(
+    by_hand: str, tags: tuple[str, ...], rules: SiteRules
+) -> None:
+    mf2 = (
+        '{"type":["h-entry"],"properties":{"category":["lake",'
+        '{"type":["h-card"],"properties":{"name":["Zo"]}}]}}'
+    )
+    card = {"type": ["h-card"], "properties": {"name": ["Zo"]}}
+    found = read(PelicanFile.parse(f"Title: x\n{by_hand}Mf2: {mf2}\n\nx\n"), rules)
+    assert found.all("category") == (*tags, card)
+
+
 def test_the_category_is_the_channel() -> None:
     assert channel(PelicanFile.parse("category: Notes\n\n")) == "Notes"
     assert channel(PelicanFile.parse("category:\n\n")) is None

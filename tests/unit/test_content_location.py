@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -140,6 +141,16 @@ def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None
     many = 60 * some
     assert site.describe(many) == 60 * site.describe(some)
     assert site.describe([]) == []
+
+
+def test_a_person_tag_is_found_by_name_and_is_none_of_the_tags(tmp_path: Path) -> None:
+    card = {"type": ["h-card"], "properties": {"name": ["Zoë"], "url": ["https://zoe.example/"]}}
+    mf2 = {"type": ["h-entry"], "properties": {"category": ["lake", card]}}
+    text = POST.replace("\n\n", f"\nTags: lake\nMf2: {json.dumps(mf2)}\n\n", 1)
+    (entry,) = load_site(tmp_path).describe([Source(HERE, "blob", text.encode())])
+    assert isinstance(entry, IndexedPost)
+    assert entry.categories == ("lake",)
+    assert "zoë https://zoe.example/" in entry.text
 
 
 def test_describing_a_post_for_the_index_takes_few_steps(tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ class Describer:
             type=discover(post),
             published=(place.date or _LONG_AGO).timestamp(),
             channel=place.category,
-            categories=tuple(str(each) for each in post.all("category")),
+            # A person tag, an h-card, is none of the site's tags.
+            categories=tuple(each for each in post.all("category") if isinstance(each, str)),
             aliases=tuple(absolute(url) for each in earlier for url in of_page(each)),
             listings=tuple(each.listing for each in self.listings.of_post(file, place, self.rules)),
             text=_searched_text(post, file),
@@ -154,12 +155,17 @@ def _searched_text(post: Post, file: PelicanFile) -> str:
 
 
 def _about(post: Post) -> str:
-    """The addresses and names of what a post is about: all that some posts have to be found by."""
+    """The addresses and names of what a post is about, and of the people whom it is tagged with:
+    all that some posts have to be found by.
+    """
     said: list[str] = []
     for name, values in post.properties.items():
-        if name != "in-reply-to" and not name.endswith("-of"):
+        people = name == "category"
+        if not people and name != "in-reply-to" and not name.endswith("-of"):
             continue
         for value in values:
+            if people and not isinstance(value, dict):
+                continue
             inner = value.get("properties") if isinstance(value, dict) else None
             parts = [*inner.values()] if isinstance(inner, dict) else [[value]]
             said += [
