@@ -122,11 +122,14 @@ class ObjectDatabase:
                 self._entries -= len(self._trees.popitem(last=False)[1])
 
     def close(self) -> None:
-        """End the git process. A thread that reads later gets an error, so that it starts no
-        process that nothing would end.
+        """End the git process. A thread that reads then or later gets an error, so that it starts
+        no process that nothing would end.
         """
+        self._closed = True
+        # A thread that waits for an answer of git's, even of one that hangs, holds the lock.
+        if (process := self._process) is not None:
+            process.proc.kill()
         with self._lock:
-            self._closed = True
             self._restart()
 
     def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:

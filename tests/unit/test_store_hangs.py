@@ -1,14 +1,16 @@
-"""A git process that hangs does not stop the reading of objects."""
+"""A git process that hangs stops neither the reading of objects nor the end of the bridge."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
+from bridge.store import StoreBroken
 from bridge.store.object_database import ObjectDatabase
 from bridge.store.repo import open_bare_repo
 
@@ -37,3 +39,26 @@ def test_a_git_process_that_hangs_is_ended_and_another_answers(repo: Path) -> No
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     database.close()
+
+
+def test_the_end_does_not_wait_for_a_git_process_that_hangs(repo: Path) -> None:
+    opened = open_bare_repo(repo, "")
+    database = ObjectDatabase(opened.repo, opened.format, seconds=600)
+    blob = _blob(repo, b"text")
+    database.read(blob, "blob")
+    os.kill(database._process.pid, signal.SIGSTOP)
+    failed = list[StoreBroken]()
+
+    def read() -> None:
+        try:
+            database.read(blob, "blob")
+        except StoreBroken as error:
+            failed.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while reader.is_alive() and not database._lock.locked():
+        reader.join(0.01)
+    database.close()
+    reader.join(60)
+    assert [str(error) for error in failed] == ["the store is closed"]

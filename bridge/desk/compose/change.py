@@ -34,6 +34,8 @@ from bridge.site.messages import IndexedPost
 from bridge.store import BlobId, StoreError
 
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+#: How often a post is looked at anew that changes while an edit of it is committed.
+_LOOKS = 3
 _CHANGED = (
     "This post was changed elsewhere since you opened it, and nothing was written. What you typed"
     " is in the form; what the post says now is above it. Press the button again to keep yours."
@@ -93,14 +95,16 @@ async def change(submission: Submission) -> web.StreamResponse:
     sheet, is_to_be_sent = await composer.settled(submission, sheet)
     if not is_to_be_sent:
         return await composer.show(owner, desk, sheet)
-    try:
-        return await _write(submission, sheet, opened)
-    except Conflict:
-        # It has changed between our look at it and the commit.
-        opened = await _open(desk, opened.entry.url)
-        return await _conflict(submission, sheet, opened, opened.typed)
-    except (Problems, BridgeError, StoreError) as error:
-        return await composer.show(owner, desk, sheet.refused(error))
+    for _ in range(_LOOKS):
+        try:
+            return await _write(submission, sheet, opened)
+        except Conflict:
+            # It has changed between our look at it and the commit, perhaps in nothing that the
+            # form shows: the addresses of its copies are written down moments after a post.
+            opened = await _open(desk, opened.entry.url)
+        except (Problems, BridgeError, StoreError) as error:
+            return await composer.show(owner, desk, sheet.refused(error))
+    return await _conflict(submission, sheet, opened, opened.typed)
 
 
 async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.StreamResponse:

@@ -55,6 +55,8 @@ _ITEMS = _names("av01 grid iovl iden tmap sato")
 _ITEM_NAMES = frozenset({b"Color", b"Alpha"})
 _TRACKS = _names("vide soun text sbtl subt clcp pict auxv")
 _DEEPEST = 8
+#: Boxes in a file: two hours in fragments of half a second have some 100,000.
+_MOST = 200_000
 #: Where a sample description has the compressor's name (12.1.3.2) and QuickTime's vendor.
 _VENDOR, _COMPRESSOR, _PICTURE = slice(12, 16), slice(42, 74), 78
 _OF_PICTURES = _names(
@@ -90,6 +92,7 @@ class _Blanking:
     def __init__(self, data: bytearray) -> None:
         self._data = data
         self._media = list[_Box]()
+        self._seen = 0
 
     def film(self) -> bytes:
         end = 0
@@ -140,6 +143,9 @@ class _Blanking:
             if broken:
                 raise ValueError("the video is truncated")
             seen.add(name)
+            self._seen += 1
+            if self._seen > _MOST:
+                raise ValueError("the video has too many boxes")
             yield _Box(name, position, inside, end)
             position = end
 

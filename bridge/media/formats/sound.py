@@ -104,19 +104,21 @@ def riff_chunk(name: bytes, content: bytes) -> bytes:
 def strip_flac(data: bytes) -> bytes:
     """A FLAC with only its stream info and seek table (RFC 9639 8)."""
     blocks = list[bytes]()
-    position = 4
+    position, is_private = 4, False
     while position + 4 <= len(data):
         head = data[position]
         end = position + 4 + int.from_bytes(data[position + 1 : position + 4], "big")
         if head & ~_LAST in {_STREAMINFO, _SEEKTABLE}:
             blocks.append(bytes([head & ~_LAST]) + data[position + 1 : end])
+        else:
+            is_private = True
         position = end
         if head & _LAST:
             break
     frames = data[position:]
     if frames[-128:].startswith(b"TAG"):
         frames = frames[:-128]
-    if not blocks or not frames:
+    if not blocks or not (frames or is_private):
         return data
     blocks[-1] = bytes([blocks[-1][0] | _LAST]) + blocks[-1][1:]
     return b"".join([data[:4], *blocks, frames])
@@ -205,9 +207,7 @@ def _ogg_crc(page: bytes | bytearray) -> int:
 def strip_webm(data: bytes) -> bytes:
     """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
     whole = bytearray(data)
-    end = _void_elements(whole, 0, 0, len(data))
-    # A file without a segment has nothing to play and no metadata.
-    return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else data
+    return bytes(whole[: _void_elements(whole, 0, 0, len(data))])
 
 
 def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> int:

@@ -1,0 +1,45 @@
+"""An edit at the desk while something else writes to the same post."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from desk_kit import bridge_in
+from git_kit import git
+from indieauth_kit import PASSWORD, browser
+
+from bridge.auth.token import Token
+from bridge.errors import Conflict
+from bridge.micropub.action import Action, Update
+from bridge.publisher import Published, Publisher
+
+POST = "Title: By hand\nDate: 2026-01-02\nSlug: by-hand\n\nFirst words.\n"
+
+
+@pytest.mark.parametrize("conflicts", [2, 3])
+async def test_a_change_that_the_form_does_not_show_is_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conflicts: int
+) -> None:
+    """Such as the addresses of a post's copies, which are written down moments after it."""
+    carry_out, left = Publisher.carry_out, [conflicts]
+
+    async def meets_others(self: Publisher, action: Action, token: Token) -> Published:
+        if isinstance(action, Update) and left[0]:
+            left[0] -= 1
+            raise Conflict("The post was changed at the same time.")
+        return await carry_out(self, action, token)
+
+    monkeypatch.setattr(Publisher, "carry_out", meets_others)
+    files = {"content/by-hand.md": POST}
+    async with (
+        bridge_in(tmp_path, "127.0.0.1", files=files) as there,
+        browser(there.desk.removesuffix("/desk/")) as owner,
+    ):
+        assert (await owner.sign_in("/auth/sign-in?then=/desk/", PASSWORD)).status == 200
+        page = await owner.get("/desk/edit?url=https://example.com/2026/by-hand/")
+        assert page.status == 200, page.text
+        done = await owner.submit(page, "/desk/edit", content="Other words.")
+        assert done.status == (303 if conflicts == 2 else 409), done.text
+        text = git(there.bare, "show", "main:content/by-hand.md")
+        assert ("Other words." in text) == (conflicts == 2)
