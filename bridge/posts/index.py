@@ -12,10 +12,10 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,7 +32,7 @@ from bridge.posts.index_tables import (
 from bridge.runtime.memory import give_back
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
-from bridge.store import BlobId, ContentStore, StoreBroken, Version
+from bridge.store import BlobId, ContentStore, Difference, StoreBroken, Version
 
 log = logging.getLogger(__name__)
 
@@ -298,10 +298,17 @@ class PostIndex:
         """Update the rows that differ; ``False`` if the difference cannot be determined."""
         try:
             differences = self._store.diff(known, head)
+            linked = self._store.links(self._folder, head)
+            if linked != self._store.links(self._folder, known):
+                return False
         except StoreBroken:
             log.info("version %s is no longer there: the index is built anew", known[:10])
             return False
-        inside = [each for each in differences if self._is_inside(each.path)]
+        inside = [
+            Difference(path, each.old, each.new)
+            for each in differences
+            for path in self._paths(each.path, linked)
+        ]
         forget(self._database, (each.path for each in inside if each.old), self._own)
         self._learn(((each.path, each.new) for each in inside if each.new), describe)
         return True
@@ -319,7 +326,9 @@ class PostIndex:
     def _describe_all(self, head: Version, describe: Describe) -> None:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
-        files = self._store.files(self._folder, head)
+        files: Iterator[tuple[str, BlobId]] = chain(
+            self._store.files(self._folder, head), self._linked_files(head)
+        )
         if known:
             wanted = dict(files)
             stale = (path for path, blob in known.items() if wanted.get(path) != blob)
@@ -328,8 +337,23 @@ class PostIndex:
         self._learn(files, describe, then=self._database.commit)
         give_back()
 
-    def _is_inside(self, path: str) -> bool:
-        return path.startswith(prefix_of(self._folder))
+    def _linked_files(self, head: Version) -> Iterator[tuple[str, BlobId]]:
+        """The files behind symbolic links, by the paths at which Pelican finds them."""
+        for link, target in self._store.links(self._folder, head).items():
+            if one := self._store.read(target, head):
+                yield link, one.id
+            elif not link.startswith(f"{target}/"):  # which would go on for ever
+                for path, blob in self._store.files(target, head):
+                    yield link + path[len(target) :], blob
+
+    def _paths(self, path: str, linked: Mapping[str, str]) -> Iterator[str]:
+        """Where Pelican finds a file: at its own path in the content folder, and behind links."""
+        if path.startswith(prefix_of(self._folder)):
+            yield path
+        for link, target in linked.items():
+            inside = path.startswith(f"{target}/") and not link.startswith(f"{target}/")
+            if path == target or inside:
+                yield link + path[len(target) :]
 
     def _learn(
         self,

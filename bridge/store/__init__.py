@@ -6,7 +6,7 @@ and a commit carries what its author had seen, so that nothing is overwritten un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -124,6 +124,12 @@ class ContentStore(Protocol):
 
     def files(self, folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
         """Every file below a folder (``""`` is the root), sorted by path."""
+        ...
+
+    def links(self, folder: str, at: Version) -> Mapping[str, str]:
+        """The symbolic links below a folder that lead to a file or folder in the repo, and to which
+        one. :meth:`read` and :meth:`commit` follow them, :meth:`files` and :meth:`diff` do not.
+        """
         ...
 
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,9 +36,11 @@ from bridge.store.object_database import (
     check_path,
     compare,
     find,
+    links,
+    resolve,
     walk,
 )
-from bridge.store.objects import EXECUTABLE, FILE, Format, Object, TreeEntry
+from bridge.store.objects import EXECUTABLE, FILE, FOLDER, LINK, Format, Object, TreeEntry
 from bridge.store.repo import author as find_author
 from bridge.store.repo import open_bare_repo
 from bridge.store.transaction import Disk, Transaction, writer
@@ -46,6 +48,7 @@ from bridge.store.transaction import Disk, Transaction, writer
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 20
 _OWN_COMMITS = 10_000
+_LINKS_KEPT = 4  # versions whose symbolic links are known
 
 
 class GitStore:
@@ -73,6 +76,7 @@ class GitStore:
         self.database = ObjectDatabase(bare_repo.repo, bare_repo.format)
         self._turn = threading.Lock()
         self._mine: dict[Version | None, None] = {}  # in order
+        self._links: dict[tuple[str, bytes], Mapping[str, str]] = {}
         self._packs = bare_repo.common / "objects" / "pack"
         self._housekeeper = Housekeeper(bare_repo)
         self._transaction = Transaction(bare_repo, self.disk, patience)
@@ -98,7 +102,11 @@ class GitStore:
     def read(self, path: str, at: Version) -> Blob | None:
         """One file."""
         with _translated():
-            entry = find(self.database, self._tree_of(at), path)
+            tree = self._tree_of(at)
+            entry = find(self.database, tree, path)
+            if entry is None or entry.mode == LINK:
+                real = resolve(self.database, tree, path)
+                entry = find(self.database, tree, real) if real else None
             if entry is None or not entry.is_file:
                 return None
             return Blob(BlobId(entry.oid.hex()), self.database.read(entry.oid, "blob"))
@@ -115,6 +123,32 @@ class GitStore:
             start = os.fsencode(f"{prefix}/" if prefix else "")
             for path, oid in walk(self.database, tree, start):
                 yield path, BlobId(oid.hex())
+
+    def links(self, folder: str, at: Version) -> Mapping[str, str]:
+        """Symbolic links below a folder, and where in the repo they lead."""
+        with _translated():
+            tree, known = self._tree_of(at), self._links
+            if (folder, tree) not in known:
+                # Hardly any commit changes a link.
+                before = next((each for each in reversed(known) if each[0] == folder), None)
+                if before is None or self._links_differ(before[1], tree):
+                    found = self._links_in(tree, folder.strip("/"))
+                else:
+                    found = known[before]
+                known[folder, tree] = found
+                while len(known) > _LINKS_KEPT:
+                    del known[next(iter(known))]
+            return known[folder, tree]
+
+    def _links_differ(self, old: bytes, new: bytes) -> bool:
+        differing = compare(self.database, old, new)
+        return any(each and each.mode == LINK for _, *pair in differing for each in pair)
+
+    def _links_in(self, tree: bytes, folder: str) -> Mapping[str, str]:
+        entry = find(self.database, tree, folder) if folder else TreeEntry(FOLDER, tree)
+        if entry is None or not entry.is_folder:
+            return {}
+        return dict(links(self.database, entry.oid, f"{folder}/" if folder else ""))
 
     def listed(self, at: Version) -> Iterator[tuple[str, str]]:
         """Mode and id of everything except folders, by path, including links and submodules."""
@@ -275,18 +309,21 @@ class _Chain:
     def _change(self, editor: TreeEditor, change: Change) -> list[Object]:
         """Make one change in the tree; return the objects that it needs."""
         check_path(change.path, exists=change.expected is not None)
-        present = editor.get(change.path)
+        path, present = change.path, editor.get(change.path)
+        if change.expected and self._tree and (present is None or present.mode == LINK):
+            path = resolve(self._database, self._tree, path) or path
+            present = editor.get(path)
         found = present.oid.hex() if present and present.is_file else None
         if found != change.expected or (present and not present.is_file):
             raise FileChanged(change.path)
         if change.content is None:
             if present:
-                editor.remove(change.path)
+                editor.remove(path)
             return []
         blob = self._format.object("blob", change.content)
         # A file that was executable stays so.
         new = EXECUTABLE if change.executable else FILE
-        editor.put(change.path, TreeEntry(present.mode if present else new, blob.oid))
+        editor.put(path, TreeEntry(present.mode if present else new, blob.oid))
         return [blob]
 
 

@@ -72,6 +72,11 @@ class MemoryStore:
             if is_below(path, folder):
                 yield path, blob
 
+    def links(self, folder: str, at: Version) -> Mapping[str, str]:
+        """No links: this store has files only."""
+        del folder, at
+        return {}
+
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The bytes behind many ids."""
         for blob in ids:

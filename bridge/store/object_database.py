@@ -7,6 +7,7 @@ are read here, because GitPython does not support SHA-256.
 from __future__ import annotations
 
 import os
+import posixpath
 import select
 import threading
 from collections import OrderedDict
@@ -19,10 +20,22 @@ from typing import Any, BinaryIO
 from git import GitError, Repo
 
 from bridge.store import FileChanged, StoreBroken, StoreError
-from bridge.store.objects import EMPTY, FILE_MODES, FOLDER, Format, Kind, Listing, Object, TreeEntry
+from bridge.store.objects import (
+    EMPTY,
+    FILE_MODES,
+    FOLDER,
+    LINK,
+    Format,
+    Kind,
+    Listing,
+    Object,
+    TreeEntry,
+)
 
 _TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
 _COMMITS = 1_000  # commits whose trees are known
+#: How many symbolic links the path of a file may lead through.
+_LINKS_ALONG_A_PATH = 10
 _REMEMBERED = 50_000  # entries of trees: those along the paths of new posts are at hand
 
 
@@ -227,6 +240,45 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
             return None
         entry = below
     return entry
+
+
+def resolve(database: ObjectDatabase, tree: bytes, path: str) -> str | None:
+    """The path of the file at ``path``, through symbolic links inside the repo; ``None`` if there
+    is none.
+    """
+    for _ in range(_LINKS_ALONG_A_PATH):
+        parts = path.split("/")
+        entry, followed = TreeEntry(FOLDER, tree), 0
+        while entry.is_folder and followed < len(parts):
+            below = database.tree(entry.oid).get(os.fsencode(parts[followed]))
+            if below is None:
+                return None
+            entry, followed = below, followed + 1
+        if entry.mode != LINK:
+            return path if entry.is_file and followed == len(parts) else None
+        target = _target(database, "/".join(parts[:followed]), entry.oid)
+        if target is None:
+            return None
+        path = "/".join([target, *parts[followed:]])
+    return None
+
+
+def links(database: ObjectDatabase, tree: bytes, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every symbolic link below a tree that leads somewhere in the repo, and where."""
+    listing = database.tree_with(tree, LINK + b" ")
+    for name, mode, oid in listing.items():
+        path = f"{prefix}{os.fsdecode(name)}"
+        if mode == FOLDER:
+            yield from links(database, oid, f"{path}/")
+        elif mode == LINK and (target := _target(database, path, oid)):
+            yield path, target
+
+
+def _target(database: ObjectDatabase, link: str, oid: bytes) -> str | None:
+    """Where a symbolic link leads; ``None`` if that is outside of the repo, or all of it."""
+    where = os.fsdecode(database.read(oid, "blob"))
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(link), where))
+    return None if target in {".", ".."} or target.startswith(("../", "/")) else target
 
 
 def walk(

@@ -19,6 +19,7 @@ Kind = Literal["commit", "tree", "blob"]
 FOLDER = b"40000"
 FILE = b"100644"
 EXECUTABLE = b"100755"
+LINK = b"120000"
 #: The modes that are files with bytes of their own: not symlinks, submodules or folders.
 FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
 

@@ -415,6 +415,38 @@ async def test_a_post_with_a_backslash_in_its_files_name_is_edited_and_comes_bac
         assert "2020/hello/index.html" in await asyncio.to_thread(site.pages, tmp_path)
 
 
+async def test_posts_behind_links_are_listed_edited_and_followed(tmp_path: Path) -> None:
+    """A folder and a file outside of the content folder, to which links in it lead."""
+    text = "Title: {}\nDate: 2020-01-02\nCategory: x\n\nText.\n"
+    files = {
+        "posts/2020/a.md": text.format("A"),
+        "drawer/b.md": text.format("B"),
+        "content/c.md": text.format("C"),
+    }
+    at = "https://example.com/2020/{}/".format
+    async with bench(tmp_path, files, CONF) as site:
+        (site.clone / "content/blog").symlink_to("../posts")
+        (site.clone / "content/b.md").symlink_to("../drawer/b.md")
+        (site.clone / "content/round").symlink_to("../content")
+        (site.clone / "content/outside").symlink_to("/etc")
+        await site.arrived({})
+        assert {url for url, _ in site.catalogue.index.sources()} == {at("a"), at("b"), at("c")}
+        for name, file in (("a", "posts/2020/a.md"), ("b", "drawer/b.md")):
+            await site.update(at(name), content="Other words.")
+            assert (await site.source(at(name)))["content"] == "Other words."
+            assert "Other words." in site.read(file)
+        git(site.clone, "pull", "-q", "--rebase", str(site.bare), "main")
+        await site.arrived({"posts/2020/d.md": text.format("D"), "drawer/b.md": text.format("B")})
+        assert (await site.source(at("d")))["name"] == "D"
+        assert (await site.source(at("b")))["content"] == "Text."
+        await site.delete(at("a"))
+        await site.catalogue.refresh()
+        assert {at("b"), at("c"), at("d")} == {url for url, _ in site.catalogue.index.sources()}
+        (site.clone / "content/blog").unlink()
+        await site.arrived({})
+        assert {url for url, _ in site.catalogue.index.sources()} == {at("b"), at("c")}
+
+
 async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> None:
     files = {"content/a.md": "Title: A\nDate: 2020-01-02\nSlug: el-año\n\nx\n"}
     async with bench(tmp_path, files, CONF) as site:

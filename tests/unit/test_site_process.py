@@ -619,7 +619,7 @@ from bridge.site.pelican.in_place import in_place
 base, mine = Path(sys.argv[1]), sys.argv[2].encode()
 for turn in range(150):
     for name in ("same.md", f"{sys.argv[2]}.md"):
-        with in_place(base, f"notes/2026/{name}", mine):
+        with in_place(base, f"notes/2026/{name}", mine, base):
             assert (base / "notes" / "2026" / name).read_bytes() == mine
 """
 

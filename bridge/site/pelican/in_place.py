@@ -17,19 +17,21 @@ _LOCKS, _TRIES = 4096, 100
 
 
 @contextmanager
-def in_place(base: Path, source: str, data: bytes) -> Iterator[None]:
+def in_place(base: Path, source: str, data: bytes, root: Path) -> Iterator[None]:
     """Have a file below ``base`` hold these bytes within the block, as it would in a build.
+    ``root`` is the site's own folder, in which ``base`` is.
 
     So relative names in it (an include, a picture beside it) mean what they mean in a build. Raises
     :class:`InvalidRequest` for a folder that is a link to the outside.
     """
     file = base / source
-    folder = file.parent
+    if file.is_symlink():
+        file = file.resolve()
     with _locked(str(file)):
-        if not folder.resolve().is_relative_to(base.resolve()):
+        if not file.parent.resolve().is_relative_to(root.resolve()):
             raise InvalidRequest(f"{source} is in a folder outside of the site.")
         before = file.read_bytes() if file.is_file() else None
-        if before == data and not file.is_symlink():
+        if before == data:
             yield
             return
         _write(file, data)
@@ -43,7 +45,7 @@ def in_place(base: Path, source: str, data: bytes) -> Iterator[None]:
             # Settings may list the folders of posts. git keeps no empty folder: an empty one was
             # made here, or by another copy.
             with suppress(OSError):
-                for each in file.relative_to(base).parents[:-1]:
+                for each in Path(source).parents[:-1]:
                     (base / each).rmdir()
 
 

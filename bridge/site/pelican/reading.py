@@ -124,7 +124,7 @@ class SiteReaders:
         base = Path(str(self._settings["PATH"]))
         try:
             with (
-                in_place(base, source, data),
+                in_place(base, source, data, self._root),
                 effects_of(data.decode("utf-8", "replace"), str(base / source)) as effects,
             ):
                 content = self._readers.read_file(
