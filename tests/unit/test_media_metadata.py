@@ -252,11 +252,6 @@ def test_a_flac_keeps_its_frames() -> None:
     assert SECRET not in cleaned(told[: -len(frames) - 2])
 
 
-def test_a_webm_without_a_segment_keeps_no_tags() -> None:
-    head = element(b"\x1a\x45\xdf\xa3", element(b"\x42\x82", b"webm"))
-    assert SECRET not in cleaned(head + element(b"\x12\x54\xc3\x67", SECRET))
-
-
 def page(number: int, packets: list[bytes], *, flags: int = 0, unfinished: bool = False) -> bytes:
     """An Ogg page, with its checksum computed bit by bit."""
     lacing = b""

@@ -207,7 +207,9 @@ def _ogg_crc(page: bytes | bytearray) -> int:
 def strip_webm(data: bytes) -> bytes:
     """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
     whole = bytearray(data)
-    return bytes(whole[: _void_elements(whole, 0, 0, len(data))])
+    end = _void_elements(whole, 0, 0, len(data))
+    # A file without a segment has nothing to play and no metadata.
+    return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else data
 
 
 def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> int:
