@@ -12,8 +12,12 @@ from indieauth_kit import PASSWORD, browser
 from bridge.auth.token import Token
 from bridge.errors import Conflict
 from bridge.micropub.action import Action, Update
+from bridge.micropub.body import RequestBody
+from bridge.micropub.parse import parse_action
+from bridge.micropub.post import Json
 from bridge.publisher import Published, Publisher
 
+URL = "https://example.com/2026/by-hand/"
 POST = "Title: By hand\nDate: 2026-01-02\nSlug: by-hand\n\nFirst words.\n"
 
 
@@ -37,9 +41,44 @@ async def test_a_change_that_the_form_does_not_show_is_no_conflict(
         browser(there.desk.removesuffix("/desk/")) as owner,
     ):
         assert (await owner.sign_in("/auth/sign-in?then=/desk/", PASSWORD)).status == 200
-        page = await owner.get("/desk/edit?url=https://example.com/2026/by-hand/")
+        page = await owner.get(f"/desk/edit?url={URL}")
         assert page.status == 200, page.text
         done = await owner.submit(page, "/desk/edit", content="Other words.")
         assert done.status == (303 if conflicts == 2 else 409), done.text
         text = git(there.bare, "show", "main:content/by-hand.md")
         assert ("Other words." in text) == (conflicts == 2)
+
+
+async def test_what_changed_at_the_last_look_is_in_the_form_and_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The title that another wrote: the form, which has the old one, takes the new one."""
+    carry_out, left = Publisher.carry_out, [3]
+
+    async def meets_others(self: Publisher, action: Action, token: Token) -> Published:
+        if isinstance(action, Update) and left[0]:
+            left[0] -= 1
+            if not left[0]:
+                title: dict[str, Json] = {"action": "update", "url": URL}
+                title["replace"] = {"name": ["Their title"]}
+                theirs = parse_action(RequestBody("json", json=title))
+                await carry_out(self, theirs, token)
+            raise Conflict("The post was changed at the same time.")
+        return await carry_out(self, action, token)
+
+    monkeypatch.setattr(Publisher, "carry_out", meets_others)
+    files = {"content/by-hand.md": POST}
+    async with (
+        bridge_in(tmp_path, "127.0.0.1", files=files) as there,
+        browser(there.desk.removesuffix("/desk/")) as owner,
+    ):
+        assert (await owner.sign_in("/auth/sign-in?then=/desk/", PASSWORD)).status == 200
+        page = await owner.get(f"/desk/edit?url={URL}")
+        refused = await owner.submit(page, "/desk/edit", content="Other words.")
+        assert refused.status == 409, refused.text
+        assert ">\nOther words.</textarea>" in refused.text
+        done = await owner.submit(refused, "/desk/edit", content="Other words.")
+        assert done.status == 303, done.text
+        text = git(there.bare, "show", "main:content/by-hand.md")
+        assert "Other words." in text
+        assert "Their title" in text

@@ -104,7 +104,8 @@ async def change(submission: Submission) -> web.StreamResponse:
             opened = await _open(desk, opened.entry.url)
         except (Problems, BridgeError, StoreError) as error:
             return await composer.show(owner, desk, sheet.refused(error))
-    return await _conflict(submission, sheet, opened, opened.typed)
+    seen = await _as_seen(desk, opened.entry, sheet.was)
+    return await _conflict(submission, sheet, opened, seen)
 
 
 async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.StreamResponse:
