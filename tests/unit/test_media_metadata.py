@@ -214,6 +214,19 @@ def test_a_film_keeps_what_it_plays(brand: bytes) -> None:
     assert cleaned(clean) == clean
 
 
+def test_a_long_film_in_short_fragments_is_accepted_and_a_bomb_of_boxes_is_not() -> None:
+    """Two hours, two tracks, half a second each."""
+    part = box(b"traf", box(b"tfhd"), box(b"tfdt"), box(b"trun"))
+    fragment = (
+        box(b"styp") + box(b"sidx") + box(b"moof", box(b"mfhd"), part, part) + box(b"mdat", b"x")
+    )
+    begin = box(b"ftyp", b"isom\0\0\2\0isommp42") + box(b"moov", box(b"mvhd", bytes(100)))
+    long = begin + fragment * 14_400
+    assert cleaned(long) == long
+    with pytest.raises(ValueError, match="too many boxes"):
+        cleaned(begin + box(b"free") * 400_000)
+
+
 def test_an_mp3_keeps_its_frames() -> None:
     frames = b"\xff\xfb\x90\x44" + bytes(413)
     id3 = b"ID3\4\0\0" + bytes([0, 0, 0, 20]) + b"TPE1" + SECRET + bytes(6)
@@ -250,6 +263,20 @@ def test_a_flac_keeps_its_frames() -> None:
     # Without frames, as an upload that broke off has it, the private blocks go all the same.
     assert SECRET not in cleaned(told.removesuffix(frames))
     assert SECRET not in cleaned(told[: -len(frames) - 2])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"fLaC\x84" + len(SECRET * 9).to_bytes(3, "big") + SECRET * 9,
+        b"OggS\0\2" + bytes(20) + b"\xff" + b"\xff" * 255 + b"\1vorbis" + SECRET * 9,
+        b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x12\x54\xc3\x67\xff" + SECRET * 9,
+    ],
+    ids=["flac without stream info", "ogg without a whole page", "webm without a segment"],
+)
+def test_a_file_that_cannot_be_read_is_refused(told: bytes) -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        cleaned(told)
 
 
 def page(number: int, packets: list[bytes], *, flags: int = 0, unfinished: bool = False) -> bytes:

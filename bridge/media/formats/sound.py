@@ -1,7 +1,7 @@
 """Removes private metadata from audio, and from video in the same containers.
 
 Titles, names, pictures, times and programs are removed. Each function takes and returns a whole
-file, unchanged where there is nothing to remove.
+file, unchanged where there is nothing to remove, and raises ``ValueError`` for a damaged one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV, WEBM, WEBM_AUDIO
 
 _ID3_HEADER = 10
+#: What a file shorter than this has is only the head that tells its type.
+_HEAD = 64
 #: An empty ID3v2 tag.
 _EMPTY_ID3 = b"ID3\4\0\0\0\0\0\0"
 
@@ -46,6 +48,14 @@ _ELEMENTS: dict[int, frozenset[int]] = {
 }
 #: Required elements that name the writing program: their content is emptied.
 _EMPTIED = frozenset({0x4D80, 0x5741})
+
+
+def _only_head(data: bytes) -> bytes:
+    """A file with nothing to play. Raises ``ValueError`` if it is longer than a head, since what
+    follows cannot be read, and may be private."""
+    if len(data) > _HEAD:
+        raise ValueError("the file is damaged")
+    return data
 
 
 def strip_mp3(data: bytes) -> bytes:
@@ -118,7 +128,9 @@ def strip_flac(data: bytes) -> bytes:
     frames = data[position:]
     if frames[-128:].startswith(b"TAG"):
         frames = frames[:-128]
-    if not blocks or not (frames or is_private):
+    if not blocks:
+        return _only_head(data)
+    if not frames and not is_private:
         return data
     blocks[-1] = bytes([blocks[-1][0] | _LAST]) + blocks[-1][1:]
     return b"".join([data[:4], *blocks, frames])
@@ -157,7 +169,7 @@ def strip_ogg(data: bytes) -> bytes:
             whole[start + 22 : start + 26] = bytes(4)
             whole[start + 22 : start + 26] = _ogg_crc(whole[start:end]).to_bytes(4, "little")
     # Drops what follows the last page.
-    return bytes(whole[:end]) if packets else data
+    return bytes(whole[:end]) if packets else _only_head(data)
 
 
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -208,8 +220,7 @@ def strip_webm(data: bytes) -> bytes:
     """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
     whole = bytearray(data)
     end = _void_elements(whole, 0, 0, len(data))
-    # A file without a segment has nothing to play and no metadata.
-    return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else data
+    return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else _only_head(data)
 
 
 def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> int:
