@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from hearing_kit import POST
 
-from bridge.errors import TooManyRequests
+from bridge.errors import InvalidRequest, TooManyRequests
 from bridge.posts.addresses import canonical, one_spelling
 from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
@@ -192,3 +192,20 @@ async def test_any_number_of_hosts_below_one_domain_are_limited_together() -> No
     await sent("friend.example", 121)
     for number in range(121):
         await sent(f"person{number}.github.io", 122 + number % 100)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://me:secret@me.example/",
+        "https://me.example./",
+        "https://me.example:99999/",
+        "https://me.example/a/../b/",
+        "ftp://me.example/",
+    ],
+)
+async def test_a_target_that_no_link_spells_so_is_refused_in_words(target: str) -> None:
+    checks = RequestChecks(cast("Any", Home()), OwnerUrls())
+    await checks.check("https://bob.example/", "https://me.example/a/#part", "10.0.0.1")
+    with pytest.raises(InvalidRequest, match=r"'target' (cannot be used|is not an http)"):
+        await checks.check("https://bob.example/", target, "10.0.0.1")

@@ -67,8 +67,7 @@ class RequestChecks:
         """
         _count(self.limits.requests, client)
         where = self._checked_source(source)
-        if len(target) > _URL_LENGTH or not web_url(target):
-            raise InvalidRequest("'target' is not an http(s) URL of a page of this site.")
+        _check_target(target)
         # 3.2.1: "The receiver MUST reject the request if the source URL is the same as the target
         # URL."
         if source.partition("#")[0] == target.partition("#")[0]:
@@ -103,6 +102,18 @@ class RequestChecks:
         if url.is_loopback or (url.is_address and not _is_public(url.host)):
             raise InvalidRequest("'source' is not on the public Internet.")
         return hosts(str(url))
+
+
+def _check_target(target: str) -> None:
+    """Raises :class:`InvalidRequest` for a target that cannot be the URL of a page."""
+    if len(target) > _URL_LENGTH or not web_url(target):
+        raise InvalidRequest("'target' is not an http(s) URL of a page of this site.")
+    try:
+        url = parse(target.partition("#")[0])
+        if url.host.endswith("."):
+            raise BadURL("its host ends with a dot")
+    except BadURL as error:
+        raise InvalidRequest(f"'target' cannot be used: {error}.") from error
 
 
 def _count(limiter: Limiter, who: str) -> None:
