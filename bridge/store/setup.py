@@ -12,6 +12,7 @@ from pathlib import Path
 
 import git
 
+from bridge.runtime import private
 from bridge.store import StoreBroken
 from bridge.store.repo import AUTHOR
 from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
@@ -182,8 +183,9 @@ def keep_out(root: Path, paths: Iterable[Path]) -> None:
 def clone_bare(source: str, target: Path, branch: str) -> None:
     """The bridge's own clone of one branch of ``source``, which becomes its ``origin``.
 
-    Where ``branch`` is ``""``, it is the one that ``source`` itself names. A clone that is there
-    already is used again. Raises :class:`StoreBroken` with git's own reason.
+    It has drafts, too, so only the bridge's user may access it. Where ``branch`` is ``""``, it is
+    the one that ``source`` itself names. A clone that is there already is used again. Raises
+    :class:`StoreBroken` with git's own reason.
     """
     if target.exists():
         _use_again((source,), target)
@@ -191,8 +193,12 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     wanted = ["--branch", branch] if branch else []
     arguments = ["--bare", "--single-branch", *wanted, "--", source, str(target)]
     try:
+        private.make_folder(target)
         git.Git().clone(*arguments, env=_UNATTENDED)
+    except OSError as error:
+        raise StoreBroken(f"{target} cannot be created: {error.strerror}") from error
     except git.GitCommandError as error:
+        shutil.rmtree(target, ignore_errors=True)
         shown, reason = _CREDENTIALS.sub("", source), _reason(error)
         path = local_path(source, Path())
         if "dubious ownership" in reason and path:

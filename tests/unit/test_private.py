@@ -16,6 +16,8 @@ from bridge.indieauth.database import Database
 from bridge.posts.index_tables import open_tables
 from bridge.runtime import private
 from bridge.settings import IndieAuth, Publish, Settings, Site
+from bridge.store import StoreBroken
+from bridge.store.setup import clone_bare
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,20 @@ def test_created_files_are_private_from_the_start(tmp_path: Path) -> None:
     assert (tmp_path / "bridge.toml").read_text() == "secret"
     assert mode(tmp_path / "bridge.toml") == 0o600
     assert mode(tmp_path / "a" / "state") == 0o700
+
+
+def test_the_repo_with_the_drafts_is_private_and_a_clone_that_fails_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "bridge" / "site.git"
+    source.mkdir()
+    git(source, "init", "-q", "-b", "main")
+    with pytest.raises(StoreBroken, match="cannot be cloned"):
+        clone_bare(str(source), target, "other")
+    assert not target.exists()
+    git(source, "commit", "-q", "--allow-empty", "-m", "Begin")
+    clone_bare(str(source), target, "main")
+    assert mode(target) == 0o700
 
 
 @pytest.mark.parametrize("was", [0o644, 0o640, 0o604, 0o620, 0o601])
