@@ -33,6 +33,8 @@ from bridge.store.objects import (
 )
 
 _TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
+_CHUNK = 1 << 16  # bytes: as many as a pipe holds
+_MOMENT = 0.05  # seconds
 _COMMITS = 1_000  # commits whose trees are known
 #: How many symbolic links the path of a file may lead through.
 _LINKS_ALONG_A_PATH = 10
@@ -47,12 +49,15 @@ class ObjectDatabase:
     """
 
     def __init__(self, repo: Repo, fmt: Format, *, seconds: float = 60.0) -> None:
-        """``seconds`` is how long git may take to begin an answer before it is ended."""
+        """``seconds`` is how long git may take to answer, or to go on with an answer, before it is
+        ended.
+        """
         self._git = repo.git
         self._seconds = seconds
         self._format = fmt
         self._lock = threading.Lock()
         self._process: Any = None  # GitPython's, which it does not annotate
+        self._answers: _Answers | None = None  # of that process
         self._closed = False
         self._trees: OrderedDict[bytes, Listing] = OrderedDict()
         self._entries = 0
@@ -140,72 +145,104 @@ class ObjectDatabase:
         """
         self._closed = True
         # A thread that waits for an answer of git's, even of one that hangs, holds the lock.
-        if (process := self._process) is not None:
-            process.proc.kill()
-        with self._lock:
-            self._restart()
+        while not self._lock.acquire(timeout=_MOMENT):
+            if (process := self._process) is not None:
+                _kill(process)
+        self._end_process()
+        self._lock.release()
 
     def _read_group(self, names: list[str]) -> list[tuple[str, bytes]]:
         try:
-            back = self._ask(*names)
-            return [_answer(back) for _ in names]
+            answers = self._ask(*names)
+            return [answers.next() for _ in names]
         except (_Missing, OSError):
-            self._restart()
+            self._end_process()
             return [self._read(name) for name in names]
 
     def _read(self, name: str) -> tuple[str, bytes]:
         try:
-            return _answer(self._ask(name))
+            return self._ask(name).next()
         except (_Missing, OSError):
             # The git process has died, or its repo was moved away and back: a new process either
             # finds the object, or is certain that it is missing.
-            self._restart()
+            self._end_process()
         try:
-            return _answer(self._ask(name))
+            return self._ask(name).next()
         except (_Missing, OSError, GitError) as error:
-            self._restart()
+            self._end_process()
             raise StoreBroken(f"object {name} cannot be read: {error}") from error
 
-    def _ask(self, *names: str) -> BinaryIO:
+    def _ask(self, *names: str) -> _Answers:
         """Send names, one a line, and return what the answers come from. Together they must fit
         into the pipe, or both sides would wait.
         """
         if self._closed:
             raise StoreBroken("the store is closed")
-        if self._process is None:
+        if self._process is None or self._answers is None:
             self._process = self._git.cat_file("--batch", as_process=True, istream=PIPE)
+            self._answers = _Answers(self._process.stdout, self._seconds)
         self._process.stdin.write("".join(f"{name}\n" for name in names).encode())
         self._process.stdin.flush()
-        back: BinaryIO = self._process.stdout
-        # Earlier answers were read to their end, so nothing of this one is buffered.
-        coming = select.poll()
-        coming.register(back, select.POLLIN)
-        if not coming.poll(1000 * self._seconds):
-            self._process.proc.kill()  # GitPython would wait for its end
-            raise TimeoutError(f"git did not answer within {self._seconds:g} seconds")
-        return back
+        return self._answers
 
-    def _restart(self) -> None:
-        """End the process (GitPython does, once nothing refers to it); the next question starts
-        another.
-        """
-        self._process = None
+    def _end_process(self) -> None:
+        """End the process; the next question starts another."""
+        if self._process is not None:
+            # GitPython asks it to end, once nothing refers to it, and waits: one that hangs would
+            # not end.
+            _kill(self._process)
+        self._process = self._answers = None
 
 
 class _Missing(Exception):
     """Git did not answer with an object."""
 
 
-def _answer(back: BinaryIO) -> tuple[str, bytes]:
-    """The next answer: id, kind, size, newline, the bytes, newline."""
-    header = back.readline().split()
-    if len(header) != 3:
-        raise _Missing(b" ".join(header).decode("utf-8", "replace") or "git has ended")
-    size = int(header[2])
-    data = back.read(size + 1)[:-1]
-    if len(data) != size:
-        raise _Missing(f"{len(data)} of {size} bytes came")
-    return header[1].decode(), data
+class _Answers:
+    """The answers of ``git cat-file --batch``: each is an id, a kind, a size, a newline, the bytes,
+    and a newline.
+    """
+
+    def __init__(self, back: BinaryIO, seconds: float) -> None:
+        """``seconds`` is how long each wait for more bytes may take."""
+        self._file = back.fileno()
+        self._seconds = seconds
+        self._coming = select.poll()
+        self._coming.register(self._file, select.POLLIN)
+        self._received = bytearray()
+
+    def next(self) -> tuple[str, bytes]:
+        """The kind and the bytes of the next object.
+
+        Raises :class:`_Missing`, and :class:`TimeoutError` where git stops, be it in the middle.
+        """
+        while (end := self._received.find(b"\n")) < 0:
+            self._receive()
+        header = self._take(end + 1).split()
+        if len(header) != 3:
+            raise _Missing(b" ".join(header).decode("utf-8", "replace"))
+        return header[1].decode(), self._take(int(header[2]) + 1)[:-1]
+
+    def _take(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._receive()
+        taken = bytes(memoryview(self._received)[:size])
+        del self._received[:size]
+        return taken
+
+    def _receive(self) -> None:
+        if not self._coming.poll(1000 * self._seconds):
+            raise TimeoutError(f"git did not answer within {self._seconds:g} seconds")
+        more = os.read(self._file, _CHUNK)
+        if not more:
+            raise _Missing("git has ended")
+        self._received += more
+
+
+def _kill(process: Any) -> None:
+    """End a process of GitPython's, even one that hangs."""
+    if (running := process.proc) is not None:
+        running.kill()
 
 
 def check_path(path: str, *, exists: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.store import StoreBroken
-from bridge.store.object_database import ObjectDatabase
+from bridge.store.object_database import ObjectDatabase, _Answers
 from bridge.store.repo import open_bare_repo
 
 
@@ -39,6 +40,47 @@ def test_a_git_process_that_hangs_is_ended_and_another_answers(repo: Path) -> No
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     database.close()
+
+
+class _PatientLater(ObjectDatabase):
+    """Waits long for every git process but the first."""
+
+    def _end_process(self) -> None:
+        super()._end_process()
+        self._seconds = 60
+
+
+def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_bare_repo(repo, "")
+    blob = _blob(repo, b"the whole text")
+    stops = tmp_path / "stops"
+    stops.touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "git"
+    program.write_text(
+        f"#!/bin/sh\nif rm {stops} 2>/dev/null; then read name;"
+        f" printf '%s blob 14\\nthe wh' $name; exec sleep 600; fi\n"
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    database = _PatientLater(opened.repo, opened.format, seconds=1)
+    assert database.read(blob, "blob") == b"the whole text"
+    assert not stops.exists()
+    database.close()
+
+
+def test_half_an_answer_is_waited_for_as_long_as_one_that_has_not_begun() -> None:
+    back, told = os.pipe()
+    with open(back, "rb") as answers, open(told, "wb", buffering=0) as git:
+        git.write(b"aa blob 3\none\nbb blob 3\ntw")
+        expected = _Answers(answers, 0.01)
+        assert expected.next() == ("blob", b"one")
+        with pytest.raises(TimeoutError, match="git did not answer within"):
+            expected.next()
 
 
 def test_the_end_does_not_wait_for_a_git_process_that_hangs(repo: Path) -> None:
