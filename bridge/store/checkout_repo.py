@@ -14,9 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from git import Git, GitCommandError
+from git import GitCommandError
 
 from bridge.store import StoreBroken
+from bridge.store.bounded_git import BoundedGit
 
 _SECONDS = 300
 #: The owner's and the system's configuration say how *they* like a working tree to be.
@@ -201,7 +202,7 @@ class CheckoutRepo:
         """
         command = ["git", f"--git-dir={self.git_dir}", f"--work-tree={self.folder}", *arguments]
         try:
-            out = Git(str(self.folder)).execute(
+            out = BoundedGit(str(self.folder)).execute(
                 command,
                 env=_ENVIRONMENT,
                 stdout_as_string=False,
@@ -221,8 +222,8 @@ def git_said(error: GitCommandError) -> str:
 
 
 def _uses_sha256(objects: Path) -> bool:
-    found = Git(str(objects)).execute(
+    found = BoundedGit(str(objects)).execute(
         ["git", f"--git-dir={objects.parent}", "rev-parse", "--show-object-format"],
         env=_ENVIRONMENT,
     )
-    return found == "sha256"
+    return bool(found == "sha256")

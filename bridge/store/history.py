@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
-from typing import IO
+from contextlib import contextmanager
+from typing import IO, Any
 
 from git import GitCommandError, Repo
 
 from bridge.store import BlobId, LoggedCommit, Removal, StoreBroken, Version
+from bridge.store.bounded_git import kill, receive
 
-_CHUNK = 1 << 16
+#: How long git may look without finding anything.
+_SECONDS = 300.0
 _FIRST_TIME = 100_000_000
 
 
@@ -24,11 +28,8 @@ def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
         "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
         at, "--", *paths, as_process=True,
     )  # fmt: skip
-    yield from _parse(_pieces(log.stdout))
-    try:
-        log.wait()
-    except GitCommandError as error:
-        raise StoreBroken(f"the history of {at} cannot be read: {error.stderr}") from error
+    with _reading(log, at):
+        yield from _parse(_pieces(log.stdout))
 
 
 def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[LoggedCommit]:
@@ -40,16 +41,27 @@ def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged
     # Git takes numbers that are too small for a time of its own for now.
     late = [f"--since=@{since:.0f}"] if since > _FIRST_TIME else []
     log = repo.git.log("-z", "--format=%H %ct%n%B", *late, at, *paths, as_process=True)
-    for piece in _pieces(log.stdout):
-        head, _, message = piece.decode(errors="replace").partition("\n")
-        version, _, time = head.partition(" ")
-        # Git takes a moment that is still to come for now.
-        if float(time) >= since:
-            yield LoggedCommit(Version(version), float(time), message)
+    with _reading(log, at):
+        for piece in _pieces(log.stdout):
+            head, _, message = piece.decode(errors="replace").partition("\n")
+            version, _, time = head.partition(" ")
+            # Git takes a moment that is still to come for now.
+            if float(time) >= since:
+                yield LoggedCommit(Version(version), float(time), message)
+
+
+@contextmanager
+def _reading(log: Any, at: Version) -> Iterator[None]:
+    """Read what a ``git log`` prints, and see to its end, however the block ends."""
     try:
+        yield
+        log.proc.wait(_SECONDS)
         log.wait()
-    except GitCommandError as error:
-        raise StoreBroken(f"the history of {at} cannot be read: {error.stderr}") from error
+    except (GitCommandError, TimeoutError, subprocess.TimeoutExpired) as error:
+        why = error.stderr if isinstance(error, GitCommandError) else error
+        raise StoreBroken(f"the history of {at} cannot be read: {why}") from error
+    finally:
+        kill(log)
 
 
 def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
@@ -72,7 +84,7 @@ def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
     """The pieces of a stream between NULs."""
     rest = b""
-    while chunk := stream.read1(_CHUNK):  # type: ignore[attr-defined]  # a pipe is buffered
+    while chunk := receive(stream.fileno(), _SECONDS):
         *whole, rest = (rest + chunk).split(b"\0")
         yield from whole
     if rest:

@@ -11,16 +11,20 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import subprocess
 import threading
 import time
 from typing import Any
 
 from git import GitError
 
+from bridge.store.bounded_git import end, kill
 from bridge.store.repo import BareRepo
 
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
+_LONGEST = 3600.0  # seconds; minutes are normal for the largest repos
+_END = 1.0  # seconds that closing waits for the thread, once git has been ended
 _RESTS = 20  # times as long as it has worked: requests come first
 # Synced before the old packs are deleted; on one core, because nothing waits for it.
 _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometric=2", "-d", "-q")
@@ -29,9 +33,11 @@ _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometri
 class Housekeeper:
     """Counts commits, and repacks from time to time in a thread of its own."""
 
-    def __init__(self, bare_repo: BareRepo) -> None:
+    def __init__(self, bare_repo: BareRepo, *, seconds: float = _LONGEST) -> None:
+        """``seconds`` is how long git may take to repack before it is ended."""
         self._bare_repo = bare_repo
         self._objects = bare_repo.common / "objects"
+        self._seconds = seconds
         self._rounds = 0
         self._rest = 0.0  # not before
         self._thread: threading.Thread | None = None
@@ -53,9 +59,9 @@ class Housekeeper:
         self._closed = True
         process = self._running
         if process is not None:
-            process.terminate()
+            end(process)
         if self._thread:
-            self._thread.join()
+            self._thread.join(_END)
 
     def _tidy(self) -> None:
         """Repack, unless there is little to do, or another bridge is repacking."""
@@ -79,12 +85,17 @@ class Housekeeper:
 
     def _repack(self) -> None:
         command = ["git", f"--git-dir={self._bare_repo.repo.git_dir}", *_REPACK]
-        process = self._bare_repo.repo.git.execute(command, as_process=True)
+        # A process group of its own, since git has another one do the work.
+        process = self._bare_repo.repo.git.execute(command, as_process=True, start_new_session=True)
         self._running = process
         if self._closed:
-            process.terminate()
+            end(process)
         try:
-            process.stdout.read()
-            process.wait()
+            _, said = process.communicate(timeout=self._seconds)
+            process.wait(said)
+        except subprocess.TimeoutExpired as error:
+            end(process)
+            raise TimeoutError(f"git took longer than {self._seconds:g} seconds") from error
         finally:
+            kill(process)
             self._running = None

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from git import Git, GitCommandError
+from git import GitCommandError
 
 from bridge.settings import Settings
+from bridge.store import StoreBroken
+from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
 from bridge.store.submodules import GitUrl, SiteRemote
@@ -81,6 +83,8 @@ class LargeFileCache:
             self._ask(remote, version)
         except GitCommandError as error:
             return f"git-lfs could not fetch them: {git_said(error)}"
+        except StoreBroken as error:
+            return f"git-lfs could not fetch them: {error}"
         lacks = f"{address.host} does not have them; {_WITHOUT}"
         return "" if all(self._place(each).is_file() for each in missing) else lacks
 
@@ -107,7 +111,7 @@ class LargeFileCache:
             "lfs.locksverify": "false",
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        Git(str(self._repo)).execute(
+        BoundedGit(str(self._repo)).execute(
             ["git", f"--git-dir={self._repo}", *options, "lfs", "fetch", url, version],
             env={**remote.environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
             kill_after_timeout=_SECONDS,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import select
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 from git import GitError, Repo
 
 from bridge.store import FileChanged, StoreBroken, StoreError
+from bridge.store.bounded_git import kill, receive
 from bridge.store.objects import (
     EMPTY,
     FILE_MODES,
@@ -33,7 +33,6 @@ from bridge.store.objects import (
 )
 
 _TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
-_CHUNK = 1 << 16  # bytes: as many as a pipe holds
 _MOMENT = 0.05  # seconds
 _COMMITS = 1_000  # commits whose trees are known
 #: How many symbolic links the path of a file may lead through.
@@ -147,7 +146,7 @@ class ObjectDatabase:
         # A thread that waits for an answer of git's, even of one that hangs, holds the lock.
         while not self._lock.acquire(timeout=_MOMENT):
             if (process := self._process) is not None:
-                _kill(process)
+                process.kill()
         self._end_process()
         self._lock.release()
 
@@ -187,11 +186,9 @@ class ObjectDatabase:
 
     def _end_process(self) -> None:
         """End the process; the next question starts another."""
-        if self._process is not None:
-            # GitPython asks it to end, once nothing refers to it, and waits: one that hangs would
-            # not end.
-            _kill(self._process)
-        self._process = self._answers = None
+        process, self._process, self._answers = self._process, None, None
+        if process is not None:
+            kill(process)
 
 
 class _Missing(Exception):
@@ -207,8 +204,6 @@ class _Answers:
         """``seconds`` is how long each wait for more bytes may take."""
         self._file = back.fileno()
         self._seconds = seconds
-        self._coming = select.poll()
-        self._coming.register(self._file, select.POLLIN)
         self._received = bytearray()
 
     def next(self) -> tuple[str, bytes]:
@@ -231,18 +226,9 @@ class _Answers:
         return taken
 
     def _receive(self) -> None:
-        if not self._coming.poll(1000 * self._seconds):
-            raise TimeoutError(f"git did not answer within {self._seconds:g} seconds")
-        more = os.read(self._file, _CHUNK)
-        if not more:
+        if not (more := receive(self._file, self._seconds)):
             raise _Missing("git has ended")
         self._received += more
-
-
-def _kill(process: Any) -> None:
-    """End a process of GitPython's, even one that hangs."""
-    if (running := process.proc) is not None:
-        running.kill()
 
 
 def check_path(path: str, *, exists: bool = False) -> None:

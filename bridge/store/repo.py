@@ -10,6 +10,7 @@ from pathlib import Path
 from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
 from bridge.store import StoreBroken
+from bridge.store.bounded_git import BoundedRepo
 from bridge.store.objects import Format
 
 #: An author as git and ``[publish] author`` write it.
@@ -93,7 +94,7 @@ class BareRepo:
 def open_bare_repo(path: Path, branch: str) -> BareRepo:
     """Open and check a repo; :class:`StoreBroken` says what is wrong with it, and what to do."""
     try:
-        repo = Repo(path, expand_vars=False)
+        repo = BoundedRepo(path, expand_vars=False)
     except NoSuchPathError as error:
         raise StoreBroken(
             f"there is no repo at {path}. Correct [site] repo, or have `micropub-bridge init CLONE`"

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from git import Git, GitCommandError
+from git import GitCommandError
 
 from bridge.net.address_guard import may_connect
 from bridge.settings import Settings
+from bridge.store import StoreBroken
+from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout import SubmoduleMissing, Submodules
 from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
@@ -317,7 +319,7 @@ def _has(repo: Path, commit: str) -> bool:
 def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
     repo.mkdir(parents=True, exist_ok=True)
     try:
-        out = Git(str(repo)).execute(
+        out = BoundedGit(str(repo)).execute(
             ["git", *arguments],
             env=environment,
             stdout_as_string=False,
@@ -325,4 +327,6 @@ def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
         )
     except GitCommandError as error:
         raise SubmoduleMissing(git_said(error)) from error
+    except StoreBroken as error:
+        raise SubmoduleMissing(str(error)) from error
     return os.fsdecode(out)

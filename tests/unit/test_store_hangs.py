@@ -7,13 +7,19 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from git_kit import ADA, git, put
 
-from bridge.store import StoreBroken
+from bridge.store import StoreBroken, history
+from bridge.store.git import GitStore
+from bridge.store.housekeeping import _MANY, Housekeeper
 from bridge.store.object_database import ObjectDatabase, _Answers
 from bridge.store.repo import open_bare_repo
+from bridge.store.sync.rebase import Replay
 
 
 @pytest.fixture
@@ -42,6 +48,16 @@ def test_a_git_process_that_hangs_is_ended_and_another_answers(repo: Path) -> No
     database.close()
 
 
+def _instead_of_git(folder: Path, patch: pytest.MonkeyPatch, script: str) -> None:
+    """Have these lines of a shell script run before git, whenever that is started."""
+    programs = folder / "programs"
+    programs.mkdir()
+    program = programs / "git"
+    program.write_text(f'#!/bin/sh\n{script}\nexec {shutil.which("git")} "$@"\n')
+    program.chmod(0o755)
+    patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+
 class _PatientLater(ObjectDatabase):
     """Waits long for every git process but the first."""
 
@@ -57,16 +73,12 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
     blob = _blob(repo, b"the whole text")
     stops = tmp_path / "stops"
     stops.touch()
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    program = programs / "git"
-    program.write_text(
-        f"#!/bin/sh\nif rm {stops} 2>/dev/null; then read name;"
-        f" printf '%s blob 14\\nthe wh' $name; exec sleep 600; fi\n"
-        f'exec {shutil.which("git")} "$@"\n'
+    _instead_of_git(
+        tmp_path,
+        monkeypatch,
+        f"if rm {stops} 2>/dev/null; then read name;"
+        " printf '%s blob 14\\nthe wh' $name; exec sleep 600; fi",
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     database = _PatientLater(opened.repo, opened.format, seconds=1)
     assert database.read(blob, "blob") == b"the whole text"
     assert not stops.exists()
@@ -75,7 +87,7 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
 
 def test_half_an_answer_is_waited_for_as_long_as_one_that_has_not_begun() -> None:
     back, told = os.pipe()
-    with open(back, "rb") as answers, open(told, "wb", buffering=0) as git:
+    with os.fdopen(back, "rb") as answers, os.fdopen(told, "wb", buffering=0) as git:
         git.write(b"aa blob 3\none\nbb blob 3\ntw")
         expected = _Answers(answers, 0.01)
         assert expected.next() == ("blob", b"one")
@@ -104,3 +116,80 @@ def test_the_end_does_not_wait_for_a_git_process_that_hangs(repo: Path) -> None:
     database.close()
     reader.join(60)
     assert [str(error) for error in failed] == ["the store is closed"]
+
+
+def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_git(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_bare_repo(repo, "")
+    pids = tmp_path / "pids"
+    _instead_of_git(tmp_path, monkeypatch, f"sleep 600 & echo $$ $! > {pids}.new;"
+                    f" mv {pids}.new {pids}; trap '' TERM; wait")  # fmt: skip
+    ask = partial(opened.repo.git.config, "--get", "a.b", with_exceptions=False)
+    with pytest.raises(StoreBroken, match=r"^git config took longer than 1 seconds$"):
+        ask(kill_after_timeout=1)
+    deadline = time.monotonic() + 60
+    started = [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
+    while any(map(_is_running, started)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_merge_that_was_killed_is_not_taken_for_a_conflict(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = GitStore(repo, author=ADA)
+    base = bytes.fromhex(put(store, "a.md", "one\ntwo\nthree\nfour\nfive\n"))
+    ours = bytes.fromhex(put(store, "a.md", "ONE\ntwo\nthree\nfour\nfive\n"))
+    git(repo, "update-ref", "refs/heads/main", base.hex())
+    theirs = bytes.fromhex(put(store, "a.md", "one\ntwo\nthree\nfour\nFIVE\n"))
+    _instead_of_git(tmp_path, monkeypatch, 'case "$*" in *merge-file*) kill -9 $$ ;; esac')
+    with pytest.raises(StoreBroken, match=r"^git merge-file was ended by signal 9$"):
+        Replay(store.bare_repo, store.database, ADA).onto(theirs, ours, ())
+    store.close()
+
+
+def test_a_history_that_git_does_not_go_on_with_has_an_end(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = GitStore(repo, author=ADA)
+    head = put(store, "a.md", "text")
+    _instead_of_git(tmp_path, monkeypatch, 'case "$*" in *log*) exec sleep 600 ;; esac')
+    monkeypatch.setattr(history, "_SECONDS", 0.01)
+    with pytest.raises(StoreBroken, match="cannot be read: git did not answer"):
+        [*store.log(head)]
+    with pytest.raises(StoreBroken, match="cannot be read: git did not answer"):
+        [*store.removals("", head)]
+    store.close()
+
+
+def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bridge(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_bare_repo(repo, "")
+    for number in range(_MANY):
+        (repo / "objects" / "pack" / f"{number}.pack").touch()
+    pids = tmp_path / "pids"
+    _instead_of_git(tmp_path, monkeypatch, f"echo $$ >> {pids}; exec sleep 600")
+    short = Housekeeper(opened, seconds=0.5)
+    short._tidy()
+    assert "small packs could not be joined: git took longer than 0.5 seconds" in caplog.text
+    pids.unlink(missing_ok=True)
+    long = Housekeeper(opened)
+    for _ in range(_MANY):
+        long.committed()
+    deadline = time.monotonic() + 60
+    while not pids.exists() or not pids.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pid = int(pids.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    long.close()
+    assert not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False

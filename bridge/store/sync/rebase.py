@@ -23,6 +23,9 @@ from bridge.store.repo import BareRepo
 #: What the names of files that conflicts have left contain.
 MARK = ".conflict-"
 _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
+#: With what ``git merge-file`` ends where both have changed the same lines: by as many conflicts,
+#: or because it cannot compare such files.
+_NOT_MERGED = (*range(1, 128), 255)
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
 _TIME = re.compile(r"(\d+) [-+]\d{4}$")
 
@@ -137,8 +140,10 @@ class Replay:
                 text = self._repo.git.merge_file(
                     "--stdout", *files, stdout_as_string=False, strip_newline_in_stdout=False
                 )
-            except GitCommandError:
-                return None  # both have changed the same lines
+            except GitCommandError as error:
+                if error.status in _NOT_MERGED:
+                    return None
+                raise StoreBroken(f"git merge-file has failed: {error.stderr}") from error
         merged = self._format.object("blob", text)
         self.objects.append(merged)
         return TreeEntry(there.mode if now.mode == was.mode else now.mode, merged.oid)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -17,12 +15,12 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
+from bridge.store.bounded_git import end
 from bridge.store.repo import BareRepo, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
 _SECONDS = 300.0
-_GRACE = 0.5  # for git to clean up
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 # "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
 _MOVED = re.compile(
@@ -240,7 +238,7 @@ class Transport:
         self._stopped.set()
         process = self._running
         if process is not None:
-            _end(process)
+            end(process)
 
     def _run(
         self, *arguments: str, seen: str | None = None, remote: bool = True, told: str = ""
@@ -261,11 +259,11 @@ class Transport:
         )
         self._running = process
         if self._stopped.is_set():
-            _end(process)
+            end(process)
         try:
             out, err = process.communicate(told.encode(), timeout=_SECONDS)
         except subprocess.TimeoutExpired as error:
-            _end(process)
+            end(process)
             raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
         finally:
             self._running = None
@@ -312,18 +310,6 @@ def _is_at(common: Path, ref: str, commit: str) -> bool:
     except (StoreBroken, OSError):
         return False
     return found is not None and found.hex() == commit
-
-
-def _end(process: Any) -> None:
-    """End a git process and its children: first by request, then by force."""
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, kind)
-        with suppress(subprocess.TimeoutExpired):
-            process.proc.wait(_GRACE)
-            if kind == signal.SIGTERM:
-                continue
-            return
 
 
 def other_user(path: Path) -> str:

@@ -1,0 +1,134 @@
+"""Runs git with limits of time: a git that hangs is ended, and never passes for one that failed.
+
+GitPython's own limit looks like a failure of the command, which may have a meaning: a merge with
+conflicts, a setting that is not there. It also leaves a thread behind that the end of the bridge
+would wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from git import Git, GitCommandError, Repo
+
+from bridge.store import StoreBroken
+
+#: For a command on this machine: thousands of times what most need, and enough for the largest
+#: repos on the slowest disks.
+SECONDS = 300.0
+_GRACE = 0.5  # for git to clean up
+_UNKILLABLE = 5.0
+_CHUNK = 1 << 16  # bytes: as many as a pipe holds
+
+
+class BoundedGit(Git):
+    """GitPython's, except that no command takes longer than ``kill_after_timeout`` seconds
+    (by default :data:`SECONDS`).
+
+    Raises :class:`StoreBroken` where git was ended for that or by a signal, whoever sent it. A
+    process that was asked for (``as_process``) has no limit.
+    """
+
+    def execute(  # type: ignore[override]  # GitPython has an overload for each kind of result
+        self,
+        command: str | Sequence[Any],
+        *,
+        as_process: bool = False,
+        kill_after_timeout: float | None = None,
+        stdout_as_string: bool = True,
+        strip_newline_in_stdout: bool = True,
+        with_exceptions: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Run a command; returns what it printed."""
+        if as_process:
+            return super().execute(command, as_process=True, **options)
+        seconds = SECONDS if kill_after_timeout is None else kill_after_timeout
+        process: Any = super().execute(command, as_process=True, start_new_session=True, **options)
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise StoreBroken(f"{_name(command)} took longer than {seconds:g} seconds") from error
+        finally:
+            kill(process)
+        status: int = process.returncode
+        if status < 0:
+            raise StoreBroken(f"{_name(command)} was ended by signal {-status}")
+        if status and with_exceptions:
+            raise GitCommandError(process.args, status, err.removesuffix(b"\n"), out)
+        if strip_newline_in_stdout:
+            out = out.removesuffix(b"\n")
+        return os.fsdecode(out) if stdout_as_string else out
+
+
+class BoundedRepo(Repo):
+    """A repo whose commands are bounded."""
+
+    GitCommandWrapperType = BoundedGit
+
+
+def receive(file: int, seconds: float) -> bytes:
+    """Some more of what a git process prints; ``b""`` at the end.
+
+    Raises :class:`TimeoutError` after ``seconds`` without any.
+    """
+    coming = select.poll()
+    coming.register(file, select.POLLIN)
+    if not coming.poll(1000 * seconds):
+        raise TimeoutError(f"git did not answer within {seconds:g} seconds")
+    return os.read(file, _CHUNK)
+
+
+def end(process: Any) -> None:
+    """End a git process that leads a process group, with its children: first by request, then by
+    force. ``process`` is GitPython's, which it does not annotate.
+    """
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with suppress(subprocess.TimeoutExpired):
+            process.proc.wait(_GRACE)
+            if kind == signal.SIGTERM:
+                continue
+            return
+
+
+def kill(process: Any) -> None:
+    """End a git process by force, with its children if it leads a process group, and close its
+    pipes.
+
+    GitPython asks a process to end, once nothing refers to it, and waits for that: one that hangs
+    would not end.
+    """
+    running = process.proc
+    if running is None:
+        return
+    if running.poll() is None:
+        with suppress(ProcessLookupError):
+            if os.getpgid(running.pid) == running.pid:
+                os.killpg(running.pid, signal.SIGKILL)
+        running.kill()
+        try:
+            running.wait(_UNKILLABLE)
+        except subprocess.TimeoutExpired:
+            process.proc = None  # it waits for a disk that is gone: GitPython waits for it no more
+    for pipe in filter(None, (running.stdin, running.stdout, running.stderr)):
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+def _name(command: str | Sequence[Any]) -> str:
+    """``git`` and its subcommand, for messages."""
+    words = command.split() if isinstance(command, str) else [*map(str, command)]
+    skip = False
+    for word in words[1:]:
+        if not skip and not word.startswith("-"):
+            return f"git {word}"
+        skip = word in {"-c", "-C"}
+    return "git"
