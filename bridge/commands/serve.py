@@ -30,8 +30,10 @@ _BACKLOG = 128
 
 #: After a signal requests have this many seconds to end, and as many again to be cancelled.
 _REQUEST_SECONDS = 2
-#: Seconds for the whole shutdown. Service managers wait for ten.
+#: Seconds for the whole shutdown, of which programs that were started have some. Service managers
+#: wait for ten.
 _END_SECONDS = 8.0
+_CHILD_SECONDS = 5.0
 
 _CLONE = Path(__file__).parents[2]
 
@@ -105,11 +107,11 @@ async def run(
     """Serve ``app`` until SIGINT or SIGTERM; ``ready`` is called once it answers.
 
     After the signal the process ends within ten seconds, by force and with exit status 1 if
-    something hangs.
+    something in this process hangs. Child processes that hang are killed before.
     """
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    last_resort = LastResort(_END_SECONDS)
+    last_resort = LastResort(_END_SECONDS, children=_CHILD_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
         # The event loop gets the signal by its own pipe in addition; this handler runs even if it

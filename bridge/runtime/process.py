@@ -18,6 +18,8 @@ _Stream = TypeVar("_Stream")
 _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
 _GRACE = 2.0  # less than the whole bridge has to shut down
+_LOOK = 0.1
+_AFTERWARDS = 10.0  # seconds for what a program that has ended leaves behind to close its pipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +79,74 @@ async def run(
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
+    tail = Tail(_KEPT)
+    pipes = [
+        asyncio.create_task(_feed(process, text)),
+        asyncio.create_task(tail.follow(piped(process.stdout))),
+    ]
     try:
         async with asyncio.timeout(seconds):
-            feeding = asyncio.create_task(_feed(process, text))
-            printed = await _tail(process)
-            await feeding
-            return Ended(await process.wait(), printed)
+            code = await exited(process)
+            # What it leaves running, such as ssh with ControlPersist, may keep its pipes open.
+            await close_pipes(process, *pipes, seconds=_AFTERWARDS)
+            return Ended(code, tail.text)
     except TimeoutError as error:
         raise TookTooLong(f"{argv[0]} was still running after {seconds:.0f} seconds") from error
     finally:
-        await end(process)
+        if process.returncode is None:
+            await end(process)
+        await close_pipes(process, *pipes)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a program started by :func:`run` or similar, with all its child processes."""
-    if process.returncode is not None:
-        return
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, kind)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                await process.wait()
-                return
+    """End a program started by :func:`run` or similar, with all its child processes: those that
+    do not end when they are asked to, and those that it has left running, are killed.
+    """
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        await _wait(process)
+    _signal(process, signal.SIGKILL)
+    await _wait(process)
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _wait(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE):
+            await exited(process)
+
+
+async def exited(process: asyncio.subprocess.Process) -> int:
+    """Wait for the end of a program; returns its exit status.
+
+    asyncio's own ``wait`` also waits until no other program has its pipes open.
+    """
+    waiting = asyncio.create_task(process.wait())
+    try:
+        while process.returncode is None:
+            await asyncio.wait([waiting], timeout=_LOOK)
+        return process.returncode
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def close_pipes(
+    process: asyncio.subprocess.Process, *tasks: asyncio.Task[None], seconds: float = _GRACE
+) -> None:
+    """Close our ends of the pipes to a program that has ended, once these tasks have read and
+    written what there is; but other programs may keep theirs open for longer than that.
+    """
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public name for it
 
 
 class Tail:
@@ -136,10 +183,3 @@ async def _feed(process: asyncio.subprocess.Process, text: bytes) -> None:
         stdin.write(text)
         await stdin.drain()
     stdin.close()
-
-
-async def _tail(process: asyncio.subprocess.Process) -> str:
-    """Read a program's whole output; the last part is kept."""
-    tail = Tail(_KEPT)
-    await tail.follow(piped(process.stdout))
-    return tail.text

@@ -17,17 +17,22 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+_AGAIN = 0.25  # seconds
+
 log = logging.getLogger(__name__)
 
 
 class LastResort:
-    """Ends the process by force if it has not ended some seconds after a signal.
+    """Ends what hangs by force: some seconds after a signal the child processes, for which tasks
+    and threads may wait, and some seconds later the process itself.
 
     It waits in a thread, because the event loop itself may hang.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, children: float) -> None:
+        """``children`` is after how many of the ``seconds`` child processes are killed."""
         self._seconds = seconds
+        self._children = children
         self._waiting, self._telling = os.pipe()
         threading.Thread(target=self._watch, name="last resort", daemon=True).start()
 
@@ -38,7 +43,13 @@ class LastResort:
 
     def _watch(self) -> None:
         os.read(self._waiting, 1)
-        time.sleep(self._seconds)
+        deadline = time.monotonic() + self._seconds
+        time.sleep(self._children)
+        # Another one may be started by what waited for the first.
+        while (left := deadline - time.monotonic()) > 0:
+            if count := kill_descendants(os.getpid()):
+                log.warning("shutdown has to end programs that hang: %d", count)
+            time.sleep(min(left, _AGAIN))
         log.error(
             "shutdown took longer than %g seconds and is forced; still running:", self._seconds
         )
@@ -47,13 +58,15 @@ class LastResort:
         os._exit(1)
 
 
-def kill_descendants(ancestor: int) -> None:
-    """End all child processes, as far as ``/proc`` lists them."""
+def kill_descendants(ancestor: int) -> int:
+    """End all child processes, as far as ``/proc`` lists them; returns how many there were."""
     parents = dict[int, int]()
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):
             # The format is "42 (a name, perhaps with brackets) S 41 …".
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(entry.parent.name)] = int(parent)
     found = [ancestor]
     for process in found:
         found += [child for child, parent in parents.items() if parent == process]
@@ -63,3 +76,4 @@ def kill_descendants(ancestor: int) -> None:
             if os.getpgid(process) == process:
                 os.killpg(process, signal.SIGKILL)
             os.kill(process, signal.SIGKILL)
+    return len(found) - 1

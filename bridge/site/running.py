@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bridge.runtime.process import Tail, piped
+from bridge.runtime.process import Tail, close_pipes, exited, piped
 from bridge.site.frames import UNASKED, Frame, Frames
 from bridge.site.messages import Denied, Question, Reply, Start
 
@@ -102,10 +102,8 @@ class RunningProcess:
         self._kill()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
-                await self.process.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+                await exited(self.process)
+        await close_pipes(self.process, *self._tasks)
         self._give_up()
 
     def _kill(self, late: int | None = None) -> None:

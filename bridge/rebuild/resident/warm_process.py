@@ -157,7 +157,7 @@ class ResidentProcess:
     async def end(self) -> None:
         """End the process and every process that it started."""
         await process.end(self._running)
-        await self._listening
+        await process.close_pipes(self._running, self._listening)
 
 
 def today() -> date:

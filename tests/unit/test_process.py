@@ -1,0 +1,113 @@
+"""Programs that are run end in time, and so does the wait for them, whatever they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge.runtime import process
+from bridge.runtime.shutdown import kill_descendants
+
+ROOT = Path(__file__).parents[2]
+#: A program in a session of its own, which keeps the pipes open.
+DAEMON = "setsid sleep 600 & echo $! > pid; echo done"
+
+
+async def _run(folder: Path, script: str, seconds: float = 300) -> process.Ended:
+    command = ["sh", "-c", script]
+    return await process.run(
+        command, folder=folder, env={"PATH": os.environ["PATH"]}, seconds=seconds
+    )
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+async def _gone(pid: int) -> None:
+    async with asyncio.timeout(60):
+        while _is_running(pid):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_program_has_ended_though_it_has_left_one_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_AFTERWARDS", 0.2)
+    ended = await _run(tmp_path, DAEMON)
+    pid = int(tmp_path.joinpath("pid").read_text())
+    assert ended == process.Ended(0, "done\n")
+    assert _is_running(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_program_that_takes_too_long_is_ended_with_those_that_it_has_started(
+    tmp_path: Path,
+) -> None:
+    script = "(trap '' TERM; echo x > begun; sleep 600) & echo $! > pid; wait"
+    with pytest.raises(process.TookTooLong, match="still running after 1 seconds"):
+        await _run(tmp_path, script, seconds=1)
+    await _gone(int(tmp_path.joinpath("pid").read_text()))
+
+
+async def test_what_a_program_has_left_running_is_ended_with_it(tmp_path: Path) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "sleep 600 & echo $!"),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    pid = int(await process.piped(running.stdout).readline())
+    assert await process.exited(running) == 0
+    assert _is_running(pid)
+    await process.end(running)
+    await _gone(pid)
+    await process.close_pipes(running)
+
+
+async def test_a_program_that_is_stopped_is_ended(tmp_path: Path) -> None:
+    running = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
+    os.kill(running.pid, signal.SIGSTOP)
+    await process.end(running)
+    assert running.returncode == -signal.SIGKILL
+
+
+async def test_programs_that_hang_are_killed_with_those_that_they_have_started() -> None:
+    running = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "trap '' TERM; setsid sleep 600 & echo $!; wait"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    pid = int(await process.piped(running.stdout).readline())
+    os.kill(pid, signal.SIGSTOP)
+    assert kill_descendants(running.pid) == 1
+    await _gone(pid)
+    await running.wait()
+
+
+#: Waits for a program that is stopped, as a thread would.
+WAITS = """
+import os, signal, subprocess
+from bridge.runtime.shutdown import LastResort
+
+last_resort = LastResort(600, children=0.1)
+child = subprocess.Popen(["sleep", "600"])
+os.kill(child.pid, signal.SIGSTOP)
+last_resort.begin()
+print(child.wait())
+"""
+
+
+def test_the_end_of_the_bridge_ends_programs_that_it_would_wait_for() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", WAITS], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert ended.stdout == f"{-signal.SIGKILL}\n"
+    assert "shutdown has to end programs that hang: 1" in ended.stderr
