@@ -76,6 +76,10 @@ async def test_what_a_program_has_left_running_is_ended_with_it(tmp_path: Path) 
 async def test_a_program_that_is_stopped_is_ended(tmp_path: Path) -> None:
     running = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
     os.kill(running.pid, signal.SIGSTOP)
+    async with asyncio.timeout(60):
+        # Of two signals that have not arrived, SIGTERM comes first.
+        while ") T " not in Path(f"/proc/{running.pid}/stat").read_text():
+            await asyncio.sleep(0.01)
     await process.end(running)
     assert running.returncode == -signal.SIGKILL
 
