@@ -19,7 +19,10 @@ from bridge.errors import Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.runtime import private
 
-_BUSY_SECONDS = 5.0
+#: How long the event loop waits for another process that writes. One that was found to hold its
+#: lock for longer is not waited for again, or each request would stop all others for as long.
+_BUSY_SECONDS = 1.0
+_OPENING_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +57,12 @@ class Database:
         """Raises :class:`Unavailable` if the file cannot be opened, :class:`TooNew` if a
         newer version wrote it.
         """
+        self._busy_seconds = _OPENING_SECONDS
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             private.create(path)
             private.tighten(private.database_files(path))
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=_OPENING_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -74,7 +78,7 @@ class Database:
         Raises :class:`Unavailable` if the database cannot be written; nothing is then.
         """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._connection
             except BaseException:
@@ -83,6 +87,19 @@ class Database:
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise Unavailable("The IndieAuth database cannot be written.") from error
+
+    def _begin(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._wait_at_most(0)
+            raise
+        if self._busy_seconds != _BUSY_SECONDS:
+            self._wait_at_most(_BUSY_SECONDS)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._busy_seconds = seconds
+        self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def note(self, sql: str, *values: object) -> None:
         """Execute a statement whose effect may be lost, without waiting for a lock.
@@ -95,7 +112,7 @@ class Database:
         except sqlite3.OperationalError as error:
             _log.debug("not noted: %s", error)
         finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
+            self._wait_at_most(self._busy_seconds)
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, or ``None``."""

@@ -47,7 +47,7 @@ class ObjectDatabase:
     read them back.
     """
 
-    def __init__(self, repo: Repo, fmt: Format, *, seconds: float = 60.0) -> None:
+    def __init__(self, repo: Repo, fmt: Format, *, seconds: float = 20.0) -> None:
         """``seconds`` is how long git may take to answer, or to go on with an answer, before it is
         ended.
         """

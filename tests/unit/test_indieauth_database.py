@@ -29,6 +29,31 @@ def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     database.close()
 
 
+def test_a_process_that_holds_the_lock_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    monkeypatch.setattr("bridge.indieauth.database._BUSY_SECONDS", 0.05)
+    database = Database(path)
+    secret = create_token(database, "x", ["create"])
+    other = sqlite3.connect(path, isolation_level=None)
+    waits = list[int]()
+    for step in ("BEGIN IMMEDIATE", None, "ROLLBACK"):
+        waits += database.all("PRAGMA busy_timeout")[0]
+        if step:
+            other.execute(step)
+        if step != "ROLLBACK":
+            with pytest.raises(Unavailable):
+                create_token(database, "y", ["create"])
+            # Reading goes on, and so does what may be lost.
+            assert find_token(database, secret) is not None
+    create_token(database, "y", ["create"])
+    waits += database.all("PRAGMA busy_timeout")[0]
+    assert waits == [50, 0, 0, 50]
+    other.close()
+    database.close()
+
+
 def test_opening_again_keeps_everything(tmp_path: Path) -> None:
     path = tmp_path / "indieauth.sqlite"
     first = Database(path)
