@@ -149,6 +149,21 @@ async def close_pipes(
     process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public name for it
 
 
+def processor_time(session: int) -> int | None:
+    """How much processor time the programs of a session have used, in the system's ticks; ``None``
+    where that cannot be found out.
+    """
+    used, found = 0, False
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # The format is "42 (a name, perhaps with brackets) S 41 …".
+            fields = entry.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                # Its own, and that of the children that have ended.
+                used, found = used + sum(map(int, fields[11:15])), True
+    return used if found else None
+
+
 class Tail:
     """The end of what a program prints. However much that is, it is read: or it would wait."""
 

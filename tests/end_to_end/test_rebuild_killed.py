@@ -113,7 +113,7 @@ def register():
 
 @contextlib.asynccontextmanager
 async def building(
-    folder: Path, store: GitStore, seconds: float, **more: str
+    folder: Path, store: GitStore, seconds: float, idle: float = 120, **more: str
 ) -> AsyncIterator[tuple[ResidentBuilder, Task]]:
     """A builder of the latest version, and its first task; ``more`` are environment variables."""
     version = store.head()
@@ -135,6 +135,7 @@ async def building(
         note=output.note,
         environment=environment,
         seconds=seconds,
+        idle=idle,
     )
     builder = ResidentBuilder(
         resident, output, command, BuildVerifier(command, output, folder / "verify")
@@ -144,13 +145,18 @@ async def building(
     await builder.close()
 
 
+@pytest.mark.parametrize(("seconds", "idle"), [(2, 600), (600, 1)])
 async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
-    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    bare_store: GitStore,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+    idle: float,
 ) -> None:
     small_site(bare_store)
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["hanging"]\nPLUGIN_PATHS = ["plugins"]\n')
     commit(bare_store, {"pelicanconf.py": conf, "plugins/hanging.py": HANGING})
-    async with building(tmp_path, bare_store, 2) as (builder, task):
+    async with building(tmp_path, bare_store, seconds, idle) as (builder, task):
         await builder.build(task)
         assert "does not answer" in caplog.text
         assert builders() == []

@@ -22,6 +22,7 @@ from bridge.rebuild.resident.messages import (
     Preempt,
     Previewed,
     RefusedFiles,
+    Report,
     Shown,
     UnsupportedSite,
 )
@@ -183,7 +184,7 @@ class ResidentBuilder:
         self._building = True
         try:
             while True:
-                match await running.report():
+                match await self._report(running):
                     case Shown(pages=pages):
                         task.shown(pages)
                     case Previewed(pages=pages):
@@ -212,6 +213,20 @@ class ResidentBuilder:
             raise
         finally:
             self._building = False
+
+    async def _report(self, running: ResidentProcess) -> Report:
+        """The next report; raises ``TimeoutError`` where the process stands still before."""
+        report = asyncio.create_task(running.report())
+        still = asyncio.create_task(running.stands_still(self._resident.idle))
+        try:
+            await asyncio.wait([report, still], return_when=asyncio.FIRST_COMPLETED)
+            if not report.done():
+                raise TimeoutError
+            return await report
+        finally:
+            for each in (report, still):
+                each.cancel()
+            await asyncio.gather(report, still, return_exceptions=True)
 
     async def _start(self, task: Task) -> ResidentProcess:
         self._process = await ResidentProcess.start(self._resident, task, self._output)

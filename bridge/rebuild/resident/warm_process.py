@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,6 +23,7 @@ from bridge.site import starting
 from bridge.site.starting import Sandbox
 from bridge.store import Version
 
+_LOOK = 10.0
 _LINE_LIMIT = 64_000_000
 
 
@@ -31,6 +33,8 @@ class Resident:
 
     ``own`` are folders in the checkout whose files belong to posts, and which only posts and the
     plugin read: uploads and mentions. ``listed`` yields every path of a version, with its blob id.
+    A build may take ``seconds``, and do nothing at all for ``idle`` seconds: then it waits for
+    something that does not come.
     """
 
     settings: str
@@ -41,6 +45,7 @@ class Resident:
     sandbox: Sandbox | None = None
     own: tuple[str, ...] = ()
     seconds: float = 900.0
+    idle: float = 120.0
     listed: Callable[[Version], Iterable[tuple[str, str]]] | None = None
     run_in: str = ""
 
@@ -131,6 +136,15 @@ class ResidentProcess:
             await started.end()
             raise
         return started
+
+    async def stands_still(self, seconds: float) -> None:
+        """Wait until the process, with its children, has done nothing for so long."""
+        used, since = None, time.monotonic()
+        while time.monotonic() - since < seconds:
+            await asyncio.sleep(min(_LOOK, seconds))
+            before, used = used, await asyncio.to_thread(process.processor_time, self._running.pid)
+            if used is None or used != before:
+                since = time.monotonic()
 
     async def tell(self, order: Order) -> None:
         """Send an order; raises :class:`BuilderGone`."""
