@@ -25,6 +25,7 @@ from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.deferred import DeferredRebuilder
 from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.local.scheduled import SiteDates
 from bridge.rebuild.output_folder import output_folder
 from bridge.runtime import private
 from bridge.runtime.background import Lifetime
@@ -199,7 +200,7 @@ def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
         repo.store,
         state,
         submodules=repo.submodules,
-        zone=partial(_zone_of_site, repo),
+        dates=partial(_dates_of_site, repo),
     )
     if (output := _output_folder(settings)) is not None:
         return make(output=output)
@@ -218,10 +219,11 @@ def _output_folder(settings: Settings) -> Path | None:
     return None
 
 
-def _zone_of_site(repo: Repo) -> ZoneInfo | None:
-    """The time zone of dates without one; ``None`` until the site's settings have been read."""
+def _dates_of_site(repo: Repo) -> SiteDates | None:
+    """What the site's settings say of dates; ``None`` until they have been read."""
     try:
-        return ZoneInfo(repo.site.reader.facts.timezone)
+        facts = repo.site.reader.facts
+        return SiteDates(ZoneInfo(facts.timezone), facts.drafts_until_due)
     except (BridgeError, ValueError, ZoneInfoNotFoundError):
         return None
 

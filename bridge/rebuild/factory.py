@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from bridge.rebuild.local.deploy import Deployed
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.published import PublishedOutput
-from bridge.rebuild.local.scheduled import due
+from bridge.rebuild.local.scheduled import SiteDates, due
 from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.resident.builder import ResidentBuilder
@@ -49,14 +48,14 @@ def make_rebuilder(
     output: Path,
     environment: Mapping[str, str] | None = None,
     submodules: Submodules | None = None,
-    zone: Callable[[], tzinfo | None] = lambda: None,
+    dates: Callable[[], SiteDates | None] = lambda: None,
     timing: BuildTiming | None = None,
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
     ``output`` is where pages go. Builds see an environment of their own, with ``environment``
-    added. ``submodules`` has those of the repo, ``zone`` tells the site's time zone once that is
-    known. ``timing`` is by default what suits the mode.
+    added. ``submodules`` has those of the repo, ``dates`` tells what the site's settings say of
+    dates once that is known. ``timing`` is by default what suits the mode.
     ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
     machine.
     """
@@ -78,7 +77,7 @@ def make_rebuilder(
         may_read=sandbox.may_read,
         keep=settings.rebuild.keep,
         large_files=large_files_of(store, settings),
-        due=partial(due, zone=zone),
+        due=partial(due, dates=dates),
         git_dir=sandbox.git_dirs / "rebuild",
     )
     return _Site(settings, store, checkout, folder, kept, ledger, sandbox).rebuilder(output, timing)

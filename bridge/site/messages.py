@@ -57,7 +57,8 @@ class SiteFacts(msgspec.Struct, frozen=True):
     ``problems`` are what Pelican logged while it loaded settings and plugins. ``values`` are some
     settings as they are, for commands that look at a site. ``missing_locales`` are named by the
     settings, and not on this machine. ``looks_at_posts``: whether settings or plugins have looked
-    into the folder of posts, and may change with a new folder there.
+    into the folder of posts, and may change with a new folder there. ``drafts_until_due``: Pelican
+    makes drafts of posts with a date in the future (``WITH_FUTURE_DATES = False``).
     """
 
     siteurl: str
@@ -75,6 +76,7 @@ class SiteFacts(msgspec.Struct, frozen=True):
     values: dict[str, Any]
     missing_locales: tuple[str, ...] = ()
     looks_at_posts: bool = True
+    drafts_until_due: bool = False
 
 
 class Location(msgspec.Struct, frozen=True):

@@ -21,6 +21,8 @@ from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
 from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
+from bridge.site.pelican.facts import code_version
+from bridge.site.pelican.site import PelicanSite
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -282,6 +284,42 @@ def test_posts_in_the_language_of_a_subsite_are_there(
         assert described.url == address
     # Without the plugin the setting means nothing.
     assert alone.locate(text.format("de"), "content/x.md").url == "https://example.com/x-de.html"
+
+
+@pytest.mark.parametrize("suffix", ["md", "rst"])
+def test_a_post_that_pelican_drafts_until_it_is_due_keeps_both_addresses(
+    suffix: str, tmp_path: Path
+) -> None:
+    texts = {
+        "md": "Title: x\nDate: {}-01-01\nSlug: x\n\ntext\n",
+        "rst": "x\n#\n\n:date: {}-01-01\n:slug: x\n\ntext\n",
+    }
+
+    def kept(site: PelicanSite, year: int) -> IndexedPost:
+        text = texts[suffix].format(year).encode()
+        (found,) = site.describe([Source(f"content/x.{suffix}", "blob", text)])
+        assert isinstance(found, IndexedPost)
+        return found
+
+    site = load_site(tmp_path, WITH_FUTURE_DATES=False)
+    assert site.facts().drafts_until_due
+    later = kept(site, 2999)
+    assert later.url == "https://example.com/2999/01/x/"
+    assert later.save_as == "2999/01/x/index.html"
+    assert (later.status, later.aliases) == ("published", ("https://example.com/drafts/x.html",))
+    assert kept(site, 2019).aliases == ()
+    assert kept(load_site(tmp_path), 2999).aliases == ()
+
+
+def test_other_code_of_the_bridge_makes_the_index_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may find another address in the same file."""
+    known = load_site(tmp_path).facts().fingerprint
+    assert load_site(tmp_path).facts().fingerprint == known
+    assert len(code_version()) == 64
+    monkeypatch.setattr("bridge.site.pelican.site.code_version", lambda: "another")
+    assert load_site(tmp_path).facts().fingerprint != known
 
 
 def test_pages_are_located_as_pages(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from rebuild_site import commit
 from rebuild_site import files as all_files
 
 from bridge.rebuild.local.checkout import BuilderCheckout
-from bridge.rebuild.local.scheduled import due
+from bridge.rebuild.local.scheduled import SiteDates, due
 from bridge.store.git import GitStore
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -146,7 +146,29 @@ def test_a_post_moved_to_the_future_is_in_the_checkout_and_withheld(
     ],
 )
 def test_only_scheduled_posts_of_the_bridge_are_withheld(data: bytes, waits: bool) -> None:
-    assert (due("content/a.md", data) is not None) is waits
+    dates = partial(SiteDates, UTC, drafts_until_due=False)
+    assert (due("content/a.md", data, dates) is not None) is waits
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.md", "Title: A\nDate: 2099-01-01 13:00\n\nHello\n"),
+        ("a.md", "---\ntitle: A\ndate: 1 January 2099, 13:00\n---\n\nHello\n"),
+        ("a.rst", "A\n#\n\n:date: 2099-01-01 13:00\n\nHello\n"),
+        ("a.html", "<title>A</title><meta name=date content='2099-01-01 13:00'>"
+                   "<meta name=\"date\" content='2099-01-01 13:00'>"),
+    ],
+)  # fmt: skip
+def test_hand_written_posts_wait_where_pelican_makes_drafts_of_them(path: str, text: str) -> None:
+    """``WITH_FUTURE_DATES = False``: nothing else would have them built when they are due."""
+    waiting = partial(SiteDates, UTC, drafts_until_due=True)
+    when = datetime(2099, 1, 1, 13, tzinfo=UTC)
+    assert due(path, text.encode(), waiting) == when
+    assert due(path, text.encode(), partial(SiteDates, UTC, drafts_until_due=False)) is None
+    # Until the settings are known it may be either; that costs at most a build.
+    assert due(path, text.encode()) is not None
+    assert due(path, text.replace("2099", "2009").encode(), waiting) is None
 
 
 def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folder: Path) -> None:
@@ -154,9 +176,14 @@ def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folde
     local = POST.replace(b"T13:00:00+00:00", b" 13:30")
     named = local.replace(b"Mf2", b"Timezone: America/New_York\nMf2")
     assert due("a.md", named) == NOON + timedelta(hours=6, minutes=30)
-    zones: list[tzinfo | None] = [ZoneInfo("Asia/Tokyo")]
+    zones: list[tzinfo] = [ZoneInfo("Asia/Tokyo")]
     clock = Clock()
-    checkout = BuilderCheckout(store, folder, due=partial(due, zone=lambda: zones[-1]), clock=clock)
+    checkout = BuilderCheckout(
+        store,
+        folder,
+        due=partial(due, dates=lambda: SiteDates(zones[-1], drafts_until_due=False)),
+        clock=clock,
+    )
     clock.now = NOON.replace(hour=4)
     version = commit(store, {"content/soon.md": local})
     checkout.bring_to(version)
@@ -178,7 +205,8 @@ HTML = (
 def test_scheduled_posts_in_other_formats_are_withheld(path: str, data: bytes) -> None:
     """An app may have changed a handwritten post: the plugin withholds it."""
     assert due(path, data) == NOON + timedelta(hours=1)
-    assert due(path, data.replace(b"mf2", b"note")) is None
+    dates = partial(SiteDates, UTC, drafts_until_due=False)
+    assert due(path, data.replace(b"mf2", b"note"), dates) is None
 
 
 def test_left_out_files_stay_on_disk_and_count_as_changed(store: GitStore, folder: Path) -> None:

@@ -5,45 +5,84 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from html import unescape
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import dateutil.parser
+
 #: How much of a file is looked at.
 HEADER_LIMIT = 64_000
-
-
+#: Where the date is, in nearly every post.
+_USUAL_HEAD = 4_096
+_DATE = re.compile(rb"^:?[ \t]*date[ \t]*:.*|<meta[^>]*\bdate\b[^>]*", re.IGNORECASE | re.MULTILINE)
+_YEAR = re.compile(rb"\d{4}")
 _FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
 _META = re.compile(r"""<meta\s+name=["']([^"']+)["']\s+content=["']([^"']*)["']""", re.IGNORECASE)
 
 
-def _unknown() -> tzinfo | None:
+@dataclass(frozen=True, slots=True)
+class SiteDates:
+    """What the site's settings say of dates: the time zone of those without one, and whether
+    Pelican itself makes drafts of posts with a date in the future.
+    """
+
+    zone: tzinfo
+    drafts_until_due: bool
+
+
+def _unknown() -> SiteDates | None:
     return None
 
 
-def due(path: str, data: bytes, zone: Callable[[], tzinfo | None] = _unknown) -> datetime | None:
-    """The time until which the plugin holds a post back, ``None`` if it does not.
+def due(
+    path: str, data: bytes, dates: Callable[[], SiteDates | None] = _unknown
+) -> datetime | None:
+    """The time until which a post is withheld, ``None`` if it is not.
 
-    ``zone`` returns the site's time zone, once it is known.
+    ``dates`` returns what the site's settings say, once that is known.
 
-    Only posts of the bridge (with an ``Mf2:`` line) are held back; a hand-written one is built as
-    Pelican's own settings say. Drafts are built at once, since nothing links to them.
+    The plugin withholds posts of the bridge (with an ``Mf2:`` line). A hand-written one is built as
+    Pelican's own settings say; while these are not known, it may be withheld. Drafts are built at
+    once, since nothing links to them.
     """
-    if b"mf2" not in data[:HEADER_LIMIT].lower():
+    is_ours = b"mf2" in data[:HEADER_LIMIT].lower()
+    if not is_ours and not _may_be_later(data):
         return None
     suffix = path.rpartition(".")[2].lower()
     headers = dict(_FORMATS.get(suffix, _headers)(_text(data)))
-    if "mf2" not in headers or headers.get("status", "").lower() == "draft":
+    if headers.get("status", "").lower() == "draft":
+        return None
+    known = dates()
+    if "mf2" not in headers and known is not None and not known.drafts_until_due:
         return None
     try:
-        moment = datetime.fromisoformat(headers.get("date", ""))
-    except ValueError:
+        moment = _moment(headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is not None:
         return moment
     # Written by hand, in the time zone that the post names, or the site's.
-    named = _zone(headers.get("timezone", "")) or zone()
+    named = _zone(headers.get("timezone", "")) or (known.zone if known else None)
     return moment.replace(tzinfo=named) if named else moment.astimezone()
+
+
+def _moment(text: str) -> datetime:
+    """A date as people write it, too: Pelican reads whatever dateutil does."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        found: datetime = dateutil.parser.parse(text.replace("_", " "))
+        return found
+
+
+def _may_be_later(data: bytes) -> bool:
+    """Whether a post may have a date in the future, which few have."""
+    found = _DATE.search(data, 0, _USUAL_HEAD)
+    # In any time zone.
+    this_year = datetime.now(UTC).year
+    return found is not None and any(int(year) >= this_year for year in _YEAR.findall(found[0]))
 
 
 def _zone(name: str) -> tzinfo | None:

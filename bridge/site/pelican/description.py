@@ -37,7 +37,8 @@ class Describer:
     """Describes the files of a site for an index.
 
     ``source_path`` gives the path of a file below the content folder, ``quick_locate`` the place of
-    a post if its headers decide it, ``locate_page`` that of a page.
+    a post if its headers decide it, ``locate_page`` that of a page. ``drafts_until_due``: Pelican
+    makes drafts of posts with a date in the future.
     """
 
     readers: SiteReaders
@@ -48,6 +49,7 @@ class Describer:
     source_path: Callable[[str], str | None]
     quick_locate: Callable[[PelicanFile, str], Location | None]
     locate_page: Callable[[bytes, str], Location]
+    drafts_until_due: bool = False
 
     def describe(self, files: Sequence[Source]) -> list[Description]:
         """What an index keeps of each file; ``None`` for what is neither a post nor a page."""
@@ -70,7 +72,11 @@ class Describer:
         placed = [
             (n, each, file, self.quick_locate(file, each.path)) for n, each, file in parsed if file
         ]
-        located = [(n, each, file, place) for n, each, file, place in placed if place]
+        located = [
+            (n, each, file, place)
+            for n, each, file, place in placed
+            if place and not self._is_draft_until_due(place)
+        ]
         posts = [outline(file, self.rules) for _, _, file, _ in located]
         found: list[IndexedPost | None] = [None] * len(files)
         for (n, each, file, place), post in zip(located, posts, strict=True):
@@ -115,7 +121,19 @@ class Describer:
         content = self.readers.read(source.data, inside, Article).content
         if found := _found_beside(content, post, Mf2Line.of(file)):
             post = post.with_properties({name: tuple(each) for name, each in found.items()})
-        return self._indexed(source, file, post, self.addresses.location(content), found)
+        place = self.addresses.location(content)
+        drafted: tuple[str, ...] = ()
+        if self._is_draft_until_due(place):
+            # Links to the page that it has until then go on leading to the post.
+            content.status = "draft"
+            drafted = (self.addresses.location(content).url,)
+        return self._indexed(source, file, post, place, found, drafted)
+
+    def _is_draft_until_due(self, place: Location) -> bool:
+        """Whether Pelican makes a draft of a post that is not one, until its time comes."""
+        if not self.drafts_until_due or place.status == "draft" or place.date is None:
+            return False
+        return place.date > datetime.now(UTC)
 
     def _indexed(
         self,
@@ -124,9 +142,10 @@ class Describer:
         post: Post,
         place: Location,
         found: dict[str, list[str]],
+        elsewhere: tuple[str, ...] = (),
     ) -> IndexedPost:
         """The entry for a post whose page is at ``place``; ``found`` are properties that are not
-        in the file.
+        in the file, ``elsewhere`` further addresses of the post.
         """
         absolute, of_page = self.addresses.absolute, self.addresses.urls_of_page
         earlier = Mf2Line.of(file).aliases
@@ -141,7 +160,7 @@ class Describer:
             channel=place.category,
             # A person tag, an h-card, is none of the site's tags.
             categories=tuple(each for each in post.all("category") if isinstance(each, str)),
-            aliases=tuple(absolute(url) for each in earlier for url in of_page(each)),
+            aliases=(*(absolute(url) for each in earlier for url in of_page(each)), *elsewhere),
             listings=tuple(each.listing for each in self.listings.of_post(file, place, self.rules)),
             text=_searched_text(post, file),
             found=found,

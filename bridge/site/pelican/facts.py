@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,8 @@ from urllib.parse import urljoin
 
 from bridge.settings import SettingsError
 
+#: The packages whose code decides what an index keeps of a file.
+_DECIDING = ("content", "micropub", "site")
 #: Where an object is in memory says nothing about the settings.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -48,6 +51,19 @@ def fingerprint(root: Path, *known: object) -> str:
     """A name for everything that decides what posts are read as; the same wherever ``root`` is."""
     text = json.dumps(known, default=repr, sort_keys=True).replace(str(root), "")
     return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """A name for the bridge's own code that reads posts: another one may find other addresses in
+    the same files, even where the version of the package is the same.
+    """
+    bridge = Path(__file__).parents[2]
+    files = (file for name in _DECIDING for file in sorted((bridge / name).rglob("*.py")))
+    found = hashlib.sha256()
+    for file in files:
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:

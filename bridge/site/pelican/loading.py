@@ -33,9 +33,6 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
         own |= {
             "CACHE_CONTENT": False,
             "LOAD_CONTENT_CACHE": False,
-            # A scheduled post is told the address that it will have when it is due; until
-            # then the builder keeps it back.
-            "WITH_FUTURE_DATES": True,
         }
         if not _has_theme(own):
             own["THEME"] = pelican_settings.DEFAULT_THEME

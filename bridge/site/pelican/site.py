@@ -33,7 +33,13 @@ from bridge.site.pelican import loading
 from bridge.site.pelican.addresses import Addresses
 from bridge.site.pelican.description import Describer, Description
 from bridge.site.pelican.effects import record
-from bridge.site.pelican.facts import fingerprint, folder_inside, plain_values, whole_siteurl
+from bridge.site.pelican.facts import (
+    code_version,
+    fingerprint,
+    folder_inside,
+    plain_values,
+    whole_siteurl,
+)
 from bridge.site.pelican.listings import Listings
 from bridge.site.pelican.looking import looking
 from bridge.site.pelican.quick import QuickLocator
@@ -67,8 +73,11 @@ class PelicanSite:
         missing_locales: tuple[str, ...] = (),
         plugins: object = None,
         looks_at_posts: bool = True,
+        drafts_until_due: bool = False,
     ) -> None:
-        """``plugins`` is PLUGINS as the owner's file has it: loading puts names in its place."""
+        """``plugins`` is PLUGINS as the owner's file has it: loading puts names in its place.
+        ``drafts_until_due``: Pelican makes drafts of posts with a date in the future.
+        """
         record()
         self.settings = settings
         self.root = root.resolve()
@@ -84,6 +93,7 @@ class PelicanSite:
         self._missing_locales = missing_locales
         self._plugins = plugins
         self._looks_at_posts = looks_at_posts
+        self._drafts_until_due = drafts_until_due
         self._readers = SiteReaders(settings, self.root, self.siteurl)
         self._listings = Listings(settings)
         languages = subsites(settings, self.siteurl)
@@ -103,6 +113,7 @@ class PelicanSite:
             source_path=self._source_path,
             quick_locate=self.quick_locate,
             locate_page=self.locate_page,
+            drafts_until_due=drafts_until_due,
         )
 
     @classmethod
@@ -128,6 +139,10 @@ class PelicanSite:
         with loading.logged_errors(problems.append), looking() as looked:
             folder = root / content if content else None
             settings = loading.load_settings(settings_file, content=folder)
+            # A scheduled post has the address that it will have when it is due; until then the
+            # build withholds it.
+            drafts_until_due = not settings["WITH_FUTURE_DATES"]
+            settings["WITH_FUTURE_DATES"] = True
             missing_locales = loading.missing_locales(settings)
             plugins = settings.get("PLUGINS")
             loaded = loading.load_plugins(settings, problems.append)
@@ -143,6 +158,7 @@ class PelicanSite:
                     missing_locales=missing_locales,
                     plugins=plugins,
                     looks_at_posts=looked.into(Path(str(settings["PATH"]))),
+                    drafts_until_due=drafts_until_due,
                 )
                 # Signals hold their receivers weakly, and only this holds the plugins' modules.
                 site._loaded = loaded
@@ -154,8 +170,9 @@ class PelicanSite:
         settings = self.settings
         name = fingerprint(
             self.root,
-            *(__version__, pelican.__version__, self.siteurl, settings),
+            *(__version__, code_version(), pelican.__version__, self.siteurl, settings),
             sorted(self._readers.stock),
+            self._drafts_until_due,
             # Names of months may be part of addresses.
             self._missing_locales,
         )
@@ -178,6 +195,7 @@ class PelicanSite:
             values=plain_values({**settings, "PLUGINS": self._plugins}),
             missing_locales=self._missing_locales,
             looks_at_posts=self._looks_at_posts,
+            drafts_until_due=self._drafts_until_due,
         )
 
     def slugify(self, text: str) -> str:
