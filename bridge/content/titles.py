@@ -275,6 +275,9 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
         return one_line(html.plain(rules.site.render(content).html))
     if isinstance(content, dict):
         return plain_content(post)
+    if form == "html" and isinstance(content, str):
+        # Quill says so in p3k-content-type.
+        return one_line(printable(html.plain(content)))
     if isinstance(content, str):
         return one_line(_FENCE.sub("", text.plain(printable(content[:_ENOUGH]))))
     return text.plain(plain_content(post))
@@ -288,6 +291,8 @@ def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
         return sent if isinstance(sent, str) else ""
     if not isinstance(content, str) or not content.strip():
         return ""
+    if form == "html":
+        return content
     return rules.site.render(content if form == "markdown" else text.encode(content)).html
 
 

@@ -41,7 +41,7 @@ def urlencoded(
             encoded = encoded.decode("utf-8-sig", errors)
         return parse_qsl(encoded, keep_blank_values=True, errors=errors, max_num_fields=max_fields)
     except UnicodeDecodeError as error:
-        raise InvalidRequest("The form is not UTF-8.") from error
+        raise InvalidRequest("The form is not UTF-8: send it as UTF-8.") from error
     except ValueError as error:
         raise InvalidRequest(f"The form has more than {max_fields} fields.") from error
 

@@ -172,7 +172,9 @@ def _field(part: _Part, max_text: int) -> Field:
             return name, data.decode()
         except UnicodeDecodeError as error:
             if base_name(name) not in MEDIA | {"file"}:
-                raise InvalidRequest(f"The field '{name[:40]}' is not UTF-8.") from error
+                raise InvalidRequest(
+                    f"The field '{name[:40]}' is not UTF-8: send it as UTF-8."
+                ) from error
     elif base_name(name) not in MEDIA | {"file"}:
         raise PayloadTooLarge(
             f"The field '{name[:40]}' is larger than {max_text:,} bytes, the most that is accepted."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from urllib.parse import urlsplit
 
@@ -31,6 +32,8 @@ _OF_A_DEVICE = re.compile(
 _NO_VALUES = frozenset(
     {"undefined", "null", "none", "nan", "nil", "false", "true", "[object object]", "(null)"}
 )
+#: Characters that no URL has, but for a blank, which a browser reads as %20.
+_NOT_OF_A_URL = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 #: Networks other than the web to which posts link.
 _OTHERS = re.compile(
     r"(?:at|gemini|gopher|ftp|ftps|ipfs|ipns)://\S+|(?:acct|doi|isbn|urn|magnet|did|tag|nostr):\S+",
@@ -78,16 +81,20 @@ def file_address(name: str, text: str) -> str:
     Raises :class:`InvalidRequest` for anything else.
     """
     text = text.strip()
-    if is_web(text) or text.startswith("/"):
-        return text
     refuse_what_is_none(name, text)
-    try:
-        return link(name, text)
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            f"'{name}' is the address of a file, and '{text[:60]}' is none. Send an absolute URL,"
-            " or upload the file to the media endpoint and send the URL that it answers with."
-        ) from error
+    if not _NOT_OF_A_URL.search(text):
+        if is_web(text) or (text.startswith("/") and not text.startswith(("//", "/\\"))):
+            return text
+        with contextlib.suppress(InvalidRequest):
+            found = link(name, text)
+            # No page can show a file of another network.
+            if is_web(found):
+                return found
+    raise InvalidRequest(
+        f"'{name}' is the address of a file, and '{text[:60]}' is none. Send an absolute URL"
+        " (https://…), or upload the file to the media endpoint and send the URL that it answers"
+        " with."
+    )
 
 
 def refuse_what_is_none(name: str, text: str) -> None:

@@ -194,7 +194,7 @@ def _media(name: str, value: Json) -> Json:
     if isinstance(value, dict):
         given = {key: _only(item) for key, item in value.items() if item is not None}
         if "properties" in given:
-            return value
+            return _nested_file(name, value)
         url = given.pop("value", None) or given.pop("url", None)
         if is_empty(url) and is_empty(given.get("alt")):
             return None
@@ -206,6 +206,17 @@ def _media(name: str, value: Json) -> Json:
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
     return file_address(name, value)
+
+
+def _nested_file(name: str, value: dict[str, Json]) -> Json:
+    """A file as an object of microformats2, which has its address in ``value`` or ``url``."""
+    properties = value["properties"]
+    given = properties if isinstance(properties, dict) else {}
+    address = next(filter(None, (_only(given.get(key)) for key in ("value", "url"))), None)
+    if not isinstance(address, str):
+        raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
+    file_address(name, address)
+    return value
 
 
 def _link(name: str, value: Json) -> Json:

@@ -1,8 +1,9 @@
 """Canonical URLs: decides when two spellings are the same address.
 
-RFC 3986 6.2.2 equates the case of the host and percent-encodings, RFC 3987 3.1 an IRI and its URI.
-In addition, http and https, ``index.html``, a slash at the end and repeated slashes make no
-difference, as on every site; tracking parameters of mailings and social networks are ignored.
+RFC 3986 6.2.2 equates the case of the host, percent-encodings and paths with ``..``, RFC 3987 3.1
+an IRI and its URI. In addition, http and https, ``index.html``, a slash at the end and repeated
+slashes make no difference, as on every site; tracking parameters of mailings and social networks
+are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
     """
     if plain := _PLAIN.fullmatch(url):
         host, path = plain.groups()
-        if path.rpartition("/")[2].lower() not in _INDEX:
+        if path.rpartition("/")[2].lower() not in _INDEX and "/." not in path:
             return f"{'' if host in own else host}{path.rstrip('/') or '/'}"
     try:
         parts = urlsplit(url.strip())
@@ -38,7 +39,8 @@ def canonical(url: str, own: frozenset[str]) -> str:
     if port is not None and (parts.scheme.lower(), port) not in _OUR_PORTS:
         host = f"{host}:{port}"
     # "%2F" and "%3F" are not separators: they stay as they are.
-    path = _SLASHES.sub("/", "/".join(_segment(part) for part in parts.path.split("/")))
+    path = "/".join(_segment(part) for part in parts.path.split("/"))
+    path = _without_dots(_SLASHES.sub("/", path))
     folder, _, name = path.rpartition("/")
     if name.lower() in _INDEX:
         path = folder
@@ -64,7 +66,21 @@ def one_spelling(url: str) -> str:
     path, query, fragment = (
         _ENCODED.sub(_decoded, part) for part in (parts.path or "/", parts.query, parts.fragment)
     )
+    path = _without_dots(path)
     return urlunsplit((parts.scheme, host.removesuffix(":"), path, query, fragment))
+
+
+def _without_dots(path: str) -> str:
+    """An absolute path without ``.`` and ``..`` (RFC 3986 5.2.4)."""
+    if "/." not in path:
+        return path
+    parts, kept = path.split("/"), list[str]()
+    for part in parts:
+        if part == "..":
+            kept = kept[:1] + kept[1:-1]
+        elif part != ".":
+            kept.append(part)
+    return "/".join([*kept, ""] if parts[-1] in {".", ".."} else kept)
 
 
 def _decoded(encoded: re.Match[str]) -> str:

@@ -174,7 +174,9 @@ def read_json(data: bytes) -> Json:
             parse_float=_float,
         )
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"The JSON is not UTF-8 (byte {error.start}).") from error
+        raise InvalidRequest(
+            f"The JSON is not UTF-8 (byte {error.start}): send it as UTF-8."
+        ) from error
     except json.JSONDecodeError as error:
         raise InvalidRequest(
             f"The JSON is malformed in line {error.lineno}, column {error.colno}: {error.msg}."

@@ -128,6 +128,8 @@ class Reader:
                 read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
             elif name not in facts.SAID_OTHERWISE:
                 others[name] = values
+        if documents := _refile(read):
+            others["file"] = [*mf2.listed(others.get("file")), *documents]
         if post.type not in {"h-entry", ""}:
             others |= self._website(post)
         others |= _unread(read, post)
@@ -278,10 +280,36 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     "item": Reader._item,
     "syndication": Reader._syndication,
 }
+#: The field of attached files by the extension of their names.
+_BY_EXTENSION = {
+    "photos": frozenset({"jpg", "jpeg", "png", "gif", "webp", "avif"}),
+    "videos": frozenset({"mp4", "m4v", "mov", "webm", "ogv"}),
+    "audios": frozenset({"mp3", "m4a", "wav", "flac", "weba", "opus"}),
+}
 #: The field of an entry for each property.
 _FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
     name: f"{name}s" for name in ("photo", "video", "audio")
 }
+
+
+def _refile(read: dict[str, Any]) -> list[str]:
+    """Move each attached file to the field of what its name says it is: some apps send a film as
+    ``photo``, which no browser shows in ``<img>``. The URLs of files that are none of these.
+
+    Sound and film stay where they are: either may be in MP4, WebM or Ogg.
+    """
+    fields: dict[str, list[AttachedFile]] = {field: [] for field in _BY_EXTENSION}
+    documents: list[str] = []
+    for field in fields:
+        for file in read.get(field, ()):
+            extension = file.url.partition("?")[0].rpartition(".")[2].lower()
+            said = next((f for f, known in _BY_EXTENSION.items() if extension in known), field)
+            if extension == "pdf":
+                documents.append(file.url)
+            else:
+                fields[said if "photos" in {field, said} else field].append(file)
+    read |= {field: tuple(files) for field, files in fields.items() if files or field in read}
+    return documents
 
 
 def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:

@@ -187,6 +187,29 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"photo": [f"{SITE}/o.jpg"]},
     ),
     "children": (unnamed(children=h("cite", name="A child")), ["Children: A child"], {}),
+    "film-as-photo": (
+        unnamed(photo=[f"{SITE}/v.MP4", {"value": f"{SITE}/s.mp3", "alt": "A"}, f"{SITE}/p.gif"]),
+        [],
+        {
+            "photo": [f"{SITE}/p.gif"],
+            "video": [f"{SITE}/v.MP4"],
+            "audio": [f"{SITE}/s.mp3"],
+        },
+    ),
+    "photo-as-film": (
+        unnamed(video=[f"{SITE}/p.jpg?x.mp4", f"{SITE}/sound.m4a"], audio=f"{SITE}/sound.mp4"),
+        [],
+        {
+            "photo": [f"{SITE}/p.jpg?x.mp4"],
+            "video": [f"{SITE}/sound.m4a"],
+            "audio": [f"{SITE}/sound.mp4"],
+        },
+    ),
+    "document-as-photo": (
+        unnamed(photo=f"{SITE}/plan.pdf"),
+        ["File: example.com/plan.pdf"],
+        {"file": [f"{SITE}/plan.pdf"], "photo": []},
+    ),
     "poster": (
         unnamed(video={"value": f"{SITE}/v.mp4", "poster": f"{SITE}/p.jpg", "alt": 'A "cat"'}),
         [],

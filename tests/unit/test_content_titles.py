@@ -98,6 +98,14 @@ def test_a_generated_title_describes_the_post(
     assert Mf2Line.of(file).synthetic_title
 
 
+def test_a_text_that_an_app_calls_html_is_called_by_its_words(rules: SiteRules) -> None:
+    said = {"p3k-content-type": ("text/html",)}
+    post = Post(properties={"content": ("<b>bold</b> &amp; <i>it",), **said})
+    assert new_file(post, when=WHEN, rules=rules).get("Title") == "bold & it"
+    picture = Post(properties={"content": (f'<img src="{URL}" alt="">',), **said})
+    assert new_file(picture, when=WHEN, rules=rules).get("Title") == "Photo"
+
+
 @pytest.mark.parametrize(
     "value",
     [None, True, [], [[]], {}, {"properties": []}, {"properties": {}},

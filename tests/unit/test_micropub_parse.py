@@ -880,7 +880,24 @@ class TestAddresses:
         card: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"], "url": [LINK]}}
         assert one(name, card) == (card,)
         without: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"]}}
-        assert one(name, without) == (without,)
+        if name != "photo":
+            assert one(name, without) == (without,)
+
+    @pytest.mark.parametrize("name", ["photo", "video", "audio", "featured"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("//a.example/x.jpg", "/\\a.example/x.jpg", "https://a.example/a\nb.jpg"),
+            *("ftp://a.example/x.jpg", "at://did:plc:x/y", "ipfs://abc", "urn:isbn:1"),
+            {"type": ["h-cite"], "properties": {"name": ["Emma"]}},
+            {"type": ["h-cite"], "properties": {"url": ["ipfs://abc"]}},
+            {"type": ["h-entry"], "properties": {"photo": [LINK]}},
+        ],
+    )
+    def test_a_file_that_no_page_can_show_is_refused(self, name: str, value: Json) -> None:
+        said = refusal({"properties": {"content": ["x"], name: [value]}})
+        assert f"'{name}'" in said
+        assert "URL" in said
 
     def test_an_object_with_an_invalid_url_is_refused(self) -> None:
         card: Json = {"type": ["h-cite"], "properties": {"url": ["undefined"]}}

@@ -54,6 +54,7 @@ def test_what_is_no_address_is_never_taken_for_one(url: str) -> None:
             "http://friend.example:443/~a%2Fb%C3%A9?x=a#b",
         ),
         ("https://[2001:DB8::1]:443/", "https://[2001:db8::1]/"),
+        ("https://friend.example/x/../A/%2e/b/..", "https://friend.example/A/"),
         ("https://friend.example/A//b/?b&a", "https://friend.example/A//b/?b&a"),
         ("https://[a/", "https://[a/"),
     ],
