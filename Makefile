@@ -67,10 +67,13 @@ clean:
 # Locked versions, checked by hash: new releases cannot break an installation. The locks are complete, and
 # pip does not resolve versions: Pelican 4.12 requires Pygments below 2.20, whose lexer for ADL can be kept
 # busy for hours (CVE-2026-4539).
+# The pip that comes with Python 3.11 takes twice as long: it compares each file of a package's page with each
+# platform that this machine could run.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 1; }
 	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install $(PIP_QUIET) --no-compile --require-hashes -r requirements-pip.lock
 
 .venv/run: requirements.lock | .venv/bin/python
 	$(RUN) -m pip install $(PIP_QUIET) --require-hashes --no-deps -r requirements.lock
