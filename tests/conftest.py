@@ -15,6 +15,8 @@ from pathlib import Path, PurePath
 import argon2
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from PIL import Image
 from rebuild_site import new_store
 from soak_kit import SOAK
@@ -89,6 +91,10 @@ _PIXELS = Image.MAX_IMAGE_PIXELS
 settings.register_profile("every run", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "every run")
+if not SOAK:
+    # Hypothesis would also draw what it finds in every imported module of ours. Then each edit
+    # anywhere would change all examples, and so would the tests that ran before.
+    providers._get_local_constants = Constants
 
 
 def pytest_xdist_auto_num_workers() -> int:

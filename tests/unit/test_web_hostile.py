@@ -52,7 +52,9 @@ def chunk(data: bytes) -> bytes:
 
 def bomb(first: bytes, data: bytes) -> bytes:
     packed = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return packed.compress(first) + b"".join(packed.compress(data) for _ in range(300))
+    begun = packed.compress(first) + packed.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush, what follows refers to nothing before it: it can be repeated.
+    return begun + (packed.compress(data) + packed.flush(zlib.Z_FULL_FLUSH)) * 300
 
 
 @dataclass(frozen=True)
