@@ -46,7 +46,8 @@ WARM.set_forkserver_preload(["bridge.store.git"])
 _IMPORTED = [
     "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
     "bridge.commands.init", "bridge.commands.serve", "bridge.store.git",
-    "mf2py", "bridge.site.pelican.serve", "bridge.rebuild.resident.__main__",
+    "bridge.media.formats.clean", "mf2py", "bridge.site.pelican.serve",
+    "bridge.rebuild.resident.__main__",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
     "pelican", "pelican.readers", "pelican.tools.pelican_quickstart", "pelican_indieauth.plugin",
@@ -63,8 +64,12 @@ _OPTIONS = (
     "trim_blocks", "lstrip_blocks", "newline_sequence", "keep_trailing_newline", "optimized",
     "autoescape", "is_async",
 )  # fmt: skip
-#: Python's environment variables that :func:`_become` handles.
-_UNDERSTOOD = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED"}
+#: Environment variables of Python and of its memory that :func:`_become` handles.
+_UNDERSTOOD = {
+    "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED",
+    "MALLOC_ARENA_MAX",
+}  # fmt: skip
+_ARENA_MAX = -8
 _SUBREAPER = 36
 _NAME = 15
 _NOT_A_CHILD = 70
@@ -373,6 +378,8 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     tempfile.tempdir = None
     locale.setlocale(locale.LC_CTYPE, "")
     sys.dont_write_bytecode = bool(order["env"].get("PYTHONDONTWRITEBYTECODE"))
+    if most := order["env"].get("MALLOC_ARENA_MAX"):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, int(most))
     os.execvp = _execvp  # type: ignore[assignment]
     _run(argv)
 
