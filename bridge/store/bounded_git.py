@@ -11,25 +11,29 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from git import Git, GitCommandError, Repo
 
+from bridge.runtime.process import processor_time
 from bridge.store import StoreBroken
 
-#: For a command on this machine: thousands of times what most need, and enough for the largest
-#: repos on the slowest disks.
+#: How long a command may stand still: without any use of the processor, by it or its children. How
+#: long one that goes on may take is another matter: a large file on a slow line takes hours.
 SECONDS = 300.0
+_LONGEST = 6 * 3600.0
+_LOOK = 5.0
 _GRACE = 0.5  # for git to clean up
 _UNKILLABLE = 5.0
 _CHUNK = 1 << 16  # bytes: as many as a pipe holds
 
 
 class BoundedGit(Git):
-    """GitPython's, except that no command takes longer than ``kill_after_timeout`` seconds
-    (by default :data:`SECONDS`).
+    """GitPython's, except that no command stands still for longer than ``kill_after_timeout``
+    seconds (by default :data:`SECONDS`).
 
     Raises :class:`StoreBroken` where git was ended for that or by a signal, whoever sent it. A
     process that was asked for (``as_process``) has no limit.
@@ -52,9 +56,9 @@ class BoundedGit(Git):
         seconds = SECONDS if kill_after_timeout is None else kill_after_timeout
         process: Any = super().execute(command, as_process=True, start_new_session=True, **options)
         try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            raise StoreBroken(f"{_name(command)} took longer than {seconds:g} seconds") from error
+            out, err = communicate(process, seconds)
+        except TimeoutError as error:
+            raise StoreBroken(f"{_name(command)} {error}") from error
         finally:
             kill(process)
         status: int = process.returncode
@@ -71,6 +75,29 @@ class BoundedRepo(Repo):
     """A repo whose commands are bounded."""
 
     GitCommandWrapperType = BoundedGit
+
+
+def communicate(process: Any, seconds: float = SECONDS, told: bytes = b"") -> tuple[bytes, bytes]:
+    """What a git process prints until its end, which leads a session of its own; it reads ``told``.
+
+    Raises :class:`TimeoutError` where it has stood still for ``seconds``. It runs on, then.
+    """
+    begun = since = time.monotonic()
+    used: int | None = None
+    given: bytes | None = told
+    while True:
+        try:
+            out, err = process.communicate(given, timeout=min(_LOOK, seconds))
+        except subprocess.TimeoutExpired as error:
+            given, before, used = None, used, processor_time(process.pid)
+            now = time.monotonic()
+            since = since if used == before else now
+            if now - since >= seconds:
+                raise TimeoutError(f"stood still for {seconds:g} seconds") from error
+            if now - begun >= _LONGEST:
+                raise TimeoutError(f"took longer than {_LONGEST:g} seconds") from error
+        else:
+            return out, err
 
 
 def receive(file: int, seconds: float) -> bytes:

@@ -19,7 +19,6 @@ from git import GitCommandError
 from bridge.store import StoreBroken
 from bridge.store.bounded_git import BoundedGit
 
-_SECONDS = 300
 #: The owner's and the system's configuration say how *they* like a working tree to be.
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -207,7 +206,6 @@ class CheckoutRepo:
                 env=_ENVIRONMENT,
                 stdout_as_string=False,
                 strip_newline_in_stdout=False,
-                kill_after_timeout=_SECONDS,
             )
         except GitCommandError as error:
             raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error

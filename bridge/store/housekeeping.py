@@ -11,19 +11,17 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import subprocess
 import threading
 import time
 from typing import Any
 
 from git import GitError
 
-from bridge.store.bounded_git import end, kill
+from bridge.store.bounded_git import SECONDS, communicate, end, kill
 from bridge.store.repo import BareRepo
 
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
-_LONGEST = 3600.0  # seconds; minutes are normal for the largest repos
 _END = 1.0  # seconds that closing waits for the thread, once git has been ended
 _RESTS = 20  # times as long as it has worked: requests come first
 # Synced before the old packs are deleted; on one core, because nothing waits for it.
@@ -33,8 +31,8 @@ _REPACK = ("-c", "core.fsync=all", "-c", "pack.threads=1", "repack", "--geometri
 class Housekeeper:
     """Counts commits, and repacks from time to time in a thread of its own."""
 
-    def __init__(self, bare_repo: BareRepo, *, seconds: float = _LONGEST) -> None:
-        """``seconds`` is how long git may take to repack before it is ended."""
+    def __init__(self, bare_repo: BareRepo, *, seconds: float = SECONDS) -> None:
+        """``seconds`` is how long git may stand still before it is ended."""
         self._bare_repo = bare_repo
         self._objects = bare_repo.common / "objects"
         self._seconds = seconds
@@ -91,11 +89,11 @@ class Housekeeper:
         if self._closed:
             end(process)
         try:
-            _, said = process.communicate(timeout=self._seconds)
+            _, said = communicate(process, self._seconds)
             process.wait(said)
-        except subprocess.TimeoutExpired as error:
+        except TimeoutError as error:
             end(process)
-            raise TimeoutError(f"git took longer than {self._seconds:g} seconds") from error
+            raise TimeoutError(f"git repack {error}") from error
         finally:
             kill(process)
             self._running = None

@@ -19,7 +19,6 @@ from bridge.store.git import GitStore
 from bridge.store.submodules import GitUrl, SiteRemote
 from bridge.store.sync.transport import Transport
 
-_SECONDS = 300
 #: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -114,7 +113,6 @@ class LargeFileCache:
         BoundedGit(str(self._repo)).execute(
             ["git", f"--git-dir={self._repo}", *options, "lfs", "fetch", url, version],
             env={**remote.environment, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
-            kill_after_timeout=_SECONDS,
         )
 
 

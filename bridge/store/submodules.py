@@ -30,7 +30,6 @@ from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
 from bridge.store.sync.transport import Transport
 
-_SECONDS = 300
 #: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
 
@@ -323,7 +322,6 @@ def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
             ["git", *arguments],
             env=environment,
             stdout_as_string=False,
-            kill_after_timeout=_SECONDS,
         )
     except GitCommandError as error:
         raise SubmoduleMissing(git_said(error)) from error

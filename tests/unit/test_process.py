@@ -115,3 +115,20 @@ def test_the_end_of_the_bridge_ends_programs_that_it_would_wait_for() -> None:
     )
     assert ended.stdout == f"{-signal.SIGKILL}\n"
     assert "shutdown has to end programs that hang: 1" in ended.stderr
+
+
+async def test_the_processor_time_of_a_program_is_also_that_of_its_children() -> None:
+    script = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); echo; read wait"
+    running = await asyncio.create_subprocess_exec(
+        *("sh", "-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert (process.processor_time(running.pid) or 0) < 10_000
+    await process.piped(running.stdout).readline()
+    used = process.processor_time(running.pid)
+    assert used
+    await process.end(running)
+    assert process.processor_time(running.pid) is None
+    await process.close_pipes(running)

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from git_kit import ADA, git, put
 
-from bridge.store import StoreBroken, history
+from bridge.store import StoreBroken, bounded_git, history
+from bridge.store.bounded_git import BoundedGit
 from bridge.store.git import GitStore
 from bridge.store.housekeeping import _MANY, Housekeeper
 from bridge.store.object_database import ObjectDatabase, _Answers
 from bridge.store.repo import open_bare_repo
+from bridge.store.sync import transport
 from bridge.store.sync.rebase import Replay
 
 
@@ -126,13 +128,37 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_gi
     _instead_of_git(tmp_path, monkeypatch, f"sleep 600 & echo $$ $! > {pids}.new;"
                     f" mv {pids}.new {pids}; trap '' TERM; wait")  # fmt: skip
     ask = partial(opened.repo.git.config, "--get", "a.b", with_exceptions=False)
-    with pytest.raises(StoreBroken, match=r"^git config took longer than 1 seconds$"):
-        ask(kill_after_timeout=1)
+    with pytest.raises(StoreBroken, match=r"^git config stood still for 0.5 seconds$"):
+        ask(kill_after_timeout=0.5)
     deadline = time.monotonic() + 60
     started = [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
     while any(map(_is_running, started)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_command_may_take_long_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([*range(10), 9])
+    monkeypatch.setattr(bounded_git, "processor_time", lambda _: next(used))
+    process = BoundedGit().execute(["sleep", "600"], as_process=True, start_new_session=True)
+    with pytest.raises(TimeoutError, match=r"^stood still for 0.01 seconds$"):
+        bounded_git.communicate(process, 0.01)
+    assert [*used] == []
+    bounded_git.kill(process)
+
+
+def test_a_push_that_stands_still_is_ended(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(repo, "remote", "add", "origin", "https://git.example/x.git")
+    store = GitStore(repo, author=ADA)
+    head = put(store, "a.md", "text")
+    _instead_of_git(tmp_path, monkeypatch, 'case "$*" in *" push "*) exec sleep 600 ;; esac')
+    monkeypatch.setattr(transport, "communicate", partial(bounded_git.communicate, seconds=0.3))
+    remote = transport.Transport(store.bare_repo, "origin", "", tmp_path, store.disk)
+    with pytest.raises(transport.TransportError, match=r"^git stood still for 0.3 seconds: perh"):
+        remote.push(bytes.fromhex(head), None)
+    store.close()
 
 
 def test_a_merge_that_was_killed_is_not_taken_for_a_conflict(
@@ -173,7 +199,7 @@ def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bri
     _instead_of_git(tmp_path, monkeypatch, f"echo $$ >> {pids}; exec sleep 600")
     short = Housekeeper(opened, seconds=0.5)
     short._tidy()
-    assert "small packs could not be joined: git took longer than 0.5 seconds" in caplog.text
+    assert "small packs could not be joined: git repack stood still for 0.5 seconds" in caplog.text
     pids.unlink(missing_ok=True)
     long = Housekeeper(opened)
     for _ in range(_MANY):

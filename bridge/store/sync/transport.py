@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,11 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import end
+from bridge.store.bounded_git import communicate, end
 from bridge.store.repo import BareRepo, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
-_SECONDS = 300.0
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 # "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
 _MOVED = re.compile(
@@ -261,10 +259,13 @@ class Transport:
         if self._stopped.is_set():
             end(process)
         try:
-            out, err = process.communicate(told.encode(), timeout=_SECONDS)
-        except subprocess.TimeoutExpired as error:
+            out, err = communicate(process, told=told.encode())
+        except TimeoutError as error:
             end(process)
-            raise TransportError(f"the remote did not answer in {_SECONDS:.0f} seconds") from error
+            text = f"git {error}"
+            if remote:
+                text += ": perhaps the remote does not answer, or a program that it runs hangs"
+            raise TransportError(text) from error
         finally:
             self._running = None
         if process.returncode != 0:
