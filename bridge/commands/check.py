@@ -12,6 +12,7 @@ from bridge.commands.checks.inside import check_inside, check_site
 from bridge.commands.checks.outside import check_outside
 from bridge.commands.checks.syndication import check_syndication
 from bridge.commands.serve import add_plugin_to_pythonpath
+from bridge.runtime import private
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 
@@ -32,6 +33,8 @@ def prove(settings: Settings) -> None:
 
 async def _prove(settings: Settings) -> None:
     print("The site is built once with the bridge and once with pelican:", flush=True)
+    # Submodules and large files are kept there from now on.
+    private.make_folder(settings.site.state)
     store = GitStore(
         settings.site.repo, branch=settings.site.branch, author=settings.publish.author
     )

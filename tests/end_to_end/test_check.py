@@ -283,15 +283,18 @@ async def test_pelican_settings_that_are_broken(world: World) -> None:
 
 
 async def test_a_build_that_is_broken(world: World) -> None:
-    world.commit("publishconf.py", 'THEME = "no-such-theme"')
+    """By a theme beside the owner's clone, which no checkout has."""
+    world.commit("publishconf.py", 'THEME = "../no-such-theme"')
     found = await world.broken()
     assert set(found) == {"build"}
-    assert "no-such-theme" in found["build"]
+    assert "../no-such-theme" in found["build"]
+    assert "that folder is not in the repo. Have it in the repo" in found["build"]
 
 
 async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> None:
     """A plugin that is not installed (the site is built without it, as by `pelican`), a locale
     that is not on this machine, what keeps a site from being kept warm, a post that Pelican skips.
+    That settings ask git for the version is nothing to report.
     """
     odd = world.site / "content" / "odd.md"
     odd.write_text("Title: Odd\nDate: some day\n\nText.\n")
@@ -299,6 +302,9 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
         'PLUGINS = ["nonesuch", "pelican_indieauth"]',
         'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y")}',
         'LOCALE = ["xx_YY.utf8", "Nowhere"]',
+        "import subprocess",
+        'REVISION = subprocess.run(["git", "log", "-1"], capture_output=True, check=True).stdout',
+        'import logging; logging.getLogger("my").error("no cover found")',
     )
     world.commit("publishconf.py", "\n".join(settings))
     status, told = await world.check()
@@ -311,6 +317,8 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert "Name the site's locale in LOCALE" in told
     assert "the locale xx_YY.utf8 is not on this machine" in told
     assert "locale-gen" in told
+    assert "no cover found\n     -> The site is built nevertheless" in told
+    assert "Build the site by hand" not in told
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)
 
 

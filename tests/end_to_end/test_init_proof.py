@@ -106,3 +106,5 @@ def test_available_submodules_make_no_difference(site: Path, bridge: Path, tmp_p
     told = proof(site, bridge)
     assert "ok   comparison: `pelican` builds the same " in told, told
     assert "checkout" not in told, told
+    # They are kept for the bridge, in a folder that other users cannot read from the start.
+    assert (bridge / "state").stat().st_mode & 0o777 == 0o700

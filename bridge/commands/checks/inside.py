@@ -31,6 +31,7 @@ from bridge.site.factory import make_sandbox, start_of
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess
+from bridge.site.starting import Sandbox
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.lfs import large_files_of
@@ -39,8 +40,8 @@ from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
 _SHOWN = 10
-#: A theme that is named by its whole path.
-_THEME = re.compile(r"Could not find the theme (/.*\S)")
+#: A theme that is named by its whole path, or by one that leads out of the folder.
+_THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
 
@@ -157,7 +158,7 @@ async def _check_pelican(
     store: GitStore, files: BuilderCheckout, head: Version, settings: Settings
 ) -> AsyncIterator[Finding]:
     checkout = files.folder
-    sandbox = make_sandbox(settings, checkout.with_name("state"))
+    sandbox = _sandbox(store, files, settings)
     site = SiteProcess(start_of(settings, checkout), sandbox)
     try:
         with step("Reading the site's settings"):
@@ -198,6 +199,12 @@ async def _check_pelican(
         causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
     yield await check_comparison(store, head, output, settings, causes)
     yield _check_advertised(output, facts, settings)
+
+
+def _sandbox(store: GitStore, files: BuilderCheckout, settings: Settings) -> Sandbox:
+    """What the site's code may see in the checkout, with the history: settings may ask git."""
+    objects = store.bare_repo.common / "objects"
+    return make_sandbox(settings, files.folder.with_name("state"), objects=objects)
 
 
 async def _refusal_of_new_posts(site: SiteProcess) -> str:
@@ -242,7 +249,7 @@ def _check_settings(facts: SiteFacts, settings: Settings) -> Finding:
     return Finding(
         "Pelican settings",
         f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
-        _remedy("\n".join(facts.problems)),
+        _remedy_of_logged("\n".join(facts.problems)),
         broken=False,
     )
 
@@ -275,6 +282,12 @@ def _remedy(reason: str) -> str:
             f"Install the package that has it in the bridge's environment, too ({line}){instead}."
         )
     theme = _THEME.search(reason)
+    if theme and theme[1].startswith("."):
+        return (
+            "The bridge builds in a checkout elsewhere, and that folder is not in the repo. Have it"
+            " in the repo (git submodule add, or a copy); or write its absolute path in the"
+            " settings, and in bridge.toml, below [site], the same path in folders = [\"/…\"]."
+        )
     if theme and Path(theme[1]).is_dir():
         return (
             "The bridge builds in a checkout elsewhere, and is not let read that folder. Have it in"
@@ -282,6 +295,13 @@ def _remedy(reason: str) -> str:
             f' folders = ["{theme[1]}"].'
         )
     return "Build the site by hand with these settings, and fix the error."
+
+
+def _remedy_of_logged(warning: str) -> str:
+    """The remedy for what is logged by a run of Pelican that does not fail."""
+    if _PLUGIN.search(warning):
+        return f"The site is built without that plugin. {_remedy(warning)}"
+    return "The site is built nevertheless; see whether something is missing."
 
 
 def _check_articles(unread: Sequence[Unread]) -> Finding:
@@ -328,8 +348,7 @@ async def _build(
     effects.
     """
     checkout = files.folder
-    state = checkout.with_name("state")
-    sandbox = make_sandbox(settings, state, objects=store.bare_repo.common / "objects")
+    sandbox = _sandbox(store, files, settings)
     beside = (checkout / settings.site.settings).parent
     builder = make_builder(
         replace(settings, rebuild=replace(settings.rebuild, command=())),
@@ -368,9 +387,7 @@ def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
         yield Finding(
             "build",
             f"a plugin or Pelican logs an error: {warning}",
-            f"The site is built without that plugin. {_remedy(warning)}"
-            if _PLUGIN.search(warning)
-            else "The site is built nevertheless; see whether something is missing.",
+            _remedy_of_logged(warning),
             broken=False,
         )
 
