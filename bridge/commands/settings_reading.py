@@ -98,6 +98,13 @@ def _load(start: Start, environment: Mapping[str, str]) -> SiteFacts:
         site = SiteProcess(start, Sandbox(state, extra=environment))
         try:
             return await site.load()
+        except SiteBroken as error:
+            if not site.denied:
+                raise
+            raise SiteBroken(
+                f"{error.description} The site's own code may read the repo, but not"
+                f" {', '.join(site.denied)}: have what it needs in the repo."
+            ) from error
         finally:
             await site.close()
 

@@ -23,8 +23,8 @@ def bridge(tmp_path: Path) -> Path:
     return folder
 
 
-def proof(site: Path, bridge: Path) -> str:
-    ended = run("init", site, "--yes", cwd=bridge, proving=True)
+def proof(site: Path, bridge: Path, **variables: str) -> str:
+    ended = run("init", site, "--yes", cwd=bridge, env=variables, proving=True)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.partition("The site is built once")[2]
 
@@ -70,22 +70,32 @@ def test_a_plugin_that_is_only_in_the_owners_folder_is_missing_with_that_said(
     assert "has files that are not committed: plugins/" in told
 
 
-def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_cause(
+def test_what_the_bridge_may_not_read_and_where_no_new_post_can_be_is_named_with_the_cause(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "elsewhere" / "motto.txt"
     add(outside.parent, outside.name, "carpe diem")
     plugin = (
+        "from datetime import datetime\n"
         "from pathlib import Path\n"
-        "from pelican import signals\n"
+        "from pelican import readers, signals\n"
         "def read(pelican):\n"
         "    try:\n"
         f"        pelican.settings['SITESUBTITLE'] = Path({str(outside)!r}).read_text()\n"
         "    except OSError:\n"
         "        pass\n"
+        "class Dated(readers.MarkdownReader):\n"
+        "    def read(self, path):\n"
+        "        if Path(path).name.count('-') > 2:\n"
+        "            datetime.strptime(Path(path).name[:10], '%Y-%m-%d')\n"
+        "        return super().read(path)\n"
+        "def add(found):\n"
+        "    found.reader_classes['md'] = Dated\n"
         "def register():\n"
         "    signals.initialized.connect(read)\n"
+        "    signals.readers_init.connect(add)\n"
     )
+    add(site, "content/2026-02-03-a-post.md", "Title: A post\nDate: 2026-02-03\n\nText.\n")
     add(site, "plugins/motto.py", plugin)
     add(site, "pelicanconf.py", 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["motto"]\n')
     commit(site)
@@ -93,17 +103,28 @@ def test_a_page_that_is_made_of_what_the_bridge_may_not_read_is_named_with_the_c
     assert "note comparison: " in told
     assert "index.html" in told
     assert f"Possible causes: the site's code may not read {outside}" in told
+    # What it takes for its own are posts with the date in the name of the file.
+    assert "BAD  new posts: No new post can be read in content/" in told
+    assert "does not match format '%Y-%m-%d'" in told
+    assert "wants another name for the file ([content] path in bridge.toml)" in told
 
 
-def test_available_submodules_make_no_difference(site: Path, bridge: Path, tmp_path: Path) -> None:
+def test_available_submodules_and_allowed_folders_make_no_difference(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
     theme = Owner(tmp_path / "theme")
     theme.write({"templates/index.html": "{% extends '!simple/index.html' %}", "static/a.css": "a"})
     allowed = ("-c", "protocol.file.allow=always")
     git(*allowed, "submodule", "--quiet", "add", str(theme.bare), "themes/t", cwd=site)
     add(site, "pelicanconf.py", 'THEME = "themes/t"\n')
     commit(site)
+    outside = tmp_path / "pictures"
+    outside.mkdir()
+    (outside / "tree.txt").write_text("A tree")
+    (site / "content" / "images").symlink_to(outside)
+    commit(site)
     publish(site, tmp_path / "remote.git")
-    told = proof(site, bridge)
+    told = proof(site, bridge, BRIDGE_SITE__FOLDERS=f'["{outside}"]')
     assert "ok   comparison: `pelican` builds the same " in told, told
     assert "checkout" not in told, told
     # They are kept for the bridge, in a folder that other users cannot read from the start.

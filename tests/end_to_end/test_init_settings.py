@@ -10,7 +10,7 @@ import pytest
 from cli_kit import commit
 
 from bridge.commands.existing_site import find_site
-from bridge.errors import Refused
+from bridge.errors import Refused, SiteBroken
 
 BASE = 'SITENAME = "A"\nAUTHOR = "Me"\nTIMEZONE = "UTC"\nPATH = "content"\n'
 LIVE = 'SITEURL = "https://example.com"\n'
@@ -159,3 +159,15 @@ def test_settings_that_make_files_make_none_in_the_clone() -> None:
         site = find_site(root, root)
         assert (site.content, site.values["THEME"]) == ("content", str(root / "theme"))
         assert not (root / "made.txt").exists()
+
+
+def test_settings_that_import_from_a_folder_beside_the_clone_are_refused_with_the_cause() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        shared = Path(folder, "shared")
+        shared.mkdir()
+        (shared / "common_settings.py").write_text("NICE = 1\n")
+        other = "import sys\nsys.path.insert(0, '../shared')\nfrom common_settings import NICE\n"
+        root = repo(Path(folder, "site"), {"pelicanconf.py": BASE + LIVE + other})
+        cause = f"may read the repo, but not {shared}: have what it needs in the repo"
+        with pytest.raises(SiteBroken, match=cause):
+            find_site(root, root)

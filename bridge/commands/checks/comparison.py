@@ -147,6 +147,8 @@ async def _build(settings: Settings, folder: Path, output: str) -> None:
     environment = importing_from((clone / file).parent, given)
     # Without the plugin the order of posts with equal dates depends on the hash seed.
     environment["PYTHONHASHSEED"] = "0"
+    # Pelican breaks its messages into lines as wide as the terminal, in the middle of words.
+    environment["COLUMNS"] = "1000"
     content = clone / settings.content.folder
     content.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "pelican", str(content), "-s", str(clone / file)]

@@ -44,6 +44,13 @@ _SHOWN = 10
 _THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
+#: Some readers want a date, or as many words, in the name of a file.
+_NEW_POST = "a new post of more than a few words"
+_ELSEWHERE = "The bridge builds in a checkout elsewhere"
+_LACKING = (
+    "The bridge builds the site without it. Have what the site needs in the repo, or name the"
+    " folder that a link leads to in [site] folders."
+)
 
 
 async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]:
@@ -73,17 +80,19 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
     """Check that the bridge can read and build the site at a commit as ``pelican`` does."""
     with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
         checkout = Path(folder, "site")
+        sandbox = _sandbox(store, checkout, settings)
         files = BuilderCheckout(
             store,
             checkout,
             submodules=submodules_of(store, settings),
             large_files=large_files_of(store, settings),
-            git_dir=make_sandbox(settings, checkout.with_name("state")).git_dirs / "check",
+            may_read=sandbox.may_read,
+            git_dir=sandbox.git_dirs / "check",
         )
         with step("Laying out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
         for warning in files.warnings:
-            yield Finding("checkout", warning, "The bridge builds the site without it.")
+            yield Finding("checkout", warning, _LACKING)
         if finding := await asyncio.to_thread(check_folder, settings, store):
             yield finding
         async for finding in _check_pelican(store, files, head, settings):
@@ -158,7 +167,7 @@ async def _check_pelican(
     store: GitStore, files: BuilderCheckout, head: Version, settings: Settings
 ) -> AsyncIterator[Finding]:
     checkout = files.folder
-    sandbox = _sandbox(store, files, settings)
+    sandbox = _sandbox(store, checkout, settings)
     site = SiteProcess(start_of(settings, checkout), sandbox)
     try:
         with step("Reading the site's settings"):
@@ -201,10 +210,10 @@ async def _check_pelican(
     yield _check_advertised(output, facts, settings)
 
 
-def _sandbox(store: GitStore, files: BuilderCheckout, settings: Settings) -> Sandbox:
+def _sandbox(store: GitStore, checkout: Path, settings: Settings) -> Sandbox:
     """What the site's code may see in the checkout, with the history: settings may ask git."""
     objects = store.bare_repo.common / "objects"
-    return make_sandbox(settings, files.folder.with_name("state"), objects=objects)
+    return make_sandbox(settings, checkout.with_name("state"), objects=objects)
 
 
 async def _refusal_of_new_posts(site: SiteProcess) -> str:
@@ -213,7 +222,7 @@ async def _refusal_of_new_posts(site: SiteProcess) -> str:
         "Title: A new post\nDate: 2026-01-02T03:04:05Z\nCategory: notes\nStatus: published\n\nText."
     )
     try:
-        await site.ask(Ask(place=Locate(text, wishes=("a new post",))))
+        await site.ask(Ask(place=Locate(text, wishes=(_NEW_POST,))))
     except BridgeError as error:
         return error.description
     return ""
@@ -275,6 +284,8 @@ def _check_confinement(site: SiteProcess) -> Finding:
 
 def _remedy(reason: str) -> str:
     """The remedy for a failure of Pelican."""
+    if "[site] folders" in reason:
+        return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
     if NO_MODULE.search(reason) or _PLUGIN.search(reason):
         line = f"{sys.executable} -m pip install PACKAGE"
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
@@ -284,15 +295,14 @@ def _remedy(reason: str) -> str:
     theme = _THEME.search(reason)
     if theme and theme[1].startswith("."):
         return (
-            "The bridge builds in a checkout elsewhere, and that folder is not in the repo. Have it"
-            " in the repo (git submodule add, or a copy); or write its absolute path in the"
-            " settings, and in bridge.toml, below [site], the same path in folders = [\"/…\"]."
+            f"{_ELSEWHERE}, and that folder is not in the repo. Have it in the repo (git submodule"
+            " add, or a copy); or write its absolute path in the settings, and the same path in"
+            " [site] folders."
         )
     if theme and Path(theme[1]).is_dir():
         return (
-            "The bridge builds in a checkout elsewhere, and is not let read that folder. Have it in"
-            " the repo, and write its relative path; or in bridge.toml, below [site]:"
-            f' folders = ["{theme[1]}"].'
+            f"{_ELSEWHERE}, and is not let read that folder. Have it in the repo, and write its"
+            f' relative path; or in bridge.toml, below [site]: folders = ["{theme[1]}"].'
         )
     return "Build the site by hand with these settings, and fix the error."
 
@@ -348,7 +358,7 @@ async def _build(
     effects.
     """
     checkout = files.folder
-    sandbox = _sandbox(store, files, settings)
+    sandbox = _sandbox(store, checkout, settings)
     beside = (checkout / settings.site.settings).parent
     builder = make_builder(
         replace(settings, rebuild=replace(settings.rebuild, command=())),
