@@ -47,24 +47,65 @@ lock() {
     look
 }
 
+# `git checkout` of the branch looks where that is, writes the files, and only then says in HEAD what
+# is checked out. A push in between found another branch there, and did not call this hook: the
+# files are at what the branch was before, as if the newest posts had been removed. Prints the
+# commit that they are at. A post that the owner has removed is not such a case: that came after the
+# checkout, or the branch that they were on had the post, too.
+overtaken() {
+    tree=$(git write-tree) || return
+    at=$(git log -g -n 50 --format='%T %H %gs' "$branch" -- | while read -r its commit what; do
+        [ "$its" != "$tree" ] || { echo "$commit" && break; }
+        [ "$what" = push ] || break
+    done)
+    switched=
+    from=$(git log -g -n 50 --format='%H %gs' HEAD -- | while read -r commit what; do
+        [ -z "$switched" ] || { echo "$commit" && break; }
+        case $what in
+        "checkout: moving from "*) switched=yes ;;
+        push) ;;
+        *) break ;;
+        esac
+    done)
+    [ -n "$at" ] && [ -n "$from" ] || return
+    git diff-tree -r --no-renames --name-only -z "$at" "$old" |
+        FROM=$from OLD=$old SINCE=$dir/HEAD xargs -0 sh -c '
+for file; do
+    ! git --literal-pathspecs diff-tree -r --quiet "$FROM" "$OLD" -- "$file" || exit 255
+    [ -z "$(git --literal-pathspecs ls-files --others -- "$file")" ] || exit 255
+    file=./$file
+    while [ ! -e "$file" ] && [ ! -L "$file" ]; do file=${file%/*}; done
+    [ -z "$(find "$file" -prune -newer "$SINCE")" ] || exit 255
+done' sh && echo "$at"
+}
+
 old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 [ "${MICROPUB_BRIDGE_SEEN:-$old}" = "$old" ] || no "moved"
+
+# Bring the files and the index from this commit to what the branch is at.
+locked=
+bring_from() {
+    lock
+    locked=yes
+    git read-tree -u -m "$1" "$old" && cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" &&
+        mv -f "$GIT_INDEX_FILE.new" "$index" && rm -f "$dir/BRIDGE_HEAD" || exit 1
+}
 
 # A push that moved the files, and then found that a commit had just moved the branch, is undone:
 # the branch has never been there.
 last=$(cat "$dir/BRIDGE_HEAD" 2>/dev/null)
 log=$(git rev-parse --git-path "logs/$branch")
-locked=
 if [ -n "$last" ] && [ -s "$log" ] && ! git rev-list -g "$branch" | grep -q "$last"; then
-    lock
-    locked=yes
-    git read-tree -u -m "$last" "$old" && cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" &&
-        mv -f "$GIT_INDEX_FILE.new" "$index" && rm -f "$dir/BRIDGE_HEAD" || exit 1
+    bring_from "$last"
 fi
 
 git update-index -q --ignore-submodules --refresh >/dev/null
 unstaged=$(git diff-files --name-only --ignore-submodules) || exit 1
 staged=$(git diff-index --cached --name-only --ignore-submodules HEAD --) || exit 1
+if [ -n "$staged" ] && [ -z "$unstaged" ] && [ "$last" != "$old" ] && behind=$(overtaken); then
+    bring_from "$behind"
+    staged=
+fi
 changed=$(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')
 [ -z "$changed" ] || no "changed $PWD // $changed"
 [ -n "$locked" ] || lock

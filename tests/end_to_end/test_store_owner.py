@@ -5,6 +5,7 @@ touched.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import signal
 import subprocess
@@ -419,44 +420,138 @@ async def test_a_commit_during_a_push_loses_nothing(clone: Path) -> None:
     sound(clone)
 
 
+def push_during_checkout(clone: Path) -> None:
+    """``git checkout main``, which is overtaken by a push after it has begun.
+
+    A filter of the owner's runs while the files are written; it takes the place of the bridge.
+    """
+    git(clone, "checkout", "-q", "-b", "draft", "main")
+    git(clone, "checkout", "-q", "main")
+    (clone / "late.md").write_text("late\n")
+    git(clone, "add", "late.md")
+    git(clone, "commit", "-q", "-m", "Late")
+    git(clone, "checkout", "-q", "draft")
+    other = clone.with_name("other")
+    git(clone.parent, "clone", "-q", "-b", "main", str(clone), "other")
+    for name in ("new", "newer"):
+        (other / f"content/{name}.md").write_text("theirs\n")
+        git(other, "add", "-A")
+        git(other, "commit", "-q", "-m", name)
+    (other / "content/a.md").write_text("theirs\n")
+    git(other, "commit", "-q", "-a", "-m", "Edit")
+    (clone / ".git/info/attributes").write_text("late.md filter=late\n")
+    push = f"git -C {shlex.quote(str(other))} push -q origin main"
+    smudge = f"cat; env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE {push}"
+    git(clone, "config", "filter.late.smudge", smudge)
+    git(clone, "checkout", "-q", "main")
+    git(clone, "config", "--unset", "filter.late.smudge")
+    assert git(clone, "rev-parse", "main") == git(other, "rev-parse", "main")
+    assert git(clone, "status", "--porcelain").splitlines() == [
+        "M  content/a.md", "D  content/new.md", "D  content/newer.md",
+    ]  # fmt: skip
+
+
+async def test_a_checkout_that_a_push_overtook_is_brought_up_to_date(clone: Path) -> None:
+    """Git leaves the files of such a checkout as if the owner had removed the newest posts."""
+    push_during_checkout(clone)
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, "content/newest.md", "ours\n"))
+        await until(remote, "ok")
+        assert git(clone, "status", "--porcelain") == ""
+        assert git(clone, "rev-parse", "main") == store.head()
+        assert (clone / "content/new.md").read_text() == "theirs\n"
+        assert (clone / "content/newest.md").read_text() == "ours\n"
+    sound(clone)
+
+
+def removed_at_once(clone: Path) -> None:
+    """The newest post was pushed while another branch was checked out; then it is removed."""
+    git(clone, "checkout", "-q", "main")
+    git(clone, "rm", "-q", POST)
+
+
+def no_longer_staged(clone: Path) -> None:
+    git(clone, "checkout", "-q", "main")
+    git(clone, "rm", "-q", "--cached", POST)
+
+
+def removed_on_another_branch(clone: Path) -> None:
+    """A removal that is not committed goes along to the branch."""
+    git(clone, "merge", "-q", "main")
+    git(clone, "rm", "-q", POST)
+    git(clone, "checkout", "-q", "main")
+
+
+def emptied_at_once(clone: Path) -> None:
+    """As it was before the newest push, by the owner's wish."""
+    git(clone, "checkout", "-q", "main")
+    git(clone, "checkout", "-q", "main~1", "--", ".")
+    git(clone, "rm", "-q", POST)
+
+
+@pytest.mark.parametrize(
+    "remove", [removed_at_once, no_longer_staged, removed_on_another_branch, emptied_at_once]
+)
+async def test_the_owners_removal_of_the_newest_post_is_no_overtaken_checkout(
+    clone: Path, remove: Step
+) -> None:
+    git(clone, "checkout", "-q", "-b", "draft")
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, POST, "ours\n"))
+        await until(remote, "ok")
+        remove(clone)
+        before = theirs(clone)
+        remote.changed(put(store, "content/newest.md", "ours\n"))
+        status = await until(remote, "waiting")
+        assert (status.error or "").startswith(f"{POST} in {clone} has changes that")
+        assert theirs(clone) == before
+    sound(clone)
+
+
 # The owner at work, while eight clients post
 
 
-def tried(clone: Path, *arguments: str) -> bool:
-    """Git does not wait for locks itself: the owner repeats the command."""
-    for _ in range(200):
-        with suppress(subprocess.CalledProcessError):
+def persist(clone: Path, *arguments: str, before: Step = lambda _: None) -> None:
+    """Git does not wait for locks itself: the owner repeats the command until it succeeds."""
+    end = time.monotonic() + 300
+    while True:
+        before(clone)
+        try:
             git(clone, *arguments)
-            return True
-    return False
+        except subprocess.CalledProcessError as error:
+            last = f"{error.stdout}{error.stderr}"
+        else:
+            return
+        if time.monotonic() > end:
+            pytest.fail(f"git {arguments} does not succeed: {last}{git(clone, 'status')}")
 
 
 def commit_by_hand(clone: Path, number: int) -> None:
     name = f"mine-{number}.md"
     (clone / name).write_text("mine")
-    assert tried(clone, "add", name)
-    assert tried(clone, "commit", "-q", "-m", f"Mine {number}", "--", name)
+    persist(clone, "add", name)
+    persist(clone, "commit", "-q", "-m", f"Mine {number}", "--", name)
+
+
+def end_merge(clone: Path) -> None:
+    """A merge may find the lock of a push after it has begun."""
+    if (clone / ".git/MERGE_HEAD").exists():
+        persist(clone, "merge", "--abort")
 
 
 def rebase_by_hand(clone: Path, number: int) -> None:
     """Rebase the latest commits, including posts, onto a new commit on their base."""
-    assert tried(clone, "checkout", "-q", "-B", "side", "main~2")
+    persist(clone, "checkout", "-q", "-B", "side", "main~2")
     commit_by_hand(clone, number)
-    assert tried(clone, "checkout", "-q", "main")
+    persist(clone, "checkout", "-q", "main")
     with suppress(subprocess.CalledProcessError):
         git(clone, "rebase", "-q", "side")
         return
     # A post arrived in between: give this change up, as an owner would.
     if (clone / ".git/rebase-merge").exists():
-        assert tried(clone, "rebase", "--abort")
-    for _ in range(200):
-        with suppress(subprocess.CalledProcessError):
-            git(clone, "merge", "-q", "-m", "Merged", "side")
-            return
-        # It found the lock of a push after it had begun.
-        if (clone / ".git/MERGE_HEAD").exists():
-            assert tried(clone, "merge", "--abort")
-    pytest.fail("no merge succeeds")
+        persist(clone, "rebase", "--abort")
+    # Where a push overtook the checkout, the next push brings the files up to date.
+    persist(clone, "merge", "-q", "-m", "Merged", "side", before=end_merge)
 
 
 @pytest.mark.parametrize("work", [commit_by_hand, rebase_by_hand])
@@ -476,8 +571,9 @@ async def test_neither_the_owner_nor_the_clients_lose_anything(
         await asyncio.sleep(dice.random() * 0.3)
         await asyncio.to_thread(work, crowd.clone, number)
     # The owner does not block anyone permanently.
+    known = len(crowd.acknowledged)
     async with asyncio.timeout(600):
-        while len(crowd.acknowledged) <= CLIENTS:
+        while len(crowd.acknowledged) <= known + CLIENTS:
             await asyncio.sleep(0.05)
     for client in clients:
         client.cancel()
