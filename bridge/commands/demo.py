@@ -21,7 +21,7 @@ from aiohttp import web
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.auth.scopes import ALL_SCOPES
 from bridge.commands.progress import step
-from bridge.commands.serve import add_plugin_to_pythonpath, listen, run
+from bridge.commands.serve import add_plugin_to_pythonpath, listen, only_bridge, run
 from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.http.static_site import StaticSite
@@ -79,6 +79,13 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
     _refuse_others(folder, config)
     listener = _listen(config, port)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    with only_bridge(folder / "state"):
+        _run(folder, config, origin, listener, fake_network=fake_network)
+
+
+def _run(
+    folder: Path, config: Path, origin: str, listener: socket.socket, *, fake_network: bool
+) -> None:
     (folder / "demo.json").unlink(missing_ok=True)
     add_plugin_to_pythonpath()
     _prepare(folder, config, origin)

@@ -9,7 +9,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,7 @@ from bridge.content import text
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener
 from bridge.runtime.command_name import command
+from bridge.runtime.private import InUse, held
 from bridge.runtime.shutdown import LastResort
 from bridge.settings import Settings
 
@@ -56,10 +58,26 @@ def serve(settings: Settings) -> None:
         from bridge.auth.factory import check_site
 
         check_site(settings)
-        app = await make_app(settings, public_url=settings.server.public_url or local)
-        await run(app, listener, lambda: _announce(app, local))
+        with only_bridge(settings.site.state):
+            app = await make_app(settings, public_url=settings.server.public_url or local)
+            await run(app, listener, lambda: _announce(app, local))
 
     asyncio.run(main())
+
+
+@contextmanager
+def only_bridge(state: Path) -> Iterator[None]:
+    """Be the only bridge with this state folder: two would send everything twice, and overwrite
+    each other's pages. Raises :class:`Refused`; one that ends is waited for.
+    """
+    try:
+        with held(state, _END_SECONDS + 2):
+            yield
+    except InUse as error:
+        raise Refused(
+            f"another bridge is running with {state}. End it, or give this one another folder:"
+            " [site] state"
+        ) from error
 
 
 async def _announce(app: web.Application, local: str) -> None:

@@ -4,14 +4,19 @@ the state folder drafts.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 _OTHERS = 0o077
+_PAUSE = 0.05
 
 
 def write(path: Path, text: str) -> None:
@@ -30,6 +35,42 @@ def make_folder(path: Path) -> None:
     """Create a folder with mode 0700, or restrict an existing one. Raises ``OSError``."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     tighten([path])
+
+
+class InUse(Exception):
+    """Another process holds a folder."""
+
+
+@contextmanager
+def held(folder: Path, patience: float) -> Iterator[None]:
+    """Be the only process that holds a folder, which is created like :func:`make_folder` does.
+
+    One that ends has ``patience`` seconds to do so; then this raises :class:`InUse`. The system
+    releases the folder when the process dies. Raises ``OSError``.
+    """
+    make_folder(folder)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + patience
+        while not _locked(opened):
+            if time.monotonic() > deadline:
+                raise InUse(str(folder))
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _locked(opened: int) -> bool:
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # Some network file systems have no locks.
+        if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL}:
+            raise
+    return True
 
 
 def tighten(paths: Iterable[Path]) -> list[Path]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from git_kit import git
 
+from bridge.commands import serve
 from bridge.commands.checks.inside import check_inside
+from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.posts.index_tables import open_tables
 from bridge.runtime import private
@@ -29,6 +32,37 @@ def _usual_umask() -> Iterator[None]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_second_bridge_with_the_same_state_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_END_SECONDS", -2)
+    state = tmp_path / "state"
+    with serve.only_bridge(state):
+        assert mode(state) == 0o700
+        second = serve.only_bridge(state)
+        with pytest.raises(Refused, match=r"another bridge is running with .*\[site\] state"):
+            second.__enter__()
+        with serve.only_bridge(tmp_path / "another"):
+            pass
+    with serve.only_bridge(state):
+        pass
+
+
+def test_a_bridge_that_ends_is_waited_for_by_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    ended = threading.Event()
+    first = private.held(folder, 0)
+    first.__enter__()
+
+    def end() -> None:
+        ended.set()
+        first.__exit__(None, None, None)
+
+    threading.Timer(0.1, end).start()
+    with private.held(folder, 600):
+        assert ended.is_set()
 
 
 def test_created_files_are_private_from_the_start(tmp_path: Path) -> None:
