@@ -1,6 +1,7 @@
 # Two commands on a fresh machine with Python 3.11 and git: `make demo` and `make test`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_QUIET = --quiet --disable-pip-version-check
+NEW_PIP = install $(PIP_QUIET) --no-compile --require-hashes -r requirements-pip.lock
 RUN = .venv/bin/python
 PYTEST = $(RUN) -m pytest -n auto
 TESTS = $(shell find tests -name '*.py')
@@ -8,6 +9,8 @@ TESTS = $(shell find tests -name '*.py')
 export PYTHONDONTWRITEBYTECODE =
 UNCOMPILED = pip|setuptools|mypyc?|playwright/sync_api|pyasn1_modules
 
+# What failed to be installed is tried again.
+.DELETE_ON_ERROR:
 .PHONY: demo test linted tested test-pds lint bench soak nightly catalogues vendor pictures clean
 
 demo: .venv/run
@@ -68,19 +71,25 @@ clean:
 # pip does not resolve versions: Pelican 4.12 requires Pygments below 2.20, whose lexer for ADL can be kept
 # busy for hours (CVE-2026-4539).
 # The pip that comes with Python 3.11 takes twice as long: it compares each file of a package's page with each
-# platform that this machine could run.
+# platform that this machine could run. To install that first takes seconds, too, unless Python has none.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install $(PIP_QUIET) --no-compile --require-hashes -r requirements-pip.lock
+	$(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m pip --python .venv/bin/python $(NEW_PIP) 2>/dev/null || \
+	    { $(PYTHON) -m venv .venv && $(RUN) -m pip $(NEW_PIP); }
 
 .venv/run: requirements.lock | .venv/bin/python
 	$(RUN) -m pip install $(PIP_QUIET) --require-hashes --no-deps -r requirements.lock
 	touch $@
 
-# pip compiles one file after the other. Here all processors do, and leave out what no test imports.
+# pip downloads, unpacks and compiles one file after the other. Here two of it install half of the packages each,
+# all processors compile, and leave out what no test imports.
 .venv/dev: requirements-dev.lock | .venv/bin/python
-	$(RUN) -m pip install $(PIP_QUIET) --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@$(MAKE) --no-print-directory -j 2 .venv/half-0.lock .venv/half-1.lock
 	@$(RUN) -m compileall -qq -j 0 -x '/($(UNCOMPILED))/' .venv/lib || true
 	touch $@ .venv/run
+
+.venv/half-%.lock: requirements-dev.lock
+	@awk '/^[^ ]/ { count++ } count % 2 == $*' $< > $@
+	$(RUN) -m pip install $(PIP_QUIET) --no-compile --require-hashes --no-deps -r $@
