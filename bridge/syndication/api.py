@@ -192,7 +192,15 @@ def object_of(answer: Fetched) -> dict[str, Any]:
 def list_of(answer: Fetched) -> list[dict[str, Any]]:
     """The objects in the JSON list of a response. Raises :class:`ApiError`."""
     found = json_of(answer)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        # Not an empty list: a copy that was made before would not be found, and made again.
+        raise ApiError(f"{answer.url.partition('?')[0]} did not answer with a JSON list")
+    return objects(found)
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is not one."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _failure(base: str, answer: Fetched) -> ApiError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bridge.syndication.api import ApiError, object_of
+from bridge.syndication.api import ApiError, object_of, objects
 from bridge.syndication.backfeed.opt_outs import allows_at_bluesky
 from bridge.syndication.bluesky.records import POST, Ref, post_at
 from bridge.syndication.bluesky.session import PdsSession
@@ -92,8 +92,7 @@ class Bluesky(PdsSession):
         found: list[dict[str, Any]] = []
         for _ in range(10):
             answer = await self.view(name, **query, limit=100)
-            listed = answer.get(key)
-            found += [each for each in listed if isinstance(each, dict)] if listed else []
+            found += (listed := objects(answer.get(key)))
             if not isinstance(cursor := answer.get("cursor"), str) or not listed:
                 break
             query["cursor"] = cursor
@@ -110,8 +109,7 @@ class Bluesky(PdsSession):
                 if error.is_temporary or error.denied:
                     raise
                 continue
-            profiles = answer.get("profiles")
-            found += [each for each in profiles or () if isinstance(each, dict)]
+            found += objects(answer.get("profiles"))
         return frozenset(str(each.get("did")) for each in found if not allows_at_bluesky(each))
 
     async def find(self, url: str) -> tuple[Ref, Ref] | None:
@@ -120,7 +118,7 @@ class Bluesky(PdsSession):
         if uri is None:
             return None
         found = (await self.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
-        for post in found if isinstance(found, list) else []:
+        for post in objects(found):
             parent, record = _ref(post), post.get("record")
             reply = record.get("reply") if isinstance(record, dict) else None
             root = reply.get("root") if isinstance(reply, dict) else None

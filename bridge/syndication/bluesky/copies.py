@@ -8,7 +8,7 @@ from dataclasses import replace
 from urllib.parse import urldefrag
 
 from bridge.settings import Target
-from bridge.syndication.api import ApiError
+from bridge.syndication.api import ApiError, objects
 from bridge.syndication.backfeed.responses import (
     CopyAnswers,
     dids_in,
@@ -110,7 +110,7 @@ class BlueskyNetwork:
         self._did = self._did or await client.did()
         uri = await client.uri_of(url)
         posts = (await client.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
-        post = next((each for each in posts or () if isinstance(each, dict)), None)
+        post = next(iter(objects(posts)), None)
         if uri is None or post is None:
             return CopyAnswers()
         names = ("replyCount", "likeCount", "repostCount", "quoteCount")

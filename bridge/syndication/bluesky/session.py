@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from bridge.syndication.api import Api, ApiError, Caller, ServerState, object_of
 PUBLIC_APPVIEW = "https://public.api.bsky.app"
 _DIRECTORY = "https://plc.directory"
 _APP_PASSWORD = re.compile(r"[a-zA-Z0-9]{4}(?:-[a-zA-Z0-9]{4}){3}")
+_DID = re.compile(r"did:[a-z]+:[\w.:%-]+", re.ASCII)
 _EARLY = 60.0
 _LONGEST_DID = 2_048
 
@@ -96,7 +98,7 @@ class PdsSession:
         if _is_blueskys(server):
             pds = _pds_of(made.get("didDoc")) or server
         did, handle = made.get("did"), made.get("handle")
-        if not isinstance(did, str):
+        if not isinstance(did, str) or not _DID.fullmatch(did):
             raise ApiError(f"{server} named no account in its response")
         return self._keep(
             {
@@ -175,7 +177,7 @@ class PdsSession:
                 f"there is no account with the handle {self._handle}", status=error.status
             ) from error
         did = answer.body[:_LONGEST_DID].decode("ascii", "replace").strip()
-        if not re.fullmatch(r"did:(?:plc|web):[\w.:%-]+", did):
+        if not _DID.fullmatch(did):
             raise ApiError(
                 f"{self._handle} names no account at /.well-known/atproto-did", status=400
             )
@@ -238,7 +240,8 @@ def _lifetime(token: str, now: float) -> float:
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return float(claims["exp"]) - float(claims.get("iat", now))
+        seconds = float(claims["exp"]) - float(claims.get("iat", now))
+        return float("inf") if math.isnan(seconds) else seconds
     except (IndexError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         # Whatever the server has put there.
         return float("inf")

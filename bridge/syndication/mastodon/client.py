@@ -13,16 +13,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
-from bridge.syndication.api import Api, ApiError, list_of, object_of
+from bridge.syndication.api import Api, ApiError, list_of, object_of, objects
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.measure import Counts
 
 #: Pauses while the server processes a picture, in seconds: five minutes in all.
 _PATIENCE = (1, 2, 4, 8, *(15,) * 19)
 _NEWEST = 40
+_WEB_URL = re.compile(r"https?://[^\s<>\"\\^`{|}]+")
+_LONGEST_URL = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +125,14 @@ class Mastodon:
         answer = await self._api.send(
             "POST", "/api/v1/statuses", self._token, form=fields, headers=headers
         )
-        return _made(object_of(answer))
+        return self._made(object_of(answer))
 
     async def edit(self, status_id: str, fields: Sequence[tuple[str, str]]) -> Status | None:
         """Edit a status; all fields are sent again. ``None`` where the server cannot edit."""
         path = f"/api/v1/statuses/{status_id}"
         try:
-            return _made(object_of(await self._api.send("PUT", path, self._token, form=fields)))
+            made = object_of(await self._api.send("PUT", path, self._token, form=fields))
+            return self._made(made)
         except ApiError as error:
             if error.status in {404, 405, 501}:
                 return None
@@ -145,7 +149,7 @@ class Mastodon:
     async def status(self, status_id: str) -> Status | None:
         """A status; ``None`` where there is none."""
         try:
-            return _status(object_of(await self._get(f"/api/v1/statuses/{status_id}")))
+            return self._status(object_of(await self._get(f"/api/v1/statuses/{status_id}")))
         except ApiError as error:
             if error.status in {404, 410}:
                 return None
@@ -168,7 +172,7 @@ class Mastodon:
         """The newest statuses of an account."""
         path = f"/api/v1/accounts/{account}/statuses"
         found = list_of(await self._get(path, limit=_NEWEST, exclude_reblogs="true"))
-        return [_status(each) for each in found]
+        return [self._status(each) for each in found]
 
     async def upload(self, photo: Photo, description: str) -> str:
         """Upload a picture and wait until it is processed; returns its id."""
@@ -204,8 +208,8 @@ class Mastodon:
             if error.is_temporary or error.denied:
                 raise _lacks(error, "read:search") from error
             return None
-        statuses = [_status(each) for each in found.get("statuses", []) if isinstance(each, dict)]
-        return statuses[0] if statuses else None
+        statuses = objects(found.get("statuses"))
+        return self._status(statuses[0]) if statuses else None
 
     async def do(self, status_id: str, action: str) -> dict[str, Any]:
         """``favourite`` or ``reblog`` a status, or undo that (``unfavourite``, ``unreblog``)."""
@@ -219,10 +223,7 @@ class Mastodon:
     async def context(self, status_id: str) -> list[dict[str, Any]]:
         """All statuses below a status in its thread."""
         found = object_of(await self._get(f"/api/v1/statuses/{status_id}/context"))
-        listed = found.get("descendants")
-        return (
-            [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
-        )
+        return objects(found.get("descendants"))
 
     async def raw(self, status_id: str) -> dict[str, Any] | None:
         """A status as JSON; ``None`` where there is none."""
@@ -262,6 +263,26 @@ class Mastodon:
     async def _get(self, path: str, **query: Any) -> Any:
         return await self._api.get(path, self._token, **query)
 
+    def _made(self, found: Mapping[str, Any]) -> Status:
+        """The status in the response to a POST or PUT; it must have an id."""
+        _id(found)
+        return self._status(found)
+
+    def _status(self, found: Mapping[str, Any]) -> Status:
+        content = found.get("content") if isinstance(found.get("content"), str) else ""
+        acct, status_id = str(_table(found, "account").get("acct") or ""), str(found.get("id", ""))
+        # The copy exists, whatever address the server gives; that of its page is put on the site.
+        page = f"{self._api.base}/@{quote(acct)}/{quote(status_id, safe='')}"
+        return Status(
+            id=status_id,
+            url=_web_url(found.get("url")) or _web_url(found.get("uri")) or page,
+            created=moment(found.get("created_at")),
+            content=str(content),
+            text=plain(str(content)),
+            account=acct,
+            media=tuple(str(each.get("id")) for each in objects(found.get("media_attachments"))),
+        )
+
     async def _processed(self, media_id: str) -> None:
         for seconds in _PATIENCE:
             await self._sleep(seconds)
@@ -284,7 +305,8 @@ def _instance(found: Mapping[str, Any]) -> Instance:
     statuses, media = _table(configuration, "statuses"), _table(configuration, "media_attachments")
     usual = Instance()
     most = _number(found.get("max_toot_chars"), usual.characters)
-    mimes = [each for each in media.get("supported_mime_types") or () if isinstance(each, str)]
+    listed = media.get("supported_mime_types")
+    mimes = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, str)]
     version = str(found.get("version", ""))
     return Instance(
         characters=_number(statuses.get("max_characters"), most),
@@ -322,26 +344,10 @@ def _id(found: Mapping[str, Any]) -> str:
     return str(value)
 
 
-def _made(found: Mapping[str, Any]) -> Status:
-    """The status in the response to a POST or PUT; it must have a URL."""
-    _id(found)
-    return _status(found)
-
-
-def _status(found: Mapping[str, Any]) -> Status:
-    content = found.get("content") if isinstance(found.get("content"), str) else ""
-    account = _table(found, "account")
-    attached: Sequence[Any] = found.get("media_attachments") or ()
-    url = found.get("url") or found.get("uri") or ""
-    return Status(
-        id=str(found.get("id", "")),
-        url=str(url),
-        created=moment(found.get("created_at")),
-        content=str(content),
-        text=plain(str(content)),
-        account=str(account.get("acct") or ""),
-        media=tuple(str(each.get("id")) for each in attached if isinstance(each, dict)),
-    )
+def _web_url(value: object) -> str:
+    """The address of a web page, ``""`` for anything else: it becomes a link on the site."""
+    is_one = isinstance(value, str) and len(value) <= _LONGEST_URL and _WEB_URL.fullmatch(value)
+    return str(value) if is_one else ""
 
 
 def moment(value: object) -> datetime | None:
