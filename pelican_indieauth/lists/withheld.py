@@ -8,6 +8,7 @@ built before that date.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -71,7 +72,7 @@ class Withheld:
             return []
         folder = Path(os.environ[PREVIEWS])
         return [
-            post.save_as
+            _save_as(post)
             for generator, post in self.found
             if post.source_path in files and _write(folder, generator, post) is not None
         ]
@@ -106,6 +107,18 @@ def _is_from_an_app(draft: Any) -> bool:
     return not isinstance(said, dict) or said.get("draft") == "app"
 
 
+def _save_as(post: Any) -> str:
+    """The path of a draft's page. Where drafts have none (``DRAFT_SAVE_AS = ""``), it is the one
+    that the post will have.
+    """
+    found = post.save_as
+    if not found and post.status == "draft":
+        published = copy.copy(post)
+        published.status = "published"
+        found = published.save_as
+    return str(found)
+
+
 def _parts(save_as: str) -> list[str]:
     """The parts of an output path, without any that lead out of the folder."""
     return [name for name in save_as.split("/") if name not in {"", ".", ".."}]
@@ -113,7 +126,7 @@ def _parts(save_as: str) -> list[str]:
 
 def _write(folder: Path, generator: Any, post: Any) -> Path | None:
     """Write one page now. Returns its path, or ``None`` if the theme fails on it."""
-    place = folder.joinpath(*_parts(post.save_as))
+    place = folder.joinpath(*_parts(_save_as(post)))
     half = place.with_name(f".{place.name}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +145,7 @@ def _page(generator: Any, post: Any) -> str:
         **generator.context,
         kind: post,
         "category": getattr(post, "category", None),
-        "output_file": post.save_as,
+        "output_file": _save_as(post),
         "url": post.url,
     }
     page: str = generator.get_template(post.template).render(variables)

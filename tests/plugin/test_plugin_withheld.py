@@ -101,7 +101,12 @@ def test_the_preview_is_the_page_in_the_theme(
     assert "<html" in page
     assert "Hush-hush." in page
     assert "h-entry" in page
+    nowhere = {"DRAFT_URL": "", "DRAFT_SAVE_AS": ""}
+    site = build(tmp_path, posts, **SETTINGS, **nowhere)
+    assert "Hush-hush." not in words(site)
+    assert "Hush-hush." in (previews / "secret.html").read_text()
     (tmp_path / "content" / "secret.md").unlink()
     build(tmp_path, {"public": posts["public"]}, **SETTINGS)
     assert not (previews / "drafts" / "secret.html").exists()
+    assert not (previews / "secret.html").exists()
     assert not (tmp_path / "odd.html").exists()

@@ -314,6 +314,26 @@ def test_a_post_that_pelican_drafts_until_it_is_due_keeps_both_addresses(
     assert kept(load_site(tmp_path), 2999).aliases == ()
 
 
+def test_drafts_without_pages_have_the_addresses_that_they_will_have(tmp_path: Path) -> None:
+    """``DRAFT_SAVE_AS = ""``: Pelican calls every one of them by the address of the home page."""
+    nowhere = {f"DRAFT_{name}": "" for name in ("URL", "SAVE_AS", "LANG_URL", "LANG_SAVE_AS")}
+    site = load_site(tmp_path, **nowhere)
+    text = "Title: x\nDate: 2026-01-01\nSlug: {}\nStatus: draft\n{}\n\ntext\n"
+    for slug, lang, page in (
+        ("a", "Lang: en", "2026/01/a/"),
+        ("b", "Lang: en", "2026/01/b/"),
+        ("a", "Lang: fr", "a-fr.html"),
+    ):
+        data = text.format(slug, lang)
+        place = site.locate(data, HERE)
+        save_as = f"{page}index.html" if page.endswith("/") else page
+        assert (place.url, place.save_as) == (f"https://example.com/{page}", save_as)
+        assert place.status == "draft"
+        (kept,) = site.describe([Source(HERE, "blob", data.encode())])
+        assert isinstance(kept, IndexedPost)
+        assert (kept.url, kept.save_as, kept.status) == (place.url, save_as, "draft")
+
+
 def test_other_code_of_the_bridge_makes_the_index_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -97,7 +98,8 @@ class Addresses:
             sanitised_join(str(self._settings["OUTPUT_PATH"]), content.save_as)
             with _quiet():
                 valid = content.is_valid()
-            url = self.absolute(content.url, siteurl)
+            page = _with_page(content)
+            url = self.absolute(page.url, siteurl)
         except KeyError as error:
             raise InvalidRequest(
                 f"The site's ARTICLE_URL or ARTICLE_SAVE_AS names {{{error.args[0]}}}, which this"
@@ -110,7 +112,7 @@ class Addresses:
         if not valid:
             raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
         category = str(getattr(content, "category", ""))
-        save_as = f"{folder}{content.save_as}"
+        save_as = f"{folder}{page.save_as}"
         return Location(url, save_as, str(content.status), date_of(content), category)
 
     def urls_of_page(self, save_as: str) -> list[str]:
@@ -120,6 +122,17 @@ class Addresses:
         if dot and not str(self._settings["ARTICLE_URL"]).endswith((f".{suffix}", "/")):
             urls.append(stem)
         return urls
+
+
+def _with_page(content: Content) -> Content:
+    """The same content, or, where drafts have no pages (``DRAFT_SAVE_AS = ""``), as it will be once
+    it is published: all drafts would have one address.
+    """
+    if content.save_as or content.status != "draft":
+        return content
+    published = copy.copy(content)
+    published.status = "published"
+    return published
 
 
 def date_of(article: Content) -> datetime | None:

@@ -196,7 +196,7 @@ class QuickLocator:
             if page is None
             else usual + page
         )
-        if save_as.startswith("/") or ".." in save_as:
+        if not save_as or save_as.startswith("/") or ".." in save_as:
             raise _Unclear
         return url, save_as, status, date, metadata.get("category") or ""
 
