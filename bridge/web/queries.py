@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
+from bridge.errors import Unavailable
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, ListedPost, Object, Paging
 from bridge.micropub.people import contacts, places
@@ -45,7 +47,8 @@ class Queries:
                 await self._catalogue.refresh()
                 return answers.category(self._catalogue.index.categories(query.filter))
             case "channel":
-                return answers.channel(await self._channels())
+                await self._catalogue.refresh()
+                return answers.channel(self._channels())
             case "post-types":
                 return answers.post_types()
             case "media-endpoint":
@@ -54,16 +57,19 @@ class Queries:
                 return contacts(await self._latest(), query.filter)
             case "geo":
                 return places(await self._latest(), query.place, query.filter)
+        # The first question of an app, without an answer to which many go no further. The posts of
+        # a large site may just be indexed: then those that are there so far have categories enough.
+        with suppress(Unavailable):
+            await self._catalogue.for_new_post()
         return answers.config(
             media_endpoint=self._media_endpoint,
             targets=self._targets,
-            channels=await self._channels(),
+            channels=self._channels(),
             categories=self._catalogue.index.categories(),
             destinations=[Channel(self._me, self._me)],
         )
 
-    async def _channels(self) -> list[Channel]:
-        await self._catalogue.refresh()
+    def _channels(self) -> list[Channel]:
         return [Channel(name, name) for name in self._catalogue.index.channels()]
 
     async def _latest(self) -> list[Post]:

@@ -21,6 +21,7 @@ from bridge.site.known import settle
 from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore
+from bridge.web.queries import Queries
 
 URL = "https://example.com"
 
@@ -109,6 +110,22 @@ async def test_a_post_gets_a_url_while_lookups_are_unavailable(tmp_path: Path) -
         site.go_on.set()
         assert await site.posts.catalogue.refresh(patient=True) == site.store.head()
         assert site.posts.catalogue.report().indexing is None
+
+
+async def test_an_app_is_told_what_there_is_while_lookups_are_unavailable(tmp_path: Path) -> None:
+    """Its first question is ``q=config``; many go no further without an answer."""
+    async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
+        catalogue, endpoint = site.posts.catalogue, "https://bridge.example/media"
+        settings = Settings(site=Site(me=f"{URL}/", repo=tmp_path))
+        queries = Queries(catalogue, site.posts.reader, settings, endpoint)
+        told = await queries.answer([("q", "config")])
+        assert (told["media-endpoint"], told["channels"]) == (endpoint, [])
+        with pytest.raises(Unavailable):
+            await queries.answer([("q", "category")])
+        site.go_on.set()
+        await catalogue.refresh(patient=True)
+        again = await queries.answer([("q", "config")])
+        assert again["channels"] == [{"uid": "many", "name": "many"}]
 
 
 async def test_a_post_gets_a_url_before_indexing_has_begun(
