@@ -116,7 +116,7 @@ class ContextFetcher:
                 cite = await look_up(self._fetch, url)
             except FetchError as error:
                 # Quoted, since a client's URL may contain any character, such as a line break.
-                log.info("no reply context from %r: %s", url, error)
+                log.info("no reply context from %r: %s", url[:200], error)
                 silent.append(url)
             else:
                 if cite is not None:

@@ -33,8 +33,9 @@ _MOST_OF = {
     **dict.fromkeys(MEDIA | {"file"}, MOST_FILES),
     **dict.fromkeys(("syndication", "mp-syndicate-to", "syndicate-to"), 50),
 }
-#: Texts that become headers, appear in each list of posts, or have pages of their own.
-_SHORT_TEXTS = frozenset({"name", "summary", "category"})
+#: Whole texts. All others are short: they become headers or links, appear in each list of posts, or
+#: have pages of their own.
+_LONG_TEXTS = frozenset({"content", "children", "comment"})
 
 _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 
@@ -104,14 +105,23 @@ def refuse_far_too_many(name: str, slots: Sequence[Slot]) -> None:
 
 
 def refuse_long(name: str, values: Iterable[Slot]) -> None:
-    """Raise :class:`InvalidRequest` for a title, a summary or a list of tags that is too long."""
-    if name not in _SHORT_TEXTS:
+    """Raise :class:`InvalidRequest` for a title, a URL, a list of tags or the like that is too
+    long.
+    """
+    if name in _LONG_TEXTS:
         return
-    length = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in values)
+    length = sum(map(_length, values))
     if length > MOST_CHARACTERS:
         raise InvalidRequest(
             f"'{name}' has {length:,} characters; a post may have {MOST_CHARACTERS:,}. Shorten it."
         )
+
+
+def _length(value: Slot) -> int:
+    """The number of characters of a value; files have limits of their own."""
+    if isinstance(value, File):
+        return 0
+    return len(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
 def refuse_many_files(counts: Mapping[str, int]) -> None:

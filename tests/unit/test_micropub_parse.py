@@ -950,3 +950,10 @@ def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
         with pytest.raises(InvalidRequest, match="2,000,000 values"):
             parse_action(RequestBody("json", json=asked))
         assert time.process_time() - begun < 0.3
+
+
+@pytest.mark.parametrize("name", ["in-reply-to", "syndication", "location", "x-of-an-app", "name"])
+def test_what_is_not_a_whole_text_has_a_limit(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="Shorten it"):
+        as_json({name: ["https://example.com/" + "a" * 100_000]})
+    assert as_json({"content": ["a" * 200_000]})
