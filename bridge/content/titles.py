@@ -207,7 +207,9 @@ def _words(value: Json, depth: int = 0) -> str:
     number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
     if not number and {"latitude", "longitude"} <= properties.keys():
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
-    told = _named(value) or number or _host(_text(_first(properties, "url")))
+    ends = [_words(_first(properties, n), depth + 1) for n in ("origin", "destination")]
+    leg = " – ".join(ends) if all(ends) and depth < _DEEPEST else ""
+    told = _named(value) or number or leg or _host(_text(_first(properties, "url")))
     if told or depth >= _DEEPEST:
         return told
     return next(filter(None, (_words(_first(properties, n), depth + 1) for n in properties)), "")

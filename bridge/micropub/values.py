@@ -51,8 +51,20 @@ def property_name(name: str) -> str:
 
 
 def is_empty(slot: Slot) -> bool:
-    """Whether a value is empty: ``null``, no text, an empty list or object."""
+    """Whether a value is empty: ``null``, no text, an empty list or object, an object of
+    microformats2 that says only its type."""
+    if isinstance(slot, dict) and slot.keys() & {"type", "properties"}:
+        return all(key == "type" or _says_nothing(value) for key, value in slot.items())
     return slot is None or slot in ([], {}) or (isinstance(slot, str) and not slot.strip())
+
+
+def _says_nothing(value: Json) -> bool:
+    """Whether there is no value anywhere in what an object of microformats2 contains."""
+    if isinstance(value, dict) and "type" not in value:
+        return all(map(_says_nothing, value.values()))
+    if isinstance(value, list):
+        return all(map(_says_nothing, value))
+    return is_empty(value)
 
 
 def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:

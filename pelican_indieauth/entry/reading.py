@@ -183,12 +183,16 @@ class Reader:
             words = plain(value)
             return Cite(None, name=words) if words else None
         author = plain(cite.first("author"))
+        card = Mf2.of(cite.first("author")) or _NOTHING
+        website = self._elsewhere(self.urls.web(card.first("url")))
         uid = plain(cite.first("uid"))
         told = mf2.excerpt(cite.first("content") or cite.first("summary"))
         name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
         photo = self.urls.web(mf2.value_of(cite.first("photo")))
         known = name or told
-        return Cite(None, name, author, excerpt=told, uid=uid, photo=photo) if known else None
+        if not known:
+            return None
+        return Cite(None, name, author, author_url=website, excerpt=told, uid=uid, photo=photo)
 
     def _files(self, values: list[Any], around: _PostContext) -> tuple[AttachedFile, ...]:
         found = [self._media(value, around.body) for value in values]

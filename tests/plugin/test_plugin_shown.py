@@ -187,6 +187,15 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"photo": [f"{SITE}/o.jpg"]},
     ),
     "children": (unnamed(children=h("cite", name="A child")), ["Children: A child"], {}),
+    "song": (
+        unnamed(
+            listen_of=h(
+                "cite", name="Song", author=h("card", name="Band", url="https://band.example/")
+            )
+        ),
+        ["Song by Band"],
+        {"listen-of": ["Song"]},
+    ),
     "film-as-photo": (
         unnamed(photo=[f"{SITE}/v.MP4", {"value": f"{SITE}/s.mp3", "alt": "A"}, f"{SITE}/p.gif"]),
         [],
@@ -260,6 +269,9 @@ def test_nested_objects_keep_their_parts(built: Built) -> None:
     assert read["type"] == ["h-cite"]
     assert "url" not in read["properties"]
     assert read["properties"]["uid"] == ["isbn:9780141439600"]
+    (heard,) = built.entry("song.html")["listen-of"]
+    (band,) = heard["properties"]["author"]
+    assert band["properties"] == {"name": ["Band"], "url": ["https://band.example/"]}
     (drank,) = built.entry("drank.html")["drank"]
     assert drank["properties"]["url"] == ["https://coffee.example/"]
 

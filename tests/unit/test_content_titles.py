@@ -65,6 +65,11 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"content": {"html": f'<video src="{URL}"></video>'}}, "Video"),
         ({"content": f"![]({URL})"}, "Photo"),
         ({"itinerary": h("leg", origin=h("adr", locality="Paris"))}, "Itinerary: Paris"),
+        (
+            {"itinerary": h("leg", origin="ZRH", destination=h("adr", locality="Bern"))},
+            "Itinerary: ZRH – Bern",
+        ),
+        ({"itinerary": h("leg", origin="ZRH", operator="SR")}, "Itinerary: ZRH"),
         ({"poll-option": "red"}, "Poll option: red"),
         ({"setting": {"film": "Fast"}}, "Setting: Fast"),
         ({"photo": {"value": URL, "alt": "The sea"}}, "The sea"),

@@ -112,6 +112,23 @@ class TestEmpty:
             "content": ["x"]
         }
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"type": ["h-cite"]},
+            {"type": ["h-cite"], "properties": {}},
+            {"type": ["h-cite"], "properties": {"name": [""], "url": [None]}, "value": ""},
+            {"type": ["h-cite"], "properties": {"author": [{"type": ["h-card"]}]}},
+        ],
+    )
+    def test_an_object_that_says_only_its_type_is_dropped(self, value: Json) -> None:
+        assert post(content=["x"], jam_of=[value], checkin=[value]) == {"content": ["x"]}
+        assert "nothing to post" in refusal({"properties": {"jam-of": [value]}})
+
+    def test_an_object_with_a_number_is_kept(self) -> None:
+        value: Json = {"type": ["h-measure"], "properties": {"num": [0]}}
+        assert post(weight=[value]) == {"weight": [value]}
+
     def test_an_empty_form_post_is_refused(self) -> None:
         for fields in ([], [("h", "entry")], [("h", "entry"), ("content", "")]):
             with pytest.raises(InvalidRequest, match="nothing to post"):
