@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"micropub-bridge: {_what_to_install(missing)}", file=sys.stderr)
         return 1
     from bridge.indieauth.database import TooNew
-    from bridge.runtime.terminal import LogFormat, visible
+    from bridge.runtime.terminal import LogFormat, LogHandler, visible
     from bridge.settings import SettingsError
     from bridge.store import StoreError
 
-    to_stderr = logging.StreamHandler()
+    to_stderr = LogHandler()
     form = f"{_time()}%(levelname)s %(name)s: %(message)s"
     to_stderr.setFormatter(LogFormat(form, datefmt="%Y-%m-%d %H:%M:%S"))
     level = logging.DEBUG if options.verbose else logging.INFO

@@ -30,6 +30,7 @@ from bridge.indieauth.login.password import set_password
 from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.runtime import private
 from bridge.runtime.command_name import command
+from bridge.runtime.terminal import tell
 from bridge.settings import Settings
 from bridge.settings_file import load
 from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
@@ -173,7 +174,7 @@ async def _serve_demo(
         half = Path(facts.output).with_name(".demo.json")
         private.write(half, json.dumps(asdict(facts), indent=2))
         half.rename(half.with_name("demo.json"))
-        print(_welcome(facts, network.base if network else ""), flush=True)
+        tell(_welcome(facts, network.base if network else ""))
 
     await run(app, listener, announce)
 

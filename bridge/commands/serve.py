@@ -22,6 +22,7 @@ from bridge.http.connection import MAX_REQUEST, Listener
 from bridge.runtime.command_name import command
 from bridge.runtime.private import InUse, held
 from bridge.runtime.shutdown import LastResort
+from bridge.runtime.terminal import tell
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,12 +85,12 @@ async def _announce(app: web.Application, local: str) -> None:
     from bridge.indieauth.login.password import is_set_up, owner_reset
     from bridge.indieauth.server import SERVER
 
-    print(f"listening on {local}", flush=True)
+    tell(f"listening on {local}")
     server = app.get(SERVER)
     if server is not None and not is_set_up(server.db):
-        print(f"Set up how you sign in: {server.url(owner_reset(server.db))}", flush=True)
+        tell(f"Set up how you sign in: {server.url(owner_reset(server.db))}")
         reset = f"{command()} owner reset"
-        print(f"The link is valid once, for a day. `{reset}` prints another.", flush=True)
+        tell(f"The link is valid once, for a day. `{reset}` prints another.")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -53,9 +53,17 @@ class LastResort:
         log.error(
             "shutdown took longer than %g seconds and is forced; still running:", self._seconds
         )
-        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        telling = threading.Thread(target=_tell_where, daemon=True)
+        telling.start()
+        telling.join(_AGAIN)
         kill_descendants(os.getpid())
         os._exit(1)
+
+
+def _tell_where() -> None:
+    """What every thread does; whoever reads that may have stopped reading."""
+    if sys.stderr is not None:
+        faulthandler.dump_traceback(sys.stderr, all_threads=True)
 
 
 def kill_descendants(ancestor: int) -> int:

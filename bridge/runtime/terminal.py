@@ -1,13 +1,18 @@
 """Texts of others on the owner's terminal, and in the log.
 
 A post, a plugin or a stranger's page may hold codes that control a terminal, or line ends that
-make a line of the log look like one of the bridge's own.
+make a line of the log look like one of the bridge's own. And what reads the log may stop reading.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import select
+import sys
+from contextlib import suppress
+from typing import TextIO
 
 #: Control characters but tab, line separators, and what changes the direction of what follows.
 _CONTROL = re.compile(
@@ -23,6 +28,67 @@ def visible(text: str, *, indent: str | None = None) -> str:
     lines = [text] if indent is None else text.split("\n")
     escaped = (_CONTROL.sub(lambda found: repr(found[0])[1:-1], line) for line in lines)
     return f"\n{indent}".join(escaped)
+
+
+class Output:
+    """Writes to a stream, such as a pipe to another program, without waiting for its reader.
+
+    One that stops reading would else stop the bridge. It is waited for once; then what it does not
+    take is dropped, until it reads again.
+    """
+
+    def __init__(self, stream: TextIO | None, *, patience: float = 0.5) -> None:
+        """``patience`` is in seconds. ``None`` stands for a stream that is closed."""
+        self._stream = stream
+        self._patience = patience
+        self._left = patience
+
+    def write(self, text: str) -> None:
+        """Write a text, or as much of it as is taken. Raises ``OSError``."""
+        if self._stream is None:
+            return
+        try:
+            file = self._stream.fileno()
+        except (OSError, ValueError):
+            # Not a file: it takes everything.
+            self._stream.write(text)
+            return
+        data = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
+        while data and self._is_ready(file):
+            self._stream.flush()
+            # A pipe that is ready takes as much as this at once.
+            data = data[os.write(file, data[: select.PIPE_BUF]) :]
+
+    def _is_ready(self, file: int) -> bool:
+        asked = select.poll()
+        asked.register(file, select.POLLOUT)
+        is_ready = bool(asked.poll(1000 * self._left))
+        self._left = self._patience if is_ready else 0
+        return is_ready
+
+
+class LogHandler(logging.Handler):
+    """Writes the log to the standard error."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._output = Output(stream or sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; where that fails, there is no place to say so."""
+        try:
+            text = f"{self.format(record)}\n"
+        except Exception:  # noqa: BLE001 - as in every handler of the standard library
+            self.handleError(record)
+            return
+        with suppress(OSError, ValueError):
+            self._output.write(text)
+
+
+def tell(text: str) -> None:
+    """Print lines to the standard output, which may be closed, full, or not be read."""
+    with suppress(OSError, ValueError):
+        Output(sys.stdout).write(f"{text}\n")
 
 
 class LogFormat(logging.Formatter):
