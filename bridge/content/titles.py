@@ -45,8 +45,12 @@ _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
 _LENGTH = 55
 _WORD = 30
 _ADDRESS = 20
+#: Characters of scripts that separate words by blanks: a browser breaks Chinese or Thai anywhere.
+_OF_WORDS = r"[!-~\u00a1-\u0dff\u10a0-\u10ff\u1e00-\u1fff]"
 #: Words that a phone cannot break in a title's large type. Long ones of letters may be German.
-_LONG = re.compile(rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|[!-~]{{{_WORD + 1},}}")
+_LONG = re.compile(
+    rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|{_OF_WORDS}{{{_WORD + 1},}}"
+)
 _DEEPEST = 3
 #: A date with a time, which no title needs.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
@@ -130,7 +134,7 @@ def of_element(tag: str) -> str:
 
 def breakable(words: str) -> str:
     """The same with every word shortened that is wider than a phone's screen."""
-    return _LONG.sub(lambda found: f"{found.group()[: _ADDRESS - 1]}…", words)
+    return _LONG.sub(lambda found: f"{beginning(found.group(), _ADDRESS - 1)}…", words)
 
 
 def address(url: str) -> str:
