@@ -533,15 +533,18 @@ async def test_a_form_without_a_version_overwrites_nothing(
 async def test_a_deleted_post_can_be_restored(owner: Browser, there: Demo) -> None:
     old = "2020-02-03T04:05"
     url = await write(owner, there, content="Deleted by mistake", published=old)
+    years = {datetime.now(UTC).year}
     gone = await owner.submit(await form_of(owner, url), "/desk/delete")
     assert (gone.status, gone.location) == (303, "/desk/")
     told = await owner.get("/desk/")
     assert "Deleted." in told.text
     assert ("url", url) in told.form("/desk/restore")
     bin_ = await owner.get("/desk/?show=bin")
-    today = datetime.now(UTC)
+    years.add(datetime.now(UTC).year)
     # The bin shows when it was deleted, not when it was written.
-    assert re.search(rf"Deleted by mistake.*? deleted \d+ [A-Z][a-z]+ {today.year}", said(bin_))
+    shown = re.search(r"Deleted by mistake.*? deleted \d+ [A-Z][a-z]+ (\d+)", said(bin_))
+    assert shown is not None
+    assert int(shown[1]) in years
     assert "2020" not in said(bin_)
     back = await owner.submit(told, "/desk/restore")
     assert back.status == 303

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -130,13 +129,10 @@ async def test_sigterm_ends_the_bridge_during(stuck: list[str], tmp_path: Path) 
                 programs = {"build", "remote"} & set(stuck)
                 while len(hanging.running()) < len(programs):
                     await asyncio.sleep(0.05)
-            begin = time.monotonic()
             bridge.process.send_signal(signal.SIGTERM)
+            # Its limits add up to less than ten seconds; what hangs here never ends by itself.
             code = await asyncio.to_thread(bridge.process.wait, 100)
-            took = time.monotonic() - begin
     log = bridge.log.read_text()
-    # Its own limit is two seconds less, which a busy machine may need to let it act.
-    assert took < 10, log
     assert code in (0, 1), log
     if stuck == ["request"]:
         assert code == 0, log

@@ -226,9 +226,8 @@ async def test_a_local_remote_is_checked_by_its_files_without_starting_git(
         assert not started.exists()
         monkeypatch.delenv("GIT_TRACE")
         world.write("c.md", "theirs")
-        begin = time.monotonic()
+        # Within a minute; its poll would see it after an hour.
         await until(remote, lambda status: bool(world.moved))
-        assert time.monotonic() - begin < 3
         for repack in (["pack-refs", "--all"], ["gc", "-q"]):
             git(world.remote, *repack)
             world.write(f"{repack[0]}.md", "theirs")

@@ -100,6 +100,8 @@ async def test_a_text_that_times_out_is_refused_and_its_process_killed(tmp_path:
     async with opened(tmp_path, BUSY, limits=limits, patience=0.05) as site:
         with pytest.raises(InvalidRequest, match="too long"):
             await text(site, "endless")
+        # A busy machine may need longer for this than the test's limit.
+        site._limits = AnswerLimits(loading=600, text=600)
         assert "quick" in await text(site, "quick")
 
 
