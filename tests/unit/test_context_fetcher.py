@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -206,6 +208,8 @@ async def test_parsing_ends_when_its_request_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sandboxed_parse, "_parsers", sandboxed_parse._Parsers())
+    # What programs are forked from is a subprocess as well, and is there from now on.
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
     others = _children()
     task = asyncio.create_task(read_cite(fetched(b"<div>" * 100_000)))
     await until(lambda: bool(_children() - others))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +28,8 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed_parse._Parser
     parsers = sandboxed_parse._Parsers()
     monkeypatch.setattr(sandboxed_parse, "_parsers", parsers)
     monkeypatch.setenv("BRIDGE_INDIEAUTH__SECRET", "not for strangers")
+    # What programs are forked from is a subprocess as well, and is there from now on.
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
     yield parsers
     parsers.end_all()
 
@@ -64,6 +68,18 @@ async def test_a_process_parses_many_pages_with_limits_for_each() -> None:
     assert resource.prlimit(process, resource.RLIMIT_AS)[0] <= 1024**3
     assert b"BRIDGE_" not in Path(f"/proc/{process}/environ").read_bytes()
     assert os.getpriority(os.PRIO_PROCESS, process) >= 10
+
+
+@pytest.mark.cold
+async def test_a_bridge_of_a_large_site_reuses_a_process_as_well() -> None:
+    """What the bridge itself has used is no reason to start a process for each page."""
+    bridge_uses = b"x" * 300_000_000
+    before = children()
+    assert await parse() == ["A page"]
+    (process,) = children() - before
+    assert await parse() == ["A page"]
+    assert children() - before == {process}
+    del bridge_uses
 
 
 async def test_simultaneous_pages_are_parsed_in_parallel() -> None:
