@@ -14,7 +14,7 @@ from soak_kit import SOAK
 def drawn() -> list[int]:
     found: list[int] = []
 
-    @settings(derandomize=True, max_examples=100, database=None)
+    @settings(derandomize=True, max_examples=300, database=None)
     @given(st.integers())
     def look(number: int) -> None:
         found.append(number)
