@@ -326,6 +326,7 @@ I18N_SUBSITES = {"de": {"SITENAME": "Eine Website"}, "fr": {}}
         (),
         ("writing", "gzip_cache", "sitemap"),
         ("granular_signals", "precompress", "minify"),
+        ("whole",),
     ],
 )
 async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str, ...]) -> None:

@@ -47,6 +47,9 @@ class StagedSite:
         while self._by_plugins:
             name = self._by_plugins.pop()
             self._tree.remove(name)
+            # Nor is it put back: a plugin that builds the site in a further language looks at
+            # what is there before anything is pruned.
+            self._written.pop(name, None)
             self._by_plugins |= self._derived.pop(name, set())
         self._published.clear()
         self._output.begin()
