@@ -83,6 +83,7 @@ _TABLES = frozenset(
         "_ACCEPTED",
         "_CHANGED",
         "_EMPTY",
+        "STATUS_TEXT",
     }
 )
 #: Functions that give such words.

@@ -51,6 +51,21 @@ _FORM = """\
 <p>{programs} <a href="https://www.w3.org/TR/webmention/">Webmention</a>. {taken_away}</p>
 """
 
+#: What the sender is told for each state of a webmention: a heading and a sentence.
+STATUS_TEXT = {
+    "waiting": ("Thank you", "Your page will be verified in a moment."),
+    "approved": ("Thank you", "Your page was verified and will be shown soon."),
+    "pending": (
+        "Waiting for the owner",
+        "Your page was verified. The site’s owner decides whether to show it.",
+    ),
+    "shown": ("It is shown", "Your page was verified and is shown here."),
+    "no-link": ("No link", "Your page does not link to this one."),
+    "unreachable": ("Not reached", "Your page could not be read."),
+    "gone": ("Gone", "Your page was deleted and is no longer shown here."),
+    "refused": ("Not shown", "Your page is not shown here."),
+}
+
 
 def wants_page(request: web.Request) -> bool:
     """Whether a person asks, with a browser."""
@@ -83,25 +98,50 @@ def form_page(request: web.Request, action: str, target: str) -> web.Response:
 
 
 def state_page(
-    title: str, text: str, source: str, target: str, *, status: int = 200, location: str = ""
+    request: web.Request,
+    title: str,
+    text: str,
+    source: str,
+    target: str,
+    *,
+    status: int = 200,
+    location: str = "",
 ) -> web.Response:
-    """What became of a webmention; ``location`` is where that can be looked up again."""
+    """What became of a webmention, in a language that the browser prefers; ``location`` is where
+    that can be looked up again.
+    """
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     body = (
-        f"<p>{escape(text)}</p>"
-        f'<p>From <a rel="nofollow ugc noreferrer" href="{escape(source)}">{escape(source)}</a><br>'
-        f'about <a href="{escape(target)}">{escape(target)}</a></p>'
+        f"{_told(text)}"
+        f"<p>{translated('Your page:')}"
+        f' <a rel="nofollow ugc noreferrer" href="{escape(source)}">{escape(source)}</a><br>'
+        f"{translated('The page here:')}"
+        f' <a href="{escape(target)}">{escape(target)}</a></p>'
     )
     headers = {}
     if location:
-        body += f'<p><a href="{escape(location)}">What has become of it</a></p>'
+        again = escape(translated("See later what has become of it"))
+        body += f'<p><a href="{escape(location)}">{again}</a></p>'
         headers[str(hdrs.LOCATION)] = location
-    return _page(title, body, status=status, headers=headers)
+    return _page(translated(title), body, status=status, headers=headers, language=current())
 
 
-def refusal_page(action: str, text: str, status: int, headers: dict[str, str]) -> web.Response:
+def refusal_page(
+    request: web.Request, action: str, text: str, status: int, headers: dict[str, str]
+) -> web.Response:
     """What was wrong, with a way back."""
-    body = f'<p>{escape(text)}</p><p><a href="{escape(action)}">Try again</a></p>'
-    return _page("This does not work", body, status=status, headers=headers)
+    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+    again = escape(translated("Try again"))
+    body = f'{_told(text)}<p><a href="{escape(action)}">{again}</a></p>'
+    title = translated("This does not work")
+    return _page(title, body, status=status, headers=headers, language=current())
+
+
+def _told(text: str) -> str:
+    """A sentence in the language of the page, or marked as English where it has no translation."""
+    said = translated(text)
+    mark = ' lang="en"' if said == text and current() != "en" else ""
+    return f"<p{mark}>{escape(said)}</p>"
 
 
 def _page(

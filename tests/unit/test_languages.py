@@ -19,7 +19,7 @@ from bridge.micropub.address import link
 from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, speak, translated
-from bridge.pages.webmention import form_page
+from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page
 from tools import catalogues
 
 LANGUAGES = sorted(set(language.LANGUAGES) - {"en"})
@@ -173,3 +173,30 @@ def test_the_form_for_webmentions_is_in_the_language_of_its_reader() -> None:
     assert '<html lang="fr">' in shown
     assert "Prévenir ce site" in shown
     assert "Tell this site" not in shown
+
+
+@pytest.mark.parametrize("state", STATUS_TEXT)
+def test_the_state_of_a_webmention_is_in_the_language_of_its_reader(state: str) -> None:
+    request = make_mocked_request("GET", "/webmention/1", {"Accept-Language": "de-AT, en;q=0.5"})
+    title, text = STATUS_TEXT[state]
+    about = ("https://a.example/?a&b", "https://example.com/a")
+    shown = str(state_page(request, title, text, *about, location="https://example.com/1").text)
+    speak("en")
+    assert '<html lang="de">' in shown
+    assert "Deine Seite" in shown
+    assert 'href="https://a.example/?a&amp;b"' in shown
+    for english in (title, text, "What has become", 'lang="en"'):
+        assert english not in shown
+
+
+def test_a_reason_without_a_translation_is_marked_as_english() -> None:
+    request = make_mocked_request("POST", "/webmention", {"Accept-Language": "es"})
+    words = "Nothing in a catalogue <says> this."
+    page = refusal_page(request, "https://example.com/webmention", words, 400, {})
+    speak("en")
+    assert '<p lang="en">Nothing in a catalogue &lt;says&gt; this.</p>' in str(page.text)
+    assert "Try again" not in str(page.text)
+    plain = make_mocked_request("POST", "/webmention", {})
+    page = refusal_page(plain, "https://example.com/webmention", words, 400, {})
+    assert "<p>Nothing in a catalogue &lt;says&gt; this.</p>" in str(page.text)
+    assert (page.status, "Try again" in str(page.text)) == (400, True)

@@ -8,29 +8,14 @@ from bridge.errors import BridgeError, InvalidRequest, NotFound
 from bridge.http.body_stream import receive_all
 from bridge.http.form import FORM, urlencoded
 from bridge.http.rate_limit import address
-from bridge.pages.webmention import form_page, refusal_page, state_page, wants_page
-from bridge.webmention.incoming.inbox import Record, State
+from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page, wants_page
+from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.mention import web_url
 
 _BYTES = 8 * 1024
 _SECONDS = 30.0
 _FIELDS = 20
-
-#: What the sender is told for each state: a heading and a sentence.
-_STATUS_TEXT: dict[State, tuple[str, str]] = {
-    "waiting": ("Thank you", "Your page will be verified in a moment."),
-    "approved": ("Thank you", "Your page was verified and will be shown soon."),
-    "pending": (
-        "Waiting for the owner",
-        "Your page was verified. The site’s owner decides whether to show it.",
-    ),
-    "shown": ("It is shown", "Your page was verified and is shown here."),
-    "no-link": ("No link", "Your page does not link to this one."),
-    "unreachable": ("Not reached", "Your page could not be read."),
-    "gone": ("Gone", "Your page was deleted and is no longer shown here."),
-    "refused": ("Not shown", "Your page is not shown here."),
-}
 
 
 class WebmentionHandlers:
@@ -58,7 +43,7 @@ class WebmentionHandlers:
                 raise
             retry = getattr(error, "retry_after", None)
             headers = {str(hdrs.RETRY_AFTER): str(retry)} if retry else {}
-            return refusal_page(self._endpoint, error.description, error.status, headers)
+            return refusal_page(request, self._endpoint, error.description, error.status, headers)
         return self._state(request, record, status=201)
 
     async def state(self, request: web.Request) -> web.StreamResponse:
@@ -73,14 +58,13 @@ class WebmentionHandlers:
         return self._state(request, record, status=200)
 
     def _state(self, request: web.Request, record: Record, *, status: int) -> web.Response:
-        title, text = _STATUS_TEXT[record.state]
+        title, text = STATUS_TEXT[record.state]
         text = record.why or text
         location = f"{self._endpoint}/{record.id}"
         if wants_page(request):
             again = location if status == 201 else ""
-            return state_page(
-                title, text, record.source, record.target, status=status, location=again
-            )
+            about = (record.source, record.target)
+            return state_page(request, title, text, *about, status=status, location=again)
         said = {
             "state": record.state,
             "message": text,
