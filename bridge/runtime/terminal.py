@@ -30,7 +30,7 @@ def visible(text: str, *, indent: str | None = None) -> str:
     return f"\n{indent}".join(escaped)
 
 
-class Output:
+class TerminalOutput:
     """Writes to a stream, such as a pipe to another program, without waiting for its reader.
 
     One that stops reading would else stop the bridge. It is waited for once; then what it does not
@@ -72,7 +72,7 @@ class LogHandler(logging.Handler):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
-        self._output = Output(stream or sys.stderr)
+        self._output = TerminalOutput(stream or sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; where that fails, there is no place to say so."""
@@ -88,7 +88,7 @@ class LogHandler(logging.Handler):
 def tell(text: str) -> None:
     """Print lines to the standard output, which may be closed, full, or not be read."""
     with suppress(OSError, ValueError):
-        Output(sys.stdout).write(f"{text}\n")
+        TerminalOutput(sys.stdout).write(f"{text}\n")
 
 
 class LogFormat(logging.Formatter):
