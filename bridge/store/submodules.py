@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from git import GitCommandError
 
 from bridge.net.address_guard import may_connect
+from bridge.net.look_up import look_up
 from bridge.settings import Settings
 from bridge.store import StoreBroken
 from bridge.store.bounded_git import BoundedGit
@@ -234,10 +234,9 @@ class SubmoduleCache:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 443
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = look_up(host, port)
         except OSError as error:
             raise SubmoduleMissing(f"{host} cannot be found") from error
-        addresses = sorted({str(info[4][0]) for info in found})
         if port != 443 or not all(map(self._may_connect, addresses)):
             raise SubmoduleMissing(f"{host} is not a public server")
         shown = ",".join(f"[{each}]" if ":" in each else each for each in addresses)

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.net.fetch import GuardedFetch
+from bridge.net.look_up import look_up
 from bridge.net.resolver import Resolver
 
 
@@ -95,3 +96,27 @@ async def test_a_lookup_that_gets_no_thread_keeps_no_place(monkeypatch: pytest.M
             with pytest.raises(OSError, match="thread"):
                 await resolver.resolve("a.example")
     assert await asyncio.wait_for(resolver.resolve("a.example"), 30)
+
+
+def test_a_thread_does_not_wait_for_a_lookup_that_hangs() -> None:
+    answered = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        answered.wait(600)
+        return []
+
+    with pytest.raises(OSError, match="no answer came in time"):
+        look_up("dead.example", 443, seconds=0.05, getaddrinfo=hang)
+    answered.set()
+
+
+def test_a_thread_gets_each_address_once() -> None:
+    def two_of_one(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        return [(2, 1, 6, "", ("192.0.2.7", 443)), (2, 1, 6, "", ("192.0.2.7", 443))]
+
+    def none(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        raise OSError("no such host")
+
+    assert look_up("a.example", 443, getaddrinfo=two_of_one) == ["192.0.2.7"]
+    with pytest.raises(OSError, match="no such host"):
+        look_up("none.example", 443, getaddrinfo=none)
