@@ -259,7 +259,7 @@ class SiteProcess:
                 # What it printed is complete now.
                 said = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
-                    f"Pelican's settings end the process that loads them. {said}"
+                    f"Pelican's settings end the process that loads them. {said}".rstrip()
                 ) from error
             except BaseException:
                 await running.end()

@@ -12,6 +12,7 @@ from pelican.contents import Article
 
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Opaque, ValueNumbering
 from bridge.rebuild.resident.reuse.templates import (
+    CompiledTemplates,
     TracingEnvironment,
     forget_classes,
     trace_functions,
@@ -53,6 +54,24 @@ def up_to_date(source: str, before: Names, after: Names, **filters: Callable[...
 def posts(*names: str) -> dict[str, Any]:
     """A context with a list of the site's."""
     return {"posts": SiteList(names, "posts"), "title": "A site", "unused": object()}
+
+
+def test_a_filter_of_the_sites_own_is_asked_each_time_even_about_a_constant() -> None:
+    """Jinja would ask it once, while it compiles a template that is kept for later builds."""
+    kept = CompiledTemplates()
+    source = DictLoader({"page.html": "{{ 'x' | latest }} {{ 'y' | upper }}{{ 1 if 2 is new }}"})
+    for title in ("First", "Second"):
+        made = TracingEnvironment(loader=source, bytecode_cache=kept)
+        made.filters["latest"] = lambda text, title=title: f"{text}: {title}"
+        made.tests["new"] = lambda number, title=title: title == "Second"
+        trace_functions(made, lambda _: False)
+        trace = Trace()
+        with tracing(trace):
+            shown = made.get_template("page.html").render()
+        assert shown == {"First": "x: First Y", "Second": "x: Second Y1"}[title]
+        assert trace.opaque
+    # Plugins call filters, too.
+    assert made.filters["latest"]("x") == "x: Second"
 
 
 BEFORE = posts("a", "b", "c", "d")

@@ -53,6 +53,10 @@ def forget_classes() -> None:
     trusted.forget()
 
 
+class _NotConstant(Exception):
+    """A function of the site's own may return something else the next time."""
+
+
 class TracingContext(Context):
     """Records the names that a template looks up, and what it calls."""
 
@@ -115,6 +119,8 @@ class TracingEnvironment(Environment):
     context_class = TracingContext
     template_class = TracingTemplate
     compiled: BytecodeCache | None = None
+    #: Whether constant expressions are being replaced by their values.
+    folding = False
     read: Callable[[Collection[str]], None] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -130,6 +136,13 @@ class TracingEnvironment(Environment):
         if opened and self.read is not None:
             self.read(opened)
         return code
+
+    def _generate(self, *args: Any, **options: Any) -> str:
+        self.folding = True
+        try:
+            return super()._generate(*args, **options)
+        finally:
+            self.folding = False
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute`` in a template."""
@@ -216,7 +229,7 @@ def trace_functions(environment: Environment, known: Callable[[Any], bool]) -> N
             if name == "attr" and function is jinja.get(name):
                 functions[name] = _recording_attr(function)
             elif name == "random" or not (function is jinja.get(name) or known(function)):
-                functions[name] = _recording(name, function)
+                functions[name] = _recording(environment, name, function)
 
 
 def known_to_pelican(function: Any) -> bool:
@@ -227,9 +240,13 @@ def known_to_pelican(function: Any) -> bool:
     )
 
 
-def _recording(name: str, function: Any) -> Any:
+def _recording(environment: Environment, name: str, function: Any) -> Any:
     @functools.wraps(function)
     def recorded(*args: Any, **kwargs: Any) -> Any:
+        if getattr(environment, "folding", False):
+            # Jinja then leaves the call in the template, which is kept for later builds and for
+            # other environments, whose filters of that name may return something else.
+            raise _NotConstant
         if RECORDER.trace is not None:
             RECORDER.trace.opaque = f"it uses the filter or test {name!r}"
         return function(*args, **kwargs)
