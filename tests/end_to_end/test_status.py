@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -224,8 +226,13 @@ async def test_a_conflicting_file_is_shown_until_one_version_is_deleted(
     (here / "content/both.md").write_text("Title: Here\nDate: 2026-11-21\n\ny\n")
     demo.git("add", "-A", repo=here)
     demo.git(*owner, "commit", "--quiet", "-m", "Here", repo=here)
-    demo.git("push", "--quiet", repo=laptop)
-    demo.git("push", "--quiet", repo=here)
+    # The bridge watches the clone, and would have taken the first before the second arrives.
+    os.kill(demo.pid, signal.SIGSTOP)
+    try:
+        demo.git("push", "--quiet", repo=laptop)
+        demo.git("push", "--quiet", repo=here)
+    finally:
+        os.kill(demo.pid, signal.SIGCONT)
 
     found = await become(http, demo, lambda now: now["remote"]["conflicts"])
     (conflict,) = found["remote"]["conflicts"]
