@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -38,6 +39,10 @@ _BYTES_A_SECOND = 32_000
 #: No microformats object is nested deeper, and recursion over the result is safe.
 MAX_DEPTH = 32
 _MAX_DIGITS = 20
+#: The decoder builds lists and the names of objects in one call, in which no other thread runs. No
+#: post has as many.
+_MAX_PARTS = 10_000
+_PART = re.compile(rb"""\\.|["\[{:]""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +168,10 @@ def read_json(data: bytes) -> Json:
     """Parse ``data``, which must be UTF-8.
 
     Raises :class:`InvalidRequest` for invalid JSON, and for values that could not be stored
-    unchanged: duplicate keys, ``NaN``, numbers out of range, lone surrogates, deep nesting.
+    unchanged: duplicate keys, ``NaN``, numbers out of range, lone surrogates, deep nesting; and for
+    more lists, objects and names than any post has.
     """
+    _check_parts(data)
     try:
         value: Json = json.loads(
             data.decode("utf-8-sig"),
@@ -185,6 +192,25 @@ def read_json(data: bytes) -> Json:
         raise InvalidRequest("The JSON is nested too deeply.") from error
     _check(value, MAX_DEPTH)
     return value
+
+
+def _check_parts(data: bytes) -> None:
+    """Reject more than ``_MAX_PARTS`` lists, objects and names; brackets and colons in strings are
+    text, and do not count.
+    """
+    if sum(map(data.count, (b"[", b"{", b":"))) <= _MAX_PARTS:
+        return
+    parts, is_string = 0, False
+    for match in _PART.finditer(data):
+        if match[0] == b'"':
+            is_string = not is_string
+        elif not is_string:
+            parts += 1
+            if parts > _MAX_PARTS:
+                raise InvalidRequest(
+                    f"The JSON has more than {_MAX_PARTS:,} lists, objects and names: send less"
+                    " at once."
+                )
 
 
 def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:

@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import json
 import re
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -129,6 +130,22 @@ class TestForms:
     @pytest.mark.parametrize("data", [b"a=%FF", b"a=\xff", b"a=%ED%A0%80"])
     async def test_input_that_is_not_utf8_is_refused(self, send: Send, data: bytes) -> None:
         assert "UTF-8" in (await send(FORM, data)).refused(400)
+
+    @pytest.mark.parametrize("encoded", ["%", "%41", "%C3%A9+", "é%41", "%%4"])
+    async def test_a_long_value_is_decoded_in_pieces(
+        self, send: Send, monkeypatch: pytest.MonkeyPatch, encoded: str
+    ) -> None:
+        """One call that decodes megabytes would hold up all other threads until it returns."""
+        sizes = []
+
+        def unquote_to_bytes(piece: bytes) -> bytes:
+            sizes.append(len(piece))
+            return urllib.parse.unquote_to_bytes(piece)
+
+        monkeypatch.setattr("bridge.http.form.unquote_to_bytes", unquote_to_bytes)
+        body = (await send(FORM, ("a=" + encoded * 30_000).encode())).read()
+        assert body.fields == (("a", urllib.parse.unquote_plus(encoded * 30_000)),)
+        assert max(sizes) <= 8192
 
     async def test_too_many_fields_are_refused(self, send: Send) -> None:
         assert str(MAX_FIELDS) in (await send(FORM, b"a=1&" * (MAX_FIELDS + 1))).refused(400)
@@ -393,6 +410,10 @@ class TestJson:
         body = (await send(content_type, json.dumps(value).encode())).read()
         assert (body.kind, body.json) == ("json", value)
 
+    async def test_brackets_and_colons_in_a_text_are_no_lists(self, send: Send) -> None:
+        value = {"properties": {"content": ['[{:\\"[{:"' * 20_000]}}
+        assert (await self.json(send, json.dumps(value).encode())).read().json == value
+
     async def test_a_byte_order_mark_is_forgiven(self, send: Send) -> None:
         assert (await self.json(send, b"\xef\xbb\xbf{}")).read().json == {}
 
@@ -410,7 +431,12 @@ class TestJson:
             (b'{"a": 1e999}', "too large"),
             (b'{"a": ' + b"9" * 5000 + b"}", "too long"),
             (b"[" * 33 + b"]" * 33, "too deep"),
-            (b"[" * 500_000, "too deep"),
+            (b"[" * 9_000, "too deep"),
+            # The decoder would build each of these while every other request waits.
+            (b"[" * 12_000, "more than 10,000 lists"),
+            (b"[" + b"[]," * 12_000 + b"[]]", "more than 10,000 lists"),
+            (b"[" + b"{}," * 12_000 + b"{}]", "more than 10,000 lists"),
+            (b'{"\\"":0' + b',"k":null' * 12_000 + b"}", "more than 10,000 lists"),
             (b'{"a": ["\\ud83d"]}', "a lone surrogate"),
             (b'{"\\ud83d": 1}', "a lone surrogate"),
             (b'{"a": "line\nbreak"}', "malformed"),
