@@ -12,6 +12,8 @@ from html import unescape
 
 import grapheme
 
+from bridge.micropub.references import without_endless_references
+
 #: Not allowed in XML 1.0, or invisible and harmful: C0 but tab and newline, DEL, C1, surrogates,
 #: noncharacters. U+FEFF is only harmful at the start of a file, but never useful.
 _UNPRINTABLE = re.compile(
@@ -33,8 +35,10 @@ _LOOK_ALIKES = str.maketrans({"<": "‹", ">": "›", '"': "”", ";": ","})
 
 
 def printable(text: str) -> str:
-    """The text with ``\\n`` line ends and a space for each character that no file may hold."""
-    return _UNPRINTABLE.sub(" ", _LINE_ENDS.sub("\n", text))
+    """The text with ``\\n`` line ends, a space for each character that no file may hold, and U+FFFD
+    for references that no program can read.
+    """
+    return _UNPRINTABLE.sub(" ", _LINE_ENDS.sub("\n", without_endless_references(text)))
 
 
 def one_line(text: str) -> str:

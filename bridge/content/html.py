@@ -112,6 +112,7 @@ _MOST_REPEATED = 8_000_000
 _ELEMENT = 30
 #: Three equal elements are the most that are opened again (the "Noah's Ark clause" of HTML).
 _ALIKE = 3
+_NUMBERED = re.compile(r"&#(?:[0-9]+|x[0-9a-f]+);?", re.IGNORECASE)
 _LONGEST_ESCAPE = len("&nbsp;")
 
 
@@ -126,7 +127,7 @@ def sanitise(html: str) -> str:
     """
     refuse_what_grows(html)
     clean = nh3.clean(
-        _in_other_words(html),
+        _in_other_words(printable(html)),
         tags=set(TAGS),
         clean_content_tags=_WITHOUT_WORDS,
         attributes=ATTRIBUTES,
@@ -286,11 +287,20 @@ def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
     name = attribute["name"].lower()
     value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
     if name in _ALLOWED_WORDS and name in allowed:
-        words = printable(stdlib_html.unescape(value))
+        words = printable(_unescaped(value))
         return _allowed_words(name, words) == words.split()
     if name == "style":
         return _HARMLESS_STYLE.fullmatch(value) is not None
     return name in allowed and (name not in _URL_ATTRIBUTES or _is_safe_url(value))
+
+
+def _unescaped(value: str) -> str:
+    """A value without character references. The standard library removes those to control
+    characters; these separate words for some parsers, so they become spaces here.
+    """
+    return stdlib_html.unescape(
+        _NUMBERED.sub(lambda found: found[0] if stdlib_html.unescape(found[0]) else " ", value)
+    )
 
 
 def _is_safe_url(value: str) -> bool:

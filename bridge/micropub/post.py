@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from bridge.micropub.references import without_endless_references
+
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -223,5 +225,7 @@ def _plain(value: Json) -> str:
         html = value.get("html")
         if isinstance(text, str) and text:
             return text
-        return unescape(_TAG.sub(" ", html)) if isinstance(html, str) else ""
+        if not isinstance(html, str):
+            return ""
+        return unescape(_TAG.sub(" ", without_endless_references(html)))
     return value if isinstance(value, str) else ""

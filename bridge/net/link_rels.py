@@ -36,6 +36,7 @@ _PRESCAN = 1024
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 _META = re.compile(rb"<meta[\s/][^>]*", re.IGNORECASE)
 _CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([^\s"'/>;]+)""", re.IGNORECASE)
+_ENDLESS = re.compile(r"&#[0-9]{1000,};?")
 _CHARSET_OF_TYPE = re.compile(r"""charset\s*=\s*["']?([^\s"';]+)""", re.IGNORECASE)
 
 
@@ -149,6 +150,15 @@ class ElementReader(HTMLParser):
         self._opaque = opaque
         self._inside: str | None = None
         self._depth = 0
+
+    def feed(self, data: str) -> None:
+        """See :class:`~html.parser.HTMLParser`, which fails at a number of thousands of digits.
+
+        HTML 13.2.5.80: a reference beyond Unicode is U+FFFD.
+        """
+        # What is left of the pieces before may begin a reference that ends in this one.
+        waiting, self.rawdata = self.rawdata + data, ""
+        super().feed(_ENDLESS.sub("\ufffd", waiting))
 
     def element(self, tag: str, given: Mapping[str, str]) -> None:
         """A start tag with its attributes, which is not inside an opaque element."""

@@ -365,3 +365,12 @@ async def test_an_endpoint_without_encryption_is_not_used(session: aiohttp.Clien
     async with client_site({"/": page}) as base:
         with pytest.raises(DiscoveryError, match="https"):
             await discover(session, f"{base}/")
+
+
+def test_a_reference_with_thousands_of_digits_does_not_hide_a_link() -> None:
+    endless = b"&#" + b"1" * 5000 + b";"
+    page = (
+        b'<link rel=x href="/' + endless + b'"><title>' + endless + b"</title><link rel=x href=/b>"
+    )
+    found = html_links(page, "https://a.example/", "x")
+    assert found == ["https://a.example/\ufffd", "https://a.example/b"]

@@ -14,13 +14,14 @@ from pelican.contents import Article
 from pelican.readers import Readers
 
 from bridge.content import body, html, text
+from bridge.content.characters import label, title
 from bridge.content.convert import read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.links import IntrasiteLinks
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json
+from bridge.micropub.post import Json, Post, discover
 
 NOTATION = r"[{|](?P<what>.*?)[|}]"
 #: Pelican's own expression (``Content._get_intrasite_link_regex``).
@@ -264,3 +265,39 @@ def test_uploads_in_a_handwritten_post(kind: str, rules: SiteRules, tmp_path: Pa
     sent = '<p><img src="https://bridge.example/media/2026/11/sea.jpg" alt="Sea"></p>'
     page = changed(rules, tmp_path, kind, content={"html": sent})._content
     assert "{static}/media/2026/11/sea.jpg" in page
+
+
+@pytest.mark.parametrize("reference", ["&#31;", "&#x1F;", "&#11;", "&#x0b", "&#0012;"])
+@pytest.mark.parametrize("sent", ['<p class="a{}h-card">x</p>', '[x](/y){{: class="a{}h-card"}}'])
+def test_references_to_control_characters_cannot_hide_a_microformat(
+    sent: str, reference: str, rules: SiteRules
+) -> None:
+    """Parsers of microformats take such a character for the space between two classes."""
+    written = body.encode(sent.format(reference), markdown=True, rules=rules).text
+    assert "h-card" not in rules.site.render(written, "md").html
+
+
+ENDLESS = "&#" + "1" * 5000 + ";"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        f"x {ENDLESS}",
+        f"[x](https://e.example/{ENDLESS})",
+        f'<a href="{ENDLESS}">x</a>',
+        f'<p class="{ENDLESS}">x</p>',
+        f'<iframe src="//{ENDLESS}"></iframe>',
+    ],
+)
+def test_a_reference_with_thousands_of_digits_is_a_character_that_is_missing(
+    sent: str, rules: SiteRules
+) -> None:
+    """Python reads no number as long, and raises an error of its own."""
+    contents: list[Json] = [sent, {"html": sent}]
+    for content in contents:
+        written = body.encode(content, markdown=True, rules=rules).text
+        assert ENDLESS not in rules.site.render(written, "md").html
+        assert discover(Post("entry", {"content": (content,)})) == "note"
+    assert title(sent)
+    assert label(sent)

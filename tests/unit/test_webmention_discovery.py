@@ -173,3 +173,14 @@ async def test_an_endpoint_that_redirects_for_ever_is_left(
     with pytest.raises(FetchError, match="redirects too often"):
         await fetch.post(f"{site.base}again", {"source": "s", "target": "t"})
     assert len(site.posted) == 4
+
+
+@pytest.mark.parametrize("before", [0, 16_000])
+async def test_a_reference_with_thousands_of_digits_does_not_hide_the_endpoint(
+    before: int, site: Elsewhere, fetch: GuardedFetch
+) -> None:
+    """Also where it begins in one piece of the page and ends in the next."""
+    endless = f"<p title='&#{'1' * 5000};'>"
+    page = f"<html><body>{'x' * before}{endless}<a rel=webmention href=/endpoint>"
+    found = await find_endpoint(fetch, site.page("/long", page))
+    assert found.endpoint == f"{site.base}endpoint"

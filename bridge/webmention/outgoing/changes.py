@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
+from bridge.micropub.references import without_endless_references
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.known import without_guesses
@@ -154,7 +155,7 @@ def urls_of(value: Json) -> Iterable[str]:
 def hrefs(html: str) -> list[str]:
     """The absolute http(s) URLs in the ``href`` of the ``a`` elements, in document order."""
     reader = _Anchors()
-    reader.feed(html)
+    reader.feed(without_endless_references(html))
     return reader.found
 
 
