@@ -39,8 +39,7 @@ class ListedFile:
 
 async def show(owner: Owner) -> web.StreamResponse:
     """GET: the newest files first."""
-    desk, asked = owner.request.app[DESK], owner.request.query.get("page", "1")
-    number = max(1, min(int(asked), 100_000)) if asked.isascii() and asked.isdigit() else 1
+    desk, number = owner.request.app[DESK], owner.number("page", 1)
     await desk.catalogue.refresh()
     files = await desk.media.list(_A_PAGE + 1, (number - 1) * _A_PAGE)
     uses = await asyncio.to_thread(desk.used_files.now)

@@ -50,8 +50,7 @@ class MentionPages:
 
     async def show(self, owner: Owner) -> web.StreamResponse:
         """What waits, what is shown, what was refused."""
-        number = owner.request.query.get("page", "1")
-        page = max(1, int(number)) if number.isascii() and number.isdigit() else 1
+        page = owner.number("page", 1)
         shown, total = await self._moderation.shown(limit=_A_PAGE, offset=(page - 1) * _A_PAGE)
         pending = self._moderation.pending()
         return owner.page(

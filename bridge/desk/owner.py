@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 #: The cookie that ``outbox.js`` sets while posts wait in the browser.
 _OUTBOX_WAITS = "desk-outbox"
+_MOST_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,13 @@ class Owner:
             outbox_waits=_OUTBOX_WAITS in self.request.cookies,
             **values,
         )
+
+    def number(self, name: str, least: int) -> int:
+        """A number in the query, of a page or a row; ``least`` where it is less, or none."""
+        asked = self.request.query.get(name, "")
+        # Python reads no number of thousands of digits, and no list is as long.
+        is_number = asked.isascii() and asked.isdigit() and len(asked) <= _MOST_DIGITS
+        return max(least, int(asked)) if is_number else least
 
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
         """Go on to another page after a form (303), which tells ``notice`` once."""

@@ -140,8 +140,7 @@ def title_of(post: Post) -> str:
 
 async def _bin(owner: Owner, desk: Desk) -> web.Response:
     """Deleted posts, the last deleted first, without those that were restored."""
-    offset = owner.request.query.get("from", "0")
-    start = min(int(offset), 100_000) if offset.isascii() and offset.isdigit() else 0
+    start = owner.number("from", 0)
     rows, more = await _deleted(desk, start)
     return owner.page(
         "desk/posts.html",

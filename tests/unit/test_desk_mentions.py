@@ -89,7 +89,8 @@ async def test_pending_and_shown_mentions_are_listed_as_text(owner: Browser) -> 
     assert 'rel="noreferrer nofollow ugc"' in page.text
     assert "Page 1 of 2" in page.text
     assert "Page 2 of 2" in (await owner.get("/desk/mentions?page=2")).text
-    assert (await owner.get("/desk/mentions?page=x")).status == 200
+    for number in ("x", "0", "-1", "%C2%B2", "9" * 5, "9" * 20, "1" * 5000):
+        assert (await owner.get(f"/desk/mentions?page={number}")).status == 200
 
 
 @pytest.mark.parametrize("action", ["approve", "trust", "refuse", "block-author", "block-host"])
