@@ -15,11 +15,16 @@ import pytest
 from bridge.store import Change, Commit, ContentStore, StoreError, Version
 
 ADA = "Ada <ada@example.com>"
+#: Whatever the settings of the person are who runs the tests.
+_SETTINGS = (
+    "-c", "user.name=Owner", "-c", "user.email=owner@example.com",
+    "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false",
+)  # fmt: skip
 
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git as the owner in a folder; returns its output without the last newline."""
-    command = ["git", "-c", "user.name=Owner", "-c", "user.email=owner@example.com", *arguments]
+    command = ["git", *_SETTINGS, *arguments]
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
