@@ -154,7 +154,7 @@ async def test_check_has_a_line_about_it(tmp_path: Path, monkeypatch: pytest.Mon
     settings = Settings(
         site=Site(me="https://me.example/", repo=repo),
         indieauth=IndieAuth(enabled=True, database=tmp_path / "indieauth.sqlite"),
-        publish=Publish(remote=""),
+        publish=Publish(remote="", author="Ada <ada@example.com>"),
     )
     line = await privacy(file, settings)
     assert line.startswith("ok ")
