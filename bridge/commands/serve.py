@@ -51,7 +51,7 @@ def serve(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     add_plugin_to_pythonpath()
-    # Hardly anything that a start makes is garbage; :func:`run` collects what is.
+    # Little of what a start allocates is garbage; :func:`run` collects it.
     gc.disable()
 
     async def main() -> None:
@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
 @contextmanager
 def only_bridge(state: Path) -> Iterator[None]:
     """Be the only bridge with this state folder: two would send everything twice, and overwrite
-    each other's pages. Raises :class:`Refused`; one that ends is waited for.
+    each other's pages. Waits for one that is ending. Raises :class:`Refused` if it goes on.
     """
     try:
         with held(state, _END_SECONDS + 2):

@@ -91,7 +91,7 @@ class _Request:
 
 
 class _Connections:
-    """Connections to addresses that ``admits`` allows, at the usual ports or at ``any_port``."""
+    """Connections to addresses that ``admits`` allows, at ports 80 and 443 or at ``any_port``."""
 
     def __init__(
         self, admits: Callable[[str], bool], resolver: AbstractResolver | None, *, any_port: bool

@@ -212,7 +212,7 @@ class _Site:
     def rebuilder(self, output: Path, timing: BuildTiming) -> Worker:
         """What builds the site into ``output``."""
         if self._settings.rebuild.mode == "resident":
-            # It can be told to stop, so there is no need to wait for what else may come.
+            # A resident build can be cancelled, so it need not wait for further commits first.
             timing = replace(timing, debounce=min(timing.debounce, 0.02))
         return Worker(
             self._store,

@@ -45,7 +45,7 @@ class LastResort:
         os.read(self._waiting, 1)
         deadline = time.monotonic() + self._seconds
         time.sleep(self._children)
-        # Another one may be started by what waited for the first.
+        # A task whose program was killed may go on and start the next one.
         while (left := deadline - time.monotonic()) > 0:
             if count := kill_descendants(os.getpid()):
                 log.warning("shutdown has to end programs that hang: %d", count)
@@ -61,7 +61,7 @@ class LastResort:
 
 
 def _tell_where() -> None:
-    """What every thread does; whoever reads that may have stopped reading."""
+    """Print what each thread is doing. May block: the output can be a pipe that nothing reads."""
     if sys.stderr is not None:
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
 

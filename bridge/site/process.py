@@ -256,7 +256,7 @@ class SiteProcess:
                 ready = await self._load(running)
             except ProcessGone as error:
                 await running.end()
-                # What it printed is complete now.
+                # Its output is complete now.
                 said = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
                     f"Pelican's settings end the process that loads them. {said}".rstrip()

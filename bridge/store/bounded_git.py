@@ -35,7 +35,7 @@ class BoundedGit(Git):
     """GitPython's, except that no command stands still for longer than ``kill_after_timeout``
     seconds (by default :data:`SECONDS`).
 
-    Raises :class:`StoreBroken` where git was ended for that or by a signal, whoever sent it. A
+    Raises :class:`StoreBroken` if git was ended for that, or by any signal. A
     process that was asked for (``as_process``) has no limit.
     """
 

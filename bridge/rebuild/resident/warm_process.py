@@ -138,7 +138,7 @@ class ResidentProcess:
         return started
 
     async def stands_still(self, seconds: float) -> None:
-        """Wait until the process, with its children, has done nothing for so long."""
+        """Wait until the process and its children have used no processor time for that long."""
         used, since = None, time.monotonic()
         while time.monotonic() - since < seconds:
             await asyncio.sleep(min(_LOOK, seconds))

@@ -124,7 +124,7 @@ def _digest(tree: Tree, name: str) -> bytes:
 
 def take_places(folder: Path) -> tuple[FileByFile, ...]:
     """Have one called in the place of each of these plugins, with a folder below ``folder``."""
-    # An earlier process made what is there, maybe with other settings.
+    # An earlier process made these files, perhaps with other settings.
     shutil.rmtree(folder, ignore_errors=True)
     found: dict[_Receiver, FileByFile] = {}
     for signal in _signals():

@@ -23,19 +23,19 @@ from pelican.utils import SafeDatetime, file_suffix
 from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.reuse.opened import noting
 
-#: Which file it is: a rename puts another inode there, an edit another time. For a folder it
-#: stands for the names in it.
+#: Identifies a file: a rename changes the inode, an edit the time. For a folder it is made from the
+#: names in it.
 Stamp: TypeAlias = tuple[int, int, int]
-#: Which files they were, by path; ``None`` where there was none.
+#: The stamps of files, by path; ``None`` where there was no file.
 Stamps: TypeAlias = dict[str, Stamp | None]
 #: What a build reads: the kind of content and the file.
-#: Plugins' readers that make the same of the same file each time. By the last parts of their names,
-#: since old plugins lie in a folder of the site's.
+_Key: TypeAlias = tuple[str, str, str]
+#: Readers of plugins that always read the same from the same file. By the last parts of their
+#: names, since old plugins lie in a folder of the site's.
 _KNOWN = frozenset(
     {"yaml_metadata.YAMLMetadataReader", "md_metayaml.MarkdownYAMLReader", "markup.IPythonNB",
      "myst_reader.MySTReader", "pandoc_reader.PandocReader"}
 )  # fmt: skip
-_Key: TypeAlias = tuple[str, str, str]
 
 _PARAMETERS = "__dataclass_params__"
 _ATOMS = frozenset(
@@ -48,7 +48,7 @@ def stamp(path: str) -> Stamp:
     """Which file is at a path, or which names are in that folder; raises ``OSError``."""
     status = os.stat(path)  # noqa: PTH116 - called for every file of a site
     if stat.S_ISDIR(status.st_mode):
-        # Its own time changes with every edit of a file in it, too.
+        # Not its time, which also changes when an edited file is put in the place of the old one.
         with os.scandir(path) as entries:
             names = sorted((entry.name, entry.is_dir()) for entry in entries)
         digest = hashlib.blake2b(repr(names).encode("utf-8", "surrogateescape"), digest_size=7)
