@@ -5,6 +5,7 @@ Questions and answers carry the same number (:mod:`.frames`).
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -220,6 +221,17 @@ class ReservedPage(_Message, frozen=True):
 
     path: str
     save_as: str
+
+
+def shown_if_not_utf8(path: str) -> str:
+    """How to show the path of a file that no message can carry, since its bytes are not UTF-8;
+    ``""`` where one can.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode(errors="backslashreplace")
+    return ""
 
 
 class Unread(_Message, frozen=True):

@@ -33,6 +33,7 @@ from bridge.site.messages import (
     Start,
     Unread,
     refused,
+    shown_if_not_utf8,
 )
 from bridge.site.running import Overdue, ProcessGone, RunningProcess
 from bridge.site.starting import MOST_DENIED, Sandbox
@@ -146,6 +147,14 @@ class SiteProcess:
         """What each of these files is; one that takes too long is :class:`Unread`."""
         if not files:
             return []
+        if any(shown_if_not_utf8(each.path) for each in files):
+            rest = iter(
+                await self.describe([each for each in files if not shown_if_not_utf8(each.path)])
+            )
+            return [
+                Unread(shown, "Its name is not UTF-8: rename it.") if shown else next(rest)
+                for shown in [shown_if_not_utf8(each.path) for each in files]
+            ]
         limit = self._limits.text + self._limits.each_of_many * (len(files) - 1)
         try:
             # A handful, which a request may wait for, does not queue behind the whole site.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pelican
 import pytest
 from rebuild_kinds import differing
-from rebuild_site import CONF, commit, files, post, settled
+from rebuild_site import CONF, commit, files, make, new_store, post, settings, settled
 from soak_kit import SOAK
 from warm_kit import run_module
 
+from bridge.commands.checks.inside import check_site
 from bridge.rebuild.factory import importing_from, make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
@@ -248,3 +250,34 @@ async def test_posts_at_the_root_of_the_repo(
         assert "new.html" in expected
     finally:
         await worker.close()
+
+
+async def test_names_that_are_not_utf8_are_told_and_the_site_is_built_by_command(
+    tmp_path: Path,
+) -> None:
+    """No message to the site's process can carry them; `pelican` builds such a site."""
+    store = new_store(tmp_path / "site.git")
+    try:
+        names = [os.fsdecode(b"content/caf\xe9.md"), os.fsdecode(b"content/images/\xe9.txt")]
+        version = commit(
+            store,
+            {"pelicanconf.py": CONF, "content/one.md": post("One", 1), names[0]: post("Two", 2)}
+            | {names[1]: b"text"},
+        )
+        found = [str(each) async for each in check_site(store, version, settings(tmp_path / "out"))]
+        worker = make(store, tmp_path, "resident")
+        await worker.start()
+        try:
+            worker.changed(version)
+            await settled(worker, version)
+            status = worker.status()
+        finally:
+            await worker.close()
+    finally:
+        store.close()
+    assert (status.state, (tmp_path / "output" / "two.html").is_file()) == ("idle", True), status
+    assert status.slow is not None
+    assert r"the name of a file is not UTF-8: content/" in status.slow.reason
+    told = "\n".join(found)
+    assert r"no page for content/caf\xe9.md (Its name is not UTF-8: rename it.)" in told
+    assert "ok   comparison" in told

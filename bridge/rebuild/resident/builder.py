@@ -34,6 +34,7 @@ from bridge.rebuild.resident.warm_process import (
     today,
 )
 from bridge.runtime import process
+from bridge.site.messages import shown_if_not_utf8
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +90,10 @@ class ResidentBuilder:
             if any(self._resident.is_of_the_site(path) for path in new):
                 # Settings, theme or plugins have changed: what failed with the old ones may work.
                 self._try_again()
+        if odd := next(filter(None, map(shown_if_not_utf8, new | task.changed)), ""):
+            await self._end()
+            self._unfit = f"the name of a file is not UTF-8: {odd}"
+            self._slow = Slow(self._unfit, "Rename it (git mv)")
         if self._unfit is not None:
             return await self._fall_back(task)
         if self._pause > 0:
