@@ -14,7 +14,7 @@ from pelican.contents import Article
 from pelican.readers import Readers
 
 from bridge.content import body, html, text
-from bridge.content.characters import label, title
+from bridge.content.characters import label, printable, title
 from bridge.content.convert import read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
@@ -301,3 +301,9 @@ def test_a_reference_with_thousands_of_digits_is_a_character_that_is_missing(
         assert discover(Post("entry", {"content": (content,)})) == "note"
     assert title(sent)
     assert label(sent)
+
+
+@pytest.mark.parametrize("character", ["\x01", "\r", "\r\n", "x\x7f", "é\ufffe"])
+def test_megabytes_of_characters_that_no_file_may_hold(character: str) -> None:
+    shown = {"\x01": " ", "\r": "\n", "\r\n": "\n", "x\x7f": "x ", "é\ufffe": "é "}[character]
+    assert printable(character * 200_001) == shown * 200_001
