@@ -261,8 +261,8 @@ async def test_names_that_are_not_utf8_are_told_and_the_site_is_built_by_command
         names = [os.fsdecode(b"content/caf\xe9.md"), os.fsdecode(b"content/images/\xe9.txt")]
         version = commit(
             store,
-            {"pelicanconf.py": CONF, "content/one.md": post("One", 1), names[0]: post("Two", 2)}
-            | {names[1]: b"text"},
+            {"content/one.md": post("One", 1), names[0]: post("Two", 2), names[1]: b"text"}
+            | {"pelicanconf.py": CONF + b"STATIC_PATHS = ['images']\n"},
         )
         found = [str(each) async for each in check_site(store, version, settings(tmp_path / "out"))]
         worker = make(store, tmp_path, "resident")
@@ -276,6 +276,7 @@ async def test_names_that_are_not_utf8_are_told_and_the_site_is_built_by_command
     finally:
         store.close()
     assert (status.state, (tmp_path / "output" / "two.html").is_file()) == ("idle", True), status
+    assert (tmp_path / "output" / os.fsdecode(b"images/\xe9.txt")).is_file()
     assert status.slow is not None
     assert r"the name of a file is not UTF-8: content/" in status.slow.reason
     told = "\n".join(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -61,7 +62,8 @@ class Journal:
                 # On another disk, or one that has no hard links.
                 place.write_bytes(before)
         with (self._folder / _INDEX).open("ab") as index:
-            index.write(msgspec.json.encode(_Entry(path, kept)) + b"\n")
+            # The standard library's, which can write names that are not UTF-8.
+            index.write(json.dumps(msgspec.to_builtins(_Entry(path, kept))).encode() + b"\n")
 
     def is_empty(self) -> bool:
         """Whether nothing has changed."""
@@ -93,5 +95,5 @@ class Journal:
     def _entries(self) -> Iterator[_Entry]:
         for line in (self._files.read(_INDEX) or b"").splitlines():
             # The last line may have been cut off.
-            with contextlib.suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(line, type=_Entry)
+            with contextlib.suppress(ValueError):
+                yield msgspec.convert(json.loads(line), _Entry)

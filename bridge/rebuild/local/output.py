@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -207,10 +208,10 @@ class Output:
     def _load(self) -> set[str]:
         try:
             data = beneath.read(self.note.parent, self.note.name)
-            note = msgspec.json.decode(data, type=_Note)
+            note = msgspec.convert(json.loads(data), _Note)
         except FileNotFoundError:
             return set()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:
             _log.warning("%s cannot be read, pages that should go may stay: %s", self.note, error)
             return set()
         # Another folder than last time: the files in this one are not ours.
@@ -218,7 +219,9 @@ class Output:
 
     def _save(self) -> None:
         note = _Note(str(self.folder), tuple(sorted(self.ours)))
-        Tree(self.note.parent).write(self.note.name, msgspec.json.encode(note))
+        # The standard library's, which can write names that are not UTF-8.
+        text = json.dumps(msgspec.to_builtins(note))
+        Tree(self.note.parent).write(self.note.name, text.encode())
 
 
 def _importance(path: str) -> tuple[int, str]:
