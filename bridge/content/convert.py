@@ -184,17 +184,22 @@ def with_originals(
     """The line with those of these properties that the file's keys and body do not give back."""
     wanted = set(names)
     kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
+    crlf = False
     given_back = _given_back(file, mf2, rules)
     for name in [*filter(wanted.__contains__, post.properties), *(wanted - set(post.properties))]:
         if not post.all(name) or post.all(name) == given_back.get(name):
             kept.pop(name, None)
         elif name == "content":
             kept[name] = post.all(name)
+            if post.all(name) == tuple(map(_with_crlf, given_back.get(name, ()))):
+                crlf = True
+                del kept[name]
         else:
             kept[name] = tuple(rules.media.internalise(value) for value in post.all(name))
     digest = mf2.digest
     if "content" in wanted:
         digest = body.digest(file.body) if "content" in kept or mf2.changes else None
+        mf2 = mf2.with_changes(crlf=crlf)
     return mf2.with_changes(properties=MappingProxyType(kept), digest=digest)
 
 
@@ -318,4 +323,16 @@ def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, .
     if original and mf2.digest == body.digest(file.body):
         return original
     decoded = body.decode(file, mf2.form, rules, body.changes_of(file, mf2))
-    return () if decoded is None else (decoded,)
+    if decoded is None:
+        return ()
+    return (_with_crlf(decoded) if mf2.crlf else decoded,)
+
+
+def _with_crlf(content: Json) -> Json:
+    """A content with the line ends that forms send; the body's own are those of Unix."""
+    match content:
+        case str(text):
+            return text.replace("\r\n", "\n").replace("\n", "\r\n")
+        case {"html": str(sent)}:
+            return {"html": sent.replace("\r\n", "\n").replace("\n", "\r\n")}
+    return content

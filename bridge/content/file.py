@@ -160,7 +160,7 @@ Form = Literal["text", "markdown", "html"]
 _FORMS: tuple[Form, ...] = ("text", "markdown", "html")
 _OWN_KEYS = frozenset(
     {"type", "properties", "title", "content", "digest", "aliases", "syndicate-to", "references"}
-    | {"draft", "title-digest", "changes"}
+    | {"draft", "title-digest", "changes", "line-ends"}
 )
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TAG = re.compile(r"<[^>]*>")
@@ -181,7 +181,8 @@ class Mf2Line:
     ``synthetic_title``: the Title was made up; ``title_digest`` identifies that Title (earlier
     versions wrote none), and any other one is the owner's. ``form``: how the body encodes the
     content, ``None`` for Markdown written by hand; ``digest`` identifies the body that belongs to
-    ``properties["content"]`` or ``changes``. ``aliases``: output paths of the post's earlier pages.
+    ``properties["content"]`` or ``changes``. ``crlf``: the content was sent with the line ends of
+    forms (HTML 4.10.22.8). ``aliases``: output paths of the post's earlier pages.
     ``draft``: the draft was made by an app, and the plugin makes no page for it. ``rest``: unknown
     keys, which are kept.
     """
@@ -193,6 +194,7 @@ class Mf2Line:
     form: Form | None = None
     digest: str | None = None
     changes: TextChanges = ()
+    crlf: bool = False
     aliases: tuple[str, ...] = ()
     draft: bool = False
     syndicate_to: tuple[str, ...] = ()
@@ -230,6 +232,7 @@ class Mf2Line:
             form=cast("Form", form) if form in _FORMS else None,
             digest=data["digest"] if isinstance(data.get("digest"), str) else None,
             changes=_changes(data.get("changes")),
+            crlf=data.get("line-ends") == "crlf",
             aliases=_strings(data.get("aliases")),
             draft=data.get("draft") == "app",
             syndicate_to=_strings(data.get("syndicate-to")),
@@ -249,6 +252,7 @@ class Mf2Line:
             "content": self.form,
             "digest": self.digest,
             "changes": [[each.place, each.length, each.sent] for each in self.changes],
+            "line-ends": "crlf" if self.crlf else None,
             "aliases": list(self.aliases),
             "draft": "app" if self.draft else None,
             "syndicate-to": list(self.syndicate_to),

@@ -56,6 +56,32 @@ def changes(
     return [line for line in lines if line[0] in "+-"]
 
 
+FORMS = "First line\r\n*second*\r\n\r\n- [list](https://example.com/)\r\n"
+
+
+@pytest.mark.parametrize("content", [FORMS, {"html": "<p>one\r\n<b>two</b></p>"}])
+@pytest.mark.parametrize("name", [(), ("A title",)])
+def test_a_text_from_a_form_is_returned_with_its_line_ends_and_is_in_the_file_once(
+    rules: SiteRules, content: Any, name: tuple[str, ...]
+) -> None:
+    sent = post(content=content, name=name) if name else post(content=content)
+    written = new_file(sent, when=WHEN, rules=rules).text()
+    assert '"line-ends":"crlf"' in written
+    assert '"properties":{}' in written
+    assert read(PelicanFile.parse(written), rules).all("content") == (content,)
+    # A change of anything else leaves the text alone; another text has line ends of its own.
+    tagged = changes(written, rules, category=("x",))
+    assert not [line for line in tagged if "Mf2" in line]
+    file = PelicanFile.parse(written)
+    old = read(file, rules)
+    new = old.with_properties({"content": ("one\n\ntwo",)})
+    again = edit(file, old, new, commands={}, when=LATER, rules=rules)
+    assert "line-ends" not in again.text()
+    assert read(again, rules).all("content") == ("one\n\ntwo",)
+    by_hand = read(file.with_body("By hand.\n"), rules).first("content")
+    assert by_hand in ("By hand.", {"html": "By hand."})
+
+
 def test_a_handwritten_post_is_parsed(rules: SiteRules) -> None:
     found = properties_of(read(PelicanFile.parse(HAND_WRITTEN), rules))
     assert found == {
