@@ -217,7 +217,7 @@ async def test_a_file_that_could_not_be_uploaded_is_saved_with_the_text(
 ) -> None:
     file = tmp_path / "lake.jpg"
     file.write_bytes(picture("navy"))
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(f"{apart.desk}new")
         refused = lambda route: route.fulfill(status=413, body="")  # noqa: E731
         await page.route("**/desk/files", refused)
@@ -331,7 +331,7 @@ async def test_after_a_lost_response_a_post_is_sent_once_and_refusals_show_the_r
 ) -> None:
     put = f"async (item) => (await import({OUTBOX})).queue(item)"
     item = {"once": "lost", "kind": "note", "fields": [["content", "Sent twice"]], "files": []}
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(f"{apart.desk}outbox")
         before = apart.commits()
 
@@ -364,7 +364,7 @@ async def test_failed_posts_are_retried_automatically_and_by_hand(
 ) -> None:
     put = f"async (item) => (await import({OUTBOX})).queue(item)"
     item = {"once": "later", "kind": "note", "fields": [["content", "Sent later"]], "files": []}
-    async with tab(chromium, cookies, expected="status of 503") as page:
+    async with tab(chromium, cookies, expected="status of 503", service_workers="block") as page:
         await page.clock.install()
         await page.goto(f"{apart.desk}outbox")
         before, asked = apart.commits(), asyncio.Queue[None]()
