@@ -194,11 +194,15 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     arguments = ["--bare", "--single-branch", *wanted, "--", source, str(target)]
     try:
         private.make_folder(target)
-        git.Git().clone(*arguments, env=_UNATTENDED)
+        try:
+            git.Git().clone(*arguments, env=_UNATTENDED)
+        except BaseException:
+            # Git leaves a folder that it has not made itself, also when it is interrupted.
+            shutil.rmtree(target, ignore_errors=True)
+            raise
     except OSError as error:
         raise StoreBroken(f"{target} cannot be created: {error.strerror}") from error
     except git.GitCommandError as error:
-        shutil.rmtree(target, ignore_errors=True)
         shown, reason = _CREDENTIALS.sub("", source), _reason(error)
         path = local_path(source, Path())
         if "dubious ownership" in reason and path:

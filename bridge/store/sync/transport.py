@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import communicate, end
+from bridge.store.bounded_git import communicate, end, kill
 from bridge.store.repo import BareRepo, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
@@ -268,6 +268,7 @@ class Transport:
             raise TransportError(text) from error
         finally:
             self._running = None
+            kill(process)
         if process.returncode != 0:
             raise TransportError(self._presentable(out + err))
         return os.fsdecode(out)
