@@ -54,7 +54,8 @@ def client(answer: object, status: int = 200, **headers: str) -> Mastodon:
 @pytest.mark.parametrize(
     "url",
     ["javascript:alert(1)", "data:text/html,x", "", None, 5, ["https://a.example/"], "//a.example/",
-     "https://", 'https://a.example/"><script>', "https://a.example/\n", f"https://{'a' * 3000}"],
+     "https://", 'https://a.example/"><script>', "https://a.example/\n", f"https://{'a' * 3000}",
+     "https://[x", "http://[::1", "https://a.example:99999999/", "https://user:pw@a.example/"],
 )  # fmt: skip
 async def test_the_address_of_a_copy_is_one_of_a_web_page(url: object) -> None:
     made = await client({**MADE, "url": url, "uri": url}).post([], "key")

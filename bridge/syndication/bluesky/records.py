@@ -38,7 +38,10 @@ def post_at(url: str) -> tuple[str, str] | None:
     """The account (handle or DID) and record key in the URL of a Bluesky post, or ``None``."""
     if match := re.fullmatch(rf"at://([^/]+)/{re.escape(POST)}/([\w.~:-]+)", url):
         return match[1], match[2]
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     match = re.fullmatch(r"/profile/([^/]+)/post/([\w.~:-]+)/?", parts.path)
     return (match[1], match[2]) if match and parts.scheme in {"http", "https"} else None
 

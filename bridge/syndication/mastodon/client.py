@@ -20,12 +20,12 @@ import aiohttp
 from bridge.syndication.api import Api, ApiError, list_of, object_of, objects
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.measure import Counts
+from bridge.webmention.mention import web_url
 
 #: Pauses while the server processes a picture, in seconds: five minutes in all.
 _PATIENCE = (1, 2, 4, 8, *(15,) * 19)
 _NEWEST = 40
-_WEB_URL = re.compile(r"https?://[^\s<>\"\\^`{|}]+")
-_LONGEST_URL = 2_000
+_WEB_URL = re.compile(r"https?://[^/@]+(/[^\s<>\"\\^`{|}]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,8 +346,8 @@ def _id(found: Mapping[str, Any]) -> str:
 
 def _web_url(value: object) -> str:
     """The address of a web page, ``""`` for anything else: it becomes a link on the site."""
-    is_one = isinstance(value, str) and len(value) <= _LONGEST_URL and _WEB_URL.fullmatch(value)
-    return str(value) if is_one else ""
+    found = web_url(value)
+    return found if _WEB_URL.fullmatch(found) else ""
 
 
 def moment(value: object) -> datetime | None:

@@ -137,7 +137,10 @@ class MastodonNetwork:
 
     def is_mine(self, url: str) -> bool:
         """See :class:`Network`."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
         # The server may be reached under another host name than its statuses show.
         homes = {urlsplit(each).netloc.lower() for each in (self._target.base, self._target.uid)}
         if not parts.netloc or parts.netloc.lower() not in homes:
