@@ -87,9 +87,9 @@ async def run(
     try:
         async with asyncio.timeout(seconds):
             code = await exited(process)
-            # What it leaves running, such as ssh with ControlPersist, may keep its pipes open.
-            await close_pipes(process, *pipes, seconds=_AFTERWARDS)
-            return Ended(code, tail.text)
+        # What it leaves running, such as ssh with ControlPersist, may keep its pipes open.
+        await close_pipes(process, *pipes, seconds=_AFTERWARDS)
+        return Ended(code, tail.text)
     except TimeoutError as error:
         raise TookTooLong(f"{argv[0]} was still running after {seconds:.0f} seconds") from error
     finally:

@@ -53,17 +53,19 @@ class LastResort:
         log.error(
             "shutdown took longer than %g seconds and is forced; still running:", self._seconds
         )
-        telling = threading.Thread(target=_tell_where, daemon=True)
-        telling.start()
-        telling.join(_AGAIN)
+        _tell_where()
         kill_descendants(os.getpid())
         os._exit(1)
 
 
 def _tell_where() -> None:
-    """Print what each thread is doing. May block: the output can be a pipe that nothing reads."""
-    if sys.stderr is not None:
-        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    """Print what each thread is doing, as far as that can be done without waiting: all threads
+    are stopped meanwhile, and the output can be a pipe that nothing reads.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        output = sys.stderr.fileno()
+        os.set_blocking(output, False)
+        faulthandler.dump_traceback(output, all_threads=True)
 
 
 def kill_descendants(ancestor: int) -> int:

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from crowd_kit import Repos
 from git_kit import git
+from process_kit import is_running
 from serving_kit import Serving, serving
 from soak_kit import SOAK
 
@@ -88,14 +89,7 @@ class Stuck:
 
     def running(self) -> list[int]:
         """The hanging programs that are still running."""
-        return [pid for pid in map(int, self.pids.read_text().split()) if _is_running(pid)]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
+        return [pid for pid in map(int, self.pids.read_text().split()) if is_running(pid)]
 
 
 def test_the_time_limits_of_shutdown_add_up_to_ten_seconds() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from git_kit import ADA, git, put
+from process_kit import is_running
 
 from bridge.store import StoreBroken, bounded_git, history
 from bridge.store.bounded_git import BoundedGit
@@ -132,7 +133,7 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_gi
         ask(kill_after_timeout=0.5)
     deadline = time.monotonic() + 60
     started = [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
-    while any(map(_is_running, started)):
+    while any(map(is_running, started)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -211,11 +212,4 @@ def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bri
     pid = int(pids.read_text())
     os.kill(pid, signal.SIGSTOP)
     long.close()
-    assert not _is_running(pid)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
+    assert not is_running(pid)
