@@ -204,6 +204,56 @@ async def test_where_no_post_can_be_read_any_more_the_commonest_reason_is_told_o
     assert files(site.folder / "output") == before
 
 
+#: Takes posts out of the lists: some have no page then, for one it writes a page of its own.
+DROPPING = b"""
+import os
+from pelican import signals
+
+def pretaxonomy(generator):
+    for name in ("articles", "drafts"):
+        setattr(generator, name, [p for p in getattr(generator, name) if "mood" not in p.metadata])
+
+def finalized(generator):
+    # What it leaves in the archives has no page either.
+    generator.articles = [p for p in generator.articles if "late" not in p.metadata]
+
+def last(pelican):
+    with open(os.path.join(pelican.output_path, "own.html"), "w") as page:
+        page.write("By the plugin")
+
+def register():
+    signals.article_generator_pretaxonomy.connect(pretaxonomy)
+    signals.article_generator_finalized.connect(finalized)
+    signals.finalized.connect(last)
+"""
+
+
+async def test_posts_that_a_plugin_drops_are_named(site: Site) -> None:
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["dropping"]\nPLUGIN_PATHS = ["plugins"]')
+    posts = {
+        "content/a.md": post("A", 4, Mood="bad"),
+        "content/b.md": post("B", 5, Mood="bad", Status="draft"),
+        "content/c.md": post("C", 6, Late="yes"),
+        "content/own.md": post("Own", 7, Mood="bad"),
+        "content/draft.md": post("A draft", 8, Status="draft"),
+        "content/hidden.md": post("Hidden", 9, Status="hidden"),
+        "content/deutsch.md": post("Eins", 1, Slug="one", Lang="de"),
+    }
+    status = await site.after(
+        {"pelicanconf.py": conf, "plugins/dropping.py": DROPPING, "content/bad.md": b"-\n", **posts}
+    )
+    assert status.state == "idle", status
+    left_out = dict(status.left_out)
+    dropped = {"content/a.md", "content/b.md", "content/c.md"}
+    assert left_out.keys() == {"content/bad.md", *dropped}
+    assert {left_out[path] for path in dropped} == {
+        "Pelican reads it, but a plugin takes it out of the site's lists: it has no page"
+    }
+    assert site.differing() == []
+    status = await site.after({"content/a.md": posts["content/a.md"].replace(b"Mood", b"Mind")})
+    assert dict(status.left_out).keys() == {"content/bad.md", "content/b.md", "content/c.md"}
+
+
 async def test_a_file_that_is_attached_and_is_not_there(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

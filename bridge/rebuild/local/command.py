@@ -36,6 +36,7 @@ _LOOK_EVERY = 1.0
 _NO_PLUGINS = re.compile(
     rf"^{plain_pelican.NO_PLUGINS} Permission denied: '(/[^'\n]+)'", re.MULTILINE
 )
+_UNLISTED = re.compile(rf"^{plain_pelican.UNLISTED} (\[.*\])$", re.MULTILINE)
 #: Pelican's last line where it has read no article.
 _NO_ARTICLE = re.compile(r"Processed 0 articles, 0 drafts, 0 hidden articles,")
 #: Suffixes of posts; one of HTML is not among them, since such a file may be anything.
@@ -104,7 +105,8 @@ class CommandBuilder:
         if self._stages and await process.in_thread(_is_empty, folder):
             where = OUTPUT if self.program != PELICAN else "its output folder"
             raise BuildFailed(f"{self._program} ended well, but wrote no page to {where}")
-        return said
+        unlisted = [path for found in _UNLISTED.findall(ended.text) for path in json.loads(found)]
+        return said.with_unlisted(path.removeprefix(f"{task.checkout}/") for path in unlisted)
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         """``False``: each run starts from a clean checkout."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +28,9 @@ OF_PLUGINS = (
     *(".ipynb", ".adoc", ".asciidoc", ".asc", ".org", ".textile", ".creole", ".wiki"),
     *(".mediawiki", ".dj", ".djot", ".typ", ".qmd", ".rmd"),
 )
+#: Why a post that has been read has no page, and how many such posts are named.
+_TAKEN_OUT = "Pelican reads it, but a plugin takes it out of the site's lists: it has no page"
+_UNLISTED = 50
 _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to this number, files may each be broken by themselves, even if there are hardly any others.
@@ -123,6 +126,17 @@ class LogSummary:
             )
         if self.plugin and lacks:
             raise BuildFailed(self.plugin)
+
+    def with_unlisted(self, paths: Iterable[str]) -> LogSummary:
+        """With posts that Pelican has read and that have no page, as paths in the checkout."""
+        known = {path for path, _ in self.left_out}
+        new = [path for path in paths if path not in known]
+        warnings = self.warnings
+        if (more := len(new) - _UNLISTED) > 0:
+            told = f"and {more} more posts are in no list: a plugin takes them out of the site"
+            warnings = (*warnings, told)
+        left_out = (*self.left_out, *((path, _TAKEN_OUT) for path in new[:_UNLISTED]))
+        return replace(self, left_out=left_out, warnings=warnings)
 
     def check_not_emptied(self, content: Path) -> None:
         """Raise :class:`BuildFailed` if a plugin could not be loaded and ``content`` has files that

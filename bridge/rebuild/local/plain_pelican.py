@@ -12,12 +12,17 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 #: The posts to leave out: a JSON list of paths below the content folder.
 LEFT_OUT = "PELICAN_LEFT_OUT"
 #: Printed before a folder of plugins that may not be read.
 NO_PLUGINS = "PLUGIN_PATHS:"
+#: Printed before the posts that have been read and are in no list.
+UNLISTED = "IN NO LIST:"
+#: Lists of generators from which no page of a post is written.
+_NO_PAGES = frozenset({"dates", "staticfiles"})
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
@@ -39,6 +44,44 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
         return [file for file in files if file not in out]
 
     generator.get_files = get_files
+
+
+class Runs:
+    """The generators of a run of Pelican, and of the runs for further languages within it."""
+
+    def __init__(self) -> None:
+        self._generators: list[Any] = []
+
+    def begin(self) -> None:
+        """A site is about to be built."""
+        self._generators.clear()
+
+    def note(self, generators: Iterable[Any]) -> None:
+        """Called when one of these runs has read everything."""
+        self._generators += generators
+
+    def unlisted(self) -> list[str]:
+        """The files of posts and pages that were read, are in no list that a page is written from,
+        and have no page: plugins take them out. Called when everything is written.
+        """
+        read: dict[str, list[tuple[str, Any]]] = {}
+        listed: set[str] = set()
+        for generator in self._generators:
+            if hasattr(generator, "articles"):
+                # All generators of a run share what has been read.
+                for post in filter(None, generator.context["generated_content"].values()):
+                    read.setdefault(post.source_path, []).append((generator.output_path, post))
+            for name, value in list(vars(generator).items()):
+                if isinstance(value, list) and name not in _NO_PAGES:
+                    listed.update(getattr(post, "source_path", "") for post in value)
+        self.begin()
+        missing = read.keys() - listed
+        return sorted(path for path in missing if all(_has_no_page(*each) for each in read[path]))
+
+
+def _has_no_page(output: str, post: Any) -> bool:
+    """Whether a post should have a page, and has none: a plugin may write it by itself."""
+    return bool(post.save_as) and not Path(output, post.save_as).exists()
 
 
 def unreadable(folders: Iterable[str]) -> list[str]:
@@ -106,10 +149,15 @@ def main() -> None:
     if posts:
         signals.generator_init.connect(leaving_out, weak=False)
     signals.initialized.connect(initialized, weak=False)
+    runs = Runs()
+    signals.all_generators_finalized.connect(runs.note, weak=False)
     sys.argv[0] = "pelican"
     from pelican import main as pelican_main  # noqa: PLC0415 - not in the bridge
 
-    sys.exit(pelican_main())
+    ended = pelican_main()
+    if unlisted := runs.unlisted():
+        print(f"\n{UNLISTED} {json.dumps(unlisted)}", file=sys.stderr, flush=True)
+    sys.exit(ended)
 
 
 if __name__ == "__main__":

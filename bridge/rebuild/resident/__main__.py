@@ -221,7 +221,7 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
     checkout = site.site_paths.checkout
     try:
         files = site.build(order)
-        said = logged.said()
+        said = logged.said().with_unlisted(_inside(checkout, site.unlisted))
     except Interrupted:
         return BuildAbandoned()
     except CachedFileChanged as what:

@@ -22,7 +22,7 @@ from pelican.plugins import signals
 from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.plain_pelican import leave_out
+from bridge.rebuild.local.plain_pelican import Runs, leave_out
 from bridge.rebuild.resident.copying import StaticCopies
 from bridge.rebuild.resident.loaded import LoadedSite, SitePaths
 from bridge.rebuild.resident.logged import LoggedErrors
@@ -129,6 +129,10 @@ class WarmSite:
         self._copies = StaticCopies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
         self._unchecked: set[str] = set()
         self._waited_for = WaitedFor(site_paths.checkout)
+        self._runs = Runs()
+        signals.all_generators_finalized.connect(self._runs.note)
+        #: Posts that the last build has read, and made no page of.
+        self.unlisted: list[str] = []
         #: No build has been completed yet.
         self._cold = True
 
@@ -159,6 +163,7 @@ class WarmSite:
         self._run_late(pages, build)
         self._late.finalize(self._site, self._staged)
         self._finish(pages, build)
+        self.unlisted = self._runs.unlisted()
         return tuple(sorted(build.changed))
 
     def _begin(self) -> None:
@@ -171,6 +176,7 @@ class WarmSite:
         self._links.begin()
         self._pages.begin()
         self._staged.begin()
+        self._runs.begin()
         # Pelican keeps these for the life of its process.
         LimitFilter._raised_messages.clear()
         LimitFilter._group_count.clear()
