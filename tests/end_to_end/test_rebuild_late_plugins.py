@@ -312,6 +312,29 @@ async def test_links_relative_to_each_page(site: BothWays) -> None:
     assert site.worker.status().slow is None
 
 
+NO_FEEDS = b"FEED_ALL_ATOM = CATEGORY_FEED_ATOM = TRANSLATION_FEED_ATOM = None\n"
+SUMMARIES = NO_FEEDS + b'FEED_ALL_RSS = "rss.xml"\n'
+
+
+@pytest.mark.parametrize("feeds", [b"FEED_MAX_ITEMS = 1\n", NO_FEEDS, SUMMARIES])
+async def test_a_file_that_several_posts_attach(site: BothWays, feeds: bytes) -> None:
+    """It goes beside the post that a clean build writes first: which one depends on the feeds."""
+    attached = "![x]({attach}/media/x.png)"
+    content = {
+        "pelicanconf.py": CONF + b'ARTICLE_SAVE_AS = "{date:%d}/{slug}/index.html"\n' + feeds,
+        "content/media/x.png": b"x",
+        "content/a.md": post("A", 1, body=attached),
+        "content/in/b.md": post("B", 2, body=attached),
+        "content/c.md": post("C", 3, body=attached, Summary="Short"),
+        "content/c-de.md": post("C", 4, body=attached, Slug="c", Lang="de"),
+        "content/d.md": post("D", 9, body="![x]({static}media/x.png)", Status="hidden"),
+    }
+    assert await site.after(content) == []
+    assert await site.after({"content/a.md": post("A", 8, body=attached)}) == []
+    assert await site.after({"content/c-de.md": None, "content/a.md": post("A", 1)}) == []
+    assert site.worker.status().slow is None
+
+
 SUBSITES = b"""
 PLUGINS = ["i18n_subsites", *PLUGINS]
 DEFAULT_LANG = "en"

@@ -228,8 +228,9 @@ class WarmSite:
         names = ChainMap({"localsiteurl": site.settings["SITEURL"]}, context, *globals_)
         inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
-        self._links.touch_in_order(context)
-        return _Build(running, context, lists, inputs, writer)
+        build = _Build(running, context, lists, inputs, writer)
+        self._links.touch_in_order(context, lambda: _in_clean_order(build))
+        return build
 
     def _build_subsites(self) -> None:
         """Let a plugin build the site in further languages, each as Pelican does it."""
@@ -377,6 +378,20 @@ def _call(generator: Generator, step: str, *arguments: Any) -> None:
     """Call a method that not every generator has."""
     if hasattr(generator, step):
         getattr(generator, step)(*arguments)
+
+
+def _in_clean_order(build: _Build) -> Iterable[Content]:
+    """Posts and pages in the order in which ``pelican`` first writes their texts."""
+    found: list[Content] = []
+
+    def noted(page: PlannedPage, _: dict[str, Any]) -> None:
+        found.extend(page.texts(build.context))
+
+    planner = PlanningWriter(build.writer, build.lists, noted, build.context)
+    for generator in build.running:
+        if type(generator) in (WarmArticles, PagesGenerator):
+            _call(generator, "generate_output", planner)
+    return found
 
 
 def _go_on() -> None:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
+from urllib.parse import unquote
 
 from pelican.contents import Content
 
 from bridge.rebuild.resident.pelican.plugins import is_known
 
-_ATTACH = ("{attach}", "|attach|")
-
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """Which kinds of links a text has."""
+    """The links of a text: whether there are any, the files that it attaches, and all others."""
 
     links: bool
-    attaches: bool
+    attached: frozenset[str]
+    others: frozenset[str]
 
 
 class Links:
@@ -47,35 +50,48 @@ class Links:
             return text
         return None
 
-    def touch_in_order(self, context: Mapping[str, Any]) -> None:
+    def touch_in_order(
+        self, context: Mapping[str, Any], written: Callable[[], Iterable[Content]]
+    ) -> None:
         """Resolve links in the order of a clean build, where that order decides.
 
-        The first post that links a file by ``{attach}`` has it moved beside itself.
+        The first post that links a file by ``{attach}`` has it moved beside itself, unless another
+        has linked it before. ``written`` returns the posts in the order in which their texts are
+        first written. It is called where posts share a file.
         """
-        posts = list(_in_order(context))
-        if any(self._in(post).attaches for post in posts):
+        posts = [item for item in context["generated_content"].values() if item is not None]
+        if any(self._in(post).attached for post in posts):
+            first = written() if self._share_files(posts) else ()
             # as Pelican's own classes do with one another
-            for post in posts:
+            for post in dict.fromkeys((*first, *posts)):
                 self.resolved(post)
+
+    def _share_files(self, posts: Iterable[Content]) -> bool:
+        """Whether a file that a post attaches has a link in another one."""
+        targets = [
+            (_targets(post, text.attached), _targets(post, text.others))
+            for post in posts
+            for text in [self._in(post)]
+        ]
+        attached = {target for each, _ in targets for target in each}
+        linked = Counter(target for each, others in targets for target in each | others)
+        return any(linked[target] > 1 for target in attached)
 
     def _in(self, content: Content) -> _Text:
         text = content._content or ""
         found = self._asked.get(text) or self._found.get(text)
         if found is None:
-            links = content._get_intrasite_link_regex().search(text) is not None
-            found = _Text(links, any(mark in text for mark in _ATTACH))
+            links = [*content._get_intrasite_link_regex().finditer(text)]
+            attached = frozenset(each["value"] for each in links if each["what"] == "attach")
+            others = frozenset(each["value"] for each in links) - attached
+            found = _Text(bool(links), attached, others)
         self._asked[text] = found
         return found
 
 
-def _in_order(context: Mapping[str, Any]) -> Iterator[Content]:
-    """Feeds come first, then translations, then the rest; pages after articles."""
-    articles = context["articles"]
-    everything = [item for item in context["generated_content"].values() if item is not None]
-    listed = [*articles[: context.get("FEED_MAX_ITEMS")]]
-    translations = [other for article in articles for other in article.translations]
-    seen: set[int] = set()
-    for content in (*listed, *translations, *articles, *everything):
-        if id(content) not in seen:
-            seen.add(id(content))
-            yield content
+def _targets(content: Content, values: Iterable[str]) -> set[str]:
+    """The files that a post's links lead to, in one spelling."""
+    return {
+        posixpath.normpath(posixpath.join("/", content.relative_dir, unquote(unescape(value))))
+        for value in values
+    }

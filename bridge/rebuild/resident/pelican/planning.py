@@ -49,6 +49,14 @@ class PlannedPage:
         """The file of that post."""
         return self.content.source_path if self.content is not None else None
 
+    def texts(self, settings: Mapping[str, Any]) -> list[Content]:
+        """The posts whose whole text this file shows, or makes a summary of."""
+        if self.content is not None:
+            return [self.content]
+        summaries = self.made_by == ("rss",) and settings["RSS_FEED_SUMMARY_ONLY"]
+        posts = self.local["elements"] if self.kind == "feed" else ()
+        return [post for post in posts if not (summaries and "summary" in post.metadata)]
+
 
 class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
     """Two pages have the same output file. A subclass of the error that Pelican raises."""
