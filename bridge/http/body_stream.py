@@ -93,7 +93,10 @@ async def receive(
             f"The body was not complete after {seconds:.0f} seconds."
             " Send it again, or send less at once."
         ) from error
-    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError, RuntimeError) as error:
+        # aiohttp raises RuntimeError where the connection was closed before the read began.
+        if isinstance(error, RuntimeError) and request.transport is not None:
+            raise
         raise InvalidRequest("The body is truncated, or not encoded as its headers say.") from error
 
 

@@ -16,11 +16,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 from loop_kit import Rounds, watched_loop
 
 from bridge.auth.token import Token
-from bridge.errors import InvalidToken
+from bridge.errors import InvalidRequest, InvalidToken
+from bridge.http.body_stream import receive_all
 from bridge.http.connection import Listener, note_request, prepare_answer
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import json_endpoint
@@ -406,6 +409,23 @@ async def test_a_response_before_the_end_of_a_body_arrives_completely(tmp_path: 
 async def test_an_incomplete_request_is_disconnected(tmp_path: Path, data: bytes) -> None:
     async with listening(tmp_path, keepalive_timeout=0.3) as port, asyncio.timeout(60):
         assert await say(port, data) == b""
+
+
+async def test_a_client_that_goes_just_after_a_chunk_is_no_error_of_ours() -> None:
+    loop = asyncio.get_running_loop()
+    protocol = BaseProtocol(loop)
+    body = StreamReader(protocol, 2**16, loop=loop)
+    request = make_mocked_request("POST", "/", payload=body)
+    protocol.transport = request.transport
+    reading = asyncio.ensure_future(receive_all(request, max_bytes=1000, seconds=60))
+    body.begin_http_chunk_receiving()
+    body.feed_data(b"a")
+    await asyncio.sleep(0.1)
+    # Both in one round of the loop: the reader is woken by the end of the chunk, without data.
+    body.end_http_chunk_receiving()
+    protocol.transport = request.protocol.transport = None
+    with pytest.raises(InvalidRequest):
+        await reading
 
 
 async def test_bytes_between_chunks_count(tmp_path: Path) -> None:

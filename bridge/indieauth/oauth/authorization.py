@@ -48,14 +48,14 @@ class AuthorizationRequest:
 class Pending:
     """A consent screen shown in one session.
 
-    ``from_elsewhere``: another site's page led to it. ``answer`` is the redirect that the owner's
+    ``from_page``: a link or script on a page led to it. ``answer`` is the redirect that the owner's
     decision was answered with.
     """
 
     request: AuthorizationRequest
     client: Client
     session: int
-    from_elsewhere: bool
+    from_page: bool
     answer: str | None = field(default=None)
 
 

@@ -35,7 +35,6 @@ from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.render import (
     Advice,
     PageError,
-    is_from_elsewhere,
     page,
     page_endpoint,
     redirect,
@@ -44,8 +43,8 @@ from bridge.settings import KnownClient
 
 log = logging.getLogger(__name__)
 
-#: Scopes that can destroy content. If another site's page asks for them, the owner must have proved
-#: their identity recently. Scopes that delete are not ticked by default. ``post`` is an older name
+#: Scopes that can destroy content. If a page led to the question, the owner must have proved their
+#: identity recently. Scopes that delete are not ticked by default. ``post`` is an older name
 #: for ``create`` and ``update``.
 STRONG = frozenset({"update", "delete", "undelete", "post"})
 UNTICKED = frozenset({"delete", "undelete"})
@@ -93,7 +92,7 @@ async def decide(request: web.Request) -> web.Response:
         raise CsrfError
     if pending.answer is None and form.get("decision") == "allow":
         scopes = _ticked(pending, form)
-        if pending.from_elsewhere and STRONG & set(scopes):
+        if pending.from_page and STRONG & set(scopes):
             again = await ask_again(
                 request,
                 browser,
@@ -156,8 +155,7 @@ def _question(
     known = [word for word in wish.scopes if word in SCOPES or word in READERS]
     # Not a secret: it is valid in this session only.
     key = secrets.token_hex(16)
-    from_elsewhere = is_from_elsewhere(request)
-    server.pending.put(key, Pending(wish, client, browser.session.id, from_elsewhere))
+    server.pending.put(key, Pending(wish, client, browser.session.id, _page_led_here(request)))
     redirect_to = urlsplit(wish.sender.redirect_uri)
     return page(
         request,
@@ -174,6 +172,16 @@ def _question(
         reads=grants_any_access(frozenset(wish.scopes)),
         without_pkce=wish.challenge is None,
     )
+
+
+def _page_led_here(request: web.Request) -> bool:
+    """Whether a link or script on a page led to the question, and not an app on this device or a
+    typed address.
+
+    Pages of this origin count: where the site shares the host name, an app may have put the link
+    into a post. No page of ours leads here but after a sign-in, which is a proof itself.
+    """
+    return request.headers.get("Sec-Fetch-Site") != "none"
 
 
 def _advice(form: Form, sender: RequestingApp) -> Advice | None:
