@@ -17,7 +17,7 @@ from bridge.content import body, dates, html, keys, slugs
 from bridge.content.characters import is_seen, label, one_line
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
-from bridge.content.titles import synthetic_title
+from bridge.content.titles import content_type, synthetic_title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
@@ -142,7 +142,7 @@ def is_markdown(post: Post) -> bool:
     A name that only repeats the beginning of the content is not a name (post type discovery). Quill
     says it explicitly, in ``p3k-content-type``.
     """
-    kind = _content_type(post)
+    kind = content_type(post)
     if kind in {"text/markdown", "text/plain"}:
         return kind == "text/markdown"
     if _language(post) is not None:
@@ -156,13 +156,9 @@ def texts_of(values: Iterable[Json]) -> tuple[str, ...]:
     return tuple(value for value in values if isinstance(value, str) and value)
 
 
-def _content_type(post: Post) -> str:
-    return (post.text("p3k-content-type") or "").partition(";")[0].strip().lower()
-
-
 def _language(post: Post) -> str | None:
     """The programming language of a post that is a piece of code, ``""`` if it is unknown."""
-    kind, _, language = _content_type(post).partition("/")
+    kind, _, language = content_type(post).partition("/")
     return (language if _LANGUAGE.fullmatch(language) else "") if kind == "code" else None
 
 
@@ -175,7 +171,7 @@ def content_to_write(post: Post) -> Json:
         longest = max(map(len, re.findall(r"`+", content)), default=0)
         fence = "`" * max(3, longest + 1)
         return f"{fence}{language}\n{content.strip(_LINES)}\n{fence}"
-    return {"html": content} if _content_type(post) == "text/html" else content
+    return {"html": content} if content_type(post) == "text/html" else content
 
 
 def with_originals(

@@ -12,6 +12,7 @@ import nh3
 
 from bridge.content.characters import printable
 from bridge.errors import InvalidRequest
+from bridge.micropub.references import without_endless_references
 
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
 TAGS = frozenset(
@@ -231,6 +232,7 @@ def find_unsafe(html: str) -> frozenset[str]:
     This is an allow-list: anything that is not recognised completely, down to each ``<``, is
     reported.
     """
+    html = without_endless_references(html)
     found: set[str] = set()
     position = 0
     while (start := html.find("<", position)) >= 0:

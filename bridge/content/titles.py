@@ -277,13 +277,12 @@ def _short(words: str) -> str:
 def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     """The words of the content as a page shows them."""
     content = post.first("content")
-    if form == "markdown" and isinstance(content, str) and content.strip():
-        return one_line(html.plain(rules.site.render(content).html))
     if isinstance(content, dict):
         return plain_content(post)
-    if form == "html" and isinstance(content, str):
-        # Quill says so in p3k-content-type.
+    if isinstance(content, str) and _is_html(post, form):
         return one_line(printable(html.plain(content)))
+    if form in {"markdown", "html"} and isinstance(content, str) and content.strip():
+        return one_line(html.plain(rules.site.render(content).html))
     if isinstance(content, str):
         return one_line(_FENCE.sub("", text.plain(printable(content[:_ENOUGH]))))
     return text.plain(plain_content(post))
@@ -297,9 +296,21 @@ def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
         return sent if isinstance(sent, str) else ""
     if not isinstance(content, str) or not content.strip():
         return ""
-    if form == "html":
+    if _is_html(post, form):
         return content
-    return rules.site.render(content if form == "markdown" else text.encode(content)).html
+    in_markdown = form in {"markdown", "html"}
+    return rules.site.render(content if in_markdown else text.encode(content)).html
+
+
+def _is_html(post: Post, form: Form | None) -> bool:
+    """Whether the content is HTML that was sent as a text. It is written as HTML, as Markdown with
+    something unsafe in it is, too."""
+    return form == "html" and content_type(post) == "text/html"
+
+
+def content_type(post: Post) -> str:
+    """The media type of the content, which Quill says in ``p3k-content-type``; else empty."""
+    return (post.text("p3k-content-type") or "").partition(";")[0].strip().lower()
 
 
 def plain_content(post: Post) -> str:

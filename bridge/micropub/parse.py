@@ -244,7 +244,12 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
         elif isinstance(item, dict):
             for name, unwanted in item.items():
                 _refuse_non_property("delete", base_name(name))
-                kept = tuple(value for value in wrapped(unwanted) if not is_empty(value))
+                # An object that says only its type may be a value of an older post.
+                kept = tuple(
+                    value
+                    for value in wrapped(unwanted)
+                    if not is_empty(value) or (isinstance(value, dict) and value)
+                )
                 values[property_name(base_name(name))] = kept
         else:
             raise InvalidRequest(

@@ -133,7 +133,9 @@ def _length(value: Slot) -> int:
     """The number of characters of a value; files have limits of their own."""
     if isinstance(value, File):
         return 0
-    return len(value if isinstance(value, str) else json.dumps(value, default=str))
+    return len(
+        value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    )
 
 
 def refuse_many_files(counts: Mapping[str, int]) -> None:
@@ -234,11 +236,14 @@ def _nested_file(name: str, value: dict[str, Json]) -> Json:
     """A file as an object of microformats2, which has its address in ``value`` or ``url``."""
     properties = value["properties"]
     given = properties if isinstance(properties, dict) else {}
-    address = next(filter(None, (_only(given.get(key)) for key in ("value", "url"))), None)
+    sent = (_only(given.get("value")), _only(given.get("url")), _only(value.get("value")))
+    address = next(filter(None, sent), None)
     if not isinstance(address, str):
         raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-    file_address(name, address)
-    return value
+    found = file_address(name, address)
+    if found == address:
+        return value
+    return {**value, "properties": {**given, "value": [found]}}
 
 
 def _link(name: str, value: Json) -> Json:

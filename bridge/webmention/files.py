@@ -253,9 +253,9 @@ class MentionFiles:
         head, ours = self._store.head(), dict[Version, bool]()
         for removal in self._store.removals(self.folder, head) if head else ():
             if removal.version not in ours:
-                message = self._store.bare_repo.repo.commit(removal.version).message
-                text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message
-                ours[removal.version] = is_ours(text)
+                commit = self._store.database.read(bytes.fromhex(removal.version), "commit")
+                message = commit.partition(b"\n\n")[2].decode("utf-8", "replace")
+                ours[removal.version] = is_ours(message)
             if not ours[removal.version]:
                 yield removal.path
 

@@ -80,6 +80,7 @@ def test_a_line_of_dashes_takes_linear_time() -> None:
 def test_scripts_take_linear_time() -> None:
     assert html.find_unsafe("<SCRIPT>x</sCript>" * 20_000)
     assert html.find_unsafe("<script>" * 50_000)
+    assert not html.find_unsafe(f'<a href="/&#{"1" * 5_000};">x</a>')
 
 
 def test_parentheses_after_a_url_take_linear_time() -> None:

@@ -98,6 +98,14 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"content": "👨‍👩‍👧‍👦" * 30}, "👨‍👩‍👧‍👦" * 10 + "…"),
         ({"mood": "🇨🇭" * 60}, "Mood: " + "🇨🇭" * 27 + "…"),
         ({"content": "日本" * 60}, "日本" * 35 + "…"),
+        # What is unsafe makes HTML of Markdown.
+        (
+            {
+                "content": "Use `<b>` tags *now*\n\n<script>x</script>",
+                "p3k-content-type": "text/markdown",
+            },
+            "Use &lt;b&gt; tags now",
+        ),
     ],
 )
 def test_a_generated_title_describes_the_post(

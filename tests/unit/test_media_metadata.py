@@ -241,6 +241,14 @@ def test_an_mp3_keeps_its_frames() -> None:
     assert cleaned(frames) == frames
 
 
+@pytest.mark.parametrize(
+    "begin", [b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypM4A "]
+)
+def test_a_tag_of_mp3_in_front_of_another_format_is_refused(begin: bytes) -> None:
+    with pytest.raises(ValueError, match="another format"):
+        cleaned(b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + begin + SECRET + bytes(64))
+
+
 def test_a_wav_keeps_its_samples() -> None:
     form, samples = riff(b"fmt ", bytes(16)), riff(b"data", b"samples!")
     plain = riff(b"RIFF", b"WAVE" + form + samples)

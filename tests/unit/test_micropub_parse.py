@@ -600,6 +600,10 @@ class TestUpdate:
         assert action.delete_values == {"category": ("a",)}
         assert action.delete_properties == ()
 
+    def test_an_object_that_says_only_its_type_is_a_value_to_delete(self) -> None:
+        action = updated(delete={"checkin": [{"type": ["h-card"]}, "", {}]})
+        assert action.delete_values == {"checkin": ({"type": ["h-card"]},)}
+
     def test_whole_properties_are_deleted_by_name(self) -> None:
         assert updated(delete=["category", "name"]).delete_properties == ("category", "name")
 
@@ -892,6 +896,16 @@ class TestAddresses:
         body: Json = {"action": "update", "url": URL, "delete": {"photo": ["undefined"]}}
         assert updated_by(body).delete_values == {"photo": ("undefined",)}
 
+    def test_the_address_of_a_photo_is_found_wherever_its_object_has_it(self) -> None:
+        beside: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"]}, "value": LINK}
+        assert one("photo", beside) == (beside,)
+        shared: Json = {"type": ["h-cite"], "properties": {"url": [f"Look: {LINK}"]}}
+        found: Json = {
+            "type": ["h-cite"],
+            "properties": {"url": [f"Look: {LINK}"], "value": [LINK]},
+        }
+        assert one("photo", shared) == (found,)
+
     @pytest.mark.parametrize("name", ["in-reply-to", "read-of", "photo", "play-of"])
     def test_an_object_with_a_valid_url_is_kept(self, name: str) -> None:
         card: Json = {"type": ["h-cite"], "properties": {"name": ["Emma"], "url": [LINK]}}
@@ -978,3 +992,5 @@ def test_what_is_not_a_whole_text_has_a_limit(name: str) -> None:
     with pytest.raises(InvalidRequest, match="Shorten it"):
         as_json({name: ["https://example.com/" + "a" * 100_000]})
     assert as_json({"content": ["a" * 200_000]})
+    # Characters count, whatever JSON makes of them.
+    assert as_json({"repost-of": [{"type": ["h-cite"], "properties": {"content": ["é" * 90_000]}}]})

@@ -82,7 +82,7 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
         f"if rm {stops} 2>/dev/null; then read name;"
         " printf '%s blob 14\\nthe wh' $name; exec sleep 600; fi",
     )
-    database = _PatientLater(opened.repo, opened.format, seconds=1)
+    database = _PatientLater(opened.repo, opened.format, seconds=5)
     assert database.read(blob, "blob") == b"the whole text"
     assert not stops.exists()
     database.close()

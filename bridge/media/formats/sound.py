@@ -16,6 +16,9 @@ _HEAD = 64
 #: An empty ID3v2 tag.
 _EMPTY_ID3 = b"ID3\4\0\0\0\0\0\0"
 
+#: How files of other formats begin: FLAC, Ogg, WAV, Matroska and WebM.
+_OTHERS = (b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3")
+
 _STREAMINFO, _SEEKTABLE = 0, 3
 _LAST = 0x80
 
@@ -67,6 +70,8 @@ def strip_mp3(data: bytes) -> bytes:
             size = size << 7 | byte & 0x7F
         footer = _ID3_HEADER if data[start + 5] & 0x10 else 0
         start = min(start + _ID3_HEADER + size + footer, end)
+    if data.startswith(_OTHERS, start) or data.startswith(b"ftyp", start + 4):
+        raise ValueError("what follows the tag is in another format, with tags of its own")
     found = True
     while found:
         rest = end
