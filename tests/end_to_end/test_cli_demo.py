@@ -68,13 +68,12 @@ async def test_a_second_start_continues_with_changed_settings_which_the_environm
 async def test_a_post_is_in_the_owners_clone_a_moment_later(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    """The promise is within a second; the limit here is for busy machines."""
     with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as demo:
         demo.in_step()
         note = {"h": "entry", "content": "Hello", "mp-slug": "hello-from-here"}
         async with http.post(demo.micropub, data=note, headers=demo.headers) as answer:
             assert answer.status in (201, 202)
-        wait_until(lambda: [*demo.clone.rglob("hello-from-here.md")], seconds=10)
+        wait_until(lambda: [*demo.clone.rglob("hello-from-here.md")])
         demo.in_step()
         assert demo.webmention == f"{demo.site}webmention"
         assert demo.desk == f"{demo.site}desk/"

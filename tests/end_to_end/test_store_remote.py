@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from breaking_disks import killed_at
@@ -448,21 +448,28 @@ async def test_a_missing_remote_is_reported_and_found_again(world: World) -> Non
 
 
 @on_a_clone
-async def test_an_unreachable_remote_is_retried_with_growing_delays(world: World) -> None:
-    world.remote.rename(world.remote.with_name("away.git"))
+async def test_an_unreachable_remote_is_retried_with_growing_delays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    stopped = SimpleNamespace(time=lambda: clock[0], monotonic=lambda: clock[0])
+    monkeypatch.setattr("bridge.store.sync.remote.time", stopped)
+    away = world.remote.rename(world.remote.with_name("away.git"))
     async with bridge(world) as (store, remote):
         pauses, seen = list[float](), set[float | None]([None])
         for _ in range(3):
             status = await until(remote, lambda status: status.retry not in seen)
             seen.add(status.retry)
-            pauses.append((status.retry or 0) - time.time())
+            pauses.append(status.retry or 0)
             # A new post does not trigger a try, but an explicit request does.
             remote.changed(put(store, f"{len(pauses)}.md", "ours"))
             assert remote.status().retry == status.retry
-            await remote.fetch_now()
-    # Two seconds, four, eight, with jitter, and less on a busy machine.
-    assert pauses[0] < 2.5
-    assert 3 < pauses[2] < 10
+            if len(pauses) < 3:
+                await remote.fetch_now()
+        away.rename(world.remote)
+        clock[0] += pauses[-1] * 2
+        await settled(remote)
+    assert pauses == [pytest.approx(seconds, rel=0.2) for seconds in (2, 4, 8)]
 
 
 @on_a_clone

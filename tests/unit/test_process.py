@@ -48,10 +48,14 @@ async def test_a_program_has_ended_though_it_has_left_one_running(
 async def test_a_program_that_takes_too_long_is_ended_with_those_that_it_has_started(
     tmp_path: Path,
 ) -> None:
-    script = "(trap '' TERM; echo x > begun; sleep 600) & echo $! > pid; wait"
-    with pytest.raises(process.TookTooLong, match="still running after 5 seconds"):
-        await _run(tmp_path, script, seconds=5)
-    await _gone(int(tmp_path.joinpath("pid").read_text()))
+    script = "(trap '' TERM; sleep 600) & echo $! > pid; wait"
+    pid = tmp_path / "pid"
+    for seconds in (1, 10, 100):  # on a busy machine it may have started nothing after one
+        with pytest.raises(process.TookTooLong, match=f"still running after {seconds} seconds"):
+            await _run(tmp_path, script, seconds=seconds)
+        if pid.exists() and pid.read_text():
+            break
+    await _gone(int(pid.read_text()))
 
 
 async def test_what_a_program_has_left_running_is_ended_with_it(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_the_end_of_the_bridge_waits_for_no_reader_of_its_output() -> None:
 
 
 async def test_the_processor_time_of_a_program_is_also_that_of_its_children() -> None:
-    script = "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done); echo; read wait"
+    script = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); echo; read wait"
     running = await asyncio.create_subprocess_exec(
         *("sh", "-c", script),
         stdin=asyncio.subprocess.PIPE,

@@ -367,6 +367,7 @@ async def test_a_client_that_does_not_read_a_file_is_disconnected(tmp_path: Path
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         await _send_until_hung_up_on(writer, b"\r\n")
         writer.close()
+    async with listening(tmp_path) as port:
         assert len(await ask(port, "/file")) > 20_000_000
     (tmp_path / "file").unlink()
 
