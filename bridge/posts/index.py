@@ -27,6 +27,7 @@ from bridge.posts.index_tables import (
     forget,
     insert,
     open_tables,
+    stored,
     translated,
 )
 from bridge.runtime.memory import give_back
@@ -125,7 +126,7 @@ class PostIndex:
 
     def find_by_path(self, path: str) -> IndexedPost | None:
         """The post in a file."""
-        return self._one(f"{_POSTS} WHERE path = ?", path)
+        return self._one(f"{_POSTS} WHERE path = ?", stored(path))
 
     def is_at(self, entry: IndexedPost, url: str) -> bool:
         """Whether a post has, or once had, this URL."""

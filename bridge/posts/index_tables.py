@@ -16,7 +16,7 @@ import msgspec
 
 from bridge.posts.addresses import canonical
 from bridge.runtime import private
-from bridge.site.messages import IndexedPost, ReservedPage, Unread
+from bridge.site.messages import IndexedPost, ReservedPage, Unread, shown_if_not_utf8
 from bridge.store import StoreBroken, StoreFull
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,11 @@ def entry_of(row: Sequence[str]) -> IndexedPost:
     return IndexedPost(**{**values, "found": _json(values["found"])})
 
 
+def stored(path: str) -> str:
+    """The path of a file as the tables have it: SQLite stores no names that are not UTF-8."""
+    return shown_if_not_utf8(path) or path
+
+
 def insert(
     database: sqlite3.Connection,
     found: Sequence[IndexedPost | ReservedPage | Unread | None],
@@ -101,7 +106,7 @@ def forget(database: sqlite3.Connection, paths: Iterable[str], own: frozenset[st
     The rows of a post's tags, lists and aliases are found by what the post's own row says: an index
     of them by path would cost each insertion more than a deletion gains by it.
     """
-    for path in paths:
+    for path in map(stored, paths):
         known = database.execute(f"SELECT {POST} FROM posts WHERE path = ?", (path,)).fetchone()  # noqa: S608 - fixed names
         if known is not None:
             post = entry_of(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ class MemoryStore:
 
     def files(self, folder: str, at: Version) -> Iterator[tuple[str, BlobId]]:
         """Every file below a folder."""
-        for path, blob in sorted(self._files(at).items(), key=lambda item: item[0].encode()):
+        for path, blob in sorted(self._files(at).items(), key=lambda item: os.fsencode(item[0])):
             if is_below(path, folder):
                 yield path, blob
 
@@ -87,7 +88,7 @@ class MemoryStore:
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:
         """Every path that differs."""
         before, after = self._files(old), self._files(new)
-        paths = sorted(before.keys() | after.keys(), key=str.encode)
+        paths = sorted(before.keys() | after.keys(), key=os.fsencode)
         pairs = ((path, before.get(path), after.get(path)) for path in paths)
         return [Difference(path, was, now) for path, was, now in pairs if was != now]
 

@@ -270,15 +270,30 @@ async def test_names_that_are_not_utf8_are_told_and_the_site_is_built_by_command
         try:
             worker.changed(version)
             await settled(worker, version)
-            status = worker.status()
+            status, built = worker.status(), files(tmp_path / "output")
+        finally:
+            await worker.close()
+        edited = {"content/one.md": post("First", 1)}
+        renamed = {"content/cafe.md": post("Two", 2), names[0]: None, names[1]: None}
+        slow = []
+        # As after a restart: that the names are there is not new.
+        worker = make(store, tmp_path, "resident")
+        await worker.start()
+        try:
+            for change in (edited, renamed, {"content/three.md": post("Three", 3)}):
+                version = commit(store, change)
+                worker.changed(version)
+                await settled(worker, version)
+                slow.append(worker.status().slow is not None)
         finally:
             await worker.close()
     finally:
         store.close()
-    assert (status.state, (tmp_path / "output" / "two.html").is_file()) == ("idle", True), status
-    assert (tmp_path / "output" / os.fsdecode(b"images/\xe9.txt")).is_file()
+    assert (status.state, "two.html" in built) == ("idle", True), status
+    assert os.fsdecode(b"images/\xe9.txt") in built
     assert status.slow is not None
     assert r"the name of a file is not UTF-8: content/" in status.slow.reason
     told = "\n".join(found)
     assert r"no page for content/caf\xe9.md (Its name is not UTF-8: rename it.)" in told
     assert "ok   comparison" in told
+    assert slow == [True, False, False]

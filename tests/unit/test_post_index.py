@@ -12,7 +12,14 @@ import pytest
 from bridge.errors import Unavailable
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostCounts, PostIndex
-from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
+from bridge.site.messages import (
+    IndexedPost,
+    ReservedPage,
+    SiteFacts,
+    Source,
+    Unread,
+    shown_if_not_utf8,
+)
 from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
 
@@ -354,6 +361,24 @@ def test_unreadable_files_are_listed(store: MemoryStore, index: PostIndex) -> No
     put(store, a="1 note x published")
     index.refresh(newest(store), FACTS, at_once(refusing))
     assert index.unread() == []
+
+
+def test_a_name_that_is_not_utf8_is_listed_until_it_is_changed(
+    store: MemoryStore, index: PostIndex
+) -> None:
+    def refusing(path: str, blob: BlobId, data: bytes) -> IndexedPost | Unread | None:
+        shown = shown_if_not_utf8(path)
+        return Unread(shown, "no UTF-8") if shown else describe(path, blob, data)
+
+    odd = "caf\udce9"
+    put(store, **{odd: "1 note x published"})
+    index.refresh(newest(store), FACTS, at_once(refusing))
+    assert index.unread() == [Unread(r"content/caf\xe9.md", "no UTF-8")]
+    assert index.find_by_path(f"content/{odd}.md") is None
+    put(store, **{odd: None, "cafe": "1 note x published"})
+    index.refresh(newest(store), FACTS, at_once(refusing))
+    assert index.unread() == []
+    assert names(index.newest(limit=9)) == ["cafe"]
 
 
 def test_a_thousand_posts_take_few_statements_and_each_file_is_read_once(

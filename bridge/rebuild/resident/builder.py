@@ -35,6 +35,7 @@ from bridge.rebuild.resident.warm_process import (
 )
 from bridge.runtime import process
 from bridge.site.messages import shown_if_not_utf8
+from bridge.store import Version
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class ResidentBuilder:
         self._verifier = verifier
         self._process: ResidentProcess | None = None
         self._unfit: str | None = None
+        #: The same, while the name of a file is the reason.
+        self._odd: str | None = None
         #: Why the command has built last, ``None`` if it has not.
         self._slow: Slow | None = None
         self._told = ""
@@ -90,11 +93,11 @@ class ResidentBuilder:
             if any(self._resident.is_of_the_site(path) for path in new):
                 # Settings, theme or plugins have changed: what failed with the old ones may work.
                 self._try_again()
-        if odd := next(filter(None, map(shown_if_not_utf8, new | task.changed)), ""):
-            await self._end()
-            self._unfit = f"the name of a file is not UTF-8: {odd}"
-            self._slow = Slow(self._unfit, "Rename it (git mv)")
-        if self._unfit is not None:
+        # No message can carry such a name, not even that of a file that goes.
+        carried = not any(map(shown_if_not_utf8, new | task.changed))
+        if self._process is None or not carried:
+            await self._look_at_names(task.version)
+        if self._unfit is not None or not carried:
             return await self._fall_back(task)
         if self._pause > 0:
             self._pause -= 1
@@ -116,6 +119,15 @@ class ResidentBuilder:
             self._slow = None
             return outcome
         return await self._fall_back_for_now(task)
+
+    async def _look_at_names(self, version: Version) -> None:
+        """Leave a version to the command if the name of a file in it is not UTF-8."""
+        if odd := await process.in_thread(self._resident.not_utf8, version):
+            self._unfit = self._odd = f"the name of a file is not UTF-8: {odd}"
+            self._slow = Slow(self._unfit, "Rename it (git mv)")
+        elif self._odd is not None and self._unfit == self._odd:
+            self._slow = self._odd = None
+            self._try_again()
 
     def _try_again(self) -> None:
         self._unfit, self._told, self._failed_alike = None, "", None

@@ -20,6 +20,7 @@ from bridge.runtime import process
 from bridge.runtime.confinement import Grants
 from bridge.settings import prefix_of
 from bridge.site import starting
+from bridge.site.messages import shown_if_not_utf8
 from bridge.site.starting import Sandbox
 from bridge.store import Version
 
@@ -58,6 +59,11 @@ class Resident:
             if not self.may_stay_warm([path]):
                 name.update(f"{path}\0{blob}\0".encode("utf-8", "surrogateescape"))
         return name.hexdigest()
+
+    def not_utf8(self, version: Version) -> str:
+        """How to show a file's name that no message can carry, ``""`` where there is none."""
+        names = (path for path, _ in self.listed(version)) if self.listed else ()
+        return next(filter(None, map(shown_if_not_utf8, names)), "")
 
     def grants(self, checkout: Path, output: Path) -> Grants | None:
         """What the process may use: it writes pages, its caches, and its checkout."""
