@@ -140,7 +140,7 @@ def test_the_end_of_the_bridge_waits_for_no_reader_of_its_output() -> None:
 
 
 async def test_the_processor_time_of_a_program_is_also_that_of_its_children() -> None:
-    script = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); echo; read wait"
+    script = "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done); echo; read wait"
     running = await asyncio.create_subprocess_exec(
         *("sh", "-c", script),
         stdin=asyncio.subprocess.PIPE,
