@@ -37,6 +37,8 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
         (
             *("Conflict", "InvalidRequest", "Unavailable", "NotFound", "Forbidden"),
             *("PayloadTooLarge", "UnsupportedMediaType", "InsufficientStorage"),
+            *("TooManyRequests", "BadURL", "FetchError", "ForbiddenAddress"),
+            "_ForbiddenAddressError",
         ),
         (0,),
     ),
@@ -46,6 +48,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "_scope": (0,),
     "Advice": (0, 2),
     "Scope": (0,),
+    "Verification": (1,),
 }
 #: Names that hold such words, or a table of them, or a pair of an address and words.
 _NAMES = frozenset(
@@ -84,6 +87,7 @@ _TABLES = frozenset(
         "_CHANGED",
         "_EMPTY",
         "STATUS_TEXT",
+        "UNKNOWN_TARGET",
     }
 )
 #: Functions that give such words.
@@ -96,7 +100,12 @@ _FILES = (
     *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
     *("content/dates.py", "content/file.py", "content/slugs.py"),
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
-    *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py"),
+    *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
+    *("content/keys.py", "micropub/geo.py"),
+    *("net/web_url.py", "net/fetch.py", "http/rate_limit.py"),
+    *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
+    *("webmention/incoming/inbox.py", "webmention/incoming/moderation.py"),
+    "webmention/incoming/verification.py",
 )
 
 

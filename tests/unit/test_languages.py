@@ -20,6 +20,7 @@ from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, speak, translated
 from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page
+from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET
 from tools import catalogues
 
 LANGUAGES = sorted(set(language.LANGUAGES) - {"en"})
@@ -187,6 +188,25 @@ def test_the_state_of_a_webmention_is_in_the_language_of_its_reader(state: str) 
     assert 'href="https://a.example/?a&amp;b"' in shown
     for english in (title, text, "What has become", 'lang="en"'):
         assert english not in shown
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        UNKNOWN_TARGET,
+        "'source' is longer than 2,000 characters.",
+        "'source' cannot be used: its host is not a domain name.",
+        "Too many webmentions from there. Try again in 30 seconds.",
+        "The source could not be fetched: its URL cannot be used: its port is out of range.",
+    ],
+)
+def test_why_a_webmention_is_refused_is_in_the_language_of_its_reader(reason: str) -> None:
+    for spoken in LANGUAGES:
+        request = make_mocked_request("POST", "/webmention", {"Accept-Language": spoken})
+        page = refusal_page(request, "https://example.com/webmention", reason, 400, {})
+        speak("en")
+        assert 'lang="en"' not in str(page.text)
+        assert not re.search(r"its|Try|characters", str(page.text).partition("<main>")[2])
 
 
 def test_a_reason_without_a_translation_is_marked_as_english() -> None:
