@@ -28,7 +28,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from benchmarks.sites import make_site, processor_time
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
 

@@ -41,13 +41,13 @@ from bridge.settings import Settings, prefix_of
 from bridge.social import Social, start_social
 from bridge.store import ContentStore
 from bridge.syndication.factory import default_targets
-from bridge.web.gate import Gate
 from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers
 from bridge.web.middleware import allow_browsers, harden, render_errors
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
+from bridge.web.request import Gate
 from bridge.webmention.tombstones import Tombstones
 
 STORE = web.AppKey("store", ContentStore)

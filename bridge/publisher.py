@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from html import unescape
 
-from bridge.auth.scopes import is_draft_only, require
-from bridge.auth.token import Token
+from bridge.auth.token import Token, is_draft_only, require
 from bridge.content.file import PelicanFile
 from bridge.content.links import static_paths
 from bridge.errors import Conflict, InsufficientScope, Unavailable
@@ -51,7 +50,7 @@ from bridge.webmention.tombstones import Tombstones
 
 log = logging.getLogger(__name__)
 
-#: The permission that each action needs; ``auth/scopes.py`` has the scopes that grant it.
+#: The permission that each action needs; ``auth/token.py`` has the scopes that grant it.
 PERMISSIONS: dict[type[Action], str] = {
     Create: "create",
     Update: "update",

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from git_kit import assert_sound, git
 
 from bridge.app import make_app
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site

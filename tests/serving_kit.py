@@ -12,7 +12,7 @@ from pathlib import Path
 from crowd_kit import HOOK_SECRET, SITE, Repos
 from warm_kit import Program
 
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
 

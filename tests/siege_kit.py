@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from git_kit import assert_sound, git
 
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.store.setup import clone_bare, let_push_into

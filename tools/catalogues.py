@@ -96,7 +96,7 @@ _TELLERS = frozenset(
 )
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
-    *("auth/scopes.py", "syndication/report.py", "publisher.py", "http/body_stream.py"),
+    *("auth/token.py", "syndication/report.py", "publisher.py", "http/limits.py"),
     *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
     *("content/dates.py", "content/file.py", "content/slugs.py"),
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),

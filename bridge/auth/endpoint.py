@@ -18,8 +18,7 @@ from urllib.parse import parse_qsl
 
 import aiohttp
 
-from bridge.auth.scopes import words
-from bridge.auth.token import Token
+from bridge.auth.token import Token, words
 from bridge.errors import InvalidToken, Unavailable
 from bridge.net.bounded import read_bounded
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.commands.progress import step
 from bridge.commands.serve import add_plugin_to_pythonpath, listen, only_bridge, run
 from bridge.commands.upgrade import upgrade

@@ -26,7 +26,7 @@ from bridge.store import StoreError
 from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
-from bridge.web.gate import Gate
+from bridge.web.request import Gate
 from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.outgoing.outbox import OutboxReport

@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, OAuthError, PayloadTooLarge
-from bridge.http.body_stream import receive_all
+from bridge.http.connection import RecentUse, fair_queue
+from bridge.http.limits import receive_all
 from bridge.http.multipart import MultipartForm
-from bridge.runtime.fair_queue import RecentUse, fair_queue
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

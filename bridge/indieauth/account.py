@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES
+from bridge.auth.token import IDENTITY, OFFERED, SCOPES
 from bridge.errors import CsrfError
 from bridge.http.form import Form, read_form
 from bridge.indieauth.database import Database

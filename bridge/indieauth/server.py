@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bridge.auth.scopes import OFFERED
-from bridge.auth.token import profile_url
+from bridge.auth.token import OFFERED, profile_url
 from bridge.errors import OAuthError
-from bridge.http.rate_limit import Limiter
+from bridge.http.limits import Limiter
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import BuiltinVerifier
 from bridge.indieauth.oauth.client_id import client_id

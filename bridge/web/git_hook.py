@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bridge.errors import Forbidden
-from bridge.http.body_stream import receive
+from bridge.http.limits import receive
 
 _MAX_BYTES = 5_000_000
 _SECONDS = 60.0
@@ -28,7 +28,7 @@ class GitHook:
     async def post(self, request: web.Request) -> web.Response:
         """Answer 202 if the signature is valid.
 
-        Raises Forbidden if it is not, and what :func:`~bridge.http.body_stream.receive` raises.
+        Raises Forbidden if it is not, and what :func:`~bridge.http.limits.receive` raises.
         """
         signature = hmac.new(self._secret, digestmod=hashlib.sha256)
         # Unauthenticated: nothing of the body is kept.

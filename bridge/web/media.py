@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from bridge.auth.scopes import require
-from bridge.auth.token import Token
+from bridge.auth.token import Token, require
 from bridge.errors import InsufficientScope, InvalidRequest, NotFound
 from bridge.http.stored_file import send_file
 from bridge.media.library import MediaLibrary
@@ -16,8 +15,7 @@ from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
 from bridge.posts.attachments import MediaCommitter
 from bridge.posts.commits import commit_message
-from bridge.web.body import WRAPPING
-from bridge.web.gate import Gate
+from bridge.web.request import WRAPPING, Gate
 
 
 class MediaHandlers:

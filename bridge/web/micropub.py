@@ -7,10 +7,10 @@ from aiohttp import hdrs, web
 from bridge.micropub.action import Action, Create
 from bridge.micropub.parse import is_media_upload, parse_action
 from bridge.publisher import PERMISSIONS, Published, Publisher
-from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
+from bridge.web.request import Gate
 
 
 class MicropubHandlers:

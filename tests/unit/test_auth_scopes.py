@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.auth.scopes import IDENTITY, OFFERED, SCOPES, is_draft_only, require, words
-from bridge.auth.token import Token
+from bridge.auth.token import IDENTITY, OFFERED, SCOPES, Token, is_draft_only, require, words
 from bridge.errors import InsufficientScope
 
 DEEDS = ["create", "update", "delete", "undelete", "media"]

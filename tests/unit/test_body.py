@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 
 from bridge.errors import BridgeError
 from bridge.micropub.body import File, RequestBody
-from bridge.web.body import AUTHENTICATED, MAX_FIELDS, read_body
+from bridge.web.request import AUTHENTICATED, MAX_FIELDS, read_body
 
 MAX_BYTES = 6_000_000
 MAX_TEXT = AUTHENTICATED.max_text

@@ -19,7 +19,7 @@ from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
 from bridge.micropub.post import Json, Post, discover
 from bridge.micropub.update import apply
-from bridge.web.body import read_body
+from bridge.web.request import read_body
 
 _WORDS = st.sampled_from(
     [

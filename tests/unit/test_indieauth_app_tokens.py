@@ -23,9 +23,9 @@ from indieauth_kit import (
     scene,
 )
 
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.errors import InvalidToken
-from bridge.http.rate_limit import Limiter
+from bridge.http.limits import Limiter
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import (
     BuiltinVerifier,

@@ -22,7 +22,7 @@ from indieauth_kit import (
 from yarl import URL
 
 from bridge.errors import TooManyRequests
-from bridge.http.rate_limit import Limiter
+from bridge.http.limits import Limiter
 from bridge.indieauth.database import Database
 from bridge.indieauth.login import sign_in
 from bridge.indieauth.login.password import (

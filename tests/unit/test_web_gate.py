@@ -20,10 +20,9 @@ from aiohttp.test_utils import TestClient
 from bridge.auth.token import Token
 from bridge.errors import InvalidToken
 from bridge.settings import Media, Settings, Site
-from bridge.web.body import WRAPPING
-from bridge.web.gate import Gate
 from bridge.web.git_hook import GitHook
 from bridge.web.middleware import render_errors
+from bridge.web.request import WRAPPING, Gate
 
 ME = "https://example.org/"
 FILE = 100_000

@@ -23,16 +23,14 @@ from loop_kit import Rounds, watched_loop
 
 from bridge.auth.token import Token
 from bridge.errors import InvalidRequest, InvalidToken
-from bridge.http.body_stream import receive_all
-from bridge.http.connection import Listener, note_request, prepare_answer
+from bridge.http.connection import Listener, RecentUse, fair_queue, note_request, prepare_answer
+from bridge.http.limits import receive_all
 from bridge.http.form import read_form
 from bridge.indieauth.endpoint import json_endpoint
-from bridge.runtime.fair_queue import RecentUse, fair_queue
 from bridge.settings import Settings, Site
-from bridge.web.body import UNAUTHENTICATED
-from bridge.web.gate import Gate
 from bridge.web.git_hook import GitHook
 from bridge.web.middleware import render_errors
+from bridge.web.request import UNAUTHENTICATED, Gate
 
 #: So long a round of the loop may take where a request is to be answered within 50 ms; ten times.
 BUSY = 0.5

@@ -20,9 +20,9 @@ from bridge.posts.attachments import Orphans
 from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore
-from bridge.web.gate import Gate
 from bridge.web.media import MediaHandlers
 from bridge.web.middleware import render_errors
+from bridge.web.request import Gate
 
 ME = "https://example.org/"
 BASE = "https://bridge.example/media/"

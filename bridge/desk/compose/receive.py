@@ -14,12 +14,12 @@ from bridge.desk.compose.values import SubmittedForm
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner, check_origin, store_errors_as_pages
 from bridge.errors import BridgeError, CsrfError
-from bridge.http.body_stream import ByteBudget
 from bridge.http.form import Handler
+from bridge.http.limits import ByteBudget
 from bridge.indieauth.login.browser_session import browser_session
 from bridge.micropub.body import RequestBody
 from bridge.pages.render import PageError, page_endpoint
-from bridge.web.body import AUTHENTICATED, UNAUTHENTICATED, read_body
+from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: What all browsers that are not signed in may have us hold at once.
 _UNAUTHENTICATED = ByteBudget(64_000_000)

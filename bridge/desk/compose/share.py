@@ -15,7 +15,7 @@ from bridge.indieauth.login.browser_session import CROSS_SITE
 from bridge.micropub.address import is_web
 from bridge.micropub.body import File, RequestBody
 from bridge.pages.render import redirect
-from bridge.web.body import AUTHENTICATED, read_body
+from bridge.web.request import AUTHENTICATED, read_body
 
 _ENDINGS = {
     "video": frozenset({"mp4", "m4v", "mov", "webm"}),

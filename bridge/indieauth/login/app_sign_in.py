@@ -16,10 +16,10 @@ import unicodedata
 
 from aiohttp import web
 
-from bridge.auth.scopes import ALL_SCOPES
+from bridge.auth.token import ALL_SCOPES
 from bridge.errors import TooManyRequests
 from bridge.http.form import read_form
-from bridge.http.rate_limit import address
+from bridge.http.limits import address
 from bridge.indieauth.database import as_bytes, digest, new_secret
 from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.app_tokens import create_token, find_token, renew_token

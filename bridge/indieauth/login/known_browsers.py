@@ -11,7 +11,7 @@ import time
 
 from aiohttp import web
 
-from bridge.http.rate_limit import Limiter, address
+from bridge.http.limits import Limiter, address
 from bridge.indieauth.database import digest, new_secret
 from bridge.indieauth.server import SERVER, IndieAuthServer
 

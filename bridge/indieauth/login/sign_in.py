@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from bridge.http.form import read_form
-from bridge.http.rate_limit import address
+from bridge.http.limits import address
 from bridge.indieauth.login import one_time_links
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
@@ -97,7 +97,7 @@ async def show(request: web.Request) -> web.Response:
 async def is_password(request: web.Request, typed: str) -> bool:
     """Whether this is the owner's password. Each attempt counts.
 
-    Raises :class:`~bridge.http.rate_limit.TooMany`.
+    Raises :class:`~bridge.http.limits.TooMany`.
     """
     server = request.app[SERVER]
     is_known = attempt(request, server.attempts)

@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bridge.auth.scopes import OFFERED
-from bridge.auth.token import Token
+from bridge.auth.token import OFFERED, Token
 from bridge.errors import InvalidToken
 from bridge.indieauth.database import Database, digest, new_secret
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from bridge.auth.scopes import READERS, SCOPES, grants_any_access
+from bridge.auth.token import READERS, SCOPES, grants_any_access
 from bridge.errors import CsrfError, OAuthError
 from bridge.http.form import Form, read_form
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session

@@ -15,7 +15,7 @@ import time
 from collections.abc import Set
 from dataclasses import dataclass
 
-from bridge.auth.scopes import IDENTITY, words
+from bridge.auth.token import IDENTITY, words
 from bridge.errors import OAuthError
 from bridge.indieauth.database import Database, digest, new_secret
 from bridge.indieauth.server import IndieAuthServer

@@ -5,9 +5,8 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from bridge.errors import BridgeError, InvalidRequest, NotFound
-from bridge.http.body_stream import receive_all
 from bridge.http.form import FORM, urlencoded
-from bridge.http.rate_limit import address
+from bridge.http.limits import address, receive_all
 from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page, wants_page
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.receiver import Receiver

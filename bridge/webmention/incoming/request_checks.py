@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from bridge.errors import InvalidRequest, TooManyRequests
-from bridge.http.rate_limit import Limiter
+from bridge.http.limits import Limiter
 from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import canonical, hosts, one_spelling
