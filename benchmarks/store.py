@@ -19,9 +19,9 @@ from pathlib import Path
 import git
 
 from benchmarks.sites import make_site
+from bridge.posts.commits import CommitQueue
 from bridge.store import Change, Commit, StoreError, Version
 from bridge.store.git import GitStore
-from bridge.store.queue import CommitQueue
 
 _AUTHOR = "A <a@example.com>"
 _SECONDS = 6.0  # for each way at each size

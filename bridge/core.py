@@ -19,7 +19,7 @@ from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commits import Committer, is_ours
+from bridge.posts.commits import CommitQueue, Committer, is_ours
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
@@ -36,7 +36,6 @@ from bridge.site.factory import make_current_site, make_sandbox
 from bridge.store import StoreError, Version
 from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
-from bridge.store.queue import CommitQueue
 from bridge.store.submodules import submodules_of
 from bridge.store.sync.remote import Remote
 

@@ -28,7 +28,7 @@ from bridge.micropub.post import Json, Post
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commits import Committer
+from bridge.posts.commits import CommitQueue, Committer
 from bridge.posts.once import Once
 from bridge.posts.post_files import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
@@ -41,7 +41,6 @@ from bridge.site.factory import make_current_site, make_sandbox
 from bridge.store import Version
 from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore
-from bridge.store.queue import CommitQueue
 from bridge.webmention.tombstones import Tombstones
 
 ALL = Token(me="https://example.com/", scopes=frozenset({"create", "update", "delete"}))

@@ -22,13 +22,12 @@ from yarl import URL
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.commits import Committer
+from bridge.posts.commits import CommitQueue, Committer
 from bridge.posts.reservations import Reservations
 from bridge.settings import Settings, Site, Target
 from bridge.site.messages import IndexedPost
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
-from bridge.store.queue import CommitQueue
 from bridge.syndication.compose.page import read_html
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.environment import BridgeEnvironment, FileVault

@@ -1,5 +1,5 @@
-"""Access tokens: how a request carries one (RFC 6750 2, Micropub 3.1), what a verified one says, whose
-it is (IndieAuth 3.2, 3.4), and what its scopes allow (IndieAuth 5.1, RFC 6749 3.3).
+"""Access tokens: how a request carries one (RFC 6750 2, Micropub 3.1), what a verified one says,
+whose it is (IndieAuth 3.2, 3.4), and what its scopes allow (IndieAuth 5.1, RFC 6749 3.3).
 
 The same table of scopes is shown on the consent screen and enforced.
 """
@@ -140,6 +140,8 @@ def is_me(claimed: str, *own: str) -> bool:
     The case of the host, an empty path and an explicit default port are ignored; everything else
     counts. Invalid URLs never match.
     """
+    if claimed in own:
+        return True
     try:
         canonical = str(parse(claimed))
     except BadURL:

@@ -22,9 +22,9 @@ from difflib import SequenceMatcher
 
 from bridge.content import commonmark, html, text
 from bridge.content.changes import TextChanges, restore
-from bridge.content.characters import printable
 from bridge.content.file import Form, Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
+from bridge.content.text import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from bridge.content import body, dates, html, keys, slugs
+from bridge.content import body, dates, html, keys, titles
 from bridge.content.body import Allowlist, Verdict
 from bridge.content.changes import ChangedText, TextChanges
-from bridge.content.characters import printable
 from bridge.content.convert import (
     NO_COMMANDS,
     content_to_write,
@@ -20,6 +19,7 @@ from bridge.content.convert import (
 )
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
+from bridge.content.text import printable
 from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
@@ -253,10 +253,10 @@ class _Change:
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """Carry out ``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` of an update."""
-        if slug := slugs.wished_slug(self._commands, self._rules.site):
+        if slug := titles.wished_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
-            category = slugs.category_for(
+            category = keys.category_for(
                 self._new, self._commands, self._rules.categories, self._rules.site
             )
             file = file.with_header("Category", category)

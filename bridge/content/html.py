@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import nh3
 
-from bridge.content.characters import printable
+from bridge.content.text import printable
 from bridge.errors import InvalidRequest
-from bridge.micropub.references import without_endless_references
+from bridge.micropub.post import without_endless_references
 
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
 TAGS = frozenset(

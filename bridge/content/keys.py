@@ -14,11 +14,11 @@ from html import unescape
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.content import dates, text
-from bridge.content.characters import is_seen, label, one_line, title
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.rules import SiteRules
+from bridge.content.rules import SiteRules, SiteView
+from bridge.content.text import is_seen, label, one_line, title
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Properties
+from bridge.micropub.post import Json, Post, Properties, discover
 
 _Values = Mapping[str, tuple[Json, ...]]
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
@@ -260,3 +260,21 @@ AUTHOR = HeaderField("Author", ("author",), _encode_author, _decode_author)
 LANG = HeaderField("Lang", ("lang",), _encode_lang, _decode_lang)
 
 FIELDS = (TITLE, DATE, MODIFIED, TAGS, STATUS, SUMMARY, AUTHOR, LANG)
+
+
+def category_for(
+    post: Post, commands: Properties, categories: Mapping[str, str], site: SiteView
+) -> str:
+    """The name of the post's Pelican category.
+
+    ``categories`` maps post types to names; ``mp-channel`` takes precedence. Raises
+    :class:`InvalidRequest` for a channel whose name cannot become an address.
+    """
+    channel = next((c for c in commands.get("channel", ()) if isinstance(c, str) and c.strip()), "")
+    if channel:
+        name = label(channel)
+        if not site.can_be_category(name):
+            raise InvalidRequest(f"The channel {channel[:60]!r} cannot be a category of this site.")
+        return name
+    kind = discover(post)
+    return categories.get(kind) or categories["note"]

@@ -1,5 +1,5 @@
-"""Limits on requests: the size and the time of a body, which is read in small pieces, and the number
-of attempts, per address and, where guessing could help, in total.
+"""Limits on requests: the size and the time of a body, which is read in small pieces, and the
+number of attempts, per address and, where guessing could help, in total.
 """
 
 from __future__ import annotations

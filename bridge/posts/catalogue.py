@@ -279,6 +279,7 @@ class Unindexed:
         """``folder`` is the content folder."""
         self._store = store
         self._folder = folder
+        self._inside = prefix_of(folder)
         self._version: Version | None = None
         self._files: dict[str, _Known] = {}
         # A request that is given up may leave a thread here.
@@ -345,7 +346,7 @@ class Unindexed:
             except StoreBroken:
                 pass
             else:
-                inside = [each for each in changes if each.path.startswith(prefix_of(self._folder))]
+                inside = [each for each in changes if each.path.startswith(self._inside)]
                 for each in inside:
                     self._files.pop(each.path, None)
                 return [(each.path, each.new) for each in inside if each.new]

@@ -77,6 +77,7 @@ class PostIndex:
         """
         self._store = store
         self._folder = folder
+        self._inside = prefix_of(folder)
         self._configured = own
         self._own = own
         # Queries have a connection of their own, so that none waits for a long refresh.
@@ -349,7 +350,7 @@ class PostIndex:
 
     def _paths(self, path: str, linked: Mapping[str, str]) -> Iterator[str]:
         """Where Pelican finds a file: at its own path in the content folder, and behind links."""
-        if path.startswith(prefix_of(self._folder)):
+        if path.startswith(self._inside):
             yield path
         for link, target in linked.items():
             inside = path.startswith(f"{target}/") and not link.startswith(f"{target}/")

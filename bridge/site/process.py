@@ -13,8 +13,10 @@ from typing import TypeVar
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.settings import prefix_of
 from bridge.site import starting
-from bridge.site.frames import MANY, QUICK, TEXT
 from bridge.site.messages import (
+    MANY,
+    QUICK,
+    TEXT,
     Answer,
     Ask,
     Candidate,

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bridge.runtime.process import Tail, close_pipes, exited, piped
-from bridge.site.frames import UNASKED, Frame, Frames
-from bridge.site.messages import Denied, Question, Reply, Start
+from bridge.site.messages import UNASKED, Denied, Frame, Frames, Question, Reply, Start
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,7 @@ class RunningProcess:
         self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
     ) -> None:
         self.process = process
+        self._stdin = piped(process.stdin)
         self.printed = Tail()
         self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._denied = denied
@@ -72,7 +72,6 @@ class RunningProcess:
             self._number = number = self._number % 0xFFFFFFFF + 1
             self._expected[number] = future
         frame = Frame(number, kind, int(seconds * 1000), _encode(question))
-        stdin = piped(self.process.stdin)
         try:
             if self.ended:
                 raise ProcessGone
@@ -80,8 +79,8 @@ class RunningProcess:
                 None if late is None else loop.call_later(late, self._kill, number)
             )
             self._silent.clear()
-            stdin.write(frame.pack())
-            await stdin.drain()
+            self._stdin.write(frame.pack())
+            await self._stdin.drain()
             return await future
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ProcessGone from error

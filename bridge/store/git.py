@@ -29,7 +29,6 @@ from bridge.store import (
 )
 from bridge.store.history import commits as logged_commits
 from bridge.store.history import removed_files
-from bridge.store.housekeeping import Housekeeper
 from bridge.store.object_database import (
     ObjectDatabase,
     TreeEditor,
@@ -41,8 +40,8 @@ from bridge.store.object_database import (
     walk,
 )
 from bridge.store.objects import EXECUTABLE, FILE, FOLDER, LINK, Format, Object, TreeEntry
+from bridge.store.repo import Housekeeper, open_bare_repo
 from bridge.store.repo import author as find_author
-from bridge.store.repo import open_bare_repo
 from bridge.store.transaction import Disk, Transaction, writer
 
 _log = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
-"""Receives a request, the same for all endpoints: :func:`read_body` reads its body once, within limits
-(form, multipart or JSON), and :class:`Gate` verifies its token and authorises it.
+"""Receives a request, the same for all endpoints: :func:`read_body` reads its body once, within
+limits (form, multipart or JSON), and :class:`Gate` verifies its token and authorises it.
 """
 
 from __future__ import annotations

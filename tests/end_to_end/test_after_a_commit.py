@@ -22,7 +22,7 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.rebuild.none import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
-from bridge.store.housekeeping import Housekeeper
+from bridge.store.repo import Housekeeper
 from bridge.store.sync.remote import Remote
 from bridge.store.transaction import Transaction
 

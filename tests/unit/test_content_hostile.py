@@ -14,12 +14,12 @@ from pelican.contents import Article
 from pelican.readers import Readers
 
 from bridge.content import body, html, text
-from bridge.content.characters import label, printable, title
 from bridge.content.convert import read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
 from bridge.content.links import IntrasiteLinks
 from bridge.content.rules import SiteRules
+from bridge.content.text import label, printable, title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, discover
 

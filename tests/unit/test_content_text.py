@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from markdown import Markdown
 
 from bridge.content import text
-from bridge.content.characters import printable
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
+from bridge.content.text import printable
 from bridge.micropub.post import Post
 from bridge.micropub.values import normalise
 

@@ -18,13 +18,12 @@ from site_kit import posts_of
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.commits import Committer
+from bridge.posts.commits import CommitQueue, Committer
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
 from bridge.settings import Settings, Site
 from bridge.store import Change, Commit, Version
 from bridge.store.git import GitStore
-from bridge.store.queue import CommitQueue
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
 

@@ -18,9 +18,8 @@ from process_kit import is_running
 from bridge.store import StoreBroken, bounded_git, history, object_database
 from bridge.store.bounded_git import BoundedGit
 from bridge.store.git import GitStore
-from bridge.store.housekeeping import _MANY, Housekeeper
 from bridge.store.object_database import ObjectDatabase, _Answers
-from bridge.store.repo import open_bare_repo
+from bridge.store.repo import _MANY, Housekeeper, open_bare_repo
 from bridge.store.sync import transport
 from bridge.store.sync.rebase import Replay
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bridge.posts.commits import CommitQueue
 from bridge.store import (
     Change,
     Commit,
@@ -18,7 +19,6 @@ from bridge.store import (
     Version,
 )
 from bridge.store.memory import MemoryStore
-from bridge.store.queue import CommitQueue
 
 
 class Slow(MemoryStore):

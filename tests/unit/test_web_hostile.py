@@ -24,8 +24,8 @@ from loop_kit import Rounds, watched_loop
 from bridge.auth.token import Token
 from bridge.errors import InvalidRequest, InvalidToken
 from bridge.http.connection import Listener, RecentUse, fair_queue, note_request, prepare_answer
-from bridge.http.limits import receive_all
 from bridge.http.form import read_form
+from bridge.http.limits import receive_all
 from bridge.indieauth.endpoint import json_endpoint
 from bridge.settings import Settings, Site
 from bridge.web.git_hook import GitHook

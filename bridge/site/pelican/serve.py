@@ -32,20 +32,26 @@ from bridge.content.rules import Rendered
 from bridge.errors import BridgeError, SiteBroken
 from bridge.runtime.memory import give_back
 from bridge.settings import SettingsError
-from bridge.site.frames import MANY, QUICK, TEXT, UNASKED, Frame, Frames, write_all
 from bridge.site.messages import (
+    MANY,
+    QUICK,
+    TEXT,
+    UNASKED,
     Answer,
     Ask,
     Candidate,
     Denied,
     Describe,
     Described,
+    Frame,
+    Frames,
     LaterPages,
     Question,
     Ready,
     Refusal,
     Reply,
     Start,
+    write_all,
 )
 from bridge.site.pelican.denials import Denials
 from bridge.site.pelican.loading import run_as_pelican

@@ -19,11 +19,11 @@ from pelican.contents import Article, Page
 
 from bridge import __version__
 from bridge.content import keys
-from bridge.content.characters import label
 from bridge.content.file import PelicanFile
 from bridge.content.links import IntrasiteLinks, MediaUrls
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
-from bridge.content.slugs import candidates, first_slug
+from bridge.content.text import label
+from bridge.content.titles import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.settings import Content as ContentSettings

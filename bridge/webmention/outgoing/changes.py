@@ -10,8 +10,7 @@ from html.parser import HTMLParser
 
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json
-from bridge.micropub.references import without_endless_references
+from bridge.micropub.post import Json, without_endless_references
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.known import without_guesses
