@@ -102,7 +102,7 @@ _FILES = (
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
     *("content/keys.py", "micropub/geo.py"),
-    *("net/web_url.py", "net/fetch.py", "http/rate_limit.py"),
+    *("net/web_url.py", "net/fetch.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation.py"),
     "webmention/incoming/verification.py",
