@@ -23,7 +23,7 @@ _TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
 _ANGLED = rf"<{_TARGET_STARTS}(?:{_IN_TARGET}|[ ()])+>"
 #: A backtick after a letter is an apostrophe, but in scripts that put no blanks between words.
 _CODE = (
-    r"(?<![`0-9A-Za-z\u00c0-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
+    r"(?<![`0-9A-Za-z\u00c0-\u0dff\u10a0-\u177f\u1800-\u1fff])(?:`(?![\s`])[^`\t\n]*[^`\s]`"
     r"|``(?!`)[^`\t\n]*(?:`(?!`)[^`\t\n]*)+``)(?!`)"
 )
 _ALT = r"(?:[^\[\]\\`\t]|\[[^\[\]\\`\t]*\])+(?<!\s)"
@@ -36,13 +36,28 @@ _IMAGE = (
     r"=\"[^\"<>\[\]\\`{}]*\")+\s*/?>"
 )
 #: What stands before and after the stars of words that are meant to be stressed, and what those
-#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese and Korean
-#: have no blanks there.
-_CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_BEFORE, _AFTER = rf"\"'“‘«(\[—–/:{_CJK}-", rf"\"'”’».,;:!?%)\]…—–/{_CJK}-"
-_SIGNS = r"$€£¥₹✅✨❤❌❗❓⚠⚡⭐\U0001f300-\U0001faff"
+#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese, Korean,
+#: Thai, Lao, Tibetan, Burmese and Khmer have no blanks there.
+_UNSPACED = r"\u0e00-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+#: What ends a clause in Greek, Armenian, Arabic, Hindi and Amharic.
+_CLAUSE = r"·;՛-՞։،؛؟۔।॥\u1361-\u1368"
+#: Marks that belong to the letter before them: no letters to Python. Vowels of the scripts of India
+#: and of Thailand are such marks, too.
+_MARKS = (
+    r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u0670\u06d6-\u06ed\u0900-\u109f"
+    r"\u1780-\u17ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe00-\ufe0f\U000e0020-\U000e007f"
+)
+_BEFORE = rf"\"'“‘«(\[—–/:{_UNSPACED}-"
+_AFTER = rf"\"'”’».,;:!?%)\]…—–/{_CLAUSE}{_UNSPACED}-"
+_SIGNS = (
+    r"$£¥©®°№™\u20a0-\u20cf\u2600-\u27bf\u2b00-\u2bff\u3001-\u303f\uff01-\uffef"
+    r"\U0001f000-\U0001faff"
+)
 _FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
-_LAST = rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`\ufe0f{_SIGNS}])|(?<=[^\W_]~~)|(?<=[^\W_]_)"
+_LAST = (
+    rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`{_CLAUSE}{_MARKS}{_SIGNS}])"
+    r"|(?<=[^\W_]~~)|(?<=[^\W_]_)"
+)
 _STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
 #: A star between letters stresses nothing, as in Leser*innen.
 _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"

@@ -572,6 +572,27 @@ def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> N
     assert text.plain(sent) == words
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "यह *नहीं*। अब _नहीं_ है, **यह नहीं** ~~नहीं~~",
+        "ครับ*ที่*ครับ **ไม่** `code` ดู`code`ครับ",
+        "যা **খুশি** তাই, *വളരെ നന്ദി*",
+        "قال *مرحبًا* ثم **أهلًا**، *كتابٌ*؟",
+        "*e\u0301te\u0301* **שָׁלוֹם**",
+        "*ありがとう！*ね **「引用」**です",
+        "*Ποιός;* **Ναι·** *Բարև՛* **հա։** *ሰላም*።",
+        "*👩🏽\u200d🚀* **🇩🇪** *1\ufe0f\u20e3* **🏴\U000e0067\U000e007f** *20₺* *№5* *♥*",
+    ],
+)
+def test_words_are_stressed_in_every_script(sent: str) -> None:
+    html = shown_html(sent)
+    assert not re.search(r"[*~`]", html)
+    assert html.count("<em>") + html.count("<strong>") + html.count("<del>") >= 2
+    assert text.plain(sent) == re.sub(r"[*~`]|(?<= )_|_(?= )", "", sent)
+    assert text.decode(text.encode(sent)) == sent
+
+
 def test_the_grammar_is_not_compiled_while_the_bridge_starts() -> None:
     code = (
         "from bridge.content import note_grammar, text\n"
