@@ -15,6 +15,9 @@ from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.site import KEY, PluginSettings, site_of, warn_of_unknown
 
+#: Not imported here: a site may do without Markdown.
+_NUMBERING = "pelican_indieauth.numbering"
+
 
 def initialized(pelican: Any) -> None:
     """Read the settings before anything is built, so that an invalid one ends the run here.
@@ -27,8 +30,18 @@ def initialized(pelican: Any) -> None:
     settings.pop(gone.WRITTEN, None)
     if not configured(settings):
         return
-    settings[KEY] = site_of(settings)
+    site = settings[KEY] = site_of(settings)
     warn_of_unknown(settings)
+    if any(link.rel == "micropub" for link in site.links):
+        _number_lists(settings)
+
+
+def _number_lists(settings: Any) -> None:
+    """Have the lists in articles from apps begin with their number."""
+    markdown = settings.get("MARKDOWN")
+    if isinstance(markdown, dict):
+        others = [each for each in markdown.get("extensions") or () if each != _NUMBERING]
+        settings["MARKDOWN"] = {**markdown, "extensions": [*others, _NUMBERING]}
 
 
 def get_generators(pelican: Any) -> tuple[type, ...] | None:

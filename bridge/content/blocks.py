@@ -152,6 +152,28 @@ def quoted(text: str) -> str:
     return text[1:].removeprefix(" ")
 
 
+def quoted_lines(lines: Sequence[str], start: int) -> Sequence[str]:
+    """What the next lines of a quotation say."""
+    found = list[str]()
+    for line in lines[start:]:
+        text = line.lstrip(" ")
+        if not text.startswith(">"):
+            break
+        found.append(quoted(text))
+    return found
+
+
+def lines_at(column: int, lines: Sequence[str], start: int) -> Sequence[str]:
+    """The next lines of an item's content, which begins in this column; only as many as a heading
+    can have."""
+    found = list[str]()
+    for line in lines[start : start + _LONGEST_HEADING]:
+        if indent_of(line) < column:
+            break
+        found.append(line[column:])
+    return found
+
+
 def is_table(text: str, following: str) -> bool:
     """Whether a table begins with these two lines."""
     row = following.strip()

@@ -70,11 +70,20 @@ class _Writer:
     in_table: bool = False
     #: The last line of the heading that this line is in.
     heading_ends: int = -1
+    #: It is written with ``#`` before it.
+    heading_marked: bool = False
 
     def end_line(self) -> None:
         """The end of a line. A heading of several lines becomes one line: "the heading content is
         … parsed … as CommonMark inline content" (4.3)."""
-        self._replace("\n", " " if self.number + 1 < self.heading_ends else "\n")
+        self._replace("\n", self._line_end())
+
+    def _line_end(self) -> str:
+        if self.quotation:
+            return self.quotation._line_end()
+        if self.heading_marked and self.number + 1 == self.heading_ends:
+            return ""
+        return " " if self.number + 1 < self.heading_ends else "\n"
 
     def line(self, line: str, following: str) -> None:
         """One line, with the state after those before it."""
@@ -132,11 +141,24 @@ class _Writer:
     def _heading(self, text: str, indent: int) -> None:
         """A line of a heading that the last of its lines makes one (4.3)."""
         if self.number < self.heading_ends:
-            self._keep(" " * indent)
+            self._replace(" " * indent, "" if self.heading_marked else " " * indent)
             self._text(text, "")
         else:
-            self._replace(" " * indent + text, text.rstrip())
+            self._replace(" " * indent + text, "" if self.heading_marked else text.rstrip())
+            self.heading_marked = False
         self.in_paragraph = self.after_blank = self.after_quotation = False
+
+    def _heading_in_item(self, text: str) -> bool:
+        """Write a line as the first of a heading with its mark before it: in lists, Python-Markdown
+        knows no other; whether it is one."""
+        content = self.items[-1].content
+        below = blocks.lines_at(content, self.lines, self.number + 1)
+        end = blocks.heading_end(text, below, 0)
+        if end is not None:
+            self._insert("# " if below[end].lstrip().startswith("=") else "## ")
+            self.heading_ends, self.heading_marked = self.number + 1 + end, True
+            self._heading(text, 0)
+        return end is not None
 
     def _go_on(self, text: str, following: str, *, lazy: bool) -> None:
         """A further line of a paragraph; ``lazy``: one in a list or quotation without its mark."""
@@ -163,7 +185,13 @@ class _Writer:
             elif self.ended_further and not self.after_blank:
                 self._insert("\n")
         elif self.in_paragraph and not self._interrupts(text, marker):
-            self._keep(" " * indent + text)
+            self._keep(" " * indent)
+            if self.items:
+                # Python-Markdown takes each of these for another item.
+                self._keep(marker["number"] or "")
+                self._insert("\\")
+                text = text[len(marker["number"] or "") :]
+            self._keep(text)
             return
         elif self.in_paragraph and (not self.items or self.items[-1].has_further):
             self._insert("\n")
@@ -187,6 +215,8 @@ class _Writer:
             return
         if rest.startswith(">") and self.level < _MOST_QUOTATIONS:
             self._quote(rest, 0, following)
+            return
+        if self._heading_in_item(rest):
             return
         self.in_paragraph = bool(rest.strip())
         self._text(rest, following)
@@ -256,7 +286,8 @@ class _Writer:
             self.in_paragraph = False
         else:
             self._keep(" " * indent)
-            self._plain_block(text, following)
+            if not depth or self.in_paragraph or not self._heading_in_item(text):
+                self._plain_block(text, following)
 
     def _plain_block(self, text: str, following: str) -> None:
         """HTML, a formula, a rule or a paragraph."""
@@ -280,11 +311,19 @@ class _Writer:
             self._insert("<!-- -->\n\n")
         if self.quotation is None:
             prefix = f"{self.prefix}{' ' * TAB * len(self.items)}> "
-            self.quotation = _Writer((), self.output, prefix, self.level + 1, self.defines)
+            inner = blocks.quoted_lines(self.lines, self.number + 1)
+            inner = [blocks.quoted(text), *inner]
+            self.quotation = _Writer(inner, self.output, prefix, self.level + 1, self.defines)
+            self.quotation.number = -1
         content, after = blocks.quoted(text), following.lstrip(" ")
-        self._keep(" " * indent + text[: len(text) - len(content)])
-        if content.strip() and not text.startswith("> "):
-            self._insert(" ")
+        mark = " " * indent + text[: len(text) - len(content)]
+        if self._line_end() != "\n":
+            self._replace(mark, "")
+        else:
+            self._keep(mark)
+            if content.strip() and not text.startswith("> "):
+                self._insert(" ")
+        self.quotation.number += 1
         self.quotation.line(content, blocks.quoted(after) if after.startswith(">") else following)
         self.in_paragraph = self.quotation.in_paragraph
         self.after_quotation = True

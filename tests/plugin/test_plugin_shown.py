@@ -356,6 +356,15 @@ def test_right_to_left_text_is_aligned_right(tmp_path: Path) -> None:
         assert "e-content" not in site.text(feed)
 
 
+def test_a_list_begins_with_its_number_where_apps_post(tmp_path: Path) -> None:
+    posts = {"list": post("list", body="3. c\n4. d\n\n    0. e")}
+    built = build(tmp_path / "a", posts)
+    lists = BeautifulSoup(built.text("list.html"), "html.parser").select(".e-content ol")
+    assert [each.get("start") for each in lists] == ["3", "0"]
+    alone = {"INDIEAUTH_BRIDGE": None, "INDIEAUTH_ME": ["https://a.example/"]}
+    assert "<ol>" in build(tmp_path / "b", posts, **alone).text("list.html")
+
+
 def test_no_feed_item_is_empty(built: Built) -> None:
     atom = feedparser.parse((built.output / "feeds/all.atom.xml").read_bytes())
     said = {entry.link: entry.content[0].value for entry in atom.entries}

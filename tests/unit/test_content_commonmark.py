@@ -83,11 +83,14 @@ DIFFERENT = [
     "A\n  ===\ntext",
     "> a\n===",
     "- a\n===\n\nb",
+    "- A\n  ===\n  b\n\n  C\n  D\n  ---\n- e\n---",
+    "1. A\n   B\n   ===\n2. C\n   - D\n     ---",
     "## a ##  \ntext",
     " # a\n\n   ## b",
     "text\n   # head",
     "* a\n* b\n+ c\n+ d",
     "1. a\n2. b\n1) c",
+    "0. a\n1. b\n\n   5) e\n\ntext\n\n> 7) f",
     "- a\n\n* b\n\ntext",
     "text\n[l]: https://x.example/\n\n[l]",
     "- a\n[l]: https://x.example/\n\n[l]",
@@ -106,12 +109,17 @@ DIFFERENT = [
     "| a | b |\n|---|---|\n| 1 | 2 |\n# h\n\n| a | b |\n|---|---|\n| 1 | 2 |\n> q",
     "| a | b |\n|---|---|\n| 1 | 2 |\n---\nText",
     "1. a\n    ~~~\n    b\n    ~~~\n2. c",
+    "> A\n> long title\n> ---\n> b",
+    ">A\n>B\n>===\n\ntext\n\n> > C\n> > D\n> > ---\n> > e",
+    "- a\n\n  > A\n  > B\n  > ---\n  > c",
+    "- a\n  1985. A year\n  - b\n    7. c",
+    "> - A\n>   B\n>   ---\n>   c",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\nText\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
     "- a\n    - b\n- c",
     "-   a\n    - b\n-   c",
-    "9. a\n10. b\n    - c",
+    "9. a\n10. b\n    - c\n\n        3. d",
     "- a long\n  wrapped item\n- b\n  wrapped",
     "The number is\n14. And\n- \nmore",
     "*stress* at a line's start\n+1 from me\n-5 degrees",
@@ -138,6 +146,8 @@ def shown(html: str) -> str:
     plain = re.sub(r"(</?)s>", r"\1del>", re.sub("<!-- -->", "", html))
     soup = BeautifulSoup(plain, "html.parser")
     for element in soup.find_all(True):
+        if element.name == "ol":
+            element.name += str(element.get("start", ""))
         element.attrs = {}
         if element.name == "p":
             element.unwrap()
@@ -145,7 +155,8 @@ def shown(html: str) -> str:
 
 
 def on_the_site(markdown: str) -> str:
-    return shown(Markdown(extensions=["extra", "meta"]).convert(f"Title: x\n\n{markdown}"))
+    reader = Markdown(extensions=["extra", "meta", "pelican_indieauth.numbering"])
+    return shown(reader.convert(f"Title: x\n\n{markdown}"))
 
 
 @pytest.mark.parametrize("sent", DIFFERENT)

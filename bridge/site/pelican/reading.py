@@ -38,7 +38,7 @@ CONTENT_SIGNALS = (
 #: An empty file of a format whose headers are inside of a document.
 _EMPTY = {"html": "<html><head><title>x</title></head><body></body></html>"}
 #: Extensions of these packages turn text into HTML and leave the headers alone.
-_KNOWN_EXTENSIONS = ("markdown.extensions.", "pymdownx.")
+_KNOWN_EXTENSIONS = ("markdown.extensions.", "pymdownx.", "pelican_indieauth.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 #: Increased whenever the cache's format changes.
 _FORMAT = "1"
 #: Markdown extensions that use only the text and their settings.
-_PURE = ("markdown.extensions.", "pymdownx.")
+_PURE = ("markdown.extensions.", "pymdownx.", "pelican_indieauth.")
 #: These also use files, URLs or other code.
 _NOT_PURE = ("pymdownx.snippets", "pymdownx.b64")
 #: What makes docutils read the clock, files or URLs.
