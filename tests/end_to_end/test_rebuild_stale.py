@@ -382,6 +382,104 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     assert b"new.html" not in files(site.output)["sitemap.xml"]
 
 
+#: Ways to remember what was computed for a post, as filters do to save time.
+REMEMBERING = b'''
+import collections, functools
+
+def length(post):
+    return len(post._content)
+
+def remembered(known, post):
+    return known.setdefault(post.slug, length(post))
+
+KNOWN, ORDERED = {}, collections.OrderedDict()
+LAST = ""
+class InClass:
+    known = {}
+    last = None
+class InSlots:
+    __slots__ = ("known",)
+slots = InSlots()
+slots.known = {}
+class Mapping(dict):
+    """A dictionary of its own."""
+mapping = Mapping()
+
+def in_module(post):
+    return remembered(KNOWN, post)
+def in_order(post):
+    return remembered(ORDERED, post)
+def in_variable(post):
+    global LAST
+    LAST = LAST if post.slug in LAST else f"{LAST} {post.slug} {length(post)}"
+    return LAST.partition(post.slug)[2].split()[0]
+def in_class(post):
+    return remembered(InClass.known, post)
+def in_class_variable(post):
+    InClass.last = InClass.last or f"{post.slug}{length(post)}"
+    return post.slug == "a" and InClass.last
+def in_slots(post):
+    return remembered(slots.known, post)
+def in_mapping(post):
+    return remembered(mapping, post)
+def in_default(post, known={}):
+    return remembered(known, post)
+def in_attribute(post):
+    return remembered(in_attribute.known, post)
+in_attribute.known = {}
+def closing():
+    known = {}
+    def in_closure(post):
+        return remembered(known, post)
+    return in_closure
+in_closure = closing()
+@functools.lru_cache
+def read(path):
+    return len(open(path).read())
+def in_cache(post):
+    return read(post.source_path)
+
+ALL = (in_module, in_order, in_variable, in_class, in_class_variable, in_slots, in_mapping,
+       in_default, in_attribute, in_closure, in_cache)
+def what(post):
+    return [function(post) for function in ALL]
+'''
+FILTERS = b"""
+THEME_TEMPLATES_OVERRIDES = ["templates"]
+PLUGINS = ["mine"]
+PLUGIN_PATHS = ["."]
+import os, sys
+sys.path.append(os.curdir)
+import helpers
+JINJA_FILTERS = {"imported": helpers.what, "own": what}
+"""
+FILTERING = b"""
+from pelican import signals
+def add(generator):
+    generator.env.filters["plugged"] = what
+def register():
+    signals.generator_init.connect(add)
+"""
+
+
+async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWays) -> None:
+    shown = "".join(f"{{{{ article | {each} }}}}" for each in ("imported", "own", "plugged"))
+    article = '{% extends "!simple/article.html" %}{% block content %}' + shown + "{% endblock %}"
+    start = {
+        "pelicanconf.py": CONF + REMEMBERING + FILTERS,
+        "helpers.py": REMEMBERING,
+        "mine.py": REMEMBERING + FILTERING,
+        "templates/article.html": article.encode(),
+        "content/a.md": post("A", 1),
+    }
+    assert await site.after(start) == []
+    before = (site.output / "a.html").read_bytes()
+    assert await site.after({"content/a.md": post("A", 1, body="A longer text.")}) == []
+    after = (site.output / "a.html").read_bytes()
+    assert before != after
+    assert await site.after({"content/a.md": post("A", 1)}) == []
+
+
 @pytest.mark.parametrize(
     ("files_of_it", "why", "remedy"),
     [

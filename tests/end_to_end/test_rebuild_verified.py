@@ -15,13 +15,15 @@ from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 
-#: A filter that numbers what it is given: a process that stays gives a new post the next number.
+#: A filter that numbers what it is given: a process that stays gives a new post the next number,
+#: and where it keeps the numbers nobody looks.
 NUMBERING = (
     CONF
     + b"""
-NUMBERS = {}
+import os
 def number(title):
-    return NUMBERS.setdefault(title, len(NUMBERS))
+    known = sum(name.startswith("NUMBER_") for name in os.environ)
+    return os.environ.setdefault("NUMBER_" + title, str(known))
 JINJA_FILTERS = {"number": number}
 THEME_TEMPLATES_OVERRIDES = ["templates"]
 """

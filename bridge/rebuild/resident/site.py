@@ -39,6 +39,7 @@ from bridge.rebuild.resident.pelican.reading import (
     ContentCache,
     readers_with,
 )
+from bridge.rebuild.resident.pelican.state import SiteState
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
@@ -102,7 +103,7 @@ class WarmSite:
         self._loaded = LoadedSite(site_paths)
         self._site = self._loaded.pelican
         self._posts: set[str] = set()
-        self._memory = plugins.PluginState(self._site)
+        self._memory = SiteState(self._site, site_paths.checkout)
         self._counting = plugins.Counting.take_off()
         staged = site_paths.staged
         self._late = LatePlugins.take_off(staged.with_name(f"{staged.name}-made"))

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -21,7 +20,6 @@ from pelican import Pelican
 from pelican.plugins import signals
 
 from bridge.rebuild.resident import UnsupportedSiteError
-from bridge.rebuild.resident.pelican.reading import fresh
 from bridge.rebuild.resident.reuse.trace import current
 from bridge.rebuild.resident.reuse.trusted import replaced
 
@@ -255,52 +253,6 @@ class Pictures:
         return noted
 
 
-class PluginState:
-    """The state that plugins keep between builds, and resets it.
-
-    A clean build begins with plugins as they are right after ``register`` and ``initialized``;
-    so variables of their modules, lists and dictionaries, and objects that they keep there, are put
-    back.
-    """
-
-    def __init__(self, site: Pelican) -> None:
-        self._settings = site.settings
-        names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
-        try:
-            self._kept_settings = fresh(dict(site.settings), {})
-            self._kept = [
-                (value, fresh(_inside(value), {}))
-                for module in _modules(names)
-                for value in _rememberers(module)
-            ]
-            self._variables = [
-                (module, name, value)
-                for module in _modules(names)
-                for name, value in vars(module).items()
-                if not name.startswith("__") and _is_data(value)
-            ]
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UnsupportedSiteError(
-                f"a plugin or a setting keeps what cannot be copied: {error}",
-                "Take out that plugin or setting, if you can do without it",
-            ) from error
-
-    def forget(self) -> None:
-        """Restore everything as it was before the first build."""
-        for module, name, was in self._variables:
-            setattr(module, name, was)
-        for value, kept in self._kept:
-            inside = _inside(value)
-            again = fresh(kept, {})
-            if isinstance(inside, list):
-                inside[:] = again
-            elif inside != again:
-                inside.clear()
-                inside.update(again)
-        self._settings.clear()
-        self._settings.update(fresh(self._kept_settings, {}))
-
-
 def receivers(signal: Signal) -> Iterator[Callable[..., Any]]:
     """What listens to a signal."""
     return iter(list(signal.receivers_for(ANY)))
@@ -309,28 +261,3 @@ def receivers(signal: Signal) -> Iterator[Callable[..., Any]]:
 def name_of(receiver: Callable[..., Any]) -> str:
     """A receiver's module and name."""
     return f"{receiver.__module__}.{receiver.__qualname__}"
-
-
-def _modules(names: set[str]) -> Iterator[ModuleType]:
-    """The modules of plugins, without Pelican's own."""
-    for name, module in list(sys.modules.items()):
-        if any(name == of or name.startswith(f"{of}.") for of in names):
-            yield module
-
-
-def _rememberers(module: ModuleType) -> Iterator[Any]:
-    for name, value in vars(module).items():
-        mine = type(value).__module__ == module.__name__ and hasattr(value, "__dict__")
-        # A class with a metaclass of the module's remembers no more than any other.
-        mine = mine and not isinstance(value, type)
-        if not name.startswith("__") and (type(value) in (list, dict, set) or mine):
-            yield value
-
-
-def _is_data(value: Any) -> bool:
-    """Whether a plugin may have another value in this place after a build."""
-    return value is None or type(value) in (str, bytes, int, float, bool, tuple, list, dict, set)
-
-
-def _inside(value: Any) -> Any:
-    return value if isinstance(value, (list, dict, set)) else value.__dict__

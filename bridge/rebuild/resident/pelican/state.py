@@ -1,0 +1,139 @@
+"""What the site's own code keeps from build to build, and resets it.
+
+A clean build begins with plugins as they are right after ``register`` and ``initialized``, and with
+modules of the site as they are right after they were imported.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import CellType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from typing import Any
+
+from pelican import Pelican
+
+from bridge.rebuild.resident import UnsupportedSiteError
+from bridge.rebuild.resident.pelican.reading import fresh
+
+#: What a variable may hold that has another value after a build.
+_DATA = (str, bytes, int, float, bool, tuple, list, dict, set, type(None))
+_CONTAINERS = (list, dict, set, deque)
+#: What a closure's variable holds that has no value yet.
+_EMPTY = object()
+_Cached: Any = type(functools.cache(len))
+
+
+class SiteState:
+    """The state of plugins, of the settings, and of modules in the ``checkout``.
+
+    That is: variables; lists, dictionaries and sets in them; the same in the site's own classes and
+    their objects; and what its functions keep in attributes, default values, closures and caches.
+    """
+
+    def __init__(self, site: Pelican, checkout: Path) -> None:
+        self._settings = site.settings
+        self._variables: list[tuple[Any, str, Any]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._caches: list[Callable[[], None]] = []
+        self._seen: dict[int, Any] = {}
+        modules = {module.__name__: module for module in _modules(site, checkout)}
+        self._names = modules.keys()
+        try:
+            self._kept_settings = fresh(dict(site.settings), {})
+            for module in modules.values():
+                self._note_names(module, vars(module))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UnsupportedSiteError(
+                f"a plugin or a setting keeps what cannot be copied: {error}",
+                "Take out that plugin or setting, if you can do without it",
+            ) from error
+
+    def forget(self) -> None:
+        """Restore everything as it was before the first build."""
+        for clear in self._caches:
+            clear()
+        for owner, name, was in self._variables:
+            if getattr(owner, name, None) is not was:
+                setattr(owner, name, was)
+        for inside, kept in self._containers:
+            again = fresh(kept, {})
+            if isinstance(inside, (list, deque)):
+                inside.clear()
+                inside.extend(again)
+            elif inside != again:
+                inside.clear()
+                inside.update(again)
+        self._settings.clear()
+        self._settings.update(fresh(self._kept_settings, {}))
+
+    def _note_names(self, owner: Any, names: Mapping[str, Any]) -> None:
+        """Note the variables of a module, or the attributes of a class or a function."""
+        for name, value in list(names.items()):
+            if not name.startswith("__"):
+                self._note_variable(owner, name, value)
+
+    def _note_variable(self, owner: Any, name: str, value: Any) -> None:
+        if type(value) in _DATA:
+            self._variables.append((owner, name, value))
+        self._note(value)
+
+    def _note(self, value: Any) -> None:
+        """Note what a value holds, if it is a container or the site's own."""
+        if id(value) in self._seen:
+            return
+        self._seen[id(value)] = value  # so that no other value gets its id
+        if isinstance(value, _CONTAINERS):
+            plain = dict if isinstance(value, dict) else set if isinstance(value, set) else list
+            self._containers.append((value, fresh(plain(value), {})))
+        elif isinstance(value, (staticmethod, classmethod, MethodType)):
+            self._note(value.__func__)
+            self._note(getattr(value, "__self__", None))
+        elif isinstance(value, type):
+            if value.__module__ in self._names and not issubclass(value, enum.Enum):
+                self._note_names(value, vars(value))
+        elif isinstance(value, (FunctionType, _Cached)):
+            if value.__module__ in self._names:
+                self._note_function(value)
+        elif type(value).__module__ in self._names or type(value) is SimpleNamespace:
+            self._note_object(value)
+
+    def _note_function(self, function: Any) -> None:
+        self._note(getattr(function, "__wrapped__", None))
+        if isinstance(function, _Cached):
+            self._caches.append(function.cache_clear)
+            return
+        self._note_names(function, vars(function))
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self._note(value)
+        for cell in function.__closure__ or ():
+            self._note_variable(cell, "cell_contents", _inside(cell))
+
+    def _note_object(self, value: Any) -> None:
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict):
+            self._containers.append((attributes, fresh(dict(attributes), {})))
+        for name in getattr(type(value), "__slots__", ()):
+            self._note_variable(value, name, getattr(value, name, None))
+
+
+def _inside(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
+def _modules(site: Pelican, checkout: Path) -> Iterator[ModuleType]:
+    """The modules of plugins, and those in the checkout."""
+    names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
+    for name, module in list(sys.modules.items()):
+        place = str(getattr(module, "__file__", None) or "")
+        if place.startswith(f"{checkout}/") or any(
+            name == of or name.startswith(f"{of}.") for of in names
+        ):
+            yield module
