@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, handlers=[to_stderr])
     # Access logs contain query strings, which may contain secrets.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    _have_home()
     try:
         return int(_COMMANDS[options.command](options) or 0)
     except SettingsError as error:
@@ -83,6 +84,14 @@ def _what_to_install(missing: Sequence[str]) -> str:
         f"the bridge is not installed here, only the plugin ({', '.join(missing)} cannot be"
         f" imported). Install it: {sys.executable} -m pip install 'pelican-indieauth[bridge]'"
     )
+
+
+def _have_home() -> None:
+    """In a container the user may have neither ``HOME`` nor a name: many programs would fail."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/nonexistent"
 
 
 def _prepare_git() -> None:

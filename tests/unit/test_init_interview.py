@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +80,13 @@ def test_ctrl_c_ends_a_command_in_one_line(
     monkeypatch.setattr("bridge.commands.init.init", interrupted)
     assert cli.main(["init"]) == 130
     assert capsys.readouterr().err == "\nmicropub-bridge: interrupted\n"
+
+
+def test_a_user_without_a_home_folder_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = list[Path]()
+    monkeypatch.setattr("bridge.commands.init.init", lambda *_, **__: homes.append(Path.home()))
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.delenv("HOME")
+    assert cli.main(["init", "--skip-build"]) == 0
+    assert homes == [Path("/nonexistent")]
