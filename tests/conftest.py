@@ -63,6 +63,17 @@ _LONG = {"end_to_end", "plugin", "clients", "protocol", "syndication", "wire"}
 _TOGETHER = {"clients", "protocol", "wire"}
 
 
+def _use_no_settings() -> None:
+    """Leave out what the person who runs the tests has set for git, which tests and their programs
+    would follow: line endings, signatures, another repo. Servers here are never behind a proxy.
+    """
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        del os.environ[name]
+    os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(name)]))
+
+
 def _use_memory() -> None:
     """Use memory for temporary folders, if it is large enough and may contain executables.
 
@@ -77,6 +88,7 @@ def _use_memory() -> None:
             os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 
+_use_no_settings()
 if "TMPDIR" not in os.environ and not SOAK:
     _use_memory()
 
