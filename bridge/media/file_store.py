@@ -329,7 +329,13 @@ class Committed:
         return f"{self._root}{path}"
 
     def from_repo(self, path: str) -> str | None:
-        """A repo path relative to the content folder; ``None`` for a file that is not media."""
+        """A repo path relative to the content folder; ``None`` for a file that is not media, or
+        that has no URL since its name is not UTF-8.
+        """
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return None
         inside = path.startswith(f"{self._root}{self._folder}/")
         return path.removeprefix(self._root) if inside and not is_source(path) else None
 

@@ -489,9 +489,11 @@ async def test_what_others_commit_is_followed(store: MemoryStore, tmp_path: Path
 
     library = await started(store, tmp_path)
     assert await library.list() == []
-    for path in ("content/media/a.gif", "media/outside.gif", "content/media-b/c.gif"):
+    others = ("media/outside.gif", "content/media-b/c.gif", "content/media/not-utf8-\udce9.gif")
+    for path in ("content/media/a.gif", *others):
         put(path, b"GIF89a")
-        assert [file.path for file in await library.list()] == ["media/a.gif"]
+        for each in (library, await started(store, tmp_path / "again")):
+            assert [file.path for file in await each.list()] == ["media/a.gif"]
     put("content/media/b.gif", b"GIF89a, another")
     assert len(await library.list()) == 2
     put("content/media/a.gif", None)
