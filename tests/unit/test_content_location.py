@@ -16,6 +16,7 @@ import pytest
 from blinker import Signal
 from content_site import load_site, read_site, write_settings
 from pelican import signals
+from pelican.contents import Content
 from soak_kit import SOAK
 
 from bridge.content.file import PelicanFile
@@ -146,6 +147,29 @@ def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None
     many = 60 * some
     assert site.describe(many) == 60 * site.describe(some)
     assert site.describe([]) == []
+
+
+@pytest.mark.parametrize("suffix", ["md", "rst"])
+def test_a_post_of_which_a_plugin_makes_something_odd_stops_no_other(
+    suffix: str, tmp_path: Path
+) -> None:
+    def untag(content: Content) -> None:
+        if content.slug == "odd":
+            content.tags = 5
+
+    texts = {
+        "md": "Title: x\nDate: 2026-01-01\nSlug: {}\n\ntext\n",
+        "rst": "x\n#\n\n:date: 2026-01-01\n:slug: {}\n\ntext\n",
+    }
+    files = [
+        Source(f"content/{each}.{suffix}", "blob", texts[suffix].format(each).encode())
+        for each in ("one", "odd", "two")
+    ]
+    with signals.content_object_init.connected_to(untag):
+        found = load_site(tmp_path).describe(files)
+    assert [type(each) for each in found] == [IndexedPost, Unread, IndexedPost]
+    assert isinstance(found[1], Unread)
+    assert found[1].reason.startswith("The bridge cannot tell what it is (TypeError: ")
 
 
 def test_a_person_tag_is_found_by_name_and_is_none_of_the_tags(tmp_path: Path) -> None:

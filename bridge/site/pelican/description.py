@@ -26,6 +26,7 @@ from bridge.site.pelican.sources import Sources
 _TEXT_LENGTH = 4000
 _TAG = re.compile(r"<[^<>]*>")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_LONGEST_REASON = 300
 #: How many files are described in step: more would not stay in a processor's cache themselves.
 _TOGETHER = 100
 
@@ -56,7 +57,10 @@ class Describer:
         found: list[Description] = []
         for start in range(0, len(files), _TOGETHER):
             some = files[start : start + _TOGETHER]
-            quick = self.by_headers(some)
+            try:
+                quick = self.by_headers(some)
+            except Exception:  # noqa: BLE001 - each by itself then says which it is
+                quick = [None] * len(some)
             found += [
                 known or self._described(each) for known, each in zip(quick, some, strict=True)
             ]
@@ -114,6 +118,12 @@ class Describer:
             return self._entry(source, inside)
         except BridgeError as error:
             return Unread(path, error.description)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - plugins and posts may hold anything
+            # No file stops apps, which ask for all others as well.
+            told = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+            return Unread(path, f"The bridge cannot tell what it is ({told}).")
 
     def _entry(self, source: Source, inside: str) -> IndexedPost:
         file = PelicanFile.parse(source.data.decode("utf-8", "replace"), source.path)
