@@ -158,17 +158,22 @@ def test_only_scheduled_posts_of_the_bridge_are_withheld(data: bytes, waits: boo
         ("a.rst", "A\n#\n\n:date: 2099-01-01 13:00\n\nHello\n"),
         ("a.html", "<title>A</title><meta name=date content='2099-01-01 13:00'>"
                    "<meta name=\"date\" content='2099-01-01 13:00'>"),
+        ("notes/2099-01-01-a.md", "Title: A\n\nHello\n"),
+        ("2099/01/01/a.rst", "A\n#\n\nHello\n"),
     ],
 )  # fmt: skip
 def test_hand_written_posts_wait_where_pelican_makes_drafts_of_them(path: str, text: str) -> None:
     """``WITH_FUTURE_DATES = False``: nothing else would have them built when they are due."""
     waiting = partial(SiteDates, UTC, drafts_until_due=True)
-    when = datetime(2099, 1, 1, 13, tzinfo=UTC)
+    when = datetime(2099, 1, 1, 13 if "2099" in text else 0, tzinfo=UTC)
     assert due(path, text.encode(), waiting) == when
     assert due(path, text.encode(), partial(SiteDates, UTC, drafts_until_due=False)) is None
     # Until the settings are known it may be either; that costs at most a build.
     assert due(path, text.encode()) is not None
-    assert due(path, text.replace("2099", "2009").encode(), waiting) is None
+    past, earlier = path.replace("2099", "2009"), text.replace("2099", "2009")
+    assert due(past, earlier.encode(), waiting) is None
+    unreadable = f'<meta name="date" content="&#{"1" * 5_000};"><!-- Date: 2099 -->'
+    assert due("a.html", unreadable.encode(), waiting) is None
 
 
 def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folder: Path) -> None:

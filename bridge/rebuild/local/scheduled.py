@@ -18,6 +18,8 @@ HEADER_LIMIT = 64_000
 _USUAL_HEAD = 4_096
 _DATE = re.compile(rb"^:?[ \t]*date[ \t]*:.*|<meta[^>]*\bdate\b[^>]*", re.IGNORECASE | re.MULTILINE)
 _YEAR = re.compile(rb"\d{4}")
+#: A date in the name of a file or of its folders, as ``FILENAME_METADATA`` has it by default.
+_NAMED = re.compile(r"(?<!\d)(\d{4})[-/_](\d{2})[-/_](\d{2})(?!\d)")
 _FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
 _META = re.compile(r"""<meta\s+name=["']([^"']+)["']\s+content=["']([^"']*)["']""", re.IGNORECASE)
 
@@ -48,17 +50,20 @@ def due(
     once, since nothing links to them.
     """
     is_ours = b"mf2" in data[:HEADER_LIMIT].lower()
-    if not is_ours and not _may_be_later(data):
+    if not is_ours and not _may_be_later(path, data):
         return None
     suffix = path.rpartition(".")[2].lower()
-    headers = dict(_FORMATS.get(suffix, _headers)(_text(data)))
+    try:
+        headers = dict(_FORMATS.get(suffix, _headers)(_text(data)))
+    except ValueError:
+        return None  # Pelican cannot read it either: a number of thousands of digits
     if headers.get("status", "").lower() == "draft":
         return None
     known = dates()
     if "mf2" not in headers and known is not None and not known.drafts_until_due:
         return None
     try:
-        moment = _moment(headers.get("date", ""))
+        moment = _moment(headers.get("date", "") or _date_in(path))
     except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is not None:
@@ -77,12 +82,19 @@ def _moment(text: str) -> datetime:
         return found
 
 
-def _may_be_later(data: bytes) -> bool:
+def _may_be_later(path: str, data: bytes) -> bool:
     """Whether a post may have a date in the future, which few have."""
     found = _DATE.search(data, 0, _USUAL_HEAD)
+    years = _YEAR.findall(found[0] if found else _date_in(path).encode())
     # In any time zone.
     this_year = datetime.now(UTC).year
-    return found is not None and any(int(year) >= this_year for year in _YEAR.findall(found[0]))
+    return any(int(year) >= this_year for year in years)
+
+
+def _date_in(path: str) -> str:
+    """The date that a path names, preferably its last part; ``""`` where it names none."""
+    found = _NAMED.search(path.rpartition("/")[2]) or _NAMED.search(path)
+    return "-".join(found.groups()) if found else ""
 
 
 def _zone(name: str) -> tzinfo | None:
