@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, tzinfo
 from functools import partial
-from html import unescape
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -29,6 +28,7 @@ from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
 from bridge.indieauth import routes as indieauth_routes
 from bridge.indieauth.database import Database
 from bridge.indieauth.server import IndieAuthServer
+from bridge.micropub.post import unescape
 from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue

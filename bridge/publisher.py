@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from html import unescape
 
 from bridge.auth.token import Token, is_draft_only, require
 from bridge.content.file import PelicanFile
@@ -23,7 +22,7 @@ from bridge.content.links import static_paths
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
-from bridge.micropub.post import Post, discover
+from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads

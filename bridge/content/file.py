@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from html import unescape
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
@@ -20,7 +19,7 @@ from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, 
 from bridge.content.text import is_one_clean_line
 from bridge.content.yaml_head import YamlSyntax, has_yaml_head
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Properties
+from bridge.micropub.post import Json, Properties, unescape
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _BOM = "\ufeff"

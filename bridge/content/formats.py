@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from html import escape, unescape
+from html import escape
 from typing import Literal, NamedTuple, Protocol
+
+from bridge.micropub.post import unescape
 
 _PHYSICAL_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 

@@ -12,7 +12,7 @@ import nh3
 
 from bridge.content.text import printable
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import without_endless_references
+from bridge.micropub.post import unescape, without_endless_references
 
 #: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
 TAGS = frozenset(
@@ -157,11 +157,11 @@ def _otherwise(match: re.Match[str]) -> str:
     if tag == "input":
         is_box = attributes.get("type", "").lower() == "checkbox"
         return ("☑" if "checked" in attributes else "☐") if is_box else ""
-    url = stdlib_html.unescape(attributes.get("src", "")).strip()
+    url = unescape(attributes.get("src", "")).strip()
     if tag != "iframe" or not _WEB.match(url):
         return ""
     _, _, shown = url.partition("//")
-    label = stdlib_html.unescape(attributes.get("title", "")) or shown.partition("?")[0].rstrip("/")
+    label = unescape(attributes.get("title", "")) or shown.partition("?")[0].rstrip("/")
     address = url if url[0] != "/" else f"https:{url}"
     return f'<p><a href="{stdlib_html.escape(address)}">{stdlib_html.escape(label)}</a></p>'
 
@@ -250,7 +250,7 @@ def plain(html: str) -> str:
     refuse_what_grows(html)
     spaced = _BLOCKS.sub("\n", _in_other_words(printable(html)))
     clean = nh3.clean(spaced, tags=set(), clean_content_tags=_WITHOUT_WORDS, link_rel=None)
-    return stdlib_html.unescape(clean)
+    return unescape(clean)
 
 
 def in_place_of_words(html: str) -> tuple[str, str]:
@@ -259,7 +259,7 @@ def in_place_of_words(html: str) -> tuple[str, str]:
     """
     elements = list(_SHOWN.finditer(sanitise(printable(html))))
     texts = (_ALTERNATIVE.search(element["attributes"]) for element in elements)
-    words = (stdlib_html.unescape(found[1]).strip() for found in texts if found)
+    words = (unescape(found[1]).strip() for found in texts if found)
     return (elements[0]["tag"] if elements else ""), next(filter(None, words), "")
 
 
@@ -300,14 +300,12 @@ def _unescaped(value: str) -> str:
     """A value without character references. The standard library removes those to control
     characters; these separate words for some parsers, so they become spaces here.
     """
-    return stdlib_html.unescape(
-        _NUMBERED.sub(lambda found: found[0] if stdlib_html.unescape(found[0]) else " ", value)
-    )
+    return unescape(_NUMBERED.sub(lambda found: found[0] if unescape(found[0]) else " ", value))
 
 
 def _is_safe_url(value: str) -> bool:
     """Browsers ignore white space and control characters in a scheme, and so does this."""
-    url = re.sub(r"[\x00-\x20\x7f-\xa0]+", "", stdlib_html.unescape(value))
+    url = re.sub(r"[\x00-\x20\x7f-\xa0]+", "", unescape(value))
     try:
         scheme = urlsplit(url).scheme
     except ValueError:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from html import unescape
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bridge.content import dates, text
@@ -18,7 +17,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules, SiteView
 from bridge.content.text import is_seen, label, one_line, title
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Post, Properties, discover
+from bridge.micropub.post import Json, Post, Properties, discover, unescape
 
 _Values = Mapping[str, tuple[Json, ...]]
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}

@@ -18,14 +18,13 @@ import re
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import unescape
 from itertools import groupby, pairwise
 from typing import Literal, TypeAlias
 
 import grapheme
 
 from bridge.content import note_grammar
-from bridge.micropub.post import without_endless_references
+from bridge.micropub.post import unescape, without_endless_references
 
 #: Not allowed in XML 1.0, or invisible and harmful: C0 but tab and newline, DEL, C1, surrogates,
 #: noncharacters. U+FEFF is only harmful at the start of a file, but never useful.

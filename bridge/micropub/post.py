@@ -6,10 +6,10 @@ the standard algorithm (indieweb.org/post-type-discovery).
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import unescape
 from types import MappingProxyType
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -25,6 +25,13 @@ def without_endless_references(text: str) -> str:
     code to 0xFFFD" (HTML 13.2.5.80).
     """
     return _ENDLESS.sub("\ufffd", text)
+
+
+def unescape(text: str) -> str:
+    """The text with the characters for its references, as :func:`html.unescape`, which raises
+    ``ValueError`` at a number of thousands of digits.
+    """
+    return html.unescape(without_endless_references(text))
 
 
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
@@ -238,5 +245,5 @@ def _plain(value: Json) -> str:
             return text
         if not isinstance(html, str):
             return ""
-        return unescape(_TAG.sub(" ", without_endless_references(html)))
+        return unescape(_TAG.sub(" ", html))
     return value if isinstance(value, str) else ""

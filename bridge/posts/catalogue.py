@@ -18,13 +18,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from html import unescape
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from bridge.errors import BridgeError, SiteBroken, Unavailable
+from bridge.micropub.post import unescape
 from bridge.posts.index import PostIndex
 from bridge.settings import prefix_of
 from bridge.site.current import CurrentSite

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from html import unescape
 from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
 
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.micropub.post import unescape
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost

@@ -172,6 +172,15 @@ def test_a_post_of_which_a_plugin_makes_something_odd_stops_no_other(
     assert found[1].reason.startswith("The bridge cannot tell what it is (TypeError: ")
 
 
+def test_a_reference_that_python_refuses_to_read_is_no_obstacle(tmp_path: Path) -> None:
+    endless = f"&#{'1' * 5_000};"
+    text = POST.replace("A *post*", f"A {endless}")
+    (entry,) = load_site(tmp_path).describe([Source(HERE, "blob", text.encode())])
+    assert isinstance(entry, IndexedPost)
+    page = f'<head><title>x</title><meta name="x" content="{endless}" /></head>\n<body>x</body>'
+    assert PelicanFile.parse(page, "content/x.html").get("x") == "\ufffd"
+
+
 def test_a_person_tag_is_found_by_name_and_is_none_of_the_tags(tmp_path: Path) -> None:
     card = {"type": ["h-card"], "properties": {"name": ["Zoë"], "url": ["https://zoe.example/"]}}
     mf2 = {"type": ["h-entry"], "properties": {"category": ["lake", card]}}

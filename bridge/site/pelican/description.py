@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import unescape
 
 from pelican.contents import Article, Content
 
@@ -15,7 +14,7 @@ from bridge.content.convert import outline, read
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError
-from bridge.micropub.post import Post, discover
+from bridge.micropub.post import Post, discover, unescape
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
 from bridge.site.pelican.addresses import Addresses, date_of
 from bridge.site.pelican.listings import Listings

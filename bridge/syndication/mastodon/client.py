@@ -7,7 +7,6 @@ here.
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from bridge.micropub.post import unescape
 from bridge.syndication.api import Api, ApiError, list_of, object_of, objects
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.measure import Counts
@@ -68,7 +68,7 @@ class Status:
         """Whether the status links to ``url``."""
         bare = url.rstrip("/")
         links = re.findall(r'href="([^"]*)"', self.content)
-        return any(html.unescape(each).rstrip("/") == bare for each in links) or url in self.text
+        return any(unescape(each).rstrip("/") == bare for each in links) or url in self.text
 
 
 class Mastodon:
@@ -366,4 +366,4 @@ def plain(content: str) -> str:
     text = re.sub(r"<br\s*/?>", "\n", content)
     text = re.sub(r"</p>\s*<p[^<>]*>", "\n\n", text)
     # The pattern excludes "<", so that its time is linear in a text of nothing else.
-    return html.unescape(re.sub(r"<[^<>]*>", "", text)).strip()
+    return unescape(re.sub(r"<[^<>]*>", "", text)).strip()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import html
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.micropub.post import unescape
 from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.catalogue import Catalogue
@@ -169,7 +169,7 @@ def feeds_of(output: Path, hub: str, siteurl: str) -> Iterator[Feed]:
                 continue
             with suppress(OSError):
                 data = beneath.read(output, path.relative_to(output).as_posix(), _MOST_BYTES + 1)
-                head = html.unescape(data[:_BEGINNING].decode("utf-8", "replace"))
+                head = unescape(data[:_BEGINNING].decode("utf-8", "replace"))
                 if hub not in head or len(data) > _MOST_BYTES:
                     continue
                 own = f"{siteurl}/{'' if is_home else path.relative_to(output).as_posix()}"
