@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+from _pytest.mark import ParameterSet
 from hypothesis import strategies as st
 
 SOAK = "BRIDGE_SOAK" in os.environ
@@ -12,6 +14,11 @@ SOAK = "BRIDGE_SOAK" in os.environ
 def rounds(few: int, many: int) -> int:
     """The number of rounds, examples or requests."""
     return many if SOAK else few
+
+
+def in_soak(*values: object, id: str | None = None) -> ParameterSet:  # noqa: A002 # as pytest
+    """Values of parameters that only `make soak` tries: others show the same kind."""
+    return pytest.param(*values, marks=pytest.mark.soak, id=id)
 
 
 def any_text(most: int | None = None) -> st.SearchStrategy[str]:

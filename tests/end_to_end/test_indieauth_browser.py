@@ -26,6 +26,7 @@ from indieauth_kit import (
 )
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import BrowserContext, Page, expect
+from soak_kit import in_soak
 
 from bridge.indieauth.login.password import owner_reset
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens
@@ -145,6 +146,7 @@ async def test_a_passkey_beside_the_password_and_its_removal(
         await expect(page.get_by_role("button", name="Remove")).to_have_count(0)
 
 
+@pytest.mark.soak
 async def test_a_passkey_that_was_removed_opens_nothing(up: Running, chromium: Chromium) -> None:
     async with tab(chromium) as page:
         await give_authenticator(page)
@@ -209,6 +211,7 @@ async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromiu
         assert location.startswith("com.example.quillpen://signed-in?code=")
 
 
+@pytest.mark.soak
 async def test_denial_redirects_to_the_app(up: Running, chromium: Chromium) -> None:
     async with client_site({"/back": "Back at the app"}) as app, tab(chromium) as page:
         await page.goto(up.base + asking(app))
@@ -218,6 +221,7 @@ async def test_denial_redirects_to_the_app(up: Running, chromium: Chromium) -> N
         assert "error=access_denied" in page.url
 
 
+@pytest.mark.soak
 async def test_making_and_revoking_a_token(up: Running, chromium: Chromium) -> None:
     async with tab(chromium) as page, browser(up.base) as program:
         await page.goto(f"{up.base}/tokens")
@@ -314,7 +318,7 @@ async def at_the_question(
         yield page, question, middle
 
 
-@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("script", [in_soak(True), False])
 async def test_a_button_that_has_just_appeared_takes_no_click(
     up: Running, chromium: Chromium, script: bool
 ) -> None:
@@ -432,7 +436,7 @@ async def test_a_passkey_proves_it_too(up: Running, chromium: Chromium) -> None:
         await expect(page.get_by_text("Back at the app")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [in_soak("light"), "dark"])
 async def test_pages_fit_a_small_phone_and_name_every_field(
     up: Running, chromium: Chromium, scheme: str
 ) -> None:

@@ -24,6 +24,7 @@ from cli_kit import (
     set_port,
 )
 from demo_kit import wait_until
+from soak_kit import in_soak
 
 from bridge.commands.existing_site import ExistingSite
 from bridge.store import StoreBroken
@@ -141,7 +142,7 @@ def test_an_upstream_on_the_network_is_the_remote(site: Path, bridge: Path, tmp_
     assert not (site / ".git" / "hooks" / "push-to-checkout").exists()
 
 
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_a_site_that_has_no_post_yet(
     stock: Path, bridge: Path, tmp_path: Path, http: aiohttp.ClientSession, mode: str
 ) -> None:

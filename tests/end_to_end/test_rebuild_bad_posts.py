@@ -65,6 +65,7 @@ def after(store: GitStore, rebuilder: Rebuilder) -> After:
     return after
 
 
+@once
 async def test_a_post_whose_page_is_taken(after: After, tmp_path: Path) -> None:
     left_out = await after(
         {"content/again.md": post("Again", 5, Slug="one"), "content/fine.md": post("Fine", 5)}
@@ -144,6 +145,7 @@ async def test_an_unlucky_tag(after: After, tmp_path: Path) -> None:
     assert (tmp_path / "output" / "tag" / "t83.html").exists(), "page 3 of t8 is there"
 
 
+@once
 async def test_a_template_that_fails_on_a_post(after: After, tmp_path: Path) -> None:
     template = b'{% extends "!simple/article.html" %}{% block content %}'
     template += b"{% if article.title == 'Bad' %}{{ article.nothing.at_all }}{% endif %}"
@@ -190,6 +192,7 @@ async def test_it_comes_back_when_what_was_in_its_way_goes(after: After, tmp_pat
     assert b"Again" in (tmp_path / "output" / "one.html").read_bytes()
 
 
+@once
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
@@ -250,6 +253,7 @@ async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
     assert await rebuilder.live(back, "one.html", 60)
 
 
+@once
 async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
 ) -> None:

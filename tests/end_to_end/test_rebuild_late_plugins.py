@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rebuild_kinds import BothWays, Change
 from rebuild_site import CONF, files, post
+from soak_kit import in_soak
 
 from bridge.store.git import GitStore
 
@@ -226,13 +227,13 @@ def _site_with(*plugins: str) -> Change:
 
 @pytest.mark.parametrize(
     "plugins",
-    [[name] for name in PLUGINS]
-    + [
+    [
+        *([name] if name == "amending" else in_soak([name]) for name in PLUGINS),
         ["generating", "gzip_cache", "minify", "sitemap"],
-        ["minify", "gzip_cache"],
         ["writing", "whole"],
-        ["granular_signals", "precompress", "minify"],
         ["granular_signals", "precompress", "whole", "gzip_cache"],
+        in_soak(["minify", "gzip_cache"]),
+        in_soak(["granular_signals", "precompress", "minify"]),
     ],
     ids="-".join,
 )
@@ -346,10 +347,10 @@ I18N_SUBSITES = {"de": {"SITENAME": "Eine Website"}, "fr": {}}
 @pytest.mark.parametrize(
     "plugins",
     [
-        (),
+        in_soak(()),
         ("writing", "gzip_cache", "sitemap"),
-        ("granular_signals", "precompress", "minify"),
-        ("whole",),
+        in_soak(("granular_signals", "precompress", "minify")),
+        in_soak(("whole",)),
     ],
 )
 async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ import pelican
 import pytest
 from rebuild_kinds import differing
 from rebuild_site import CONF, commit, files, make, new_store, post, settings, settled
-from soak_kit import SOAK
+from soak_kit import SOAK, in_soak
 from warm_kit import run_module
 
 from bridge.commands.checks.inside import check_site
@@ -112,7 +112,11 @@ SITES: Mapping[str, tuple[Files, str]] = {
 }
 
 
-@pytest.fixture(params=SITES)
+#: What other tests here, or of the settings, show as well.
+ALSO = {"absolute path", "copied with their sources", "files moved", "by date", "page patterns"}
+
+
+@pytest.fixture(params=[in_soak(name) if name in ALSO else name for name in SITES])
 def files_and_settings(request: pytest.FixtureRequest) -> tuple[Files, str]:
     return SITES[request.param]
 

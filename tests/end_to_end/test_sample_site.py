@@ -19,6 +19,7 @@ import mf2py
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, sync_playwright
+from soak_kit import in_soak
 from warm_kit import run_module
 
 SAMPLE = Path(__file__).parents[2] / "sample_site"
@@ -380,6 +381,7 @@ def test_the_first_link_skips_to_the_content(output: Path) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.soak
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_follows_the_colour_scheme(
     served: str, browser: Browser, scheme: Any
@@ -395,6 +397,7 @@ def test_it_fits_a_phone_and_follows_the_colour_scheme(
 
 
 @pytest.mark.browser
+@pytest.mark.soak
 def test_the_keyboard_reaches_the_content_in_two_keys(served: str, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{served}/archives/")
@@ -429,7 +432,9 @@ def without_scripts(output: Path) -> None:
                 assert not str(element.get(name)).startswith("javascript:"), page
 
 
-@pytest.mark.parametrize("options", [(), ("-e", "PLUGINS=[]")], ids=["plugin", "no plugin"])
+@pytest.mark.parametrize(
+    "options", [(), in_soak(("-e", "PLUGINS=[]"))], ids=["plugin", "no plugin"]
+)
 def test_no_text_of_a_post_becomes_markup(tmp_path: Path, options: tuple[str, ...]) -> None:
     site = copy_of_the_sample(tmp_path)
     (site / "content" / "hostile.md").write_text(HOSTILE)

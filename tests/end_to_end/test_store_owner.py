@@ -20,7 +20,7 @@ from random import Random
 import pytest
 from git_kit import ADA, git, put
 from siege_kit import CLIENTS, Besieged
-from soak_kit import SOAK, rounds
+from soak_kit import SOAK, in_soak, rounds
 
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_bare, let_push_into
@@ -194,10 +194,21 @@ WAITS: dict[str, tuple[Step, str, Step]] = {
 }  # fmt: skip
 
 
-#: Each is refused by the hook; where there is none, by git's own rules, whose kinds these are.
+#: Each is refused by the hook; where there is none, by git's own rules. These have all the kinds.
+HOOKED = (
+    "edited",
+    "removed",
+    "intended",
+    "ignored folder",
+    "link",
+    "clean rebase",
+    "merge",
+    "bisect",
+)
+ALONE = ("staged", "untracked", "merge")
 CASES = [
-    *((name, True) for name in WAITS),
-    *((name, False) for name in (WAITS if SOAK else ("edited", "staged", "untracked", "merge"))),
+    *((name, True) for name in (WAITS if SOAK else HOOKED)),
+    *((name, False) for name in (WAITS if SOAK else ALONE)),
 ]
 
 
@@ -579,7 +590,7 @@ def rebase_by_hand(clone: Path, number: int) -> None:
     persist(clone, "merge", "-q", "-m", "Merged", "side", before=tidy)
 
 
-@pytest.mark.parametrize("work", [commit_by_hand, rebase_by_hand])
+@pytest.mark.parametrize("work", [in_soak(commit_by_hand), rebase_by_hand])
 async def test_neither_the_owner_nor_the_clients_lose_anything(
     tmp_path: Path, work: Callable[[Path, int], None]
 ) -> None:

@@ -132,6 +132,7 @@ async def test_a_post_reaches_the_remote(world: World) -> None:
     world.sound()
 
 
+@on_a_clone
 async def test_tags_come_with_the_commits_that_they_name(world: World) -> None:
     """A site may show the version that ``git describe`` names."""
     async with bridge(world) as (store, remote):
@@ -146,6 +147,7 @@ async def test_tags_come_with_the_commits_that_they_name(world: World) -> None:
     world.sound()
 
 
+@on_a_clone
 async def test_few_git_processes_are_started_for_a_post(world: World, tmp_path: Path) -> None:
     """Each costs milliseconds of a processor: what they would say is read from git's files."""
     with started(tmp_path / "open") as opening:
@@ -167,6 +169,7 @@ async def test_few_git_processes_are_started_for_a_post(world: World, tmp_path: 
     assert world.listed() == ["a.md"]
 
 
+@on_a_clone
 async def test_new_posts_during_a_push_are_not_a_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +238,7 @@ async def test_a_local_remote_is_checked_by_its_files_without_starting_git(
             await until(remote, lambda status: len(world.moved) > count)  # noqa: B023
 
 
+@on_a_clone
 async def test_own_commits_are_rebased_if_the_remote_has_moved(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -342,6 +346,7 @@ def test_conflicts_are_looked_for_among_the_changes(
     store.close()
 
 
+@on_a_clone
 async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
@@ -374,6 +379,7 @@ async def test_commits_already_in_the_remote_are_not_repeated(world: World) -> N
     assert git(world.remote, "log", "--format=%s", "main", "--", "same.md") == "From the laptop"
 
 
+@on_a_clone
 @pytest.mark.parametrize("instead", ["", "instead.md"])
 async def test_commits_removed_by_a_force_push_stay_removed_but_no_post_is_lost(
     world: World, instead: str
@@ -567,8 +573,8 @@ async def test_killed_before_any_single_step_of_synchronising(world: World, tmp_
     world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
     step, finished = 0, False
     while not finished:
-        # Every third step: writing, partial writing, syncing and renaming are all covered.
-        step += 1 if SOAK else 3
+        # Every fifth step: writing, partial writing, syncing and renaming are all covered.
+        step += 1 if SOAK else 5
         copy = tmp_path / f"copy-{step}"
         copy.mkdir()
         for name in ("remote.git", "repo"):
