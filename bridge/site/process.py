@@ -167,12 +167,14 @@ class SiteProcess:
             if len(files) == 1:
                 return [Unread(files[0].path, error.description)]
         else:
-            pages = (
-                each.save_as for each in described if isinstance(each, IndexedPost | ReservedPage)
-            )
-            if len(described) != len(files) or not all(map(_is_inside, pages)):
+            if len(described) != len(files):
                 raise _invalid_answer()
-            return list(described)
+            return [
+                Unread(file.path, "Its page would be outside of the output folder: see its slug.")
+                if isinstance(each, IndexedPost | ReservedPage) and not _is_inside(each.save_as)
+                else each
+                for file, each in zip(files, described, strict=True)
+            ]
         half = (len(files) + 1) // 2
         return [*await self.describe(files[:half]), *await self.describe(files[half:])]
 

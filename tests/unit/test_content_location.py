@@ -365,6 +365,18 @@ def test_drafts_without_pages_have_the_addresses_that_they_will_have(tmp_path: P
         (kept,) = site.describe([Source(HERE, "blob", data.encode())])
         assert isinstance(kept, IndexedPost)
         assert (kept.url, kept.save_as, kept.status) == (place.url, save_as, "draft")
+    outside = text.format("../../../x", "Lang: en")
+    with pytest.raises(InvalidRequest, match="break out of output"):
+        site.locate(outside, HERE)
+    (kept,) = site.describe([Source(HERE, "blob", outside.encode())])
+    assert isinstance(kept, Unread)
+
+
+def test_a_slug_that_leads_up_is_followed_as_pelican_does(tmp_path: Path) -> None:
+    text = "Title: x\nDate: 2026-01-01\nSlug: ../x\n\ntext\n"
+    (kept,) = load_site(tmp_path).describe([Source(HERE, "blob", text.encode())])
+    assert isinstance(kept, IndexedPost)
+    assert kept.save_as == "2026/x/index.html"
 
 
 def test_other_code_of_the_bridge_makes_the_index_anew(

@@ -501,9 +501,13 @@ async def test_no_answer_leads_out_of_the_site(tmp_path: Path, other: dict[str, 
     whole = {"place": "", "location": "", "more": "", "files": "file", **other}
     async with opened(tmp_path, CONF + ANSWERING.format(**whole)) as site:
         files = [Source("content/x.md", "1", QUESTION_TEXT.encode())]
-        asking = site.describe(files) if "files" in other else site.ask(QUESTION)
-        with pytest.raises(Unavailable, match="invalid answer"):
-            await asking
+        if "files" in other:
+            (found,) = await site.describe(files)
+            assert isinstance(found, Unread)
+            assert "outside of the output folder" in found.reason
+        else:
+            with pytest.raises(Unavailable, match="invalid answer"):
+                await site.ask(QUESTION)
 
 
 async def test_what_the_site_prints_does_not_hold_it_up(tmp_path: Path) -> None:

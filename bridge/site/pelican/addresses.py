@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -95,10 +96,10 @@ class Addresses:
         if isinstance(content, _SKIPPED) or content.status == "skip":
             raise InvalidRequest("Pelican would skip this post: its status is 'skip'.")
         try:
-            sanitised_join(str(self._settings["OUTPUT_PATH"]), content.save_as)
+            page = _with_page(content)
+            sanitised_join(str(self._settings["OUTPUT_PATH"]), page.save_as)
             with _quiet():
                 valid = content.is_valid()
-            page = _with_page(content)
             url = self.absolute(page.url, siteurl)
         except KeyError as error:
             raise InvalidRequest(
@@ -113,6 +114,8 @@ class Addresses:
             raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
         category = str(getattr(content, "category", ""))
         save_as = f"{folder}{page.save_as}"
+        if "/.." in save_as:
+            save_as = posixpath.normpath(save_as)
         return Location(url, save_as, str(content.status), date_of(content), category)
 
     def urls_of_page(self, save_as: str) -> list[str]:
