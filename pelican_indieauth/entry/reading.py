@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -306,7 +307,7 @@ def _refile(read: dict[str, Any]) -> list[str]:
     documents: list[str] = []
     for field in fields:
         for file in read.get(field, ()):
-            extension = file.url.partition("?")[0].rpartition(".")[2].lower()
+            extension = re.split(r"[?#]", file.url)[0].rpartition(".")[2].lower()
             said = next((f for f, known in _BY_EXTENSION.items() if extension in known), field)
             if extension == "pdf":
                 documents.append(file.url)

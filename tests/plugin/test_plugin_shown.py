@@ -197,11 +197,13 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"listen-of": ["Song"]},
     ),
     "film-as-photo": (
-        unnamed(photo=[f"{SITE}/v.MP4", {"value": f"{SITE}/s.mp3", "alt": "A"}, f"{SITE}/p.gif"]),
+        unnamed(
+            photo=[f"{SITE}/v.MP4#t=1", {"value": f"{SITE}/s.mp3", "alt": "A"}, f"{SITE}/p.gif"]
+        ),
         [],
         {
             "photo": [f"{SITE}/p.gif"],
-            "video": [f"{SITE}/v.MP4"],
+            "video": [f"{SITE}/v.MP4#t=1"],
             "audio": [f"{SITE}/s.mp3"],
         },
     ),

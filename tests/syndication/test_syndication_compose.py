@@ -138,10 +138,11 @@ def test_pictures_of_the_text_are_photos_and_no_words() -> None:
     assert made.photos == (PagePhoto("https://example.org/a.jpg", "A sea"),)
 
 
-def test_a_video_is_linked_to() -> None:
-    made = skeet(source("<p>Look</p>", video="https://example.org/a.mp4"))
+@pytest.mark.parametrize("sent_as", ["video", "photo"])
+def test_a_video_is_linked_to(sent_as: str) -> None:
+    made = skeet(source("<p>Look</p>", **{sent_as: "https://example.org/a.MP4#t=1"}))
     assert made.text == f"Look\n\n{URL}"
-    assert made.card is not None
+    assert (made.photos, made.card is not None) == ((), True)
     assert toot(source(audio="https://example.org/a.mp3")).text == URL
 
 

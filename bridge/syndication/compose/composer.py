@@ -18,6 +18,10 @@ from bridge.syndication.compose.text import RichText
 
 #: Both networks accept four photos.
 MOST_PHOTOS = 4
+#: What a URL ends with that no network takes as a photo: a film, a sound or a document.
+_NO_PICTURE = re.compile(
+    r"\.(?:mp4|m4v|mov|webm|ogv|mp3|m4a|wav|flac|weba|opus|pdf)(?:[?#]|$)", re.IGNORECASE
+)
 _DESCRIPTION = Measure(300, 3_000, BLUESKY.cost)
 _CARD_TITLE = Measure(150, 1_500, BLUESKY.cost)
 #: Properties with the target of a response, and the symbol shown before the link; the first one
@@ -101,7 +105,9 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Copy
     if name and " ".join(content.text.split()).startswith(name):
         # A name that only repeats the start of the content is not a title (post type discovery).
         name = ""
-    photos = tuple(_pictures(post.all("photo")))
+    sent = tuple(_pictures(post.all("photo")))
+    # The site shows what some apps send as a photo by what its name says, too.
+    photos = tuple(each for each in sent if not _NO_PICTURE.search(each.url))
     return CopySource(
         url=url,
         kind=discover(post),
@@ -111,7 +117,7 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Copy
         tags=tuple(each for each in post.all("category") if isinstance(each, str)),
         photos=photos or page.pictures,
         featured=tuple(_pictures(post.all("featured"))),
-        has_film=bool(post.all("video") or post.all("audio")),
+        has_film=bool(post.all("video") or post.all("audio")) or len(photos) < len(sent),
         about=tuple(_targets(post)),
         language=page.language,
         visibility=str(post.first("visibility") or "public").strip().lower(),
