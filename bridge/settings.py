@@ -313,9 +313,10 @@ def _as_folder(path: PurePosixPath) -> str:
 
 
 class SettingsError(Exception):
-    """An invalid setting. The text names file, key, value and remedy."""
+    """An invalid setting. The text names file, key, value and remedy; without a key it is about
+    the file itself."""
 
     def __init__(self, source: str, key: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{source}: {key}: {problem}. {remedy}")
+        super().__init__(": ".join(filter(None, [source, key, f"{problem}. {remedy}"])))
         self.source = source
         self.key = key

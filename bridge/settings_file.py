@@ -61,8 +61,10 @@ def load(
     resolved = _resolved(settings, (file.parent if file else Path()).resolve())
     repo, state = resolved.site.repo.resolve(), resolved.site.state.resolve()
     if state.is_relative_to(repo):
-        place, problem = origins.get("site.state", source), f"{str(state)!r} is inside of the repo"
-        raise SettingsError(place, "site.state", problem, "Write a folder beside it, as 'state'")
+        place, problem = origins.get("site.state", source), f"{str(state)!r} is inside the repo"
+        raise SettingsError(
+            place, "site.state", problem, "Write a folder beside it, such as 'state'"
+        )
     return resolved
 
 
@@ -100,15 +102,15 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8")), source
     except FileNotFoundError:
-        raise SettingsError(
-            source, "file", "does not exist", f"Run `{command()} init`, or name it with -c"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            source, "file", f"cannot be read: {error}", "Check its permissions"
-        ) from error
+        remedy = f"Run `{command()} init` to create it, or name another file with -c"
+        raise SettingsError(source, "", "there is no such file", remedy) from None
+    except OSError as error:
+        reason = f"the file cannot be read: {error.strerror}"
+        raise SettingsError(source, "", reason, "Check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(source, "", "the file is not UTF-8", "Save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(source, "file", f"is not TOML: {error}", "Fix that line") from error
+        raise SettingsError(source, "", f"invalid TOML: {error}", "Correct that line") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
@@ -176,7 +178,7 @@ def _explain(
         full = ".".join(filter(None, [key, unknown[1]]))
         remedy = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}"
         where = _origin(full, source, origins)
-        return SettingsError(where, full, "is not a setting", remedy)
+        return SettingsError(where, full, f"is not a {'setting' if key else 'section'}", remedy)
     if missing := re.search(r"missing required field `(.*)`", text):
         full = ".".join(filter(None, [key, missing[1]]))
         where = _origin(full, source, origins)
@@ -188,7 +190,28 @@ def _explain(
     for part in _parts(key):
         value = _item(value, part)
     problem = f"{_shown(key, value)} is not valid"
-    return SettingsError(_origin(key, source, origins), key, problem, text)
+    return SettingsError(_origin(key, source, origins), key, problem, _in_words(text))
+
+
+#: What msgspec calls each type, and what to write.
+_WORDS = {
+    "bool": "true or false, without quotes",
+    "int": "a whole number, without quotes",
+    "float": "a number, without quotes",
+    "str": "a text in quotes",
+    "array": 'a list, such as ["one", "two"]',
+    "object": 'a table, such as { name = "text" }',
+}
+
+
+def _in_words(text: str) -> str:
+    """What to write, from the converter's message (``Expected `int` <= 65535``)."""
+    found = re.match(r"Expected `(\w+)(?: \| null)?`(?: ([<>]=) (\S+))?", text)
+    if found is None or found[1] not in _WORDS:
+        return text
+    bound = {"<=": "at most ", ">=": "at least "}.get(found[2] or "", "")
+    kind = _WORDS[found[1]]
+    return f"Write {kind.partition(',')[0]}, {bound}{found[3]}" if bound else f"Write {kind}"
 
 
 def _origin(key: str, source: str, origins: Mapping[str, str]) -> str:

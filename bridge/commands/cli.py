@@ -112,6 +112,8 @@ def _prepare_git() -> None:
 
 def _explain(error: Exception) -> str:
     """The error's text, with that of the operating system error that caused it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else cause
     is_known = isinstance(cause, OSError | sqlite3.Error) and reason is not None

@@ -205,8 +205,8 @@ def _set_up_remote(found: OwnerRepo) -> str:
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     return f"""\
-It pushes to your clone, {found.remote}, where git updates the files. What you
-have not committed is never touched: then posts wait, and /status says so.
+It pushes to your clone, {found.remote}, where git updates the files. Uncommitted
+changes are never touched: if they are in the way, posts wait, and /status says so.
 {changed}"""
 
 
@@ -236,7 +236,7 @@ enabled = true   # the bridge signs you in; false where [auth] names another tok
 [content]
 folder = {_quote(content or ".")}
 {rule}
-# Each type of post has a category of its own; several may share one:
+# Each type of post has a category of its own; to let several share one:
 # [content.categories]
 # like = "stream"
 # repost = "stream"

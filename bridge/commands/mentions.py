@@ -56,8 +56,8 @@ def import_mentions(settings: Settings, file: Path) -> None:
     ``OSError``.
     """
     _check(settings)
-    data = file.read_bytes()
-    del data  # only to check that it can be read; the serving process reads it again
+    with file.open("rb"):
+        pass  # can it be read? The serving process does so.
     folder = commands_folder(settings.site.state)
     _told(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
 

@@ -76,8 +76,7 @@ def only_bridge(state: Path) -> Iterator[None]:
             yield
     except InUse as error:
         raise Refused(
-            f"another bridge is running with {state}. End it, or give this one another folder:"
-            " [site] state"
+            f"another bridge uses {state}. Stop it, or give this one another folder: [site] state"
         ) from error
 
 
@@ -157,7 +156,7 @@ async def run(
         gc.freeze()
         gc.enable()
         await ended.wait()
-        log.info("ending")
+        log.info("shutting down")
     finally:
         if server is not None:
             server.close()

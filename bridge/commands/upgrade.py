@@ -163,7 +163,7 @@ def _changed(config: Path, changes: dict[tuple[str, str], str]) -> str:
     except tomllib.TOMLDecodeError:
         pass  # an unusual notation: the owner has to change it
     todo = "; ".join(f"[{section}] {key} = {value!r}" for (section, key), value in changes.items())
-    raise SettingsError(str(config), "file", "cannot be changed automatically", f"Set {todo}")
+    raise SettingsError(str(config), "", "it cannot be changed automatically", f"Set {todo}")
 
 
 def _set(text: str, section: str, key: str, value: str) -> str:

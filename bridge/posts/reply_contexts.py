@@ -59,7 +59,7 @@ class ReplyContexts:
         try:
             await self._catalogue.refresh(patient=True)
         except (BridgeError, StoreError) as error:
-            log.warning("reply contexts of late are not looked for: %s", error)
+            log.warning("recent posts are not checked for missing reply contexts: %s", error)
             return
         for url, file in await asyncio.to_thread(self._young):
             self.request(url, file)

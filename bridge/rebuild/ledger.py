@@ -14,14 +14,15 @@ from bridge.store import Version
 class BuildRecord(msgspec.Struct, frozen=True):
     """The version that was built last, and the files that it does without, with reasons.
 
-    ``unread`` are those that Pelican passed over. ``settled`` is false while a build is under way,
-    and after one that failed or was killed.
+    ``unread`` are those that Pelican passed over, ``content`` is the folder of its posts.
+    ``settled`` is false while a build is under way, and after one that failed or was killed.
     """
 
     version: Version | None = None
     left_out: Mapping[str, str] = {}
     settled: bool = False
     unread: frozenset[str] = frozenset()
+    content: str = ""
 
 
 class BuildLedger:
@@ -44,9 +45,11 @@ class BuildLedger:
         version: Version,
         left_out: Mapping[str, str],
         unread: frozenset[str] = frozenset(),
+        content: str = "",
     ) -> None:
         """The site shows this version."""
-        self._write(BuildRecord(version, left_out, settled=True, unread=unread))
+        record = BuildRecord(version, left_out, settled=True, unread=unread, content=content)
+        self._write(record)
 
     def _write(self, record: BuildRecord) -> None:
         self.record = record

@@ -163,12 +163,17 @@ class ContentStore(Protocol):
         ...
 
 
+def has_files(store: ContentStore, folder: str, at: Version) -> bool:
+    """Whether there are files below a folder. Raises StoreBroken."""
+    return next(iter(store.files(folder, at)), None) is not None
+
+
 def why_misplaced(store: ContentStore, folder: str, before: Version | None, now: Version) -> str:
     """Why there are no files below a folder any more: where they are, if it has been renamed.
 
     ``""`` if there are some, or if they are nowhere else. Raises StoreBroken.
     """
-    if not folder or before is None or next(iter(store.files(folder, now)), None) is not None:
+    if not folder or before is None or has_files(store, folder, now):
         return ""
     prefix = f"{folder.strip('/')}/"
     differences = store.diff(before, now)

@@ -114,7 +114,11 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
             " create it again"
         ) from error
     except (InvalidGitRepositoryError, GitError, OSError) as error:
-        raise StoreBroken(f"{path} is not a git repo: {error}") from error
+        reason = "" if isinstance(error, InvalidGitRepositoryError) else f": {error}"
+        raise StoreBroken(
+            f"{path} is not a git repo{reason}. Correct [site] repo, or have `micropub-bridge init"
+            " CLONE` create it"
+        ) from error
     git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()
     # This repo is meant, whatever GIT_DIR in the environment says.
     repo.git.set_persistent_git_options(git_dir=str(git_dir))

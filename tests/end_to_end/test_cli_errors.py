@@ -48,7 +48,7 @@ def change(bridge: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("command", [["serve"], ["check"], ["token", "list"], ["owner", "reset"]])
 def test_without_a_settings_file_init_is_named(tmp_path: Path, command: list[str]) -> None:
-    assert refused(*command, cwd=tmp_path).startswith("bridge.toml: file: does not exist")
+    assert refused(*command, cwd=tmp_path).startswith("bridge.toml: there is no such file")
     assert "other.toml" in refused(*command, "-c", "other.toml", cwd=tmp_path)
 
 
@@ -57,6 +57,29 @@ def test_a_setting_that_does_not_exist_is_named(bridge: Path) -> None:
     told = refused("serve", cwd=bridge)
     assert "server.public_ulr: is not a setting" in told
     assert "Did you mean 'public_url'?" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("[webmention]", "[webmentions]", "webmentions: is not a section. Did you mean 'web"),
+        ("port = ", 'port = "x"  # ', "server.port: 'x' is not valid. Write a whole number, wi"),
+        ("port = ", "port = 99999  # ", "99999 is not valid. Write a whole number, at most 65535"),
+        ("enabled = true", 'enabled = "true"', "'true' is not valid. Write true or false, witho"),
+        ("[rebuild]", '[rebuild]\ndeploy = "rsync -a"', "'rsync -a' is not valid. Write a list,"),
+        ("[site]", "[site", "bridge.toml: invalid TOML: "),
+    ],
+)
+def test_an_invalid_setting_is_explained_in_plain_words(
+    bridge: Path, old: str, new: str, told: str
+) -> None:
+    change(bridge, old, new)
+    assert told in refused("token", "list", cwd=bridge)
+
+
+def test_an_import_of_a_missing_file(bridge: Path) -> None:
+    told = refused("mentions", "import", "nothing.jf2", cwd=bridge)
+    assert told == "nothing.jf2: No such file or directory"
 
 
 def test_a_repo_that_is_not_there(bridge: Path) -> None:

@@ -107,7 +107,7 @@ async def test_without_a_remote_on_the_network_the_clone_itself_is_the_remote(
     told = done("init", site, "--yes", cwd=bridge)
     assert f"It pushes to your clone, {site}" in told
     assert "receive.denyCurrentBranch is updateInstead now" in told
-    assert f"{site}/.git/hooks/push-to-checkout is a hook of the bridge's" in told
+    assert f"the hook {site}/.git/hooks/push-to-checkout is installed" in told
     assert "and commit that." in told
     assert written(bridge)["site"]["repo"] == str(bridge / "site.git")
     assert written(bridge)["publish"]["remote"] == "origin"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 from soak_kit import SOAK
@@ -251,6 +253,27 @@ async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
     back = commit(store, {path: blob.data for path, blob in there.items() if blob})
     rebuilder.changed(back)
     assert await rebuilder.live(back, "one.html", 60)
+
+
+@once
+async def test_a_misspelt_content_folder_leaves_the_last_good_site(
+    store: GitStore, rebuilder: Rebuilder, tmp_path: Path
+) -> None:
+    before = files(tmp_path / "output")
+    await rebuilder.close()
+    config = settings(tmp_path / "output")
+    config = replace(config, content=replace(config.content, folder="contents"))
+    again = make_rebuilder(
+        config, store, tmp_path / "state", output=tmp_path / "output", timing=QUICK
+    )
+    await again.start()
+    async with asyncio.timeout(60):
+        while again.status().state != "failed":
+            await asyncio.sleep(0.05)
+    status = again.status()
+    await again.close()
+    assert 'write folder = "content"' in (status.reason or "")
+    assert files(tmp_path / "output") == before
 
 
 @once

@@ -42,7 +42,7 @@ def test_a_second_bridge_with_the_same_state_is_refused_in_words(
     with serve.only_bridge(state):
         assert mode(state) == 0o700
         second = serve.only_bridge(state)
-        with pytest.raises(Refused, match=r"another bridge is running with .*\[site\] state"):
+        with pytest.raises(Refused, match=r"another bridge uses .*\[site\] state"):
             second.__enter__()
         with serve.only_bridge(tmp_path / "another"):
             pass

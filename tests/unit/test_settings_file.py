@@ -31,7 +31,7 @@ def test_the_state_is_beside_the_settings_and_never_inside_of_the_repo(tmp_path:
     elsewhere = load(write(tmp_path, LEAST + 'state = "/var/lib/bridge"\n'), {}).site.state
     assert elsewhere == Path("/var/lib/bridge")
     for inside in ("site.git", "site.git/state", "x/../site.git/state", f"{tmp_path}/site.git/x"):
-        with pytest.raises(SettingsError, match=r"site\.state.*inside of the repo.*beside it"):
+        with pytest.raises(SettingsError, match=r"site\.state.*inside the repo.*beside it"):
             load(write(tmp_path, LEAST + f'state = "{inside}"\n'), {})
 
 
@@ -122,7 +122,7 @@ def test_the_environment_alone_is_enough() -> None:
         ('[site]\nrepo = "x"', ["site.me", "missing"]),
         ('[site]\nme = "example.com"\nrepo = "x"', ["site.me", "example.com", "https://"]),
         (LEAST + "[server]\nprot = 1", ["server.prot", "not a setting", "'port'"]),
-        (LEAST + '[server]\nport = "x"', ["server.port", "'x'", "int"]),
+        (LEAST + '[server]\nport = "x"', ["server.port", "'x'", "a whole number"]),
         (LEAST + "[server]\nport = 70000", ["server.port", "70000", "65535"]),
         (LEAST + '[server]\nhost = "0.0.0.0"', ["server.public_url", "URL"]),
         (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
@@ -155,10 +155,10 @@ def test_an_invalid_environment_variable_is_reported_by_name(tmp_path: Path) -> 
     [
         ('[auth]\nintrospection_auth = "hunter2"', "bearer:SECRET"),
         ('[rebuild]\nwebhook = "hooks.example/hunter2"', "absolute URL"),
-        ('[rebuild]\nwebhook_secret = ["hunter2"]', "str"),
-        ('[publish]\ntoken = ["hunter2"]', "str"),
-        ('[publish]\nhook_secret = ["hunter2"]', "str"),
-        ('[indieauth]\nsmtp_password = ["hunter2"]', "str"),
+        ('[rebuild]\nwebhook_secret = ["hunter2"]', "a text in quotes"),
+        ('[publish]\ntoken = ["hunter2"]', "a text in quotes"),
+        ('[publish]\nhook_secret = ["hunter2"]', "a text in quotes"),
+        ('[indieauth]\nsmtp_password = ["hunter2"]', "a text in quotes"),
     ],
 )
 def test_an_invalid_secret_is_not_shown(tmp_path: Path, setting: str, remedy: str) -> None:

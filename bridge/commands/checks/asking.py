@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -67,4 +68,15 @@ async def ask(
                 response.headers.get("Content-Type", ""),
             )
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        return HttpAnswer(0, str(error) or type(error).__name__)
+        return HttpAnswer(0, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no response, without what aiohttp says about itself."""
+    if isinstance(error, TimeoutError):
+        return "it did not respond in time"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if type(cause) is OSError or isinstance(cause, ConnectionError):
+        # asyncio writes the address into the text.
+        return os.strerror(cause.errno).lower() if cause.errno else str(cause)
+    return str(cause) or type(error).__name__

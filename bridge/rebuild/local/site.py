@@ -12,7 +12,7 @@ from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread
 from bridge.settings import prefix_of
-from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
+from bridge.store import ContentStore, StoreBroken, Version, has_files, why_misplaced
 
 
 class SiteBuild:
@@ -85,7 +85,7 @@ class SiteBuild:
                 settled, unread = True, frozenset(path for path, _ in outcome.left_out)
             if not bisection.built():
                 break
-        await in_thread(self._ledger.settle, version, bisection.culprits, unread)
+        await in_thread(self._ledger.settle, version, bisection.culprits, unread, self._content)
         return replace(
             outcome,
             left_out=(*bisection.culprits.items(), *outcome.left_out),
@@ -148,11 +148,23 @@ class SiteBuild:
 
     def _why_misplaced(self, version: Version) -> str:
         """Why Pelican would find no posts; the owner's own command knows where they are."""
+        built = self._ledger.record
         try:
-            before = None if self._take_away else self._ledger.record.version
-            return why_misplaced(self._store, self._content, before, version)
+            if built.content in ("", self._content):
+                before = None if self._take_away else built.version
+                return why_misplaced(self._store, self._content, before, version)
+            if not self._content or has_files(self._store, self._content, version):
+                return ""
+            was_moved = not has_files(self._store, built.content, version)
         except StoreBroken:
             return ""  # the repo was recreated, and does not know what was before
+        if was_moved:
+            return ""
+        return (
+            f"[content] folder in bridge.toml is {self._content}, where the repo has no files, and"
+            f' your posts are in {built.content}: write folder = "{built.content}" there, and'
+            " restart the bridge"
+        )
 
     def _bisection(self, version: Version) -> Bisection:
         """The files that are left out from the start, and the suspects if the build fails."""

@@ -46,7 +46,10 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
 
 
 def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
-    told, remedy = f"{type(error).__name__}: {error}", "See that `pelican -s` accepts it."
+    if not settings_file.is_file():
+        remedy = "Write its path in the repo into [site] settings of bridge.toml, or commit it."
+        return SettingsError(str(settings_file), "", "the repo has no such file", remedy)
+    told, remedy = f"{type(error).__name__}: {error}", "Correct it until `pelican -s` accepts it."
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
@@ -56,7 +59,7 @@ def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
         told = f"they ask for the environment variable {name}, which is not set"
         remedy = f'Set it for init, or in bridge.toml: [site] environment = {{ {name} = "..." }}.'
     return SettingsError(
-        str(settings_file), "the file", f"Pelican's settings cannot be read ({told})", remedy
+        str(settings_file), "", f"Pelican's settings cannot be read ({told})", remedy
     )
 
 
@@ -121,7 +124,7 @@ def unusable_settings(settings_file: Path) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         raise SettingsError(
             str(settings_file),
-            "the file",
+            "",
             f"these settings cannot be used here ({type(error).__name__}: {error})",
             "Install what they name into the bridge's environment, too.",
         ) from error

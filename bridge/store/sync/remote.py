@@ -103,6 +103,11 @@ class Remote:
         if self._name and await self._in_thread(self._transport.url):
             self._set(RemoteStatus("behind"))
         else:
+            if self._name:
+                _log.warning(
+                    "the repo has no remote named %r: nothing is pushed. Correct [publish] remote,"
+                    ' or set it to ""', self._name,
+                )  # fmt: skip
             self._name = ""
         self._task = asyncio.create_task(self._run(), name="remote")
 

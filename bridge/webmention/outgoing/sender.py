@@ -145,10 +145,10 @@ class Sender:
             try:
                 await self._follower.follow()
             except (BridgeError, StoreError, OSError) as error:
-                log.warning("webmentions for the last changes are delayed: %s", error)
+                log.warning("webmentions for the latest changes are delayed: %s", error)
             except Exception:
                 # One file that causes an unexpected error must not stop the sending for all others.
-                log.exception("webmentions for the last changes are delayed")
+                log.exception("webmentions for the latest changes are delayed")
             else:
                 failures = 0
                 self._due.set()
