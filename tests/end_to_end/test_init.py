@@ -106,7 +106,7 @@ async def test_without_a_remote_on_the_network_the_clone_itself_is_the_remote(
     publish(site, tmp_path / "elsewhere.git")  # the branch's upstream, but on this machine
     told = done("init", site, "--yes", cwd=bridge)
     assert f"It pushes to your clone, {site}" in told
-    assert "receive.denyCurrentBranch is updateInstead now" in told
+    assert "receive.denyCurrentBranch is now updateInstead" in told
     assert f"the hook {site}/.git/hooks/push-to-checkout is installed" in told
     assert "and commit that." in told
     assert written(bridge)["site"]["repo"] == str(bridge / "site.git")
