@@ -103,7 +103,7 @@ async def test_a_bridge_that_committed_in_the_owners_clone(
         "[publish] remote = 'origin'",
         f"[rebuild] output = '{site}/output'",
         f"pushed to your clone, {site}",
-        "receive.denyCurrentBranch is updateInstead now",
+        "receive.denyCurrentBranch is now updateInstead",
         f" to {bridge}/state.",
     ):
         assert part in told
