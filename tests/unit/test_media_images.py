@@ -31,6 +31,7 @@ from soak_kit import rounds
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats import images
 from bridge.media.formats.boxes import strip_video
+from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import PhotoRules, Picture
 from bridge.media.formats.sniff import identify, sniff
@@ -39,6 +40,7 @@ from bridge.media.formats.sniff import identify, sniff
 TURN = """
 import re, sys
 from pathlib import Path
+from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import JPEG
@@ -50,7 +52,7 @@ before = most()
 prepare(Path(sys.argv[1]).read_bytes(), JPEG, PhotoRules())
 print(most() - before)
 """
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = clean_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
 
 
 STRICT = PhotoRules()

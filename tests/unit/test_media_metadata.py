@@ -11,13 +11,14 @@ import pytest
 from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture
 from PIL import Image, ImageCms, ImageSequence
 
+from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.images import prepare
 from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
 
 SECRET = SECRETS[1]
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = clean_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
 
 
 def cleaned(data: bytes) -> bytes:
@@ -63,6 +64,11 @@ def test_a_png_keeps_what_shows(plain: bytes, name: bytes) -> None:
     assert_same_picture(plain[:end] + chunk(name, b"x\0" + SECRET) + plain[end:], plain)
     last = plain.index(b"IEND") - 4
     assert_same_picture(plain[:last] + chunk(name, SECRET) + plain[last:] + SECRET, plain)
+    if name == b"tEXt":
+        end_chunk = chunk(b"IEND", SECRET)
+        assert cleaned(plain[:last] + end_chunk) == cleaned(plain)
+        for sized in (b"sRGB", b"gAMA", b"pHYs"):
+            assert cleaned(plain[:end] + chunk(sized, SECRET) + plain[end:]) == cleaned(plain)
     packed = chunk(b"zTXt", b"x\0\0" + zlib.compress(SECRET))
     assert cleaned(plain[:end] + packed + plain[end:]) == cleaned(plain)
 
@@ -130,6 +136,64 @@ def test_a_jpeg_keeps_what_shows(marker: int) -> None:
     for content in (SECRET, b"JFXX\0" + SECRET, b"Adobe" + SECRET, b"MPF\0" + SECRET):
         segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
         assert_same_picture(plain[:2] + segment + plain[2:] + SECRET, plain)
+
+
+def test_a_jpeg_has_nothing_between_its_segments() -> None:
+    plain = jpeg()
+    for place in (plain.index(b"\xff\xdb"), plain.index(b"\xff\xda")):
+        assert cleaned(plain[:place] + SECRET + plain[place:]) == plain
+
+
+def private_profile() -> bytes:
+    """The profile of a screen, with the tag in which macOS has its maker and serial number."""
+    tags = int.from_bytes(PROFILE[128:132], "big")
+    first, added = 132 + 12 * tags, b"mmod" + bytes(4) + SECRET
+    table = bytearray()
+    for place in range(132, first, 12):
+        name, start, size = struct.unpack_from(">4sII", PROFILE, place)
+        table += struct.pack(">4sII", name, start + 12, size)
+    table += struct.pack(">4sII", b"mmod", len(PROFILE) + 12, len(added))
+    head = PROFILE[4:48] + SECRET[:8] + PROFILE[56:128]
+    size, count = len(PROFILE) + 12 + len(added), tags + 1
+    return b"".join(
+        (struct.pack(">I", size), head, struct.pack(">I", count), table, PROFILE[first:], added)
+    )
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("side", [0, 30])
+def test_a_colour_profile_keeps_its_colours(form: str, side: int) -> None:
+    private = private_profile()
+    told = encoded(picture(), form, icc_profile=private)
+    data = prepare(told, sniff(told), PhotoRules(max_side=side)).data
+    clean = Image.open(io.BytesIO(data)).info["icc_profile"]
+    assert (SECRET in private, SECRET[:8] in clean) == (True, False)
+    assert len(clean) == len(private)
+    colours = ImageCms.ImageCmsProfile(io.BytesIO(clean)).profile
+    expected = ImageCms.ImageCmsProfile(io.BytesIO(PROFILE)).profile
+    assert colours.red_primary == expected.red_primary
+    assert colours.red_colorant == expected.red_colorant
+    assert not colours.profile_description
+    assert cleaned(data) == data
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_a_colour_profile_that_is_none_has_nothing_left() -> None:
+    for form in ("JPEG", "WEBP", "AVIF"):
+        told = encoded(picture(), form, icc_profile=SECRET * 20)
+        assert SECRET not in cleaned(told)
+    plain = encoded(picture(), "PNG")
+    for content in (b"x\0\0" + SECRET, SECRET + b"\0\0" + zlib.compress(PROFILE)):
+        assert SECRET not in cleaned(plain[:33] + chunk(b"iCCP", content) + plain[33:])
+
+
+def test_a_gif_keeps_the_colours_of_its_profile() -> None:
+    private, plain = private_profile(), encoded(picture(), "GIF")
+    parts = [private[place : place + 255] for place in range(0, len(private), 255)]
+    blocks = b"".join(bytes([len(part)]) + part for part in parts)
+    clean = cleaned(plain[:-1] + b"\x21\xff\x0bICCRGBG1012" + blocks + b"\0;")
+    assert SECRET not in clean
+    assert clean.count(b"rTRC") == 1
 
 
 def test_a_jpeg_has_no_small_picture_in_its_first_segment() -> None:
@@ -239,6 +303,18 @@ def test_an_mp3_keeps_its_frames() -> None:
         assert clean.endswith(frames)
         assert sniff(clean).type == "audio/mpeg"
     assert cleaned(frames) == frames
+    # Nor is there anything between frames, as where files have been joined, or tags overlap.
+    for told in (
+        id3 + frames * 2 + id3 + frames + id1 + id3 + frames + id1,
+        id3 + bytes(300) + id3 + frames * 3,
+        id3 + ape[10:] + SECRET + frames * 3,
+    ):
+        clean = cleaned(told)
+        assert SECRET not in clean
+        assert clean.count(frames) == told.count(frames)
+        assert cleaned(clean) == clean
+    with pytest.raises(ValueError, match="damaged"):
+        cleaned(id3 + b"something else" + SECRET * 9)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +344,8 @@ def test_a_flac_keeps_its_frames() -> None:
     plain = b"fLaC" + block(0, bytes(34)) + block(0x83, bytes(18)) + frames
     assert cleaned(told) == plain
     assert cleaned(plain) == plain
+    # Stream info has no room for more.
+    assert SECRET not in cleaned(told.replace(block(0, bytes(34)), block(0, bytes(34) + SECRET)))
     # Without frames, as an upload that broke off has it, the private blocks go all the same.
     assert SECRET not in cleaned(told.removesuffix(frames))
     assert SECRET not in cleaned(told[: -len(frames) - 2])
@@ -327,6 +405,26 @@ def test_an_ogg_keeps_its_packets(first: bytes, tags: bytes, framing: bytes) -> 
     assert cleaned(whole(quiet)) == whole(quiet)
 
 
+def test_an_ogg_tells_nothing_in_further_packets_and_streams() -> None:
+    head = b"\x7fFLAC\1\0\0\2fLaC\0\0\0\x22" + bytes(34)
+    blocks = [bytes([kind]) + len(SECRET).to_bytes(3, "big") + SECRET for kind in (4, 2, 0x86)]
+    flac = page(0, [head], flags=2) + page(1, blocks) + page(2, [b"\xff\xf8sound"], flags=4)
+    hidden = [bytes([kind]) + len(SECRET).to_bytes(3, "big") + bytes(10) for kind in (4, 1, 0x81)]
+    assert cleaned(flac) == flac[: len(page(0, [head]))] + page(1, hidden) + page(
+        2, [b"\xff\xf8sound"], flags=4
+    )
+    opus = [page(0, [b"OpusHead" + bytes(11)], flags=2), page(1, [b"OpusTags" + SECRET])]
+    opus.append(page(2, [b"sound"], flags=4))
+    # Files that are joined have the same number now and then.
+    twice = cleaned(b"".join(opus * 2))
+    assert SECRET not in twice
+    assert twice.count(b"sound") == 2
+    words = page(0, [b"\x80kate\0\0\0" + SECRET], flags=2) + page(1, [SECRET], flags=4)
+    told = opus[0] + words.replace(b"\1\0\0\0", b"\2\0\0\0") + b"".join(opus[1:])
+    assert SECRET not in cleaned(told)
+    assert b"sound" in cleaned(told)
+
+
 def element(name: bytes, content: bytes, *, unknown: bool = False) -> bytes:
     size = b"\x01" + b"\xff" * 7 if unknown else (len(content) | 1 << 56).to_bytes(8, "big")
     return name + size + content
@@ -334,11 +432,16 @@ def element(name: bytes, content: bytes, *, unknown: bool = False) -> bytes:
 
 @pytest.mark.parametrize("unknown", [False, True])
 def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
-    told = element(b"\x1a\x45\xdf\xa3", element(b"\x42\x82", b"webm"))
+    head = element(b"\x42\x82", b"webm") + element(b"\xec", SECRET)
+    told = element(b"\x1a\x45\xdf\xa3", head)
     info = element(b"\x2a\xd7\xb1", b"\x0f\x42\x40")
     for name in (b"\x44\x61", b"\x7b\xa9", b"\x73\xa4", b"\x4d\x80", b"\x57\x41", b"\x73\x84"):
         info += element(name, SECRET)
     entry = element(b"\xd7", b"\1") + element(b"\x86", b"V_VP9") + element(b"\x53\x6e", SECRET)
+    comments = b"\3vorbis" + SECRET * 30 + b"\1"
+    laced = b"\2\x1e\xff" + bytes([len(comments) - 255])
+    headers = b"\1vorbis" + bytes(23) + comments + b"\5vorbis set up"
+    entry += element(b"\x63\xa2", laced + headers)
     cluster = element(b"\xe7", b"\0") + element(b"\xa3", b"block") + element(b"\xec", SECRET)
     parts = [
         element(b"\x15\x49\xa9\x66", info),
@@ -355,6 +458,7 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     assert len(clean) == len(told)
     assert clean.count(b"block") == 2
     assert b"V_VP9" in clean
+    assert b"\3vorbis" + bytes(8) + b"\1" + bytes(len(comments) - 16) + b"\5vorbis set" in clean
     assert b"\x2a\xd7\xb1" in clean
     assert cleaned(clean) == clean
     assert SECRET not in cleaned(told + element(b"\x53\x67\x00", SECRET) + SECRET)

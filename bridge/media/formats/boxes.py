@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from bridge.media.formats.colour_profile import clean_profile
+
 _FREE = frozenset({b"free", b"skip", b"wide"})
 _TOP = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix"})
 
@@ -172,6 +174,14 @@ class _Blanking:
                 self._zero(entry.inside + 4, entry.end)
         elif box.name == b"stsd":
             self._descriptions(box)
+        elif box.name == b"colr":
+            self._colours(box)
+
+    def _colours(self, box: _Box) -> None:
+        """Clean a colour profile (12.1.5); others are numbers only."""
+        if bytes(self._data[box.inside : box.inside + 4]) in {b"prof", b"rICC"}:
+            profile = clean_profile(bytes(self._data[box.inside + 4 : box.end]))
+            self._data[box.inside + 4 : box.end] = profile
 
     def _descriptions(self, box: _Box) -> None:
         """Zero the program names in the sample descriptions of pictures and sound (8.5.2,
@@ -192,6 +202,8 @@ class _Blanking:
                 for child in self._boxes(entry.inside + _PICTURE, entry.end):
                     if child.name not in _OF_PICTURES:
                         self._blank(child)
+                    elif child.name == b"colr":
+                        self._colours(child)
 
     def _leave_out_tracks(self, moov: _Box) -> None:
         for track in self._boxes(moov.inside, moov.end):

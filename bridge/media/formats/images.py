@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
+from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import PhotoRules, Picture
 from bridge.media.formats.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
@@ -178,6 +179,9 @@ def _encoded(
     if rules.keep_exif:
         options["exif"] = image.getexif()
     image.info = {key: value for key, value in image.info.items() if key in _KEPT_INFO}
+    profile = image.info.get("icc_profile")
+    if profile and not rules.keep_exif:
+        profile = clean_profile(profile)
     target = io.BytesIO()
-    image.save(target, icc_profile=image.info.get("icc_profile"), **options)
+    image.save(target, icc_profile=profile, **options)
     return target.getvalue()

@@ -1,7 +1,8 @@
 """Removes private metadata from images without changing pixels.
 
 Cameras record place, time, camera and lens, and a thumbnail from before cropping, none of which is
-needed for display. Kept are the colour profile and what a decoder needs, by allow-lists; everything
+needed for display. Kept are the colours of the colour profile
+(:mod:`bridge.media.formats.colour_profile`) and what a decoder needs, by allow-lists; everything
 else is removed, and what follows the image's end. ISO base media files (MP4, AVIF) are in
 :mod:`bridge.media.formats.boxes`, sounds in :mod:`bridge.media.formats.sound`.
 
@@ -12,9 +13,11 @@ Each function takes and returns a whole file, unchanged where there is nothing t
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 
 from bridge.media.formats.boxes import strip_avif, strip_video
+from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.sniff import AVIF, GIF, JPEG, M4A, MOV, MP4, PNG, WEBP
 from bridge.media.formats.sound import STRIP_SOUND, riff_chunk, riff_chunks
 
@@ -25,7 +28,8 @@ _NEEDED_IN_JPEG = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 #: FF bytes in scan data. They are data if a zero or a restart marker follows, else a marker.
 #: Possessive, so that a file of nothing else is searched in linear time.
 _MARKER = re.compile(rb"\xff++([^\x00\xd0-\xd7])?")
-_END_OF_IMAGE = 0xD9
+_END_OF_IMAGE, _START_OF_SCAN, _PROFILE = 0xD9, 0xDA, 0xE2
+_PART_NUMBER = len(b"ICC_PROFILE\0")
 
 #: Markers of frames, tables and scans (table B.1).
 _MARKERS_OF_JPEG = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0)} - {0xC8})
@@ -38,6 +42,14 @@ _NEEDED_IN_PNG = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB cICP mDCV cLLI bKGD hIST pHYs"
     b" acTL fcTL fdAT".split()
 )
+#: The lengths of chunks that always have the same.
+_LENGTHS_IN_PNG = {
+    **{b"IHDR": 13, b"IEND": 0, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9},
+    **{b"cICP": 4, b"cLLI": 8, b"mDCV": 24, b"acTL": 8, b"fcTL": 26},
+}
+#: The name under which Pillow writes colour profiles.
+_PROFILE_NAME = b"ICC Profile\0\0"
+_MOST_OF_PROFILE = 4 * 1024**2
 
 _NEEDED_IN_WEBP = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
 _NEEDED_IN_FRAME = frozenset({b"VP8 ", b"VP8L", b"ALPH"})
@@ -57,28 +69,47 @@ def strip_jpeg(data: bytes) -> bytes:
     Raises :class:`ValueError` if it is truncated.
     """
     kept = [data[:2]]
-    position = 2
+    profile = dict[int, bytes]()
+    position, in_scan = 2, False
     while True:
         match = next((found for found in _MARKER.finditer(data, position) if found[1]), None)
         if match is None:
             raise ValueError("the JPEG has no end")
         code = match[1][0]
+        # Before a marker there is scan data; anything between other segments is not the picture's.
+        if in_scan:
+            kept.append(data[position : match.start()])
         if code == _END_OF_IMAGE:
-            kept.append(data[position : match.end()])
-            return b"".join(kept)
+            _clean_parts(kept, profile)
+            return b"".join([*kept, data[match.start() : match.end()]])
         end = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
         if end < match.end() + 2 or end > len(data):
             raise ValueError("the JPEG is truncated")
-        # Before a marker there is scan data, or nothing.
-        kept.append(data[position : match.start()])
         payload = data[match.end() + 2 : end]
         if code == _APPLICATION.start and payload.startswith(b"JFIF\0") and any(payload[_JFIF:]):
             payload = payload[:_JFIF] + _WITHOUT_THUMBNAIL
             length = (len(payload) + 2).to_bytes(2, "big")
             kept.append(data[match.start() : match.end()] + length + payload)
         elif _jpeg_needs(code, payload):
+            if code == _PROFILE:
+                profile[len(kept)] = payload
             kept.append(data[match.start() : end])
-        position = end
+        position, in_scan = end, code == _START_OF_SCAN
+
+
+def _clean_parts(segments: list[bytes], profile: dict[int, bytes]) -> None:
+    """Clean a colour profile whose parts are in these segments of a JPEG (ICC.1:2022 B.4).
+
+    Their payloads begin with a name, their number, and how many there are.
+    """
+    parts = sorted(profile.items(), key=lambda part: part[1][_PART_NUMBER : _PART_NUMBER + 1])
+    clean = clean_profile(b"".join(payload[_PART_NUMBER + 2 :] for _, payload in parts))
+    position = 0
+    for place, payload in parts:
+        size = len(payload) - _PART_NUMBER - 2
+        segment = segments[place]
+        segments[place] = segment[: len(segment) - size] + clean[position : position + size]
+        position += size
 
 
 def _jpeg_needs(code: int, payload: bytes) -> bool:
@@ -86,6 +117,7 @@ def _jpeg_needs(code: int, payload: bytes) -> bool:
         name = _NEEDED_IN_JPEG.get(code)
         # Adobe's segment has 12 bytes; a longer one is something else.
         fits = code != 0xEE or len(payload) == 12
+        fits = fits and (code != _PROFILE or len(payload) >= _PART_NUMBER + 2)
         return name is not None and payload.startswith(name) and fits
     return code in _MARKERS_OF_JPEG
 
@@ -102,11 +134,33 @@ def strip_png(data: bytes) -> bytes:
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         if len(name) < 4 or end > len(data):
             raise ValueError("the PNG is truncated")
-        if name in _NEEDED_IN_PNG:
-            kept.append(data[position:end])
+        content = data[position + 8 : end - 4]
         if name == b"IEND":
-            return b"".join(kept)
+            return b"".join([*kept, _png_chunk(name, b"")])
+        if name == b"iCCP":
+            kept.append(_png_profile(content))
+        elif name in _NEEDED_IN_PNG and len(content) == _LENGTHS_IN_PNG.get(name, len(content)):
+            kept.append(data[position:end])
         position = end
+
+
+def _png_chunk(name: bytes, content: bytes) -> bytes:
+    checked = name + content
+    return len(content).to_bytes(4, "big") + checked + zlib.crc32(checked).to_bytes(4, "big")
+
+
+def _png_profile(content: bytes) -> bytes:
+    """The chunk of a colour profile without private data (PNG 11.3.2.3); ``b""`` for a damaged
+    one."""
+    _, _, packed = content.partition(b"\0")
+    decompressor = zlib.decompressobj()
+    try:
+        profile = decompressor.decompress(packed[1:], _MOST_OF_PROFILE)
+    except zlib.error:
+        return b""
+    if not decompressor.eof:
+        return b""
+    return _png_chunk(b"iCCP", _PROFILE_NAME + zlib.compress(clean_profile(profile)))
 
 
 def strip_webp(data: bytes) -> bytes:
@@ -128,6 +182,8 @@ def _needed_of_webp(chunk: tuple[bytes, bytes]) -> tuple[bytes, bytes] | None:
         return None
     if name == b"VP8X":
         return name, bytes([content[0] & _FLAGS_OF_WEBP, 0, 0, 0]) + content[4:10]
+    if name == b"ICCP":
+        return name, clean_profile(content)
     if name == b"ANMF":
         frame = riff_chunks(content, 16, len(content))
         shown = [riff_chunk(*each) for each in frame if each[0] in _NEEDED_IN_FRAME]
@@ -169,11 +225,25 @@ def strip_gif(data: bytes) -> bytes:
 def _needed_of_application(extension: bytes) -> bytes:
     name = extension[3:14]
     if name == _GIF_PROFILE:
-        return extension
+        return extension[:14] + _gif_profile(extension[14:])
     # Sub-block 1 has the number of loops; others are about buffering, which browsers ignore.
     if name in _GIF_LOOPS and extension[14:16] == b"\3\1" and len(extension) > 18:
         return extension[:18] + b"\0"
     return b""
+
+
+def _gif_profile(blocks: bytes) -> bytes:
+    """A colour profile in sub-blocks, without private data."""
+    whole, sizes, position = b"", list[int](), 0
+    while position < len(blocks) and (size := blocks[position]):
+        sizes.append(size)
+        whole += blocks[position + 1 : position + 1 + size]
+        position += 1 + size
+    clean, kept, position = clean_profile(whole), b"", 0
+    for size in sizes:
+        kept += bytes([size]) + clean[position : position + size]
+        position += size
+    return kept + b"\0"
 
 
 def _colours(flags: bytes) -> int:

@@ -6,6 +6,7 @@ file, unchanged where there is nothing to remove, and raises ``ValueError`` for 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV, WEBM, WEBM_AUDIO
@@ -15,29 +16,44 @@ _ID3_HEADER = 10
 _HEAD = 64
 #: An empty ID3v2 tag.
 _EMPTY_ID3 = b"ID3\4\0\0\0\0\0\0"
+#: The header of a frame of layer III; sample rates of MPEG 1, which are halved in MPEG 2 and again
+#: in 2.5; and bit rates (ISO/IEC 11172-3, 2.4.2.3; ISO/IEC 13818-3, 2.4.2.3).
+_MP3_SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef].", re.DOTALL)
+_HERTZ = (44100, 48000, 32000)
+_KILOBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_FEWER_KILOBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+#: How tags begin that may follow the frames.
+_MP3_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")
 
 #: How files of other formats begin: FLAC, Ogg, WAV, Matroska and WebM.
 _OTHERS = (b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3")
 
-_STREAMINFO, _SEEKTABLE = 0, 3
+_STREAMINFO, _PADDING, _SEEKTABLE = 0, 1, 3
+_STREAMINFO_SIZE = 34
 _LAST = 0x80
 
 _OGG_HEADER = 27
+_OGG_BEGINS = 2
+_VORBIS_COMMENTS, _FLAC_COMMENTS = b"\3vorbis", b"\4"
 #: How the first packet of a stream begins, and how its comment packet does.
 _OGG_COMMENTS = {
-    b"\1vorbis": b"\3vorbis",
+    b"\1vorbis": _VORBIS_COMMENTS,
     b"OpusHead": b"OpusTags",
     b"\x80theora": b"\x81theora",
-    b"\x7fFLAC": b"\4",
+    b"\x7fFLAC": _FLAC_COMMENTS,
     b"Speex   ": b"",
 }
+#: Other pictures and sound.
+_OGG_OTHERS = (b"OVP80", b"BBCD\0", b"CELT    ", b"PCM     ")
 
 _VOID = 0xEC
+_HEADER, _CODEC_PRIVATE = 0x1A45DFA3, 0x63A2
 _SEGMENT, _CLUSTER, _INFO, _TRACKS, _ENTRY = 0x18538067, 0x1F43B675, 0x1549A966, 0x1654AE6B, 0xAE
 #: The child elements that are kept, by parent (RFC 9559 5.1). Of a cluster with unknown size the
 #: blocks are read as the segment's own.
 _ELEMENTS: dict[int, frozenset[int]] = {
-    0: frozenset({0x1A45DFA3, _SEGMENT}),
+    0: frozenset({_HEADER, _SEGMENT}),
+    _HEADER: frozenset({0x4286, 0x42F7, 0x42F2, 0x42F3, 0x4282, 0x4287, 0x4285}),
     _SEGMENT: frozenset({0x114D9B74, _INFO, _TRACKS, 0x1C53BB6B, _CLUSTER})
     | {0xE7, 0xA3, 0xA0, 0xA7, 0xAB},
     _CLUSTER: frozenset({0xE7, 0xA3, 0xA0, 0xA7, 0xAB}),
@@ -45,7 +61,18 @@ _ELEMENTS: dict[int, frozenset[int]] = {
     _TRACKS: frozenset({_ENTRY}),
     _ENTRY: frozenset(
         {0xD7, 0x73C5, 0x83, 0xB9, 0x88, 0x55AA, 0x55AB, 0x55AC, 0x55AD, 0x55AE, 0x55AF, 0x9C}
-        | {0x6DE7, 0x6DF8, 0x23E383, 0x234E7A, 0x55EE, 0x41E4, 0x22B59C, 0x22B59D, 0x86, 0x63A2}
+        | {
+            0x6DE7,
+            0x6DF8,
+            0x23E383,
+            0x234E7A,
+            0x55EE,
+            0x41E4,
+            0x22B59C,
+            0x22B59D,
+            0x86,
+            _CODEC_PRIVATE,
+        }
         | {0xAA, 0x56AA, 0x56BB, 0xE0, 0xE1, 0xE2, 0x6D80}
     ),
 }
@@ -62,7 +89,10 @@ def _only_head(data: bytes) -> bytes:
 
 
 def strip_mp3(data: bytes) -> bytes:
-    """An MP3 without ID3, APE and Lyrics3 tags at its start and end."""
+    """The frames of an MP3, without ID3, APE and Lyrics3 tags, wherever these are.
+
+    Raises ``ValueError`` if there are none.
+    """
     start, end = 0, len(data)
     while data.startswith(b"ID3", start) and start + _ID3_HEADER <= end:
         size = 0
@@ -72,26 +102,43 @@ def strip_mp3(data: bytes) -> bytes:
         start = min(start + _ID3_HEADER + size + footer, end)
     if data.startswith(_OTHERS, start) or data.startswith(b"ftyp", start + 4):
         raise ValueError("what follows the tag is in another format, with tags of its own")
-    found = True
-    while found:
-        rest = end
-        if end - start >= 128 and data.startswith(b"TAG", end - 128):
-            end -= 128
-        elif end - start >= 227 and data.startswith(b"TAG+", end - 227):
-            end -= 227
-        elif data.startswith(b"APETAGEX", end - 32) and end - start >= 32:
-            size = int.from_bytes(data[end - 20 : end - 16], "little")
-            header = 32 if data[end - 9] & 0x80 else 0
-            end = max(start, end - size - header)
-        elif data.startswith(b"LYRICS200", end - 9) and data[end - 15 : end - 9].isdigit():
-            end = max(start, end - 15 - int(data[end - 15 : end - 9]))
-        elif data.startswith(b"3DI", end - _ID3_HEADER) and end - start >= _ID3_HEADER:
-            size = 0
-            for byte in data[end - 4 : end]:
-                size = size << 7 | byte & 0x7F
-            end = max(start, end - size - 2 * _ID3_HEADER)
-        found = end < rest
-    return (_EMPTY_ID3 if start else b"") + data[start:end]
+    frames = b"".join(data[first:last] for first, last in _mp3_runs(data, start))
+    if not frames:
+        return _only_head(data)
+    return (_EMPTY_ID3 if start else b"") + frames
+
+
+def _mp3_runs(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+    """The ranges of frames that follow one another (ISO/IEC 11172-3, 2.4.1). Between them are tags,
+    also where files have been joined.
+    """
+    position = start
+    while match := _MP3_SYNC.search(data, position):
+        first = last = match.start()
+        while size := _mp3_frame(data, last):
+            last += size
+        # A single one within other data may be none.
+        single = last == first + _mp3_frame(data, first)
+        if last > first and (
+            first == start or not single or last >= len(data) or data.startswith(_MP3_TAGS, last)
+        ):
+            yield first, min(last, len(data))
+        position = max(last, first + 1)
+
+
+def _mp3_frame(data: bytes, position: int) -> int:
+    """The size of the layer III frame at ``position``; 0 where there is none."""
+    head = _MP3_SYNC.match(data, position)
+    if head is None:
+        return 0
+    _, kind, rates, _ = head[0]
+    is_first = kind & 0x08 != 0
+    rate, bits = rates >> 2 & 3, rates >> 4
+    if rate == 3 or not 0 < bits < 15:
+        return 0
+    hertz = _HERTZ[rate] >> (0 if is_first else 1 if kind & 0x10 else 2)
+    kilobits = (_KILOBITS if is_first else _FEWER_KILOBITS)[bits - 1]
+    return (144 if is_first else 72) * kilobits * 1000 // hertz + (rates >> 1 & 1)
 
 
 def strip_wav(data: bytes) -> bytes:
@@ -123,7 +170,8 @@ def strip_flac(data: bytes) -> bytes:
     while position + 4 <= len(data):
         head = data[position]
         end = position + 4 + int.from_bytes(data[position + 1 : position + 4], "big")
-        if head & ~_LAST in {_STREAMINFO, _SEEKTABLE}:
+        is_odd = head & ~_LAST == _STREAMINFO and end - position != 4 + _STREAMINFO_SIZE
+        if head & ~_LAST in {_STREAMINFO, _SEEKTABLE} and not is_odd:
             blocks.append(bytes([head & ~_LAST]) + data[position + 1 : end])
         else:
             is_private = True
@@ -142,39 +190,72 @@ def strip_flac(data: bytes) -> bytes:
 
 
 def strip_ogg(data: bytes) -> bytes:
-    """An Ogg whose streams have empty comments, zero-filled so that no page moves."""
+    """An Ogg whose streams have empty comments, zero-filled so that no page moves.
+
+    Streams that are neither picture nor sound, such as captions and descriptions, are zeroed.
+    """
     whole = bytearray(data)
-    packets = dict[bytes, int]()
-    comments = dict[bytes, bytes | None]()
+    streams = dict[bytes, _OggStream]()
     end = 0
     for start, body, end in _ogg_pages(data):
         serial = data[start + 14 : start + 18]
-        position, changed = body, False
+        # Files that are joined may have the same number again.
+        if serial not in streams or data[start + 5] & _OGG_BEGINS:
+            streams[serial] = _OggStream()
+        position = body
         for size, last in _ogg_packets(data[start + _OGG_HEADER : body]):
-            number = packets.get(serial, 0)
-            piece = data[position : position + size]
-            if number == 0 and serial not in comments:
-                comments[serial] = next(
-                    (tags for head, tags in _OGG_COMMENTS.items() if piece.startswith(head)), None
-                )
-            tags = comments.get(serial)
-            if number == 1 and tags is not None:
-                begins = whole[position : position + len(tags)] == tags
-                told = position + (len(tags) if begins else 0)
-                changed = changed or any(whole[told : position + size])
-                whole[told : position + size] = bytes(position + size - told)
-                if begins and tags == b"\3vorbis" and size >= len(tags) + 9:
-                    whole[told + 8] = 1  # "framing_bit" (Vorbis I 5.2.1)
-                elif begins and tags == b"\4" and size >= 4:
-                    whole[told : told + 3] = data[told : told + 3]
+            streams[serial].clean(whole, position, position + size, last=last)
             position += size
-            if last:
-                packets[serial] = number + 1
-        if changed:
+        if whole[body:end] != data[body:end]:
             whole[start + 22 : start + 26] = bytes(4)
             whole[start + 22 : start + 26] = _ogg_crc(whole[start:end]).to_bytes(4, "little")
     # Drops what follows the last page.
-    return bytes(whole[:end]) if packets else _only_head(data)
+    return bytes(whole[:end]) if streams else _only_head(data)
+
+
+class _OggStream:
+    """One stream of an Ogg, whose packets are cleaned one after the other."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._begins = True
+        self._comments: bytes | None = None
+        #: Whether this packet, and perhaps each further one, has metadata.
+        self._hidden = self._unknown = False
+
+    def clean(self, data: bytearray, start: int, end: int, *, last: bool) -> None:
+        """Clean a packet, or a part of one; ``last`` ends it."""
+        if self._begins:
+            start = self._begin(data, start, end)
+        if self._hidden:
+            data[start:end] = bytes(end - start)
+            if self._begins and self._comments == _VORBIS_COMMENTS and end - start >= 9:
+                data[start + 8] = 1  # "framing_bit" (Vorbis I 5.2.1)
+        self._begins = last
+        if last:
+            self._number += 1
+
+    def _begin(self, data: bytearray, start: int, end: int) -> int:
+        """Decide about a packet; returns where what is to be hidden begins."""
+        if self._number == 0:
+            named = (tags for head, tags in _OGG_COMMENTS.items() if data.startswith(head, start))
+            self._comments = next(named, None)
+            self._unknown = self._comments is None and not data.startswith(_OGG_OTHERS, start)
+        self._hidden = self._unknown
+        if self._comments is None:
+            return start
+        if self._comments == _FLAC_COMMENTS:
+            # Each of its blocks of metadata is a packet (RFC 9639 10.1), and no frame begins so.
+            self._hidden = self._number > 0 and data[start:end][:1] != b"\xff"
+            if self._hidden and end - start >= 4:
+                if self._number > 1:
+                    data[start] = data[start] & _LAST | _PADDING
+                return start + 4
+        elif self._number == 1:
+            self._hidden = True
+            if data.startswith(self._comments, start):
+                return start + len(self._comments)
+        return start
 
 
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -251,12 +332,35 @@ def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> in
                     end = read
                 else:
                     data[read:end] = bytes(end - read)
+            elif name == _CODEC_PRIVATE:
+                _empty_comments(data, inside, end)
         elif name in _EMPTIED and parent == _INFO:
             data[inside:end] = bytes(end - inside)
         else:
             _make_void(data, position, end)
         position = end
     return position
+
+
+def _empty_comments(data: bytearray, start: int, end: int) -> None:
+    """Empty the comments among Vorbis' three headers, which are laced as in Xiph's formats: how
+    many follow the first, their lengths, and they themselves.
+    """
+    if data[start : start + 1] != b"\2":
+        return
+    position, sizes = start + 1, [0, 0]
+    for number in range(2):
+        while position < end:
+            sizes[number] += data[position]
+            position += 1
+            if data[position - 1] < 255:
+                break
+    told, after = position + sizes[0], position + sum(sizes)
+    if after <= end and data.startswith(_VORBIS_COMMENTS, told):
+        told += len(_VORBIS_COMMENTS)
+        data[told:after] = bytes(after - told)
+        if told + 8 < after:
+            data[told + 8] = 1
 
 
 def _make_void(data: bytearray, start: int, end: int) -> None:
