@@ -12,11 +12,13 @@ import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from indieauth_kit import client_site, free_socket, listening
 
 from bridge.net import address_guard
@@ -404,6 +406,40 @@ async def test_a_drip_is_given_up(local: GuardedFetch) -> None:
     async with listening(app) as base:
         with pytest.raises(FetchError, match="too long"):
             await local.fetch(base, timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n<\r\n"),
+    ],
+    ids=["early hints", "chunks of one byte"],
+)
+async def test_a_flood_holds_up_nothing_else(
+    local: GuardedFetch, monkeypatch: pytest.MonkeyPatch, first: bytes, again: bytes
+) -> None:
+    """Parsing a quarter of a megabyte of it in one go took a second of a busy machine."""
+    parsed = list[int]()
+    parse = ResponseHandler.data_received
+
+    def data_received(handler: ResponseHandler, data: bytes) -> None:
+        parsed.append(len(data))
+        parse(handler, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", data_received)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def flood() -> None:
+            with suppress(OSError), listener.accept()[0] as connection:
+                connection.sendall(first + again * (200_000 // len(again)))
+
+        flooding = asyncio.ensure_future(asyncio.to_thread(flood))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(FetchError):
+            await local.fetch(url, timeout=60, max_bytes=10_000)
+        await flooding
+    assert 0 < max(parsed) <= 8192
 
 
 async def test_no_one_there(local: GuardedFetch) -> None:

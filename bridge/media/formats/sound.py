@@ -200,7 +200,7 @@ def strip_ogg(data: bytes) -> bytes:
     for start, body, end in _ogg_pages(data):
         serial = data[start + 14 : start + 18]
         # Files that are joined may have the same number again.
-        if serial not in streams or data[start + 5] & _OGG_BEGINS:
+        if body < end and (serial not in streams or data[start + 5] & _OGG_BEGINS):
             streams[serial] = _OggStream()
         position = body
         for size, last in _ogg_packets(data[start + _OGG_HEADER : body]):
