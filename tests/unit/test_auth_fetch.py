@@ -433,6 +433,7 @@ async def test_a_flood_holds_up_nothing_else(
         def flood() -> None:
             with suppress(OSError), listener.accept()[0] as connection:
                 connection.sendall(first + again * (200_000 // len(again)))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
 
         flooding = asyncio.ensure_future(asyncio.to_thread(flood))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
