@@ -216,7 +216,7 @@ class _Site:
             timing = replace(timing, debounce=min(timing.debounce, 0.02))
         return Worker(
             self._store,
-            self._job(output),
+            self._job(output, timing),
             self._ledger,
             output=output,
             previews=self._previews,
@@ -224,7 +224,7 @@ class _Site:
             denied=self._sandbox.denied,
         )
 
-    def _job(self, public: Path) -> BuildJob:
+    def _job(self, public: Path, timing: BuildTiming) -> BuildJob:
         """A build, and what brings its pages away from ``public``."""
         published = None
         if self._settings.rebuild.deploy and self._sandbox.confined:
@@ -247,6 +247,7 @@ class _Site:
             content=self._settings.content.folder,
             gone=output.missing,
             take_away=bool(self._settings.rebuild.command),
+            look_every=timing.look,
         )
         if not self._settings.rebuild.deploy:
             return build

@@ -32,13 +32,14 @@ class BuildTiming:
     ``debounce``: how long a build waits for further changes. ``whole``: for how long builds may be
     preempted by newer versions before one must complete. ``again``: the pauses between retries of a
     build that failed for a temporary reason. ``idle``: how long there must be nothing to do before
-    maintenance of the site runs.
+    maintenance of the site runs. ``look``: how often a build is checked for newer settings.
     """
 
     debounce: float = 0.2
     whole: float = 30.0
     again: tuple[float, ...] = (5, 30, 120, 600)
     idle: float = 60.0
+    look: float = 10.0
 
 
 DEFAULT_TIMING = BuildTiming()

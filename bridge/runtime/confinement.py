@@ -140,10 +140,7 @@ def system_grants(*, protected: Iterable[Path]) -> Grants:
             listed.append(str(folder))
         else:
             read.append(str(folder))
-    write = [*_DEVICES[:3]]
-    if not any(secret.is_relative_to(_SHARED_MEMORY) for secret in secrets):
-        write.append(_SHARED_MEMORY)
-    return Grants(tuple(read), tuple(write), tuple(listed))
+    return Grants(tuple(read), tuple(_writable(secrets)), tuple(listed))
 
 
 def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
@@ -171,7 +168,13 @@ def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
                 waiting.append(entry)
             else:
                 read.append(str(entry))
-    return Grants(tuple(read), (*_DEVICES[:3], *map(str, write)), tuple(listed))
+    return Grants(tuple(read), (*_writable(secret), *map(str, write)), tuple(listed))
+
+
+def _writable(secrets: Iterable[Path]) -> list[str]:
+    """What every program may write to."""
+    shared = any(secret.is_relative_to(_SHARED_MEMORY) for secret in secrets)
+    return [*_DEVICES[:3], *([] if shared else [_SHARED_MEMORY])]
 
 
 def _python_folders() -> list[Path]:

@@ -13,17 +13,18 @@ from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, comparable, differing, start
-from rebuild_site import CONF, commit, files, make, post, settled, small_site
+from rebuild_site import CONF, commit, files, make, post, settings, settled, small_site
 from soak_kit import SOAK
 
 from bridge.rebuild.build import Superseded, Task
+from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
-from bridge.rebuild.worker import Worker
+from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store import Version
 from bridge.store.git import GitStore
@@ -161,6 +162,39 @@ async def test_a_build_process_that_hangs_is_ended_and_the_command_builds(
         assert "does not answer" in caplog.text
         assert builders() == []
         assert_as_clean(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_settings_that_never_end_are_given_up_when_others_are_committed(
+    tmp_path: Path, bare_store: GitStore, mode: str
+) -> None:
+    small_site(bare_store)
+    worker = make_rebuilder(
+        settings(tmp_path / "output", mode=mode),
+        bare_store,
+        tmp_path / "state",
+        output=tmp_path / "output",
+        timing=BuildTiming(debounce=0.01, again=(), look=0.1),
+    )
+    assert isinstance(worker, Worker)
+    commit(bare_store, {"pelicanconf.py": CONF + b"open('begun', 'w')\nwhile True:\n    pass\n"})
+    await worker.start()
+    try:
+        begun = tmp_path / "state" / "rebuild" / "checkout" / "begun"
+        async with asyncio.timeout(60):
+            while not begun.exists():
+                await asyncio.sleep(0.01)
+        # Not by a post: a build that takes its time would never end.
+        worker.changed(commit(bare_store, {"content/new.md": post("New", 9)}))
+        await asyncio.sleep(1)
+        assert worker.status().state == "building"
+        version = commit(bare_store, {"pelicanconf.py": CONF})
+        worker.changed(version)
+        await settled(worker, version)
+        assert worker.status().state == "idle", worker.status()
+        assert (tmp_path / "output" / "new.html").is_file()
+    finally:
+        await worker.close()
 
 
 WAITING = b"""

@@ -401,6 +401,8 @@ def test_a_program_may_be_confined_to_all_but_some_files(tmp_path: Path) -> None
     (state.parent / "theme").write_text("shown")
     (tmp_path / "tmp").mkdir()
     grants = all_but([state, state.parent / "bridge.toml"], write=[tmp_path / "tmp"])
+    elsewhere = all_but([Path("/srv/bridge/state")], write=[])
+    assert "/dev/shm" in elsewhere.write, "plugins that start processes need locks"
     script = (
         f"cd {state.parent}; cat theme bridge.toml state/deep/index /proc/{os.getpid()}/environ;"
         f" echo x > {tmp_path}/tmp/x; echo x > {tmp_path}/y; ls; cat /etc/passwd > /dev/null"

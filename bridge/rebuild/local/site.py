@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from bridge.rebuild.build import Builder, BuildFailed, BuildOutcome, Shown, Task, ignore
+from bridge.rebuild.build import (
+    Builder,
+    BuildFailed,
+    BuildOutcome,
+    Shown,
+    Superseded,
+    Task,
+    ignore,
+)
 from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread
 from bridge.settings import prefix_of
-from bridge.store import ContentStore, StoreBroken, Version, has_files, why_misplaced
+from bridge.store import (
+    ContentStore,
+    StoreBroken,
+    StoreError,
+    Version,
+    has_files,
+    why_misplaced,
+)
 
 
 class SiteBuild:
     """A :class:`~bridge.rebuild.build.BuildJob` that builds on this machine.
 
     ``content`` is the folder of posts in the repo. ``gone`` tells whether pages are missing from
-    the output, so that the site has to be built although nothing has changed. Posts that are left
+    the output, so that the site has to be built although nothing has changed. Every ``look_every``
+    seconds of a build it is checked whether newer settings make it useless. Posts that are left
     out stay in the checkout, and the builder is told to skip them; ``take_away`` removes them
     instead, for an owner's program that cannot be told.
     """
@@ -34,7 +51,9 @@ class SiteBuild:
         content: str,
         gone: Callable[[], bool],
         take_away: bool = False,
+        look_every: float,
     ) -> None:
+        self._look_every = look_every
         self._store = store
         self._checkout = checkout
         self._builder = builder
@@ -75,7 +94,7 @@ class SiteBuild:
                     unread=built_before,
                 )
                 try:
-                    outcome = await self._builder.build(task)
+                    outcome = await self._built(task)
                 except BuildFailed as failure:
                     if not bisection.failed(failure):
                         await self._builder.abandon()
@@ -91,6 +110,35 @@ class SiteBuild:
             left_out=(*bisection.culprits.items(), *outcome.left_out),
             warnings=(*self._checkout.warnings, *outcome.warnings),
         )
+
+    async def _built(self, task: Task) -> BuildOutcome:
+        """The outcome of a build, which is ended where other settings have been committed since.
+
+        What it was begun with may never end: a setting that waits for ever, say.
+        """
+        building = asyncio.ensure_future(self._builder.build(task))
+        try:
+            while True:
+                await asyncio.wait([building], timeout=self._look_every)
+                if building.done():
+                    return building.result()
+                if await in_thread(self._is_useless, task.version):
+                    raise Superseded
+        finally:
+            building.cancel()
+            await asyncio.gather(building, return_exceptions=True)
+
+    def _is_useless(self, version: Version) -> bool:
+        """Whether there is a newer version with other settings, another theme or plugin."""
+        if self._take_away or not self._content:
+            return False  # the owner's program may not be ended; posts are beside the settings
+        try:
+            head = self._store.head()
+            changes = () if head in {None, version} else self._store.diff(version, head)
+        except StoreError:
+            return False
+        inside = prefix_of(self._content)
+        return any(not change.path.startswith(inside) for change in changes)
 
     def _check_out(self, version: Version, left_out: Iterable[str]) -> tuple[str, ...]:
         """Check out a version; returns the paths that have changed."""
