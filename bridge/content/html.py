@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import nh3
 
+from bridge.content import editors
 from bridge.content.text import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import unescape, without_endless_references
@@ -33,6 +34,7 @@ ATTRIBUTES: dict[str, set[str]] = {
     "ol": {"start", "type", "reversed"},
     "li": {"value"},
     "details": {"open"},
+    **{tag: {"align"} for tag in ("p", "div", "h1", "h2", "h3", "h4", "h5", "h6")},
     "*": _EVERYWHERE,
 }
 SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
@@ -127,8 +129,10 @@ def sanitise(html: str) -> str:
     :class:`InvalidRequest` for HTML that would take too long, or grow.
     """
     refuse_what_grows(html)
+    worded = _in_other_words(printable(html))
+    refuse_what_grows(worded)
     clean = nh3.clean(
-        _in_other_words(printable(html)),
+        worded,
         tags=set(TAGS),
         clean_content_tags=_WITHOUT_WORDS,
         attributes=ATTRIBUTES,
@@ -143,9 +147,9 @@ def sanitise(html: str) -> str:
 
 def _in_other_words(html: str) -> str:
     """The HTML with what cannot be in a post as something that can: an embedded page as a link to
-    it, a box to tick as a character, a formula as its text.
+    it, a box to tick as a character, a formula as its text, styles as the elements that they mean.
     """
-    return _ELSEWISE.sub(_otherwise, html)
+    return _ELSEWISE.sub(_otherwise, editors.with_elements(html))
 
 
 def _otherwise(match: re.Match[str]) -> str:

@@ -1,0 +1,151 @@
+"""What rich text editors say by styles, as the elements that HTML has for it.
+
+A post has no styles of its own. Google Docs pastes everything within ``<b style="font-weight:
+normal">`` and has bold words in a ``<span>``; to Quill, a list of bullets is an ``<ol>``, and what
+is nested a class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_STYLED = re.compile(
+    r"<(?:/(?P<end>b|strong|i|em|span|font)\s*|(?P<tag>b|strong|i|em|span|font)\b"
+    r"(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*))>",
+    re.IGNORECASE,
+)
+_STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+#: What a declaration in a style means, and the element that says it.
+_MEANINGS = (
+    (re.compile(r"font-weight\s*:\s*(?:bold|bolder|[6-9]00)\b"), "strong"),
+    (re.compile(r"font-style\s*:\s*(?:italic|oblique)\b"), "em"),
+    (re.compile(r"text-decoration(?:-line)?\s*:[^;]*\bline-through\b"), "s"),
+    (re.compile(r"text-decoration(?:-line)?\s*:[^;]*\bunderline\b"), "u"),
+    (re.compile(r"vertical-align\s*:\s*super\b"), "sup"),
+    (re.compile(r"vertical-align\s*:\s*sub\b"), "sub"),
+)
+_NOT_BOLD = re.compile(r"font-weight\s*:\s*(?:normal|lighter|[1-4]00)\b")
+_NOT_SLANTED = re.compile(r"font-style\s*:\s*normal\b")
+
+_BLOCK = re.compile(
+    r"<(?P<tag>p|h[1-6]|div)\b(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>", re.IGNORECASE
+)
+_ALIGNED = re.compile(
+    r"text-align\s*:\s*(center|right)\b|\b(?:ql-align|has-text-align)-(center|right)\b"
+)
+
+_ITEM = r"<li\b(?P<attributes>[^<>]*)>(?P<content>(?:[^<]|<(?!/?(?:li|ol|ul)\b))*)</li>\s*"
+_ITEMS = re.compile(_ITEM, re.IGNORECASE)
+_LIST = re.compile(
+    rf"<(?P<kind>ol|ul)\b[^<>]*>\s*(?P<items>(?:{re.sub('[?]P<[a-z]+>', '?:', _ITEM)})+)"
+    r"</(?P=kind)\s*>",
+    re.IGNORECASE,
+)
+_INDENT = re.compile(r"\bql-indent-([1-8])\b")
+_KIND = re.compile(r"\bdata-list\s*=\s*[\"']?(ordered|bullet|checked|unchecked)\b")
+_BOXES = {"checked": "☑ ", "unchecked": "☐ "}
+
+
+def with_elements(html: str) -> str:
+    """HTML whose styles, classes and data that mean something are elements and ``align``.
+
+    What it returns is not sanitised.
+    """
+    if "<li" in html and ("ql-indent-" in html or "data-list" in html):
+        html = _LIST.sub(_list, html)
+    if "text-align" in html or "ql-align" in html:
+        html = _BLOCK.sub(_block, html)
+    return "".join(_styled(html)) if _STYLE.search(html) else html
+
+
+def _styled(html: str) -> Iterator[str]:
+    """The HTML in parts, with an element around the words of each style that means one."""
+    opened = list[tuple[str, str]]()
+    end = 0
+    for match in _STYLED.finditer(html):
+        yield html[end : match.start()]
+        end = match.end()
+        if not match["end"]:
+            start, closing = _elements(match)
+            opened.append((match["tag"].lower(), closing))
+            yield start
+            continue
+        name = match["end"].lower()
+        # Only what was opened last: an editor's elements are balanced.
+        yield opened.pop()[1] if opened and opened[-1][0] == name else match[0]
+    yield html[end:]
+
+
+def _elements(match: re.Match[str]) -> tuple[str, str]:
+    """The start tags for an element with a style, and their end tags."""
+    tag = match["tag"].lower()
+    found = _STYLE.search(match["attributes"])
+    style = (found[1] or found[2] or "").lower() if found else ""
+    is_plain = (tag in {"b", "strong"} and _NOT_BOLD.search(style)) or (
+        tag in {"i", "em"} and _NOT_SLANTED.search(style)
+    )
+    if is_plain:
+        tag = "span"
+    added = [name for meaning, name in _MEANINGS if style and meaning.search(style)]
+    if tag in {"b", "strong"}:
+        added = [name for name in added if name != "strong"]
+    if tag in {"i", "em"}:
+        added = [name for name in added if name != "em"]
+    first = f"<{tag}{match['attributes']}>" if added or is_plain else match[0]
+    starts = "".join(f"<{name}>" for name in added)
+    return first + starts, "".join(f"</{name}>" for name in reversed(added)) + f"</{tag}>"
+
+
+def _block(match: re.Match[str]) -> str:
+    found = _ALIGNED.search(match["attributes"].lower())
+    if not found or re.search(r"\salign\s*=", match["attributes"], re.IGNORECASE):
+        return match[0]
+    return f'<{match["tag"]} align="{found[1] or found[2]}"{match["attributes"]}>'
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An item of one of Quill's lists, which are flat."""
+
+    level: int
+    kind: str
+    html: str
+
+
+def _list(match: re.Match[str]) -> str:
+    usual = match["kind"].lower()
+    items = [_item(found, usual) for found in _ITEMS.finditer(match["items"])]
+    if all(item.kind == usual and not item.level for item in items):
+        return match[0]
+    return "".join(_nested(items))
+
+
+def _item(match: re.Match[str], usual: str) -> _Item:
+    indent, kind = _INDENT.search(match["attributes"]), _KIND.search(match["attributes"])
+    box = _BOXES.get(kind[1], "") if kind else ""
+    named = usual if not kind else "ol" if kind[1] == "ordered" else "ul"
+    return _Item(int(indent[1]) if indent else 0, named, f"<li>{box}{match['content']}")
+
+
+def _nested(items: Sequence[_Item]) -> Iterator[str]:
+    """The items as lists within lists."""
+    opened = list[str]()
+    least = min(item.level for item in items)
+    for item in items:
+        level = item.level - least
+        while len(opened) > level + 1:
+            yield f"</li></{opened.pop()}>"
+        if len(opened) <= level:
+            # One deeper than the item before, even where a level is left out.
+            yield f"<{item.kind}>"
+            opened.append(item.kind)
+        elif opened[-1] == item.kind:
+            yield "</li>"
+        else:
+            yield f"</li></{opened.pop()}><{item.kind}>"
+            opened.append(item.kind)
+        yield item.html
+    while opened:
+        yield f"</li></{opened.pop()}>"
