@@ -147,7 +147,7 @@ def read_json(value: Json) -> Raw:
     return Raw(
         action=action,
         url=_one_text(value, "url"),
-        type=h_type(_one_text(value, "type")),
+        type=_only_type(wrapped(value.get("type"))),
         values=values,
         operations={name: value[name] for name in OPERATIONS if value.get(name) is not None},
     )
@@ -161,6 +161,24 @@ def wrapped(value: Json) -> list[Json]:
     if isinstance(value, dict) and value and all(key.isdigit() for key in value):
         return list(value.values())
     return value if isinstance(value, list) else [value]
+
+
+def _only_type(given: list[Json]) -> str:
+    """The type of a post. Every post is an entry, so that beside another type "h-entry" says
+    nothing.
+
+    Raises :class:`InvalidRequest` for two other types, of which one would be lost.
+    """
+    names = [each.strip() for each in given if each is not None and isinstance(each, str)]
+    if len(names) < sum(each is not None for each in given):
+        raise InvalidRequest("'type' must be a text.")
+    types = dict.fromkeys(h_type(name) for name in names if name)
+    further = [each for each in types if each != "entry"]
+    if len(further) > 1:
+        raise InvalidRequest(
+            f"A post has one type: 'type' names h-{further[0][:40]} and h-{further[1][:40]}."
+        )
+    return further[0] if further else "entry"
 
 
 def h_type(name: str | None) -> str:

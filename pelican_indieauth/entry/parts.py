@@ -213,7 +213,9 @@ class EntryParts:
         times = []
         if start:
             times.append(timed(' class="dt-start"', start.isoformat(), self._readable(start)))
-        if end:
+        if end and end == start:
+            times[-1] += invisible("dt-end", end.isoformat())
+        elif end:
             times.append(timed(' class="dt-end"', end.isoformat(), self._readable(end, start)))
         return paragraph(" – ".join(times)) if times else ""
 

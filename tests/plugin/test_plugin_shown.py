@@ -132,6 +132,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["24 December 2026", "27 December 2026"],
         {"start": ["2026-12-24"], "end": ["2026-12-27"]},
     ),
+    "all-of-one-day": (
+        h("event", start="2026-12-24", end="2026-12-24"),
+        ["24 December 2026"],
+        {"start": ["2026-12-24"], "end": ["2026-12-24"]},
+    ),
     "open-ended": (
         h("event", start="2026-12-05T18:00+01:00", duration="PT2H", url="https://hall.example/"),
         ["5 December 2026, 18:00", "2 h", "hall.example"],
@@ -356,6 +361,12 @@ def test_right_to_left_text_is_aligned_right(tmp_path: Path) -> None:
     for feed in ("feeds/all.atom.xml", "feeds/all.rss.xml"):
         assert "dir=" not in site.text(feed)
         assert "e-content" not in site.text(feed)
+
+
+def test_the_day_of_an_event_is_shown_once(built: Built) -> None:
+    page = BeautifulSoup(built.text("all-of-one-day.html"), "html.parser")
+    assert [each["datetime"] for each in page.select("time.dt-start")] == ["2026-12-24"]
+    assert not page.select("time.dt-end")
 
 
 def test_a_list_begins_with_its_number_where_apps_post(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bridge.micropub.address import link
 from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, speak, translated
+from bridge.pages.render import _TEMPLATES
 from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET
 from tools import catalogues
@@ -92,6 +93,18 @@ def test_dates_are_formatted_for_the_readers_language() -> None:
         "es": ("26 de noviembre de 2026, 20:27 UTC", "hace 2 horas", "hace 1 minuto"),
         "fr": ("26 novembre 2026, 20:27 UTC", "il y a 2 heures", "il y a 1 minute"),
     }
+
+
+def test_a_browser_is_named_in_the_readers_language() -> None:
+    parts = _TEMPLATES.get_template("parts.html").module
+    for spoken, named in {
+        "en": ["Chrome on Linux", "Unknown browser", "Test"],
+        "de": ["Chrome auf Linux", "Unbekannter Browser", "Test"],
+    }.items():
+        speak(spoken)
+        devices = ("Chrome on Linux", "Unknown browser", "Test")
+        assert [str(parts.device(each)) for each in devices] == named  # type: ignore[attr-defined]
+    speak("en")
 
 
 def test_all_sentences_in_templates_are_translatable() -> None:

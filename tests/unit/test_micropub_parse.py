@@ -247,6 +247,10 @@ class TestType:
             form(("h", given), ("content", "x"))
 
     def test_type_must_be_text(self) -> None:
+        event: Json = {"type": ["h-entry", "h-event"], "properties": {"name": "x"}}
+        assert created(json_(event)).post.type == "event"
+        two: Json = {"type": ["h-event", "h-review"], "properties": {"name": "x"}}
+        assert "names h-event and h-review" in refusal(two)
         assert "must be a text" in refusal({"type": [{"a": 1}], "properties": {"content": "x"}})
 
 

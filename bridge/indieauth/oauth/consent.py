@@ -249,7 +249,8 @@ def _incomplete(
     """The error page for an invalid request, with a link that returns the error to the app.
 
     There is no automatic redirect before the owner has clicked, which would make this an open
-    redirector (RFC 9700 4.11.2).
+    redirector (RFC 9700 4.11.2). The description stays in English: it names parameters of OAuth,
+    for the app's developer, who also gets it in ``error_description``.
     """
     link = None
     if is_trusted or same_origin(sender.client_id, sender.redirect_uri):
