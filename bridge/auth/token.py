@@ -164,14 +164,14 @@ def _scope(meaning: str, *permissions: str) -> Scope:
 #: The known scopes. ``draft`` grants creating and updating, restricted by :func:`is_draft_only`.
 SCOPES: dict[str, Scope] = {
     "create": _scope(
-        "Publish new posts with their files, and bring deleted posts back",
+        "Publish new posts with their files, and restore deleted posts",
         *("create", "media", "undelete"),
     ),
     "update": _scope("Change posts", "update"),
     "delete": _scope(
-        "Delete posts and uploaded files, and bring deleted posts back", "delete", "undelete"
+        "Delete posts and uploaded files, and restore deleted posts", "delete", "undelete"
     ),
-    "undelete": _scope("Bring deleted posts back", "undelete"),
+    "undelete": _scope("Restore deleted posts", "undelete"),
     "media": _scope("Upload photos and other files, and delete them", "media"),
     "draft": _scope(
         "Write drafts, which have no page on your site until you publish them", "create", "update"
@@ -179,7 +179,7 @@ SCOPES: dict[str, Scope] = {
     "profile": _scope("See your name and picture"),
     "email": _scope("See your e-mail address"),
     "post": _scope(
-        "Publish new posts with their files, change posts, and bring deleted posts back",
+        "Publish new posts with their files, change posts, and restore deleted posts",
         *("create", "update", "media", "undelete"),
     ),
 }

@@ -229,7 +229,7 @@ async def test_making_and_revoking_a_token(up: Running, chromium: Chromium) -> N
         await page.get_by_label("What is it for?").fill("iA Writer")
         await page.get_by_label("Delete posts").uncheck()
         await page.get_by_label("How long is it valid?").select_option("A year")
-        await page.get_by_role("button", name="Make a token").click()
+        await page.get_by_role("button", name="Create a token").click()
         secret = await page.locator("#secret").inner_text()
         assert await verified(program, secret)
         assert "delete" not in list_tokens(up.db)[0].scopes

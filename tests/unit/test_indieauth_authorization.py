@@ -97,7 +97,7 @@ async def test_a_scope_that_means_nothing_is_named_without_a_box_and_not_given(
 
 async def test_the_question_says_what_the_old_word_post_allows(stage: Scene) -> None:
     text = rough_words((await stage.owner.get(asking(stage.app, scope="post"))).text)
-    assert "Publish new posts with their files, change posts, and bring deleted posts back" in text
+    assert "Publish new posts with their files, change posts, and restore deleted posts" in text
     assert "allows nothing here" not in text
 
 
