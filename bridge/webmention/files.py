@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bridge.posts.addresses import canonical, hosts
+from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.commits import is_ours
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
@@ -144,7 +144,10 @@ class MentionFiles:
     def of(self, source: str, post: MentionTarget) -> list[StoredMention]:
         """The mentions of ``post`` that were received from the URL ``source``."""
         with self._lock:
-            every = [self._mentions[path] for path in sorted(self._by_source.get(source, ()))]
+            every = [
+                self._mentions[path]
+                for path in sorted(self._by_source.get(one_spelling(source), ()))
+            ]
         return [each for each in every if post.is_at(each.target)]
 
     def same(self, key: str, post: MentionTarget) -> StoredMention | None:
@@ -312,14 +315,16 @@ class MentionFiles:
             via=str(entry.get("wm-via", "")),
         )
         self._by_key[kept.key].add(path)
-        self._by_source[kept.source].add(path)
+        # A file may have the spelling that was sent, from an earlier version or another service.
+        self._by_source[one_spelling(kept.source)].add(path)
 
     def _forget(self, path: str) -> bool:
         """Remove a file from the index; true if it was a mention."""
         kept = self._mentions.pop(path, None)
         if kept is None:
             return False
-        for index, key in ((self._by_key, kept.key), (self._by_source, kept.source)):
+        source = one_spelling(kept.source)
+        for index, key in ((self._by_key, kept.key), (self._by_source, source)):
             index[key].discard(path)
             if not index[key]:
                 del index[key]

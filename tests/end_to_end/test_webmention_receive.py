@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from functools import partial
@@ -12,6 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 from git_kit import git
 from hearing_kit import OTHER, POST, SITE, Hearing, hearing
+from rebuild_site import commit
 from webmention_kit import Elsewhere, elsewhere
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -240,6 +242,23 @@ async def test_a_source_has_one_webmention_however_it_is_spelled(
     assert len(places) == 1
     assert (await bridge.settled(answer))["source"] == source
     await bridge.send(f"{source}#", POST, 429)
+
+
+async def test_a_mention_that_has_another_spelling_of_its_source_is_removed(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    """As earlier versions, and other services, have written the files of mentions."""
+    source = bob.page("/earlier", reply())
+    assert await bridge.told(source) == "shown"
+    ((path, said),) = [each for each in bridge.files().items() if each[1]["wm-source"] == source]
+    said["wm-source"] = source.replace("/e", "/%65")
+    data = json.dumps(said).encode()
+    await asyncio.to_thread(
+        commit, bridge.receiver.files._store, {f"content/mentions/{path}": data}
+    )
+    bob.pages["/earlier"] = lambda: web.Response(status=410)
+    assert await bridge.told(source) == "gone"
+    assert path not in bridge.files()
 
 
 async def test_a_reply_that_becomes_a_like_is_one_file(bridge: Hearing, bob: Elsewhere) -> None:
