@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from site_kit import CONF, lay_out
 
 from bridge.app import make_app
+from bridge.errors import BridgeError
 from bridge.settings import Rebuild, Settings, Site, Webmention
 from bridge.social import RECEIVER
 from bridge.webmention.incoming.inbox import Record
@@ -143,6 +144,9 @@ async def hearing(
     await runner.setup()
     await web.SockSite(runner, listener).start()
     try:
+        # However slow the machine is: a request waits some seconds only for the first index.
+        with suppress(BridgeError):
+            await app[RECEIVER]._posts.catalogue.refresh(patient=True)
         async with aiohttp.ClientSession() as http:
             yield Hearing(url, bare, http, app[RECEIVER])
     finally:
