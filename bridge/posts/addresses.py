@@ -1,16 +1,19 @@
 """Canonical URLs: decides when two spellings are the same address.
 
 RFC 3986 6.2.2 equates the case of the host, percent-encodings and paths with ``..``, RFC 3987 3.1
-an IRI and its URI. In addition, http and https, ``index.html``, a slash at the end and repeated
-slashes make no difference, as on every site; tracking parameters of mailings and social networks
-are ignored.
+an IRI and its URI, whether in the path or the host. In addition, http and https, ``index.html``, a
+slash at the end and repeated slashes make no difference, as on every site; tracking parameters of
+mailings and social networks are ignored.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+import idna
 
 _INDEX = ("index.html", "index.htm")
 _SLASHES = re.compile(r"/{2,}")
@@ -33,7 +36,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
             return f"{'' if host in own else host}{path.rstrip('/') or '/'}"
     try:
         parts = urlsplit(url.strip())
-        host, port = (parts.hostname or "").lower().rstrip("."), parts.port
+        host, port = ascii_host((parts.hostname or "").lower().rstrip(".")), parts.port
     except ValueError:
         return ""
     if port is not None and (parts.scheme.lower(), port) not in _OUR_PORTS:
@@ -90,14 +93,26 @@ def _decoded(encoded: re.Match[str]) -> str:
 
 
 def hosts(*urls: str) -> frozenset[str]:
-    """The hosts of some URLs, with their ports unless those are the defaults."""
+    """The hosts of some URLs in ASCII, with their ports unless those are the defaults."""
     found = set[str]()
     for url in urls:
         parts = urlsplit(url)
         if parts.hostname:
             usual = parts.port is None or (parts.scheme, parts.port) in _OUR_PORTS
-            found.add(parts.hostname.lower() + ("" if usual else f":{parts.port}"))
+            host = ascii_host(parts.hostname.lower())
+            found.add(host + ("" if usual else f":{parts.port}"))
     return frozenset(found)
+
+
+@lru_cache(maxsize=256)
+def ascii_host(host: str) -> str:
+    """A host in the spelling that browsers send (RFC 3987 3.1): ``xn--…``."""
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError:
+        return host
 
 
 def _segment(part: str) -> str:

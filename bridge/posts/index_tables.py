@@ -22,7 +22,7 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
-_FORMAT = 8
+_FORMAT = 9
 #: How many rows one statement inserts: of the widest table fewer values than SQLite binds.
 _ROWS = 50
 #: Each of them has a column ``path``.

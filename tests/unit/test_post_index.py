@@ -139,6 +139,14 @@ def test_addresses_are_one_in_each_spelling(url: str, address: str) -> None:
     assert canonical(url, frozenset({"example.com"})) == address
 
 
+@pytest.mark.parametrize("own", ["https://bücher.example/", "https://xn--bcher-kva.example/"])
+def test_a_host_is_one_in_letters_and_in_ascii(own: str) -> None:
+    """Browsers, and apps that use their URLs, send the second."""
+    for host in ("bücher.example", "BÜCHER.example.", "xn--bcher-kva.example"):
+        assert canonical(f"https://{host}/a/", hosts(own)) == "/a"
+    assert canonical("https://-ü-.example/a", hosts(own)) == "-ü-.example/a"
+
+
 def test_the_index_follows_additions_changes_and_deletions(
     store: MemoryStore, index: PostIndex
 ) -> None:

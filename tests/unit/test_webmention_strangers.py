@@ -159,8 +159,10 @@ def test_the_hosts_below_a_domain_are_its_owners(host: str, domain: str) -> None
 
 
 def test_a_blocked_host_name_blocks_those_below_it() -> None:
-    rules = Rules(block=("evil.example",), trust=("friend.example",))
+    rules = Rules(block=("evil.example", "böse.example"), trust=("friend.example",))
     for source, blocked in [
+        ("https://a.böse.example/1", True),
+        ("https://xn--bse-sna.example/1", True),
         ("https://evil.example/1", True),
         ("https://a.b.evil.example/1", True),
         ("https://notevil.example/1", False),

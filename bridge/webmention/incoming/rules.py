@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bridge.posts.addresses import canonical, hosts
+from bridge.posts.addresses import ascii_host, canonical, hosts
 from bridge.webmention.mention import PROXIES, Mention
 
 FILE = "rules.json"
@@ -167,12 +167,16 @@ def _covers(rule: str, url: str) -> bool:
     """Whether a rule matches ``url``: a URL matches itself, a host name every URL on the host."""
     if "://" in rule:
         return _same(rule, url)
-    return rule.strip().lower().rstrip("/") in hosts(url)
+    return _host_of(rule) in hosts(url)
+
+
+def _host_of(rule: str) -> str:
+    return ascii_host(rule.strip().lower().rstrip("/"))
 
 
 def _covers_below(rule: str, url: str) -> bool:
     """The same for a block, where a host name also matches every host below it."""
-    below = f".{rule.strip().lower().rstrip('/')}"
+    below = f".{_host_of(rule)}"
     return _covers(rule, url) or any(host.endswith(below) for host in hosts(url))
 
 
