@@ -294,7 +294,8 @@ async def test_a_build_that_is_broken(world: World) -> None:
 async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> None:
     """A plugin that is not installed (the site is built without it, as by `pelican`), a locale
     that is not on this machine, what keeps a site from being kept warm, a post that Pelican skips.
-    That settings ask git for the version is nothing to report.
+    That settings ask git for the version is nothing to report. URLs for apps are based on ``me``
+    where the site does not set SITEURL, which it should.
     """
     odd = world.site / "content" / "odd.md"
     odd.write_text("Title: Odd\nDate: some day\n\nText.\n")
@@ -302,6 +303,7 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
         'PLUGINS = ["nonesuch", "pelican_indieauth"]',
         'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y")}',
         'LOCALE = ["xx_YY.utf8", "Nowhere"]',
+        'SITEURL = ""',
         "import subprocess",
         'REVISION = subprocess.run(["git", "log", "-1"], capture_output=True, check=True).stdout',
         'import logging; logging.getLogger("my").error("no cover found")',
@@ -309,6 +311,7 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     world.commit("publishconf.py", "\n".join(settings))
     status, told = await world.check()
     assert status == 0, told
+    assert "SITEURL: it is empty in publishconf.py" in told
     assert "Cannot load plugin `nonesuch`" in told
     assert "built without that plugin" in told
     assert f"{sys.executable} -m pip install" in told
@@ -322,25 +325,12 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)
 
 
-async def test_an_address_of_the_site_that_is_not_the_owners(world: World) -> None:
-    world.commit("publishconf.py", 'SITEURL = "https://elsewhere.example"')
-    _, told = await world.check()
-    assert "note SITEURL: apps get URLs below https://elsewhere.example, but you sign in as" in told
-
-
-async def test_an_address_that_the_settings_do_not_know(world: World) -> None:
-    """URLs for apps are then based on ``me``; the site should set SITEURL."""
-    world.commit("publishconf.py", 'SITEURL = ""\nPLUGINS = ["pelican_indieauth"]')
+async def test_a_plugin_that_is_off_and_an_address_that_is_not_the_owners(world: World) -> None:
+    world.commit("publishconf.py", 'PLUGINS = []\nSITEURL = "https://elsewhere.example"')
     status, told = await world.check()
-    assert status == 0, told
-    assert "SITEURL: it is empty in publishconf.py" in told
-
-
-async def test_a_plugin_that_is_off(world: World) -> None:
-    world.commit("publishconf.py", "PLUGINS = []")
-    found = await world.broken()
-    assert "plugin" in found
-    assert '"pelican_indieauth" to PLUGINS' in found["plugin"]
+    assert status == 1, told
+    assert re.search(r'(?m)^BAD  plugin: .*\n.*"pelican_indieauth" to PLUGINS', told), told
+    assert "note SITEURL: apps get URLs below https://elsewhere.example, but you sign in as" in told
 
 
 async def test_a_token_endpoint_elsewhere(world: World) -> None:

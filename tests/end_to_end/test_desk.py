@@ -376,6 +376,7 @@ async def test_nothing_is_lost_if_the_session_ends_while_writing(there: Demo) ->
         assert "Title: A title" in there.git("show", "HEAD")
 
 
+@pytest.mark.soak
 async def test_nothing_is_lost_if_the_session_ends_before_a_deletion(
     owner: Browser, there: Demo
 ) -> None:

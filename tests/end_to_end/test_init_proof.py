@@ -57,6 +57,7 @@ def test_uncommitted_files_are_listed(site: Path, bridge: Path) -> None:
         assert name in line
 
 
+@pytest.mark.soak
 def test_a_plugin_that_is_only_in_the_owners_folder_is_missing_with_that_said(
     site: Path, bridge: Path
 ) -> None:

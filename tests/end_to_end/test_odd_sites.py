@@ -282,52 +282,50 @@ async def test_restructured_text_comes_back_as_it_was_handed_out(tmp_path: Path)
         assert site.store.head() == before
 
 
-@pytest.mark.parametrize(
-    "added",
-    [
-        ".. raw:: html\n\n   <script>x()</script>",
-        ".. raw:: html\n\n   <b>harmless</b>",
-        ".. include:: ../pelicanconf.py\n   :literal:",
-        ".. include:: /etc/hostname",
-        ".. raw:: html\n   :file: ../pelicanconf.py",
-        ".. csv-table::\n   :file: ../table.csv",
-        ".. role:: raw-html(raw)\n   :format: html\n\n:raw-html:`<b>x</b>`",
-        "`x <javascript:alert(1)>`_",
-        ".. image:: javascript:alert(1)",
-        "`x <{static}/../pelicanconf.py>`_",
-    ],
-)
-async def test_what_a_client_adds_to_restructured_text_is_guarded(
-    tmp_path: Path, added: str
-) -> None:
+GUARDED = [
+    ".. raw:: html\n\n   <script>x()</script>",
+    ".. raw:: html\n\n   <b>harmless</b>",
+    ".. include:: ../pelicanconf.py\n   :literal:",
+    ".. include:: /etc/hostname",
+    ".. raw:: html\n   :file: ../pelicanconf.py",
+    ".. csv-table::\n   :file: ../table.csv",
+    ".. role:: raw-html(raw)\n   :format: html\n\n:raw-html:`<b>x</b>`",
+    "`x <javascript:alert(1)>`_",
+    ".. image:: javascript:alert(1)",
+    "`x <{static}/../pelicanconf.py>`_",
+]
+
+
+async def test_what_a_client_adds_to_restructured_text_is_guarded(tmp_path: Path) -> None:
     files = {"content/small.rst": RST, "table.csv": "a,b\n"}
     async with bench(tmp_path, files, CONF) as site:
         url, before = "https://example.com/2020/small/", site.store.head()
         text = (await site.source(url))["content"]
-        with pytest.raises(InvalidRequest):
-            await site.update(url, content=f"{text}\n\n{added}\n")
-        assert site.store.head() == before
+        for added in GUARDED:
+            with pytest.raises(InvalidRequest):
+                await site.update(url, content=f"{text}\n\n{added}\n")
+            assert site.store.head() == before, added
 
 
-@pytest.mark.parametrize(
-    "added",
-    [
-        "A list:\n\n- one\n- two\n\n1. one\n2. two",
-        "Heading\n=======\n\nText [1]_.\n\n.. [1] A footnote.",
-        "=====  =====\nA      B\n=====  =====\n1      2\n=====  =====",
-        ".. image:: https://x.example/y.png\n   :alt: Y\n   :width: 50%",
-        ".. figure:: https://x.example/y.png\n\n   A caption",
-        ".. note:: Mind the gap.",
-        "term\n    definition\n\n:field: value\n\n| a line\n| another\n\n    quoted\n\n>>> 1",
-        "H\\ :sub:`2`\\ O, `title <https://x.example/>`__, |x|\n\n.. |x| replace:: y",
-    ],
-)
-async def test_usual_restructured_text_can_be_added(tmp_path: Path, added: str) -> None:
+USUAL = [
+    "A list:\n\n- one\n- two\n\n1. one\n2. two",
+    "Heading\n=======\n\nText [1]_.\n\n.. [1] A footnote.",
+    "=====  =====\nA      B\n=====  =====\n1      2\n=====  =====",
+    ".. image:: https://x.example/y.png\n   :alt: Y\n   :width: 50%",
+    ".. figure:: https://x.example/y.png\n\n   A caption",
+    ".. note:: Mind the gap.",
+    "term\n    definition\n\n:field: value\n\n| a line\n| another\n\n    quoted\n\n>>> 1",
+    "H\\ :sub:`2`\\ O, `title <https://x.example/>`__, |x|\n\n.. |x| replace:: y",
+]
+
+
+async def test_usual_restructured_text_can_be_added(tmp_path: Path) -> None:
     async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
         url = "https://example.com/2020/small/"
         text = (await site.source(url))["content"]
-        await site.update(url, content=f"{text}\n\n{added}")
-        assert (await site.source(url))["content"] == f"{text}\n\n{added}"
+        for added in USUAL:
+            await site.update(url, content=f"{text}\n\n{added}")
+            assert (await site.source(url))["content"] == f"{text}\n\n{added}"
 
 
 async def test_a_long_text_can_be_edited(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from demo_kit import Demo, created, live
+from soak_kit import in_soak
 
 Json = dict[str, Any]
 
@@ -271,7 +272,12 @@ async def test_the_owners_own_commits_are_seen(demo: Demo, http: aiohttp.ClientS
 
 
 @pytest.mark.parametrize(
-    "slug", ["../../x", "/etc/passwd", "..", ".git/config", "a/../../b", "con\x00trol", "x" * 900]
+    "slug",
+    [
+        "../../x",
+        "x" * 900,
+        *map(in_soak, ["/etc/passwd", "..", ".git/config", "a/../../b", "con\x00trol"]),
+    ],
 )
 async def test_no_slug_leads_outside_the_content_folder(
     demo: Demo, http: aiohttp.ClientSession, slug: str

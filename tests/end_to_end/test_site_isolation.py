@@ -16,6 +16,7 @@ import pytest
 from demo_kit import PATIENCE
 from git_kit import git
 from rebuild_site import CONF, commit, post, settled, small_site
+from soak_kit import in_soak
 
 from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
@@ -214,7 +215,7 @@ def register():
 
 
 @needs_landlock
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_deploy_takes_no_orders_from_what_the_site_has_written(
     mode: str, tmp_path: Path, bare_store: GitStore
 ) -> None:
@@ -304,7 +305,7 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
     assert (output / "one.html").read_text() == "A page of mine: One"
 
 
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_without_landlock_no_post_includes_a_file(
     mode: str, tmp_path: Path, bare_store: GitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
