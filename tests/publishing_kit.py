@@ -155,8 +155,9 @@ async def bench(
     checkout = Checkout(objects, state / "checkout", git_dir=sandbox.git_dirs / "site")
     current = make_current_site(settings, store, checkout, sandbox)
     catalogue = Catalogue(
-        store, current, state / "index.sqlite", folder="content", own=hosts(settings.site.me)
-    )
+        store, current, state / "index.sqlite", folder="content", own=hosts(settings.site.me),
+        seconds=300.0, indexing=300.0,  # machines may be busy
+    )  # fmt: skip
     posts = PostReader(store, catalogue, settings, public_url=public_url)
     library = MediaLibrary(store, state / "media", settings, public_url=public_url)
     await library.start()

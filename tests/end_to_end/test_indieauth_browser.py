@@ -197,6 +197,7 @@ async def verified(program: Browser, token: str) -> bool:
     return reply.status == 200
 
 
+@pytest.mark.soak
 async def test_a_sign_in_to_an_app_on_this_device(up: Running, chromium: Chromium) -> None:
     """A custom scheme: the browser passes the URL to the app that has registered it."""
     home = '<head><link rel="redirect_uri" href="com.example.quillpen://signed-in"></head>'
@@ -335,6 +336,7 @@ async def test_a_button_that_has_just_appeared_takes_no_click(
         assert codes(up) == 1
 
 
+@pytest.mark.soak
 async def test_a_button_that_has_just_appeared_takes_no_key(
     up: Running, chromium: Chromium
 ) -> None:
@@ -348,6 +350,7 @@ async def test_a_button_that_has_just_appeared_takes_no_key(
         await nothing_was_sent(page, question, up)
 
 
+@pytest.mark.soak
 async def test_enter_in_a_tick_box_allows_nothing(up: Running, chromium: Chromium) -> None:
     async with at_the_question(up, chromium) as (page, question, _):
         await expect(page.get_by_role("button", name="Allow")).to_be_visible()

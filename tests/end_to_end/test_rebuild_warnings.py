@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, small_site
+from soak_kit import in_soak
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.factory import importing_from, make_rebuilder
@@ -85,6 +86,10 @@ class Site:
         return differing(expected, files(self.folder / "output"))
 
 
+#: For what the site's Pelican finds, whichever way it is run: `make soak` has both.
+once = pytest.mark.parametrize("site", ["resident", in_soak("command")], indirect=True)
+
+
 @pytest.fixture(params=["command", "resident"])
 async def site(
     request: pytest.FixtureRequest, tmp_path: Path, bare_store: GitStore
@@ -142,6 +147,7 @@ WITH_NOTEBOOKS = CONF.replace(
 )
 
 
+@once
 async def test_a_plugin_that_cannot_be_loaded_is_a_warning(site: Site) -> None:
     """`pelican` logs an error, builds the site without it, and exits with 0."""
     broken = b"import nonesuch\n"
@@ -176,6 +182,7 @@ async def test_without_the_plugin_that_reads_its_posts_a_site_is_not_emptied(sit
     assert files(site.folder / "output") == before
 
 
+@once
 async def test_a_site_of_which_most_files_are_no_posts_is_built(site: Site) -> None:
     notes = {f"content/notes/{number}.md": b"Only words.\n" for number in range(30)}
     status = await site.after({**notes})
@@ -184,12 +191,14 @@ async def test_a_site_of_which_most_files_are_no_posts_is_built(site: Site) -> N
     assert site.differing() == []
 
 
+@once
 async def test_a_reader_says_why_it_cannot_read(site: Site) -> None:
     status = await site.after({"content/when.md": b"Title: When\nDate: the day after\n\nText\n"})
     assert [file for file, _ in status.left_out] == ["content/when.md"]
     assert "the day after" in status.left_out[0][1]
 
 
+@once
 async def test_where_no_post_can_be_read_any_more_the_commonest_reason_is_told_once(
     site: Site,
 ) -> None:
@@ -254,6 +263,7 @@ async def test_posts_that_a_plugin_drops_are_named(site: Site) -> None:
     assert dict(status.left_out).keys() == {"content/bad.md", "content/b.md", "content/c.md"}
 
 
+@once
 async def test_a_file_that_is_attached_and_is_not_there(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest_asyncio
 from browser_kit import launched
 from playwright.async_api import Browser
 from plugin_site import SITE, THEMES, build, note, post
+from soak_kit import in_soak
 
 BODY = "Some words."
 POSTS = {
@@ -29,7 +30,9 @@ async def chromium() -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(
+    "theme", [name if name in {"simple", "reflex"} else in_soak(name) for name in THEMES]
+)
 async def test_a_browser_shows_only_text_for_people(
     tmp_path: Path, chromium: Browser, theme: str
 ) -> None:

@@ -28,6 +28,7 @@ from plugin_site import (
     write,
     write_settings,
 )
+from soak_kit import in_soak
 
 import pelican_indieauth
 
@@ -71,7 +72,7 @@ def run(folder: Path, *arguments: str, path: str = str(ROOT), **settings: Any) -
     )
 
 
-@pytest.mark.parametrize("name", ["simple", "notmyidea", "reflex", "sample"])
+@pytest.mark.parametrize("name", ["simple", in_soak("notmyidea"), in_soak("reflex"), "sample"])
 def test_without_settings_the_output_is_unchanged(tmp_path: Path, name: str) -> None:
     write(with_photo(tmp_path) / "content", {f"{slug}.md": text for slug, text in POSTS.items()})
     unset = dict.fromkeys((*THEMES[name], "INDIEAUTH_BRIDGE", "INDIEAUTH_MARKUP"))

@@ -26,7 +26,7 @@ from media_samples import (
     png_with_text,
 )
 from PIL import Image, ImageCms, ImageOps
-from soak_kit import rounds
+from soak_kit import in_soak, rounds
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats import images
@@ -212,7 +212,7 @@ def test_a_photo_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
         prepared(encoded(picture(), form), PhotoRules(max_pixels=7_200))
 
 
-@pytest.mark.parametrize("progressive", [True, False])
+@pytest.mark.parametrize("progressive", [True, in_soak(False)])
 def test_turning_a_large_photo_takes_ten_bytes_of_memory_for_a_pixel(
     tmp_path: Path, *, progressive: bool
 ) -> None:

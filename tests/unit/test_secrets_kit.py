@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from git_kit import git
 from secrets_kit import Watch
+from soak_kit import in_soak
 
 from bridge.indieauth.login.password import hash_password
 
@@ -49,7 +50,9 @@ def test_two():
 """
 
 
-@pytest.mark.parametrize("spread", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "spread"])
+@pytest.mark.parametrize(
+    "spread", [in_soak((), id="alone"), pytest.param(("-p", "xdist", "-n", "2"), id="spread")]
+)
 def test_a_run_in_which_a_secret_has_leaked_fails(tmp_path: Path, spread: tuple[str, ...]) -> None:
     (tmp_path / "test_leaky.py").write_text(LEAKY)
     options = (

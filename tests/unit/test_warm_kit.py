@@ -47,6 +47,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.soak
 def test_a_fork_of_the_starting_process_gets_correct_exit_statuses(tmp_path: Path) -> None:
     """For a process that is not its child ``subprocess`` assumes success, since it cannot know."""
     ended = subprocess.run(

@@ -20,6 +20,7 @@ from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 from loop_kit import Rounds, watched_loop
+from soak_kit import in_soak
 
 from bridge.auth.token import Token
 from bridge.errors import InvalidRequest, InvalidToken
@@ -313,7 +314,7 @@ async def test_endless_bodies_do_not_delay_other_requests(
     seen.check()
 
 
-@pytest.mark.parametrize("path", ["/token", "/hook/git", "/nothing"])
+@pytest.mark.parametrize("path", ["/token", in_soak("/hook/git"), in_soak("/nothing")])
 @pytest.mark.parametrize("name", ["newlines", "chunks_of_one_byte", "gzip", "escapes"])
 async def test_endless_bodies_do_not_delay_others_at_any_endpoint(
     tmp_path: Path, attackers: Attackers, path: str, name: str
