@@ -147,7 +147,7 @@ def _add_token(commands: _Commands) -> None:
     create.add_argument("--days", type=_days, help="days until it expires (default: never)")
     actions.add_parser("list", help="list them")
     revoke = actions.add_parser("revoke", help="revoke one")
-    revoke.add_argument("id", help="from `token list`")
+    revoke.add_argument("id", help="its ID or name, from `token list`")
     for name, parser in actions.choices.items():
         _add_settings(parser)
         parser.set_defaults(command=f"token {name}")
