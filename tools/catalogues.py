@@ -88,6 +88,7 @@ _TABLES = frozenset(
         "_EMPTY",
         "STATUS_TEXT",
         "UNKNOWN_TARGET",
+        "_SAID",
     }
 )
 #: Functions that give such words.
@@ -102,7 +103,7 @@ _FILES = (
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
     *("content/keys.py", "micropub/geo.py"),
-    *("net/web_url.py", "net/fetch.py"),
+    *("net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation.py"),
     "webmention/incoming/verification.py",

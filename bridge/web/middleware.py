@@ -94,10 +94,10 @@ def for_people(request: web.Request, status: int, text: str) -> web.Response | N
         return None
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
-    title = "Not found" if status == 404 else "This address is for apps"
+    headline = "Not found" if status == 404 else "This address is for apps"
     if render.HOST in request.app:
-        return render.error_page(request, PageError(title, text, status=status))
-    body = _PAGE.format(title=escape(title), text=escape(text))
+        return render.error_page(request, PageError(headline, text, status=status))
+    body = _PAGE.format(title=escape(headline), text=escape(text))
     return web.Response(status=status, text=body, content_type="text/html")
 
 

@@ -171,7 +171,11 @@ def test_other_texts_are_not_messages(spoken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Undo", change._CHANGED, "Fill this in.", "A password needs at least 10 characters."]
+    "text",
+    [
+        *("Undo", change._CHANGED, "Fill this in.", "A password needs at least 10 characters."),
+        *("Not found", "There is nothing at this address."),
+    ],
 )
 @pytest.mark.parametrize("spoken", LANGUAGES)
 def test_words_outside_of_templates_are_translated(spoken: str, text: str) -> None:
