@@ -371,7 +371,8 @@ def test_a_confined_command_can_only_access_its_tools(tmp_path: Path) -> None:
     grants = Grants((*system.read, str(mine)), (*system.write, str(mine)), system.list)
     script = (
         "git --version; grep -m 1 -o ^processor /proc/cpuinfo;"
-        f" echo written > {mine}/x; cat {secret} /etc/hostname; kill -0 {os.getpid()}"
+        " echo written > x; cat ../secret /etc/hostname; kill -0 "
+        f"{os.getpid()}"
     )
     ran = subprocess.run(
         confined_argv(["sh", "-c", script], grants),
@@ -404,14 +405,16 @@ def test_a_program_may_be_confined_to_all_but_some_files(tmp_path: Path) -> None
     elsewhere = all_but([Path("/srv/bridge/state")], write=[])
     assert "/dev/shm" in elsewhere.write, "plugins that start processes need locks"
     script = (
-        f"cd {state.parent}; cat theme bridge.toml state/deep/index /proc/{os.getpid()}/environ;"
-        f" echo x > {tmp_path}/tmp/x; echo x > {tmp_path}/y; ls; cat /etc/passwd > /dev/null"
+        "cd bridge; cat theme bridge.toml state/deep/index "
+        f"/proc/{os.getpid()}/environ;"
+        " echo x > ../tmp/x; echo x > ../y; ls; cat /etc/passwd > /dev/null"
     )
     ran = subprocess.run(
         confined_argv(["sh", "-c", script], grants, tmp_path / "grants.json"),
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert ran.stdout == "shownbridge.toml\nstate\ntheme\n", ran.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -195,11 +196,11 @@ def test_the_sites_code_cannot_have_git_run_a_program(owner: Owner, folder: Path
     checkout.bring_to(first)
     assert not [path for path in folder.rglob("*") if path.name == "config"]
     ran, program = folder.with_name("ran"), folder.with_name("program")
-    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.write_text(f"#!/bin/sh\ntouch {shlex.quote(str(ran))}\n")
     program.chmod(0o755)
     (folder / ".git").unlink()
     git(folder, "init", "-q")
-    git(folder, "config", "core.fsmonitor", str(program))
+    git(folder, "config", "core.fsmonitor", shlex.quote(str(program)))
     git(folder, "status")
     assert ran.exists(), "the trap is none"
     ran.unlink()

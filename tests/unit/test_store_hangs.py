@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,7 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
     _instead_of_git(
         tmp_path,
         monkeypatch,
-        f"if rm {stops} 2>/dev/null; then read name;"
+        f"if rm {shlex.quote(str(stops))} 2>/dev/null; then read name;"
         " printf '%s blob 14\\nthe wh' $name; exec sleep 600; fi",
     )
 
@@ -130,8 +131,9 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_gi
 ) -> None:
     opened = open_bare_repo(repo, "")
     pids = tmp_path / "pids"
-    _instead_of_git(tmp_path, monkeypatch, f"sleep 600 & echo $$ $! > {pids}.new;"
-                    f" mv {pids}.new {pids}; trap '' TERM; wait")  # fmt: skip
+    file = shlex.quote(str(pids))
+    _instead_of_git(tmp_path, monkeypatch, f"sleep 600 & echo $$ $! > {file}.new;"
+                    f" mv {file}.new {file}; trap '' TERM; wait")  # fmt: skip
     ask = partial(opened.repo.git.config, "--get", "a.b", with_exceptions=False)
     with pytest.raises(StoreBroken, match=r"^git config stood still for 0.5 seconds$"):
         ask(kill_after_timeout=0.5)
@@ -201,7 +203,7 @@ def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bri
     for number in range(_MANY):
         (repo / "objects" / "pack" / f"{number}.pack").touch()
     pids = tmp_path / "pids"
-    _instead_of_git(tmp_path, monkeypatch, f"echo $$ >> {pids}; exec sleep 600")
+    _instead_of_git(tmp_path, monkeypatch, f"echo $$ >> {shlex.quote(str(pids))}; exec sleep 600")
     short = Housekeeper(opened, seconds=0.5)
     short._tidy()
     assert "small packs could not be joined: git repack stood still for 0.5 seconds" in caplog.text

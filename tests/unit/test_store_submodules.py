@@ -5,6 +5,7 @@ remote's own host.
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 import sys
 from collections.abc import Callable
@@ -118,8 +119,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
     """A git that records what it is asked to fetch, and the token it gets."""
     log, program = tmp_path / "asked", tmp_path / "bin" / "git"
     program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\n"
+    script = (
         "import json, os, sys\n"
         "if 'fetch' in sys.argv:\n"
         "    url = sys.argv[sys.argv.index('--') + 1]\n"
@@ -127,6 +127,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         f"    open({str(log)!r}, 'a').write(told + '\\n')\n"
         "sys.exit('init' not in sys.argv)\n"
     )
+    command = shlex.join([sys.executable, "-c", script])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
 
