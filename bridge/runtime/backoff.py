@@ -24,3 +24,13 @@ def doubled(first: float, failures: int, longest: float) -> float:
     """A pause of ``first`` seconds, doubled with each failure up to ``longest``."""
     # After a thousand failures no float could hold the number.
     return min(first * 2.0 ** min(failures, 60), longest)
+
+
+def seconds_until(due: float, now: float, longest: float) -> float:
+    """Seconds until the time ``due`` of a retry.
+
+    0 for one that is further away than the ``longest`` pause: it was stored while the clock was
+    ahead.
+    """
+    left = due - now
+    return left if 0 < left <= longest else 0.0

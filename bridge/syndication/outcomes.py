@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from bridge.runtime.backoff import next_pause
+from bridge.runtime.backoff import next_pause, seconds_until
 from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
 from bridge.syndication.jobs import Action, Job, Ledger
@@ -100,9 +100,7 @@ class Outcomes:
 
     def wait(self, job: Job) -> float:
         """Seconds until a job is due."""
-        seconds = job.next - self._seconds()
-        # A longer wait than possible was stored while the clock was wrong.
-        return 0.0 if seconds > _LONGEST_WAIT else max(0.0, seconds)
+        return seconds_until(job.next, self._seconds(), _LONGEST_WAIT)
 
     def postpone(self, job: Job, seconds: float) -> None:
         """Try the job in ``seconds``, or in a day if that is sooner."""

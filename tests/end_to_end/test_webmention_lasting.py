@@ -194,6 +194,26 @@ async def test_a_source_that_does_not_answer_is_retried_a_limited_number_of_time
         assert await running.told(source) == "shown"
 
 
+async def test_a_clock_that_was_ahead_delays_no_retry_for_years(
+    tmp_path: Path, bob: Elsewhere
+) -> None:
+    """As on a machine whose clock is set by the network, some time after its start."""
+    source = f"{bob.base}1"
+    async with hearing(tmp_path) as wrong:
+        bob.pages["/1"] = lambda: web.Response(status=503)
+        wrong.receiver._clock = partial(_at, time.time(), 4000)
+        await wrong.send(source, POST)
+        await wrong.receiver.idle()
+        record = wrong.record(source)
+        assert (record.state, record.due > time.time() + 3000 * DAY) == ("waiting", True)
+    bob.page("/1", reply())
+    async with hearing(tmp_path) as right:
+        deadline = time.monotonic() + 60
+        while right.record(source).state != "shown":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
 async def test_replies_are_verified_again_and_likes_are_not(tmp_path: Path, bob: Elsewhere) -> None:
     async with hearing(tmp_path) as running:
         source = bob.page("/1", reply(text="First."))

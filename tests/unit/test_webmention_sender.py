@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,6 +237,24 @@ async def test_what_failed_is_tried_again_when_the_owner_wants_it(town: Street) 
     assert await sender.try_again() == 1
     await town.idle(sender)
     assert sender.report().failed == []
+    assert len(town.other.posted) == 2
+
+
+async def test_a_clock_that_was_ahead_delays_no_webmention_for_years(town: Street) -> None:
+    target = town.other.taker("/target")
+    town.show("post", target)
+    town.other.takes = lambda _: web.Response(status=503)
+    patient = replace(HASTE, again=(3600.0,))
+    sender = await town.sender(courier=Courier(town.fetch, patient, time.time))
+    ahead = 4000 * 86400.0
+    sender._now = lambda: time.time() + ahead
+    await town.write("post", f"[x]({target})")
+    await until(lambda: sender.report().waiting and sender.report().waiting[0][1].status == 503)
+    (waiting,) = sender.report().waiting
+    assert waiting[1].next > time.time() + ahead - 86400.0
+    await town.stop(sender)
+    town.other.takes = lambda _: web.Response(status=202)
+    await town.idle(await town.sender())
     assert len(town.other.posted) == 2
 
 

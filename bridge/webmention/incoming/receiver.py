@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.post_files import PostReader
-from bridge.runtime.backoff import next_pause
+from bridge.runtime.backoff import next_pause, seconds_until
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.incoming.batches import UNUSABLE, Batches
@@ -84,11 +84,10 @@ class Receiver:
     async def start(self) -> None:
         """Start the workers, beginning with what the previous run left."""
         await asyncio.to_thread(self.inbox.start, self._now())
-        for record in self.inbox.in_state("waiting"):
-            self._queue.add(record.id, record.due - self._now())
-        for record in self.inbox.in_state("shown"):
-            if record.due:
-                self._queue.add(record.id, record.due - self._now())
+        shown = (record for record in self.inbox.in_state("shown") if record.due)
+        for record in (*self.inbox.in_state("waiting"), *shown):
+            pause = seconds_until(record.due, self._now(), _MISSING)
+            self._queue.add(record.id, pause)
         if self.inbox.in_state("approved"):
             self.batches.added()
         works = [*(self._queue.work() for _ in range(_WORKERS)), self.batches.run()]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bridge.errors import BridgeError
-from bridge.runtime.backoff import doubled
+from bridge.runtime.backoff import doubled, seconds_until
 from bridge.store import ContentStore, StoreError, Version
 from bridge.webmention.outgoing.delivery import AttemptResult, Courier, host_of
 from bridge.webmention.outgoing.follower import Follower
@@ -34,6 +34,8 @@ _CHECKS_FOR_A_CHANGE = 15
 _NOT_DUE = frozenset({"held", "unseen"})
 _UPSTREAM_SECONDS = 3600.0
 _LONGEST_SLEEP = 600.0
+#: Longer than any pause before a retry, also one for which the other site has asked.
+_LONGEST_PAUSE = 7 * 86400.0
 _RETRY_SECONDS = 30.0
 _CLOSE_SECONDS = 3.0
 
@@ -182,7 +184,7 @@ class Sender:
             for each in out.deliveries if out.state == "live" else ():
                 if each.state != "waiting":
                     continue
-                when = max(each.next, free)
+                when = max(now + seconds_until(each.next, now, _LONGEST_PAUSE), free)
                 if when > now:
                     soonest = min(soonest, when)
                 else:
