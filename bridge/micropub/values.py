@@ -296,6 +296,18 @@ def _visibility(name: str, value: Json) -> Json:
     return visibility
 
 
+def _place_visibility(name: str, value: Json) -> Json:
+    """Indigenous asks for a place that only some people see."""
+    visibility = _word(name, value)
+    if visibility != "public":
+        raise InvalidRequest(
+            f"'location-visibility' is 'public', not '{visibility[:40]}': every page of this site"
+            " is public, with the place that a post names. Send the post without 'location' and"
+            " 'location-visibility'."
+        )
+    return visibility
+
+
 def _word(name: str, value: Json) -> str:
     return (_plain(name, value) or "").strip().lower()
 
@@ -311,4 +323,5 @@ _RULES: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(("location", "checkin"), _place),
     "post-status": _post_status,
     "visibility": _visibility,
+    "location-visibility": _place_visibility,
 }

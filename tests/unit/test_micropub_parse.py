@@ -393,6 +393,19 @@ class TestStatus:
     def test_visibility(self) -> None:
         assert post(content="x", visibility="Unlisted")["visibility"] == ["unlisted"]
 
+    @pytest.mark.parametrize("given", ["private", "protected", " Private "])
+    def test_a_place_that_is_not_for_everybody_is_refused(self, given: str) -> None:
+        place: Json = {"content": "x", "location": "geo:1,2", "location-visibility": given}
+        assert "without 'location'" in refusal({"properties": place})
+        with pytest.raises(InvalidRequest, match="without 'location'"):
+            json_(
+                {
+                    "action": "update",
+                    "url": "https://example.com/a",
+                    "replace": {"location-visibility": [given]},
+                }
+            )
+
     def test_private_is_refused_with_advice(self) -> None:
         assert "unlisted" in refusal({"properties": {"content": "x", "visibility": ["private"]}})
         with pytest.raises(InvalidRequest, match="private"):
