@@ -28,6 +28,7 @@ from cli_kit import OWNER, ROOT, commit, git, publish, quickstart, set_port
 from demo_kit import PATIENCE, wait_until
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from soak_kit import SOAK
 
 from bridge.commands.cli import EXTRA
 
@@ -207,9 +208,10 @@ async def test_from_nothing_to_a_post(
             assert "password" in await answer.text()
         wait_until(lambda: f"{bridge}micropub" in read(output / "index.html"))
 
-        # 4. Check.
-        told = newcomer.types("bridge-env/bin/micropub-bridge check")
-        assert told.endswith("Everything works.\n")
+        # 4. Check. It builds the site twice; other tests have it do so in programs that start warm.
+        if SOAK:
+            told = newcomer.types("bridge-env/bin/micropub-bridge check")
+            assert told.endswith("Everything works.\n")
 
         # 5. Post.
         token = newcomer.types("bridge-env/bin/micropub-bridge token create laptop").strip()

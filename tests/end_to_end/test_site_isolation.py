@@ -33,6 +33,7 @@ needs_landlock = pytest.mark.skipif(
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.soak
 async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
     """Python's own list of imported modules, for this process only."""
     folder, log = tmp_path / "demo", tmp_path / "imports"
@@ -260,6 +261,7 @@ def register():
 """
 
 
+@pytest.mark.soak
 async def test_a_build_process_with_invalid_reports_is_replaced_by_the_command(
     tmp_path: Path, bare_store: GitStore
 ) -> None:
