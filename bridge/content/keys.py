@@ -111,7 +111,7 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
         found = dates.as_pelican_reads(value)
         zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
         return found if found.tzinfo else found.replace(tzinfo=zone)
-    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+    except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
         return None
 
 
@@ -125,7 +125,7 @@ def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
     """The post's own time zone, or else the site's."""
     try:
         return ZoneInfo(file.get("Timezone") or str(rules.site.zone))
-    except (ValueError, ZoneInfoNotFoundError):
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a folder of zones, or too long
         return rules.site.zone
 
 

@@ -91,7 +91,7 @@ def is_early(metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
 def _zone(name: Any) -> Any:
     try:
         return ZoneInfo(str(name or "UTC"))
-    except (ValueError, ZoneInfoNotFoundError):
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a folder of zones, or too long
         return UTC
 
 

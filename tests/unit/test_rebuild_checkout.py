@@ -181,6 +181,8 @@ def test_a_date_without_offset_is_in_the_time_of_the_site(store: GitStore, folde
     local = POST.replace(b"T13:00:00+00:00", b" 13:30")
     named = local.replace(b"Mf2", b"Timezone: America/New_York\nMf2")
     assert due("a.md", named) == NOON + timedelta(hours=6, minutes=30)
+    for unknown in (b"Europe", b"Europe/" + b"x" * 300, b"../zone"):
+        assert due("a.md", named.replace(b"America/New_York", unknown)) == due("a.md", local)
     zones: list[tzinfo] = [ZoneInfo("Asia/Tokyo")]
     clock = Clock()
     checkout = BuilderCheckout(
