@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 MOVED = "indieauth_moved"
 #: The key of the output paths written so far.
 WRITTEN = "indieauth_written"
+#: In bytes; a path also has the output folder before it.
+_LONGEST_NAME, _LONGEST_PATH = 255, 2_000
 
 
 def moved(articles: Iterable[Any]) -> dict[str, Any]:
@@ -79,4 +81,13 @@ def _output_path(alias: str) -> str | None:
     """An alias as a path in the output folder; ``None`` where it is not one."""
     path = normpath(alias.lstrip("/") + ("index.html" if alias.endswith("/") else ""))
     outside = path in {".", ".."} or path.startswith("../") or "\\" in path
-    return None if outside else path
+    return path if not outside and _can_be_written(path) else None
+
+
+def _can_be_written(path: str) -> bool:
+    """Whether a file system takes the path: one that it refuses would end the whole build."""
+    try:
+        names = path.encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in path and len(path) <= _LONGEST_PATH and max(map(len, names)) <= _LONGEST_NAME

@@ -48,7 +48,19 @@ def test_a_new_post_at_the_same_url_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pages", [["../outside.html"], ["/etc/x"], "a.html", [1, None], ["content\\x"], [""]]
+    "pages",
+    [
+        ["../outside.html"],
+        ["/etc/x"],
+        "a.html",
+        [1, None],
+        ["content\\x"],
+        [""],
+        [f"{'x' * 300}/"],
+        ["x/" * 1_500],
+        ["\ud800/"],
+        ["a\0b"],
+    ],
 )
 def test_a_tombstone_for_a_page_outside_the_site_is_ignored(
     pages: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -372,6 +372,15 @@ def test_drafts_without_pages_have_the_addresses_that_they_will_have(tmp_path: P
     assert isinstance(kept, Unread)
 
 
+def test_a_page_whose_name_no_file_system_takes_is_no_post(tmp_path: Path) -> None:
+    """It could not be built, nor a page that says that it is gone."""
+    site = load_site(tmp_path)
+    for slug, kind in (("é" * 127, IndexedPost), ("é" * 128, Unread)):
+        text = f"Title: x\nDate: 2026-01-01\nSlug: {slug}\n\ntext\n"
+        (kept,) = site.describe([Source(HERE, "blob", text.encode())])
+        assert isinstance(kept, kind)
+
+
 def test_a_slug_that_leads_up_is_followed_as_pelican_does(tmp_path: Path) -> None:
     text = "Title: x\nDate: 2026-01-01\nSlug: ../x\n\ntext\n"
     (kept,) = load_site(tmp_path).describe([Source(HERE, "blob", text.encode())])

@@ -24,6 +24,7 @@ from bridge.site.pelican.listings import Listings
 from bridge.site.pelican.subsites import Subsite
 
 _NAME_BYTES = 150
+_LONGEST_NAME = 255
 _ODD_SLUG = re.compile(r"[\x00-\x1f\\]|(?:^|/)\.*(?:/|$)")
 _KEPT_IN_URLS = "/%:@!$&'()*+,;=~-._"
 #: Most URLs contain no such character.
@@ -116,6 +117,11 @@ class Addresses:
         save_as = f"{folder}{page.save_as}"
         if "/.." in save_as:
             save_as = posixpath.normpath(save_as)
+        if has_long_name(save_as):
+            raise InvalidRequest(
+                f"A name in the path of this post's page is longer than {_LONGEST_NAME} bytes, the"
+                " most that a file system takes: shorten its slug or category."
+            )
         return Location(url, save_as, str(content.status), date_of(content), category)
 
     def urls_of_page(self, save_as: str) -> list[str]:
@@ -125,6 +131,14 @@ class Addresses:
         if dot and not str(self._settings["ARTICLE_URL"]).endswith((f".{suffix}", "/")):
             urls.append(stem)
         return urls
+
+
+def has_long_name(path: str) -> bool:
+    """Whether a name in a path is longer than file systems take."""
+    # No character has more than four bytes.
+    return 4 * len(path) > _LONGEST_NAME and any(
+        len(name.encode("utf-8", "replace")) > _LONGEST_NAME for name in path.split("/")
+    )
 
 
 def _with_page(content: Content) -> Content:

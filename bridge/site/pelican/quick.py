@@ -23,6 +23,7 @@ from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 
 from bridge.content.dates import as_pelican_reads
 from bridge.content.file import PelicanFile
+from bridge.site.pelican.addresses import has_long_name
 
 _MOST_FOLDERS = 4096
 
@@ -196,7 +197,7 @@ class QuickLocator:
             if page is None
             else usual + page
         )
-        if not save_as or save_as.startswith("/") or ".." in save_as:
+        if not save_as or save_as.startswith("/") or ".." in save_as or has_long_name(save_as):
             raise _Unclear
         return url, save_as, status, date, metadata.get("category") or ""
 
