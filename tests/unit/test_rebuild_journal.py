@@ -45,6 +45,21 @@ def test_written_and_removed_files_are_restored(output: Output, tmp_path: Path) 
     assert not another.missing()
 
 
+@pytest.mark.parametrize("path", [f"{'x' * 300}/index.html", f"x/{'é' * 128}"])
+def test_a_file_that_could_not_be_written_stops_no_later_build(
+    output: Output, tmp_path: Path, path: str
+) -> None:
+    output.expect([path])
+    with pytest.raises(OSError, match="too long"):
+        output.put(path, b"two")
+    another = Output(tmp_path / "output", tmp_path / "state" / "output.json")
+    another.restore()
+    another.put("index.html", b"three")
+    another.keep_only(["index.html"])
+    another.settle()
+    assert held(tmp_path / "output") == {"index.html": b"three"}
+
+
 def test_completed_changes_are_kept(output: Output, tmp_path: Path) -> None:
     output.put("index.html", b"two")
     output.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -60,10 +61,15 @@ class Tree:
     def remove(self, path: str) -> None:
         """Remove a file, if it exists, and the folders that are empty without it."""
         place = self.place(path)
-        if not self._reaches(place.parent):
-            return
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            place.unlink()
+        try:
+            if not self._reaches(place.parent):
+                return
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                place.unlink()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return  # no file has such a name
         for folder in place.parents:
             if folder == self.folder:
                 break
