@@ -141,7 +141,11 @@ class MultipartForm:
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         self._events += 1
-        self._part.data += data[start:end]
+        part, before = self._part, len(self._part.data)
+        part.data += data[start:end]
+        # A text that is too large is not kept up to its end.
+        if before <= self._max_text < len(part.data):
+            _check_size(part, self._max_text)
 
     def _end_part(self) -> None:
         self._fields.append(_field(self._part, self._max_text))
@@ -175,11 +179,19 @@ def _field(part: _Part, max_text: int) -> Field:
                 raise InvalidRequest(
                     f"The field '{name[:40]}' is not UTF-8: send it as UTF-8."
                 ) from error
-    elif base_name(name) not in MEDIA | {"file"}:
+    return name, File("", data)
+
+
+def _check_size(part: _Part, max_text: int) -> None:
+    """Raise :class:`PayloadTooLarge` for a part that is a text; a file may be larger."""
+    kind = part.header(hdrs.CONTENT_TYPE).partition("/")[0].strip().lower()
+    given = parameters(part.header(hdrs.CONTENT_DISPOSITION))
+    name = given.get("name", "")
+    is_file = file_name(given) is not None or kind in {"image", "audio", "video"}
+    if not is_file and base_name(name) not in MEDIA | {"file"}:
         raise PayloadTooLarge(
             f"The field '{name[:40]}' is larger than {max_text:,} bytes, the most that is accepted."
         )
-    return name, File("", data)
 
 
 def _decoded(part: _Part) -> bytes:

@@ -10,13 +10,15 @@ import json
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, PayloadTooLarge
+from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import File, RequestBody
 from bridge.web.request import AUTHENTICATED, MAX_FIELDS, read_body
 
@@ -446,3 +448,20 @@ class TestJson:
         self, send: Send, data: bytes, why: str
     ) -> None:
         assert why in (await self.json(send, data)).refused(400)
+
+
+@pytest.mark.parametrize(
+    ("head", "is_text"),
+    [
+        ('name="content"', True),
+        ('name="photo"', False),
+        ('name="content"; filename="a"', False),
+        ('name="content"\r\nContent-Type: image/png', False),
+    ],
+)
+def test_a_text_that_is_too_large_is_refused_before_its_end(head: str, is_text: bool) -> None:
+    form = MultipartForm("multipart/form-data; boundary=B", max_fields=9, max_text=1000)
+    form.feed(f"--B\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode())
+    form.feed(bytes(1000))
+    with pytest.raises(PayloadTooLarge) if is_text else nullcontext():
+        form.feed(bytes(1000))
