@@ -382,6 +382,28 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     assert b"new.html" not in files(site.output)["sitemap.xml"]
 
 
+READING = b"""
+from pelican import signals
+
+def finalized(generator):
+    read = generator.readers.read_file
+    found = [read(base_path=generator.path, path="a.md"), read(generator.path, "a.md")]
+    generator.context["SITESUBTITLE"] = " ".join(each._content for each in found)
+
+def register():
+    signals.article_generator_finalized.connect(finalized)
+"""
+
+
+async def test_a_plugin_that_reads_files_by_itself(site: BothWays) -> None:
+    """As one does for the description of each category, in a file of its own."""
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["reading"]\nPLUGIN_PATHS = ["."]')
+    start = {"pelicanconf.py": conf, "reading.py": READING, "content/a.md": post("A", 1)}
+    assert await site.after(start) == []
+    assert await site.after({"content/a.md": post("A", 1, body="Other words.")}) == []
+    assert b"Other words." in (site.output / "index.html").read_bytes()
+
+
 #: Ways to remember what was computed for a post, as filters do to save time.
 REMEMBERING = b'''
 import collections, functools

@@ -275,14 +275,20 @@ def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) ->
     """Pelican's readers with a cache; ``disk`` has what an earlier process kept."""
 
     class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
+        _by_suffix = False
+
         def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
+            if args or not {"content_class", "context"} <= options.keys():
+                # A plugin reads a file for itself.
+                self._by_suffix = False
+                return super().read_file(base_path, path, *args, **options)
             whole = _whole(base_path, path)
             kind = options["content_class"]
 
             def read() -> Content:
                 self._by_suffix = options.get("fmt") is None
                 read_file = super(CachingReaders, self).read_file
-                return read_file(base_path, path, *args, **options)
+                return read_file(base_path, path, **options)
 
             def reader() -> object:
                 return self.readers.get(options.get("fmt") or file_suffix(path))
