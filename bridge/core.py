@@ -23,10 +23,9 @@ from bridge.posts.commits import CommitQueue, Committer, is_ours
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.deferred import DeferredRebuilder
 from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.local.scheduled import SiteDates
-from bridge.rebuild.output_folder import output_folder
+from bridge.rebuild.local.checkout import SiteDates
+from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
 from bridge.runtime import private
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings

@@ -34,7 +34,7 @@ from bridge.posts.post_files import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
 from bridge.publisher import Followers, Published, Publisher
-from bridge.rebuild.none import NoRebuild
+from bridge.rebuild.elsewhere import NoRebuild
 from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
 from bridge.site.factory import make_current_site, make_sandbox

@@ -10,20 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from bridge.rebuild.build import Builder, BuildJob
-from bridge.rebuild.ledger import BuildLedger
-from bridge.rebuild.local.checkout import BuilderCheckout
+from bridge.rebuild.elsewhere import NoRebuild, Webhook
+from bridge.rebuild.local.checkout import BuilderCheckout, SiteDates, due
 from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
-from bridge.rebuild.local.deploy import Deployed
+from bridge.rebuild.local.deploy import Deployed, PublishedOutput
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.published import PublishedOutput
-from bridge.rebuild.local.scheduled import SiteDates, due
 from bridge.rebuild.local.site import SiteBuild
-from bridge.rebuild.none import NoRebuild
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
-from bridge.rebuild.webhook import Webhook
+from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, BuildTiming, Worker
 from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants

@@ -13,8 +13,7 @@ from git_kit import git
 from rebuild_site import commit
 from rebuild_site import files as all_files
 
-from bridge.rebuild.local.checkout import BuilderCheckout
-from bridge.rebuild.local.scheduled import SiteDates, due
+from bridge.rebuild.local.checkout import BuilderCheckout, SiteDates, due
 from bridge.store.git import GitStore
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

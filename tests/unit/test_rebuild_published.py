@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.rebuild.local.deploy import PublishedOutput, is_order
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.published import PublishedOutput, is_order
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_trouble_with_the_disk_takes_no_page_off_the_site(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.rebuild.local.published.beneath.read", fail)
+        patch.setattr("bridge.rebuild.local.deploy.beneath.read", fail)
         with pytest.raises(OSError, match="Input/output"):
             published.bring({"a.html"})
     assert (tmp_path / "output" / "a.html").read_text() == "1"

@@ -13,8 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from bridge.rebuild.build import BuildFailed
-from bridge.rebuild.local.files import Tree
-from bridge.rebuild.local.journal import Journal
+from bridge.rebuild.local.files import Journal, Tree
 from bridge.runtime import beneath
 from bridge.runtime.confined_thread import run_confined
 from bridge.runtime.confinement import Grants

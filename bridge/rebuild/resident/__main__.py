@@ -38,13 +38,12 @@ from bridge.runtime.memory import give_back
 from bridge.site.starting import confine_by
 
 try:
+    from bridge.rebuild.resident.bad_posts import LoggedErrors, suspects
     from bridge.rebuild.resident.loaded import SitePaths
-    from bridge.rebuild.resident.logged import LoggedErrors
     from bridge.rebuild.resident.pelican.planning import Collision
     from bridge.rebuild.resident.pelican.reading import CachedFileChanged
     from bridge.rebuild.resident.reuse.pages import PageFailed
     from bridge.rebuild.resident.site import Interrupted, WarmSite
-    from bridge.rebuild.resident.suspects import suspects
 except (ImportError, AttributeError) as error:
     # Private parts of Pelican, which another release may lack.
     _missing = str(error)

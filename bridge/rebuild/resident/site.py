@@ -23,9 +23,9 @@ from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.plain_pelican import Runs, leave_out
+from bridge.rebuild.resident.bad_posts import LoggedErrors
 from bridge.rebuild.resident.copying import StaticCopies
 from bridge.rebuild.resident.loaded import LoadedSite, SitePaths
-from bridge.rebuild.resident.logged import LoggedErrors
 from bridge.rebuild.resident.messages import Build
 from bridge.rebuild.resident.pelican import contents, generators, plugins
 from bridge.rebuild.resident.pelican.generators import WarmArticles, WarmStatic

@@ -1,4 +1,6 @@
-"""Another service builds: a webhook tells it about new versions."""
+"""Building elsewhere: a webhook tells another service about new versions, or another program
+watches the repo.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, ignore
 from bridge.rebuild.ledger import BuildLedger
 from bridge.runtime.process import in_thread
@@ -95,3 +99,29 @@ class Webhook:
             digest = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
             headers["X-Hub-Signature-256"] = f"sha256={digest}"
         return headers
+
+
+class NoRebuild:
+    """Takes note of changes and does nothing about them."""
+
+    is_local = False
+    output: Path | None = None
+    previews: Path | None = None
+
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    def changed(self, version: Version) -> None:
+        """Another program finds it in the repo."""
+
+    async def live(self, version: Version, page: str, seconds: float) -> bool:
+        """No one here knows when a page is live, so waiting would be in vain."""
+        del version, page, seconds
+        return False
+
+    def status(self) -> BuildStatus:
+        """Always idle."""
+        return BuildStatus()
+
+    async def close(self) -> None:
+        """Nothing to end."""
