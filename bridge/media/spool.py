@@ -20,7 +20,7 @@ import msgspec
 
 from bridge.errors import InsufficientStorage
 from bridge.media.stored_file import MediaFile
-from bridge.runtime.durable import TEMPORARY, sync, write_durably
+from bridge.runtime.private import TEMPORARY, sync, write_durably
 
 log = logging.getLogger(__name__)
 

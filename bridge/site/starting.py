@@ -17,8 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from bridge.runtime.confinement import Grants, confine, landlock_version, system_grants
-from bridge.runtime.system_calls import refuse_system_calls
+from bridge.runtime.confinement import (
+    Grants,
+    confine,
+    landlock_version,
+    refuse_system_calls,
+    system_grants,
+)
 
 log = logging.getLogger(__name__)
 

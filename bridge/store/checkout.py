@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
-from bridge.runtime.confined_thread import Outside, run_confined
-from bridge.runtime.confinement import Grants
+from bridge.runtime.confinement import Grants, Outside, run_confined
 from bridge.store import StoreBroken, Version
 from bridge.store.checkout_repo import CheckoutRepo, TrackedFile
 from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bridge.runtime.durable import sync
+from bridge.runtime.private import sync
 from bridge.store import (
     StoreBusy,
 )

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 import msgspec
 
 from bridge.runtime import private
-from bridge.runtime.durable import sync, write_durably
+from bridge.runtime.private import sync, write_durably
 from bridge.store import Version
 from bridge.syndication.api import digest
 

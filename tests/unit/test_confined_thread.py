@@ -13,8 +13,7 @@ from owner_kit import Owner
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
-from bridge.runtime.confined_thread import run_confined
-from bridge.runtime.confinement import Grants, landlock_version
+from bridge.runtime.confinement import Grants, landlock_version, run_confined
 from bridge.store import StoreBroken
 from bridge.store.checkout import Checkout
 from bridge.store.submodules import SiteRemote, SubmoduleCache

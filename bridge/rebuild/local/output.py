@@ -15,8 +15,7 @@ import msgspec
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.files import Journal, Tree
 from bridge.runtime import beneath
-from bridge.runtime.confined_thread import run_confined
-from bridge.runtime.confinement import Grants
+from bridge.runtime.confinement import Grants, run_confined
 
 _T = TypeVar("_T")
 

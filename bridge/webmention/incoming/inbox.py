@@ -19,7 +19,7 @@ import msgspec
 
 from bridge.errors import InsufficientStorage, Unavailable
 from bridge.runtime import private
-from bridge.runtime.durable import write_durably
+from bridge.runtime.private import write_durably
 from bridge.webmention.mention import Mention, domain_of
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from bridge.errors import BridgeError, Conflict, InvalidRequest
-from bridge.runtime.durable import write_durably
+from bridge.runtime.private import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, StoredMention
 from bridge.webmention.incoming.importing import records_of

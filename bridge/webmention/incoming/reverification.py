@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bridge.errors import BridgeError
-from bridge.runtime.durable import write_durably
+from bridge.runtime.private import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import StoredMention
 from bridge.webmention.incoming.receiver import Receiver

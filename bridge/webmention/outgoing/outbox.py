@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from bridge.runtime import private
-from bridge.runtime.durable import TEMPORARY, write_durably
+from bridge.runtime.private import TEMPORARY, write_durably
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.rebuild import Rebuilder
 from bridge.runtime import beneath
 from bridge.runtime.backoff import jittered
-from bridge.runtime.durable import write_durably
+from bridge.runtime.private import write_durably
 from bridge.store import Version
 
 log = logging.getLogger(__name__)
