@@ -22,13 +22,12 @@ from bridge.posts.addresses import hosts
 from bridge.posts.commits import CommitQueue, Committer
 from bridge.rebuild.elsewhere import NoRebuild
 from bridge.webmention.outgoing import links, live_pages
-from bridge.webmention.outgoing.changes import ChangedPosts
+from bridge.webmention.outgoing.changes import ChangedPosts, ReplyChangeFinder
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.follower import MOST_AT_ONCE, Follower
 from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder
 from bridge.webmention.outgoing.sender import Sender, Timing
 from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 

@@ -9,7 +9,7 @@ import pytest
 from hearing_kit import OTHER, POST, hearing
 from webmention_kit import elsewhere
 
-from bridge.webmention.incoming import batches, commits
+from bridge.webmention.incoming import commits
 from bridge.webmention.incoming import inbox as inboxes
 from bridge.webmention.incoming.inbox import Inbox, Record
 from bridge.webmention.incoming.moderation import Moderation
@@ -84,7 +84,7 @@ async def test_of_many_that_are_approved_at_once_none_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commits, "_MAX_PER_COMMIT", 2)
-    monkeypatch.setattr(batches, "_BATCH", 2)
+    monkeypatch.setattr(commits, "_BATCH", 2)
     async with elsewhere() as bob, hearing(tmp_path, approve="none") as bridge:
         for number in range(3):
             source = bob.page(f"/{number}", f'<p class="h-entry"><a href="{POST}">x</a></p>')

@@ -10,7 +10,7 @@ from aiohttp import web
 from webmention_kit import ROCKS, Elsewhere, elsewhere, expected_endpoint, serve_rocks
 
 from bridge.net.fetch import FetchError, GuardedFetch
-from bridge.webmention.outgoing.discovery import AGENT, TemporaryFailure, find_endpoint
+from bridge.webmention.outgoing.delivery import AGENT, TemporaryFailure, find_endpoint
 
 
 @pytest.fixture

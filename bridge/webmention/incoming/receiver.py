@@ -19,10 +19,8 @@ from bridge.posts.post_files import PostReader
 from bridge.runtime.backoff import next_pause, seconds_until
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
-from bridge.webmention.incoming.batches import UNUSABLE, Batches
-from bridge.webmention.incoming.commits import ChangeRules, MentionCommits
-from bridge.webmention.incoming.inbox import Inbox, Record, State, id_of
-from bridge.webmention.incoming.queue import VerificationQueue
+from bridge.webmention.incoming.commits import UNUSABLE, Batches, ChangeRules, MentionCommits
+from bridge.webmention.incoming.inbox import Inbox, Record, State, VerificationQueue, id_of
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, OwnerUrls, RequestChecks
 from bridge.webmention.incoming.rules import decide
 from bridge.webmention.incoming.verification import Verification, Verifier

@@ -12,13 +12,12 @@ from bridge.posts.post_files import PostReader
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, prefix_of
 from bridge.store.git import GitStore
-from bridge.webmention.outgoing.changes import ChangedPosts
+from bridge.webmention.outgoing.changes import ChangedPosts, ReplyChangeFinder
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
 from bridge.webmention.outgoing.follower import Follower
 from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import Outbox
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder
 from bridge.webmention.outgoing.sender import Sender
 from bridge.webmention.tombstones import TombstoneCommitter
 

@@ -12,11 +12,17 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import is_ours
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.webmention.outgoing.changes import PUBLIC, ChangedPosts, PostChange, PublicPost
+from bridge.webmention.outgoing.changes import (
+    PUBLIC,
+    ChangedPosts,
+    PostChange,
+    PublicPost,
+    ReplyChangeFinder,
+    ReplyChanges,
+)
 from bridge.webmention.outgoing.live_pages import LivePages
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Outbox, Outgoing
 from bridge.webmention.outgoing.recipients import Recipients
-from bridge.webmention.outgoing.reply_changes import ReplyChangeFinder, ReplyChanges
 from bridge.webmention.tombstones import TombstoneCommitter
 
 log = logging.getLogger(__name__)

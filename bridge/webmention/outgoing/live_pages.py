@@ -13,7 +13,7 @@ from bridge.posts.addresses import canonical
 from bridge.rebuild import Rebuilder
 from bridge.runtime import beneath
 from bridge.store import Version
-from bridge.webmention.outgoing.discovery import AGENT
+from bridge.webmention.outgoing.delivery import AGENT
 from bridge.webmention.outgoing.outbox import Outgoing
 
 _READ = "bridge.webmention.outgoing.links:read"

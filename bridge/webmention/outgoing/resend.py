@@ -15,8 +15,7 @@ from bridge.posts.addresses import hosts
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.webmention.outgoing.delivery import AttemptResult, Courier, DeliveryTiming
-from bridge.webmention.outgoing.discovery import AGENT
+from bridge.webmention.outgoing.delivery import AGENT, AttemptResult, Courier, DeliveryTiming
 from bridge.webmention.outgoing.factory import outbox_folder, own_hosts, own_pages
 from bridge.webmention.outgoing.live_pages import read_page
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox
