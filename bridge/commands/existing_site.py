@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.commands.settings_files import (
+from bridge.commands.pelican_settings import (
     RECIPES,
+    asked_for,
     base_of,
     content_in_recipes,
     find_conf,
@@ -20,8 +21,9 @@ from bridge.commands.settings_files import (
     is_live,
     is_loopback,
     likely_settings,
+    read_anywhere,
+    read_settings,
 )
-from bridge.commands.settings_reading import asked_for, read_anywhere, read_settings
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
 from bridge.settings import prefix_of, usual_folder

@@ -17,11 +17,10 @@ from bridge.content.file import Mf2Line
 from bridge.micropub.post import Post
 from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.messages import IndexedPost
-from bridge.syndication.accounts import Account
 from bridge.syndication.compose.composer import CopySource, source_of
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.jobs import Action, Copy, Job, Ledger
-from bridge.syndication.networks import CopyRefused, CreatedCopy
+from bridge.syndication.networks import Account, CopyRefused, CreatedCopy
 from bridge.syndication.outcomes import Outcomes
 from bridge.syndication.planner import Planner, is_public, visible_content
 from bridge.syndication.writeback import WriteBack

@@ -18,7 +18,6 @@ from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
 from bridge.store import ContentStore
-from bridge.syndication.accounts import Account
 from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers
 from bridge.syndication.backfeed.search import Backfeed, ResponseReceiver
@@ -38,7 +37,7 @@ from bridge.syndication.environment import (
 from bridge.syndication.jobs import Copy, Job, Ledger
 from bridge.syndication.mastodon.client import Mastodon
 from bridge.syndication.mastodon.copies import MastodonNetwork
-from bridge.syndication.networks import CreatedCopy, Environment
+from bridge.syndication.networks import Account, CreatedCopy, Environment
 from bridge.syndication.syndicator import Syndicator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

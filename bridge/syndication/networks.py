@@ -1,4 +1,5 @@
-"""The interface of a network: create, edit and delete copies, never more than one for a post.
+"""The interface of a network (create, edit and delete copies, never more than one for a post), and
+an account there.
 
 A job is stored as possibly sent before each request that creates a copy; a later attempt then
 searches for the copy first.
@@ -6,16 +7,17 @@ searches for the copy first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from bridge.settings import Target
 from bridge.syndication.backfeed.responses import CopyAnswers
 from bridge.syndication.compose.composer import Card, CopySource
 from bridge.syndication.compose.images import NoImage, Photo, fit_in_subprocess
 from bridge.syndication.compose.post_page import PagePhoto
-from bridge.syndication.jobs import Copy, Job
+from bridge.syndication.jobs import Copy, Job, Ledger, Trouble
 
 
 class CopyRefused(Exception):
@@ -112,3 +114,29 @@ async def fit_photo(
 def count_of(value: object) -> int:
     """A count from an API's response; 0 for an invalid value."""
     return value if isinstance(value, int) and value > 0 else 0
+
+
+#: Pause of a target whose token was refused, in seconds, unless it gets another token.
+_OFF_SECONDS = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A target, its network, and a hash of its token."""
+
+    target: Target
+    network: Network
+    token: Callable[[], str]
+
+    def is_off(self, ledger: Ledger, seconds: float) -> bool:
+        """Whether this token was refused within the last hour."""
+        trouble = ledger.trouble(self.target.uid)
+        if trouble is None or trouble.token != self.token():
+            return False
+        return 0 <= seconds - trouble.asked < _OFF_SECONDS
+
+    def refuse(self, ledger: Ledger, error: Exception, seconds: float) -> None:
+        """Record that the token was refused at the time ``seconds``. Raises ``OSError``."""
+        old = ledger.trouble(self.target.uid)
+        since = old.since if old else seconds
+        ledger.set_trouble(self.target.uid, Trouble(str(error), since, self.token(), seconds))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from bridge.runtime.backoff import next_pause, seconds_until
-from bridge.syndication.accounts import Account
+from bridge.syndication.networks import Account
 from bridge.syndication.api import ApiError
 from bridge.syndication.jobs import Action, Job, Ledger
 

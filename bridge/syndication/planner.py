@@ -16,8 +16,8 @@ from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
-from bridge.syndication.accounts import Account
 from bridge.syndication.jobs import Job, Ledger
+from bridge.syndication.networks import Account
 
 _DAY = 86_400.0
 #: Smallest pause between two edits of a copy, in seconds.

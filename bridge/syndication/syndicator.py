@@ -23,11 +23,10 @@ from bridge.posts.commits import Committer
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import ContentStore, StoreError, Version
-from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError
 from bridge.syndication.copier import Copier, PostPageSource
 from bridge.syndication.jobs import RETRIES, Job, Ledger
-from bridge.syndication.networks import CopyRefused
+from bridge.syndication.networks import Account, CopyRefused
 from bridge.syndication.outcomes import LOOKS, OFF_LOOK, Outcomes
 from bridge.syndication.planner import Planner, copies_of
 from bridge.syndication.writeback import WriteBack

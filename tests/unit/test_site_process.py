@@ -625,7 +625,7 @@ async def test_requests_to_the_site_are_fast(tmp_path: Path) -> None:
 READING = """
 import sys
 from pathlib import Path
-from bridge.site.pelican.in_place import in_place
+from bridge.site.pelican.reading import in_place
 
 base, mine = Path(sys.argv[1]), sys.argv[2].encode()
 for turn in range(150):

@@ -53,7 +53,7 @@ from bridge.site.messages import (
     Start,
     write_all,
 )
-from bridge.site.pelican.denials import Denials
+from bridge.site.pelican.audit import Denials
 from bridge.site.pelican.loading import run_as_pelican
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.starting import confine_by

@@ -31,8 +31,8 @@ from bridge.site import messages
 from bridge.site.messages import Candidate, Listed, Location, SiteFacts, Sort
 from bridge.site.pelican import loading
 from bridge.site.pelican.addresses import Addresses
+from bridge.site.pelican.audit import looking, record
 from bridge.site.pelican.description import Describer, Description
-from bridge.site.pelican.effects import record
 from bridge.site.pelican.facts import (
     code_version,
     fingerprint,
@@ -41,7 +41,6 @@ from bridge.site.pelican.facts import (
     whole_siteurl,
 )
 from bridge.site.pelican.listings import Listings
-from bridge.site.pelican.looking import looking
 from bridge.site.pelican.quick import QuickLocator
 from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
 from bridge.site.pelican.reserved_pages import ReservedPages

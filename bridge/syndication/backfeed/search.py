@@ -24,10 +24,10 @@ from bridge.runtime.backoff import doubled
 from bridge.settings import Target
 from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
-from bridge.syndication.accounts import Account
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers, Response
 from bridge.syndication.jobs import Answers, Ledger
+from bridge.syndication.networks import Account
 from bridge.syndication.planner import copies_of
 from bridge.webmention.mention import Mention, line, paragraphs, web_url
 
