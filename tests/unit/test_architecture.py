@@ -104,7 +104,7 @@ def test_character_references_are_decoded_where_their_length_is_limited() -> Non
     found = {name for name, file in modules().items() if decodes.search(file.read_text())}
     ours = {name for name in found if name.startswith("bridge.")}
     assert ours - {"bridge.micropub.post"} == {
-        "bridge.rebuild.local.scheduled",
+        "bridge.rebuild.local.checkout",
         "bridge.rebuild.resident.pelican.links",
     }
 
