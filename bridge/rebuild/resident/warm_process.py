@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from bridge.rebuild.build import Task
-from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.bisection import SOURCES
+from bridge.rebuild.local.output import Output
 from bridge.rebuild.resident.messages import Order, Report, StartBuilder
 from bridge.runtime import process
 from bridge.runtime.confinement import Grants
