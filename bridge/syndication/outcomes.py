@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from bridge.runtime.backoff import next_pause, seconds_until
-from bridge.syndication.networks import Account
 from bridge.syndication.api import ApiError
 from bridge.syndication.jobs import Action, Job, Ledger
+from bridge.syndication.networks import Account
 
 log = logging.getLogger(__name__)
 
