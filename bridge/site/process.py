@@ -77,6 +77,7 @@ class SiteProcess:
     ) -> None:
         """``start`` describes the site, whose checkout has to exist."""
         self._start = start
+        self._content = "" if start.content == "." else prefix_of(start.content)
         self._sandbox = sandbox
         self._limits = limits
         self._running: RunningProcess | None = None
@@ -127,7 +128,7 @@ class SiteProcess:
         The site's code names the file that is committed and pushed: it is a post in the content
         folder, not what the host of the repo would run.
         """
-        content = "" if self._start.content == "." else prefix_of(self._start.content)
+        content = self._content
         suffix = PurePath(question.path or self._start.template).suffix
 
         def may(candidate: Candidate) -> bool:
