@@ -244,11 +244,13 @@ async def test_a_source_has_one_webmention_however_it_is_spelled(
     await bridge.send(f"{source}#", POST, 429)
 
 
-async def test_a_mention_that_has_another_spelling_of_its_source_is_removed(
-    bridge: Hearing, bob: Elsewhere
+@pytest.mark.parametrize("then", ["goes", "is edited"])
+async def test_a_mention_follows_its_source_also_where_its_file_has_another_spelling_of_it(
+    bridge: Hearing, bob: Elsewhere, then: str
 ) -> None:
     """As earlier versions, and other services, have written the files of mentions."""
-    source = bob.page("/earlier", reply())
+    name = f"/earlier-{len(then)}"
+    source = bob.page(name, reply())
     assert await bridge.told(source) == "shown"
     ((path, said),) = [each for each in bridge.files().items() if each[1]["wm-source"] == source]
     said["wm-source"] = source.replace("/e", "/%65")
@@ -256,9 +258,15 @@ async def test_a_mention_that_has_another_spelling_of_its_source_is_removed(
     await asyncio.to_thread(
         commit, bridge.receiver.files._store, {f"content/mentions/{path}": data}
     )
-    bob.pages["/earlier"] = lambda: web.Response(status=410)
-    assert await bridge.told(source) == "gone"
-    assert path not in bridge.files()
+    if then == "is edited":
+        bob.page(name, reply(text="Edited."))
+        assert await bridge.told(source) == "shown"
+        said = bridge.files()[path]
+        assert (said["content"], said["wm-source"]) == ({"text": "Edited."}, source)
+    else:
+        bob.pages[name] = lambda: web.Response(status=410)
+        assert await bridge.told(source) == "gone"
+        assert path not in bridge.files()
 
 
 async def test_a_reply_that_becomes_a_like_is_one_file(bridge: Hearing, bob: Elsewhere) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.errors import BridgeError
+from bridge.posts.addresses import one_spelling
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.store import Change, StoreError
@@ -170,7 +171,8 @@ class MentionCommits:
         same = files.same(mention.key, post)
         path = same.path if same else f"{files.folder}/{folder}/{mention.file_name(post.url)}"
         others = [each for each in files.of(record.source, post) if each.path != path]
-        if same is not None and same.source != record.source and not _is_better(record, same):
+        is_other = same is not None and one_spelling(same.source) != one_spelling(record.source)
+        if same is not None and is_other and not _is_better(record, same):
             self._remove(others, changes)
             return False
         if same is None and path not in changes.changes and files.is_full(folder, mention.kind):
