@@ -173,7 +173,8 @@ async def test_a_mention_is_removed_when_its_source_is_missing_for_a_week(
         assert await running.told(source) == "shown"
         bob.pages["/1"] = lambda: web.Response(status=404)
         start = time.time()
-        for day, shown in ((0, True), (0.1, True), (3.5, True), (7.1, False)):
+        # At first the clock is ahead.
+        for day, shown in ((4000, True), (0, True), (0.1, True), (3.5, True), (7.1, False)):
             running.receiver._clock = partial(_at, start, day)
             await running.receiver.verify_again(running.record(source))
             await running.receiver.idle()
@@ -212,6 +213,15 @@ async def test_a_clock_that_was_ahead_delays_no_retry_for_years(
         while right.record(source).state != "shown":
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+        # It was received in years to come, and is verified again as others are.
+        looks = [
+            await Reverification(
+                right.receiver, tmp_path / "checked.json", apart=0.0,
+                clock=partial(_at, time.time(), day),
+            ).look()
+            for day in (100, 181)
+        ]  # fmt: skip
+        assert looks == [0, 1]
 
 
 async def test_replies_are_verified_again_and_likes_are_not(tmp_path: Path, bob: Elsewhere) -> None:

@@ -205,6 +205,11 @@ async def test_in_an_hour_there_is_an_end(fetch: GuardedFetch, site: Elsewhere) 
     assert sender.free_at() == clock.time + 3600
     clock.time += 3601
     assert sender.free_at() == 0
+    for _ in range(2):
+        await sender.deliver(SOURCE, Delivery(target))
+    # The clock was ahead.
+    clock.time -= 86400
+    assert sender.free_at() == 0
 
 
 @pytest.mark.parametrize("kind", ["endless", "bomb", "nested", "no text"])

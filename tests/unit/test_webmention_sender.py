@@ -14,7 +14,8 @@ from aiohttp import web
 from sending_kit import HASTE, Street, street, tombstone, until
 
 from bridge.webmention.outgoing.delivery import AttemptResult, Courier
-from bridge.webmention.outgoing.outbox import Delivery, Outbox
+from bridge.webmention.outgoing.live_pages import LivePage
+from bridge.webmention.outgoing.outbox import Delivery, Outbox, Outgoing
 from bridge.webmention.outgoing.sender import Timing
 
 
@@ -252,10 +253,27 @@ async def test_a_clock_that_was_ahead_delays_no_webmention_for_years(town: Stree
     await until(lambda: sender.report().waiting and sender.report().waiting[0][1].status == 503)
     (waiting,) = sender.report().waiting
     assert waiting[1].next > time.time() + ahead - 86400.0
+    await town.write("late", f"[x]({target})")
+    await until(lambda: sender.report().coming and sender.report().coming[0].looks > 0)
     await town.stop(sender)
+    town.show("late", target)
     town.other.takes = lambda _: web.Response(status=202)
     await town.idle(await town.sender())
-    assert len(town.other.posted) == 2
+    assert len(town.other.posted) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "waits"), [(0.0, 9000.0), (8000.0, 11600.0), (11600.0, 11600.0), (1e9, 9000.0)]
+)
+async def test_what_is_told_upstream_waits_an_hour_at_most(
+    town: Street, told: float, waits: float
+) -> None:
+    """However many answers came in that hour, and whatever the clock was before."""
+    sender = await town.sender(timing=Timing(upstream=3600.0))
+    up = Delivery("https://up.example/", state="sent")
+    out = Outgoing("a", "a", answered=["carol.example"], told_upstream=told)
+    sender._notify_upstream(out, LivePage(True, replies=(up.target,)), [up], 9000.0)
+    assert (up.state, up.next, out.told_upstream) == ("waiting", waits, waits)
 
 
 async def test_what_the_owner_does_not_want_sent_is_not(town: Street) -> None:

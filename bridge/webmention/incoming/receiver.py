@@ -275,7 +275,8 @@ class Receiver:
         """Remove a shown mention whose source has been missing for a week; else check again."""
         now = self._now()
         record.misses += 1
-        record.missing = record.missing or now
+        # A time in the future was stored while the clock was ahead.
+        record.missing = min(record.missing or now, now)
         if record.misses >= _MISSES and now - record.missing >= _MISSING:
             await self.commits.remove(shown)
             record.misses, record.missing = 0, 0.0
@@ -353,10 +354,12 @@ class Receiver:
         )
 
     def _is_a_flood(self, record: Record) -> bool:
-        domain, since = _domain(record), self._now() - _FLOOD_SECONDS
+        domain, now = _domain(record), self._now()
         late = self.inbox.in_state("waiting", "approved", "pending", "shown")
         targets = {
-            each.target for each in late if each.received > since and _domain(each) == domain
+            each.target
+            for each in late
+            if 0 <= now - each.received < _FLOOD_SECONDS and _domain(each) == domain
         }
         return len(targets | {record.target}) >= _FLOOD
 

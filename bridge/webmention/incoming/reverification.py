@@ -64,7 +64,9 @@ class Reverification:
         await asyncio.to_thread(files.refresh)
         every = await asyncio.to_thread(files.all)
         checked = await asyncio.to_thread(self._read)
-        due = [each for each in every if now >= _due(each, checked.get(each.path, 0.0))][:_AT_ONCE]
+        due = [each for each in every if now >= _due(each, checked.get(each.path, 0.0), now)][
+            :_AT_ONCE
+        ]
         for each in due:
             self._receiver.reverify_shown(each.source, each.target, now)
             checked[each.path] = now
@@ -86,13 +88,17 @@ class Reverification:
         write_durably(self._file, json.dumps(checked).encode())
 
 
-def _due(kept: StoredMention, looked: float) -> float:
-    """When the mention is to be verified next, in seconds since the epoch."""
+def _due(kept: StoredMention, looked: float, now: float) -> float:
+    """When the mention is to be verified next, in seconds since the epoch.
+
+    Times in the future were stored while the clock was ahead, and do not count.
+    """
     if kept.kind not in _KINDS or kept.via not in {"webmention", "import"} or not kept.source:
         return float("inf")
     received = _seconds(kept.received)
-    checked = max(_seconds(kept.checked), looked, received)
-    for after in _AFTER:
+    times = (received, _seconds(kept.checked), looked)
+    checked = max((each for each in times if each <= now), default=0.0)
+    for after in _AFTER if received <= now else ():
         if received + after > checked:
             return received + after
     return checked + _EVERY

@@ -229,7 +229,8 @@ class Courier:
 
     def free_at(self) -> float:
         """The earliest time at which the hourly limit allows another webmention."""
-        while self._posts and self._posts[0] <= self.now() - _HOUR:
+        # A time in the future is of a clock that was ahead.
+        while self._posts and not 0 <= self.now() - self._posts[0] < _HOUR:
             self._posts.popleft()
         full = len(self._posts) >= self.timing.hourly
         return self._posts[-self.timing.hourly] + _HOUR if full else 0.0

@@ -175,8 +175,12 @@ class Sender:
         free = self._courier.free_at()
         for out in list(self._outbox.active.values()):
             if out.state == "waiting":
-                if out.next > now:
-                    soonest = min(soonest, out.next)
+                when = out.next
+                if out.looks:
+                    # Not of a post that is scheduled, which may wait for years.
+                    when = now + seconds_until(out.next, now, _LONGEST_PAUSE)
+                if when > now:
+                    soonest = min(soonest, when)
                 else:
                     self._start_task(
                         self._checking, out.source, out, partial(self._check_live, out)
@@ -316,7 +320,9 @@ class Sender:
         """Notify the pages that a reply replies to when its own replies changed (Salmention): at
         most once an hour, and not for replies from their own host.
         """
-        waits = max(now, out.told_upstream + self._timing.upstream)
+        told, hour = out.told_upstream, self._timing.upstream
+        # What is to be told already is told together with this.
+        waits = now + seconds_until(told if told > now else told + hour, now, hour)
         for each in deliveries:
             if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
                 continue
