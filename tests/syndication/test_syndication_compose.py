@@ -122,11 +122,11 @@ def test_the_permalink_is_there_as_set(link: Any, fits: bool, is_cut: bool) -> N
 
 
 def test_photos_go_with_their_alt_texts_and_more_than_four_with_the_permalink() -> None:
-    photos = [{"value": f"https://example.org/{n}.jpg", "alt": f"Photo {n}"} for n in range(5)]
+    photos = [{"value": f"https://example.org/{n}.jpg?of=a.mp4", "alt": f"{n}"} for n in range(5)]
     for make in (toot, skeet):
         made = make(source("<p>Look</p>", photo=photos[:4]))
         assert (made.text, len(made.photos), made.card) == ("Look", 4, None)
-        assert made.photos[3] == PagePhoto("https://example.org/3.jpg", "Photo 3")
+        assert made.photos[3] == PagePhoto("https://example.org/3.jpg?of=a.mp4", "3")
         made = make(source("<p>Look</p>", photo=photos))
         assert (made.text, len(made.photos), made.card) == (f"Look\n\n{URL}", 4, None)
         assert make(source(photo=photos[:1])).text == ""

@@ -18,9 +18,9 @@ from bridge.syndication.compose.text import RichText
 
 #: Both networks accept four photos.
 MOST_PHOTOS = 4
-#: What a URL ends with that no network takes as a photo: a film, a sound or a document.
+#: A URL whose path ends as of a film, a sound or a document, which no network takes as a photo.
 _NO_PICTURE = re.compile(
-    r"\.(?:mp4|m4v|mov|webm|ogv|mp3|m4a|wav|flac|weba|opus|pdf)(?:[?#]|$)", re.IGNORECASE
+    r"[^?#]*\.(?:mp4|m4v|mov|webm|ogv|mp3|m4a|wav|flac|weba|opus|pdf)(?:[?#]|$)", re.IGNORECASE
 )
 _DESCRIPTION = Measure(300, 3_000, BLUESKY.cost)
 _CARD_TITLE = Measure(150, 1_500, BLUESKY.cost)
@@ -107,7 +107,7 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Copy
         name = ""
     sent = tuple(_pictures(post.all("photo")))
     # The site shows what some apps send as a photo by what its name says, too.
-    photos = tuple(each for each in sent if not _NO_PICTURE.search(each.url))
+    photos = tuple(each for each in sent if not _NO_PICTURE.match(each.url))
     return CopySource(
         url=url,
         kind=discover(post),
