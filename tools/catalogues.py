@@ -99,11 +99,10 @@ _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/token.py", "syndication/report.py", "publisher.py", "http/limits.py"),
     *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
-    *("content/dates.py", "content/file.py", "content/titles.py"),
+    *("content/keys.py", "content/file.py", "content/titles.py"),
     *("content/body.py", "content/html.py", "content/convert.py", "content/edit.py"),
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
-    *("content/keys.py", "micropub/geo.py"),
-    *("net/web_url.py", "net/fetch.py", "web/middleware.py"),
+    *("micropub/geo.py", "net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation.py"),
     "webmention/incoming/verification.py",

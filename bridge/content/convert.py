@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, dates, html, keys, titles
+from bridge.content import body, html, keys, titles
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules
 from bridge.content.text import is_seen, label, one_line
@@ -65,7 +65,7 @@ def new_file(
     if values["Title"] is None:
         values["Title"] = synthetic_title(post, published, file, rules, mf2)
         mf2 = mf2.made_up(values["Title"])
-    values["Date"] = dates.form(published)
+    values["Date"] = keys.date_form(published)
     wishes = titles.slug_wishes(post, commands, published)
     values["Slug"] = slug or titles.first_slug(wishes, rules.site)
     values["Category"] = keys.category_for(post, commands, rules.categories, rules.site)
@@ -133,7 +133,7 @@ def _is_shown(value: Json, rules: SiteRules) -> bool:
 def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
     """The date that the client gives, else ``when`` in the site's zone."""
     given = post.first("published")
-    return when.astimezone(zone) if given is None else dates.on_the_clock(given, zone)
+    return when.astimezone(zone) if given is None else keys.date_on_the_clock(given, zone)
 
 
 def is_markdown(post: Post) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from bridge.content import body, dates, html, keys, titles
+from bridge.content import body, html, keys, titles
 from bridge.content.body import Allowlist, Verdict
 from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.convert import (
@@ -62,7 +62,7 @@ def edit(
         # A line that says nothing any more was only about an earlier form of the text.
         edited = edited.with_header("Mf2", None if mf2 == Mf2Line() else mf2.text())
     if edited != file and "updated" not in change.names:
-        edited = edited.with_header("Modified", dates.form(_in_zone(when, rules)))
+        edited = edited.with_header("Modified", keys.date_form(_in_zone(when, rules)))
     return edited
 
 

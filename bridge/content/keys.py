@@ -1,4 +1,4 @@
-"""Pelican's own header keys, and the mf2 properties that they hold.
+"""Pelican's own header keys, the mf2 properties that they hold, and the form of their dates.
 
 Each :class:`HeaderField` writes properties into one key and reads them back. If the key cannot hold
 the exact value, the caller keeps the original in ``Mf2``.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from bridge.content import dates, text
+import dateutil.parser
+
+from bridge.content import text
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.rules import SiteRules, SiteView
 from bridge.content.text import is_seen, label, one_line, title
@@ -87,7 +90,7 @@ def _is_formatted(key: str, file: PelicanFile, rules: SiteRules) -> bool:
 def _encode_date(name: str) -> Callable[[Properties, PelicanFile, SiteRules], str | None]:
     def encode(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
         values = properties.get(name, ())
-        return dates.form(dates.on_the_clock(values[0], _zone(file, rules))) if values else None
+        return date_form(date_on_the_clock(values[0], _zone(file, rules))) if values else None
 
     return encode
 
@@ -95,7 +98,7 @@ def _encode_date(name: str) -> Callable[[Properties, PelicanFile, SiteRules], st
 def _decode_date(key: str, name: str) -> Callable[[PelicanFile, SiteRules], _Values]:
     def decode(file: PelicanFile, rules: SiteRules) -> _Values:
         date = date_of(file, key, rules)
-        return {name: (dates.form(date),)} if date else {}
+        return {name: (date_form(date),)} if date else {}
 
     return decode
 
@@ -108,7 +111,7 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
     if not value:
         return None
     try:
-        found = dates.as_pelican_reads(value)
+        found = date_as_pelican_reads(value)
         zone = ZoneInfo(file.get("Timezone") or str(rules.site.zone))
         return found if found.tzinfo else found.replace(tzinfo=zone)
     except (ValueError, OverflowError, OSError, ZoneInfoNotFoundError):
@@ -118,7 +121,7 @@ def date_of(file: PelicanFile, key: str, rules: SiteRules) -> datetime | None:
 def is_same_moment(field: HeaderField, original: Json, file: PelicanFile, rules: SiteRules) -> bool:
     """Whether a date's key holds the same moment as an original value, in any time zone."""
     held = date_of(file, field.key, rules)
-    return held == dates.parse(original, _zone(file, rules)).replace(microsecond=0)
+    return held == parse_date(original, _zone(file, rules)).replace(microsecond=0)
 
 
 def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
@@ -277,3 +280,101 @@ def category_for(
         return name
     kind = discover(post)
     return categories.get(kind) or categories["note"]
+
+
+_ISO = re.compile(
+    r"(?P<date>\d{4}-\d{2}-\d{2}|\d{8})"
+    r"(?:[Tt ]\s*(?P<time>\d{1,2}:\d{2}(?::\d{2})?|\d{4}(?:\d{2})?)(?:[.,]\d+)?"
+    r"(?:\s*(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)|\s(?P<plus>\d{2}:?\d{2}))?)?"
+)
+_AS_WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[+-]\d{2}:\d{2})?)?")
+_UNIX = re.compile(r"-?\d{9,11}(?:\.\d+)?")
+_UNIX_MILLISECONDS = re.compile(r"\d{12,14}")
+_EARLIEST, _LATEST = 1000, 9998
+
+
+def parse_date(value: Json, zone: tzinfo) -> datetime:
+    """A date with its zone; the site's ``zone`` if it has none of its own.
+
+    Accepts ISO 8601 in the forms that clients send, Unix seconds and mail dates. Raises
+    :class:`InvalidRequest` for anything else: a wrong date must never silently become "now".
+    """
+    text = "" if isinstance(value, bool) else str(value).strip()
+    try:
+        moment = _unix_date(text, zone) or _iso_date(text) or parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+    except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
+        raise _no_date(text) from error
+    # datetime itself bears no offset arithmetic at its ends; no real post is there.
+    if not _EARLIEST <= moment.year <= _LATEST:
+        raise _no_date(text)
+    return moment
+
+
+def date_on_the_clock(value: Json, zone: tzinfo) -> datetime:
+    """The date in the site's zone if it came in UTC; any other offset stays.
+
+    Apps send UTC because programs count in it, which says nothing about where the author was; any
+    other offset does. Raises as :func:`parse_date`.
+    """
+    moment = parse_date(value, zone)
+    return moment if moment.utcoffset() else moment.astimezone(zone)
+
+
+def date_as_pelican_reads(value: str) -> datetime:
+    """The date of a ``Date`` header, without a zone if it has none. Raises ``ValueError``.
+
+    Pelican's ``get_date`` accepts whatever dateutil does, which is slow; the form that the bridge
+    writes is parsed directly, with the same result.
+    """
+    if _AS_WRITTEN.fullmatch(value):
+        return datetime.fromisoformat(value)
+    midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)  # noqa: DTZ005 - as Pelican does
+    text = re.sub(" +", " ", value.replace("_", " "))
+    try:
+        found: datetime = dateutil.parser.parse(text, default=midnight)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{value!r} is not a date") from error
+    return found
+
+
+def date_form(moment: datetime) -> str:
+    """The one form in which the bridge writes dates: ISO 8601 with offset, in whole seconds.
+
+    Local times from before time zones have offsets with seconds (Paris: +00:09:21), which neither
+    ISO 8601 nor Pelican supports; then the local time is kept and the seconds of the offset are
+    dropped.
+    """
+    offset = moment.utcoffset()
+    if offset is not None and offset.seconds % 60:
+        moment = moment.replace(tzinfo=timezone(offset - timedelta(seconds=offset.seconds % 60)))
+    return moment.replace(microsecond=0).isoformat()
+
+
+def _no_date(text: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{text[:60]!r} is not a date. Send ISO 8601, like 2026-11-21T18:37:00+01:00."
+    )
+
+
+def _unix_date(text: str, zone: tzinfo) -> datetime | None:
+    if _UNIX.fullmatch(text):
+        return datetime.fromtimestamp(float(text), zone)
+    if _UNIX_MILLISECONDS.fullmatch(text):
+        return datetime.fromtimestamp(int(text) / 1000, zone)
+    return None
+
+
+def _iso_date(text: str) -> datetime | None:
+    match = _ISO.fullmatch(text)
+    if match is None:
+        return None
+    date, time, zone = match["date"], match["time"] or "00:00", match["zone"] or ""
+    if time[1:2] == ":":
+        time = f"0{time}"
+    if match["plus"]:
+        # A "+" that was not encoded in a form arrives as a space.
+        zone = f"+{match['plus']}"
+    zone = "+00:00" if zone.upper() in {"Z", "UTC", "GMT"} else zone
+    return datetime.fromisoformat(f"{date}T{time}{zone}")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pelican.utils import get_date
 from soak_kit import any_text
 
-from bridge.content import dates
+from bridge.content.keys import date_as_pelican_reads, date_form, date_on_the_clock, parse_date
 from bridge.errors import InvalidRequest
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -42,7 +42,7 @@ PARIS = ZoneInfo("Europe/Paris")
     ],
 )
 def test_dates_are_parsed(sent: Any, meant: str) -> None:
-    assert dates.form(dates.parse(sent, PARIS)) == meant
+    assert date_form(parse_date(sent, PARIS)) == meant
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_dates_are_parsed(sent: Any, meant: str) -> None:
     ],
 )
 def test_utc_is_converted_to_the_sites_time_zone(sent: str, shown: str) -> None:
-    moment = dates.on_the_clock(sent, PARIS)
-    assert dates.form(moment) == shown
-    assert moment == dates.parse(sent, PARIS)
+    moment = date_on_the_clock(sent, PARIS)
+    assert date_form(moment) == shown
+    assert moment == parse_date(sent, PARIS)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_utc_is_converted_to_the_sites_time_zone(sent: str, shown: str) -> None:
 )  # fmt: skip
 def test_invalid_dates_are_refused_and_never_mean_now(sent: Any) -> None:
     with pytest.raises(InvalidRequest, match="is not a date"):
-        dates.parse(sent, PARIS)
+        parse_date(sent, PARIS)
 
 
 @given(any_text(30))
 def test_any_text_is_parsed_as_a_date_or_refused(text: str) -> None:
     try:
-        moment = dates.parse(text, PARIS)
+        moment = parse_date(text, PARIS)
     except InvalidRequest:
         return
     assert moment.tzinfo is not None
@@ -83,20 +83,20 @@ def test_any_text_is_parsed_as_a_date_or_refused(text: str) -> None:
 
 @given(st.datetimes(datetime(1000, 1, 1), datetime(9998, 12, 31)))  # noqa: DTZ001
 def test_a_written_date_is_read_as_pelican_reads_it(naive: datetime) -> None:
-    written = dates.form(naive.replace(tzinfo=UTC))
-    assert dates.as_pelican_reads(written) == get_date(written)
+    written = date_form(naive.replace(tzinfo=UTC))
+    assert date_as_pelican_reads(written) == get_date(written)
 
 
 @pytest.mark.parametrize(
     "value", ["2010-12-03 10:20", "2010-12-03", "03 Dec 2010", "2010-12-03_10:20"]
 )
 def test_hand_written_dates_are_read_as_pelican_reads_them(value: str) -> None:
-    assert dates.as_pelican_reads(value) == get_date(value.replace("_", " "))
+    assert date_as_pelican_reads(value) == get_date(value.replace("_", " "))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Paris", "America/New_York", "Africa/Monrovia", "UTC"])
 @pytest.mark.parametrize("sent", ["1000-01-01", "1850-06-30T18:37:00", "1900-05-05 10:00"])
 def test_a_date_before_standard_time_can_be_read_by_pelican(sent: str, zone: str) -> None:
-    written = dates.form(dates.parse(sent, ZoneInfo(zone)))
+    written = date_form(parse_date(sent, ZoneInfo(zone)))
     assert written.startswith(sent[:10])
-    assert dates.as_pelican_reads(written).isoformat() == written
+    assert date_as_pelican_reads(written).isoformat() == written

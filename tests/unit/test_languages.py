@@ -10,8 +10,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from babel.messages.catalog import Catalog
 
-from bridge.content import dates
 from bridge.content.file import refuse_other_formats
+from bridge.content.keys import parse_date
 from bridge.desk.compose import change
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
@@ -122,7 +122,7 @@ def test_all_sentences_in_templates_are_translatable() -> None:
 def errors() -> Iterator[str]:
     """The error messages of a few requests, as an app receives them."""
     fails: list[Callable[[], object]] = [
-        lambda: dates.parse("soon", UTC),
+        lambda: parse_date("soon", UTC),
         lambda: sniff(b"II*\0 a photo"),
         lambda: link("in-reply-to", "two words"),
         lambda: refuse_many_files({"photo": 1234}),

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
-from bridge.content import dates
-from bridge.content.keys import LANGUAGE
+from bridge.content.keys import LANGUAGE, date_form, parse_date
 from bridge.desk.compose.fields import FormField
 from bridge.desk.compose.values import (
     PLACE,
@@ -59,7 +58,7 @@ def values_of(
             each_line = filter(None, map(str.strip, text.split("\n")))
             return [known.get(line, line) for line in each_line]
         case "moment":
-            return [dates.form(dates.parse(text, zone))] if text.strip() else []
+            return [date_form(parse_date(text, zone))] if text.strip() else []
         case "place":
             place = _place(name, typed, old[0] if old else None)
             return [*([] if place is None else [place]), *old[1:]]

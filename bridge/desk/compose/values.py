@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from urllib.parse import urlsplit
 
-from bridge.content import dates
+from bridge.content.keys import parse_date
 from bridge.desk.compose.fields import FIELDS
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import ALT_TEXTS, File, split_name
@@ -202,7 +202,7 @@ def split_tags(line: str) -> list[str]:
 def _shown_moment(value: Json, zone: tzinfo) -> str:
     """As ``<input type=datetime-local>`` wants it, on the site's clock."""
     try:
-        return f"{dates.parse(value, zone).astimezone(zone):%Y-%m-%dT%H:%M}"
+        return f"{parse_date(value, zone).astimezone(zone):%Y-%m-%dT%H:%M}"
     except InvalidRequest:
         return words_of(value)
 

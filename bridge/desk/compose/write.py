@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from bridge.content import dates
+from bridge.content.keys import parse_date
 from bridge.desk.compose import composer, json_request
 from bridge.desk.compose.composer import Sheet, sheet_of
 from bridge.desk.compose.fields import KINDS, kind_named
@@ -132,7 +132,7 @@ def _after(submission: Submission, action: Create, done: Published, seconds: flo
             f"/desk/edit?url={quote(done.url, safe='')}", Notice("Draft saved.", link=link)
         )
     date = action.post.first("published")
-    if date and dates.parse(date, desk.zone).timestamp() > desk.now():
+    if date and parse_date(date, desk.zone).timestamp() > desk.now():
         return owner.back(
             "/desk/?show=scheduled", Notice("It will be published when its time comes.")
         )

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from pelican.contents import Article, Content
 
-from bridge.content import dates
 from bridge.content.convert import outline, read
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.keys import date_form
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError
 from bridge.micropub.post import Post, discover, unescape
@@ -85,7 +85,7 @@ class Describer:
         for (n, each, file, place), post in zip(located, posts, strict=True):
             # A date that the file says can be read: otherwise its place would not be clear.
             by_pelican = place.date is not None and not file.get("Date")
-            more = {"published": [dates.form(place.date)]} if by_pelican and place.date else {}
+            more = {"published": [date_form(place.date)]} if by_pelican and place.date else {}
             found[n] = self._indexed(each, file, post, place, more)
         return found
 
@@ -214,7 +214,7 @@ def _found_beside(content: Content, post: Post, mf2: Mf2Line) -> dict[str, list[
         found["name"] = [title]
     date = date_of(content)
     if date and "published" not in post.properties:
-        found["published"] = [dates.form(date)]
+        found["published"] = [date_form(date)]
     tags = [str(tag) for tag in getattr(content, "tags", None) or ()]
     if tags and "category" not in post.properties:
         found["category"] = tags

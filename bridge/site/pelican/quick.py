@@ -21,8 +21,8 @@ from pelican.readers import ensure_metadata_list, parse_path_metadata
 from pelican.urlwrappers import Author, Category
 from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 
-from bridge.content.dates import as_pelican_reads
 from bridge.content.file import PelicanFile
+from bridge.content.keys import date_as_pelican_reads
 from bridge.site.pelican.addresses import has_long_name
 
 _MOST_FOLDERS = 4096
@@ -257,7 +257,7 @@ def _processed(name: str, value: Any) -> Any:
     Names instead of Category and Author objects: their slugs come from a cache.
     """
     if name == "date":
-        return _safe(as_pelican_reads(value))
+        return _safe(date_as_pelican_reads(value))
     if name in {"category", "author", "status", "slug"}:
         return value.strip() or None
     if name == "authors":
