@@ -41,7 +41,7 @@ from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
 from bridge.runtime.terminal import visible
-from bridge.site.known import Settled
+from bridge.site.current import Settled
 from bridge.site.messages import IndexedPost
 from bridge.store import BranchMoved, Change, FileChanged, Version
 from bridge.webmention.outgoing.changes import PublicPost

@@ -26,7 +26,7 @@ from bridge.micropub.post import Post, Properties
 from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import DEFAULT_CATEGORIES, Settings
-from bridge.site.known import KnownSite, Settled, settle, without_guesses
+from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import Ask, IndexedPost, Locate, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 

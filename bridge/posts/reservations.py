@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.post_files import OpenPost, PostReader
-from bridge.site.known import Settled, more_places
+from bridge.site.current import Settled, more_places
 from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, ReservedPage
 from bridge.store import ContentStore, FileChanged, Version
 

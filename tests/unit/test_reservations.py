@@ -17,7 +17,7 @@ from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Content, Settings, Site
-from bridge.site.known import settle
+from bridge.site.current import settle
 from bridge.site.messages import Locate
 from bridge.store import Change, Commit, Version
 from bridge.store.memory import MemoryStore

@@ -17,7 +17,7 @@ from bridge.content.file import PelicanFile
 from bridge.errors import Unavailable
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Settings, Site
-from bridge.site.known import settle
+from bridge.site.current import settle
 from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.store import Change, Commit
 from bridge.store.memory import MemoryStore

@@ -27,7 +27,7 @@ from bridge.micropub.post import Post
 from bridge.micropub.values import is_empty
 from bridge.pages.navigation import Notice
 from bridge.pages.render import PageError, frame
-from bridge.site.known import KnownSite, without_guesses
+from bridge.site.current import KnownSite, without_guesses
 from bridge.store import StoreError
 
 

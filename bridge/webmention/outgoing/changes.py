@@ -17,7 +17,7 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, without_endless_references
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
-from bridge.site.known import without_guesses
+from bridge.site.current import without_guesses
 from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId, ContentStore, Difference
 from bridge.webmention.outgoing.delivery import host_of
