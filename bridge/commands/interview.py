@@ -10,7 +10,7 @@ from bridge.errors import Refused
 from bridge.net.web_url import BadURL, parse
 from bridge.settings import Server
 from bridge.settings_file import LOOPBACK
-from bridge.store.repo import AUTHOR
+from bridge.store.git import AUTHOR
 from bridge.store.setup import OwnerRepo
 
 #: How often a question is asked.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import BoundedGit
+from bridge.store.repo import BoundedGit
 
 #: The owner's and the system's configuration say how *they* like a working tree to be.
 _ENVIRONMENT = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from git import GitCommandError, Repo
 
 from bridge.store import (
     Blob,
@@ -41,10 +44,11 @@ from bridge.store.object_database import (
 )
 from bridge.store.objects import EXECUTABLE, FILE, FOLDER, LINK, Format, Object, TreeEntry
 from bridge.store.repo import Housekeeper, open_bare_repo
-from bridge.store.repo import author as find_author
 from bridge.store.transaction import Disk, Transaction, writer
 
 _log = logging.getLogger(__name__)
+#: An author as git and ``[publish] author`` write it.
+AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 _ATTEMPTS = 20
 _OWN_COMMITS = 10_000
 _LINKS_KEPT = 4  # versions whose symbolic links are known
@@ -80,7 +84,7 @@ class GitStore:
         self._housekeeper = Housekeeper(bare_repo)
         self._transaction = Transaction(bare_repo, self.disk, patience)
         with _translated():
-            self.author = find_author(bare_repo.repo, author, fallback_author)
+            self.author = _author_of_commits(bare_repo.repo, author, fallback_author)
             # A bridge that was killed may have left something half done. If another one is
             # writing right now, it has cleared that itself.
             with suppress(StoreBusy), self._writing():
@@ -357,3 +361,28 @@ def _translated() -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StoreFull(f"the disk is full: {error}") from error
         raise StoreBroken(f"the repo cannot be used: {error}") from error
+
+
+def _author_of_commits(repo: Repo, wanted: str, otherwise: str) -> str:
+    """``Name <address>`` for commits: ``wanted``, else git's own, else ``otherwise``.
+
+    Raises :class:`StoreBroken` where there is none.
+    """
+    if wanted:
+        return _author(wanted)
+    try:
+        return _author(repo.git.var("GIT_AUTHOR_IDENT").rpartition(">")[0] + ">")
+    except GitCommandError as error:
+        if otherwise:
+            return _author(otherwise)
+        raise StoreBroken(
+            "git does not know whose the commits are; set [publish] author ="
+            ' "Name <you@example.com>", or run: git config --global user.name and user.email'
+        ) from error
+
+
+def _author(text: str) -> str:
+    match = AUTHOR.fullmatch(text)
+    if match is None:
+        raise StoreBroken(f'the author {text!r} does not read "Name <you@example.com>"')
+    return f"{match[1]} <{match[2]}>"

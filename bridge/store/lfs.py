@@ -13,9 +13,9 @@ from git import GitCommandError
 
 from bridge.settings import Settings
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout_repo import git_said
 from bridge.store.git import GitStore
+from bridge.store.repo import BoundedGit
 from bridge.store.submodules import GitUrl, SiteRemote
 from bridge.store.sync.transport import Transport
 

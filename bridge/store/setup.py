@@ -14,7 +14,7 @@ import git
 
 from bridge.runtime import private
 from bridge.store import StoreBroken
-from bridge.store.repo import AUTHOR
+from bridge.store.git import AUTHOR
 from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
 from bridge.store.sync.transport import other_user
 

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import communicate, end, kill
-from bridge.store.repo import BareRepo, read_ref, read_settings
+from bridge.store.repo import BareRepo, communicate, end, kill, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
