@@ -7,7 +7,7 @@ import re
 
 from aiohttp import hdrs, web
 
-from bridge.media.file_store import OpenUpload
+from bridge.media.stored_file import OpenUpload
 
 _CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
