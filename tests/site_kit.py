@@ -35,7 +35,8 @@ from bridge.site.messages import (
 from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
-from bridge.site.process import AnswerLimits, SiteProcess
+from bridge.site.process import SiteProcess
+from bridge.site.protocol import AnswerLimits
 from bridge.site.starting import Sandbox
 from bridge.store import ContentStore, Version
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -305,6 +306,31 @@ def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
             return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
         case "broken":
             return SiteBroken(refusal.reason)
+
+
+def invalid_answer() -> Unavailable:
+    """What a client is told of a reply that does not fit its question."""
+    return Unavailable("The site's own code gave an invalid answer.", retry_after=5)
+
+
+def is_inside(save_as: str) -> bool:
+    """Whether this is the path of a file in the output: the bridge looks for it there."""
+    return not save_as.startswith("/") and "\0" not in save_as and ".." not in save_as.split("/")
+
+
+def may_be_at(question: Locate, candidate: Candidate, content: str, template: str) -> bool:
+    """Whether a place is one for the file that was asked about. ``content`` is the content folder
+    with a slash, ``template`` that of new paths.
+
+    The site's code names the file that is committed and pushed: it is a post in the content
+    folder, not what the host of the repo would run.
+    """
+    path = candidate.path
+    suffix = PurePath(question.path or template).suffix
+    hidden = any(name.startswith(".") for name in path.removeprefix(content).split("/"))
+    is_post = path.startswith(content) and path.endswith(suffix) and not hidden
+    is_as_before = bool(question.path) and path == question.path
+    return (is_post or is_as_before) and is_inside(candidate.location.save_as)
 
 
 _HEADER = struct.Struct("!IIBI")

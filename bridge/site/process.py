@@ -1,43 +1,55 @@
-"""The bridge's side of the site's process."""
+"""The bridge's side of the site's process: one that runs, with the questions that it has not
+answered yet, and the reader that starts it again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
+from bridge.runtime.process import Tail, close_pipes, exited, piped
 from bridge.settings import prefix_of
 from bridge.site import starting
 from bridge.site.messages import (
     MANY,
     QUICK,
     TEXT,
+    UNASKED,
     Answer,
     Ask,
-    Candidate,
+    Denied,
     Describe,
     Described,
+    Frame,
+    Frames,
     IndexedPost,
     LaterPages,
-    Locate,
     Question,
     Ready,
     Refusal,
+    Reply,
     ReservedPage,
     Rivals,
     SiteFacts,
     Source,
     Start,
     Unread,
+    invalid_answer,
+    is_inside,
+    may_be_at,
     refused,
     shown_if_not_utf8,
 )
-from bridge.site.running import Overdue, ProcessGone, RunningProcess
+from bridge.site.protocol import USUAL_LIMITS, AnswerLimits
 from bridge.site.starting import MOST_DENIED, Sandbox
 
 log = logging.getLogger(__name__)
@@ -46,24 +58,141 @@ _PROGRAM = "bridge.site.pelican.serve"
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
 _Reply = TypeVar("_Reply")
+_GRACE = 5.0
+_encode = msgspec.msgpack.Encoder().encode
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLimits:
-    """How long answers may take, in seconds.
+class ProcessGone(Exception):
+    """The process ended before it had answered."""
 
-    ``loading``: settings and plugins. ``quick``: questions for which no text is read. ``text``: the
-    processor time for a text, ``each_of_many`` that for each further one. ``overdue``: how late an
-    answer may be before the process is killed. ``moving``: how long a new version waits for answers
-    about the one before it.
-    """
 
-    loading: float = 60.0
-    quick: float = 2.0
-    text: float = 10.0
-    each_of_many: float = 2.0
-    overdue: float = 30.0
-    moving: float = 5.0
+class Overdue(ProcessGone):
+    """The question was not answered in time, for which the process was killed."""
+
+
+class RunningProcess:
+    """One process, from its start to its end."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
+    ) -> None:
+        self.process = process
+        self._stdin = piped(process.stdin)
+        self.printed = Tail()
+        self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._denied = denied
+        self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
+        #: Also questions that no request waits for any more: the process works on them all the
+        #: same. With each, what kills the process if it is not answered in time.
+        self._unanswered: dict[int, asyncio.TimerHandle | None] = {}
+        self._silent = asyncio.Event()
+        self._silent.set()
+        self._number = 0
+        printed = self.printed.follow(piped(process.stderr))
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(printed)]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._tasks[0].done()
+
+    async def ask(
+        self, question: Question | Start, kind: int, seconds: float, late: float | None = None
+    ) -> Reply:
+        """Send a question, and wait for its answer.
+
+        After ``late`` seconds without it the process is killed, also where the request that asked
+        has been given up before: a process that hangs would stop every later one. Raises
+        :class:`ProcessGone`; :class:`Overdue` where this question was the late one.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        if isinstance(question, Start):
+            number, future = UNASKED, self.ready
+        else:
+            self._number = number = self._number % 0xFFFFFFFF + 1
+            self._expected[number] = future
+        frame = Frame(number, kind, int(seconds * 1000), _encode(question))
+        try:
+            if self.ended:
+                raise ProcessGone
+            self._unanswered[number] = (
+                None if late is None else loop.call_later(late, self._kill, number)
+            )
+            self._silent.clear()
+            self._stdin.write(frame.pack())
+            await self._stdin.drain()
+            return await future
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ProcessGone from error
+        finally:
+            self._expected.pop(number, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # marks it as retrieved
+
+    async def falls_silent(self, seconds: float) -> bool:
+        """Wait until every question is answered; whether that was within ``seconds``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._silent.wait()
+        return self._silent.is_set()
+
+    async def end(self) -> None:
+        """Kill the process and its children."""
+        self._kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await exited(self.process)
+        await close_pipes(self.process, *self._tasks)
+        self._give_up()
+
+    def _kill(self, late: int | None = None) -> None:
+        """Kill the process and its children, because of the ``late`` question."""
+        if late is not None:
+            log.error("The site's process does not answer, and is started again")
+            future = self._expected.get(late)
+            if future is not None and not future.done():
+                future.set_exception(Overdue())
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def _hear(self) -> None:
+        stdout = piped(self.process.stdout)
+        frames = Frames()
+        try:
+            while data := await stdout.read(1 << 20):
+                for frame in frames.feed(data):
+                    self._take(frame)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.error("The site's process gave an invalid answer: %s", error)  # noqa: TRY400 - no trace
+        finally:
+            self._give_up()
+
+    def _take(self, frame: Frame) -> None:
+        reply = _replies.decode(frame.body)
+        if isinstance(reply, Denied):
+            self._denied(reply.paths)
+            return
+        future = self._expected.get(frame.number)
+        if future is not None and not future.done():
+            future.set_result(reply)
+        timer = self._unanswered.pop(frame.number, None)
+        if timer is not None:
+            timer.cancel()
+        if not self._unanswered:
+            self._silent.set()
+
+    def _give_up(self) -> None:
+        for future in self._expected.values():
+            if not future.done():
+                future.set_exception(ProcessGone())
+        for timer in filter(None, self._unanswered.values()):
+            timer.cancel()
+        self._unanswered.clear()
+        self._silent.set()
+        if self.ready.done() and not self.ready.cancelled():
+            self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it
 
 
 class SiteProcess:
@@ -73,7 +202,7 @@ class SiteProcess:
     """
 
     def __init__(
-        self, start: Start, sandbox: Sandbox, *, limits: AnswerLimits = AnswerLimits()
+        self, start: Start, sandbox: Sandbox, *, limits: AnswerLimits = USUAL_LIMITS
     ) -> None:
         """``start`` describes the site, whose checkout has to exist."""
         self._start = start
@@ -117,28 +246,11 @@ class SiteProcess:
             (question.texts, answer.texts),
         )
         if any(len(asked) != len(answered) for asked, answered in pairs):
-            raise _invalid_answer()
-        if question.place and not all(map(self._may_be_at(question.place), answer.places)):
-            raise _invalid_answer()
+            raise invalid_answer()
+        place, template = question.place, self._start.template
+        if place and not all(may_be_at(place, x, self._content, template) for x in answer.places):
+            raise invalid_answer()
         return answer
-
-    def _may_be_at(self, question: Locate) -> Callable[[Candidate], bool]:
-        """Whether a place is one for the file that was asked about.
-
-        The site's code names the file that is committed and pushed: it is a post in the content
-        folder, not what the host of the repo would run.
-        """
-        content = self._content
-        suffix = PurePath(question.path or self._start.template).suffix
-
-        def may(candidate: Candidate) -> bool:
-            path = candidate.path
-            hidden = any(name.startswith(".") for name in path.removeprefix(content).split("/"))
-            is_post = path.startswith(content) and path.endswith(suffix) and not hidden
-            is_as_before = bool(question.path) and path == question.path
-            return (is_post or is_as_before) and _is_inside(candidate.location.save_as)
-
-        return may
 
     async def rivals(self, question: LaterPages) -> Rivals:
         """The lists that would want a page of another list."""
@@ -169,10 +281,10 @@ class SiteProcess:
                 return [Unread(files[0].path, error.description)]
         else:
             if len(described) != len(files):
-                raise _invalid_answer()
+                raise invalid_answer()
             return [
                 Unread(file.path, "Its page would be outside of the output folder: see its slug.")
-                if isinstance(each, IndexedPost | ReservedPage) and not _is_inside(each.save_as)
+                if isinstance(each, IndexedPost | ReservedPage) and not is_inside(each.save_as)
                 else each
                 for file, each in zip(files, described, strict=True)
             ]
@@ -250,7 +362,7 @@ class SiteProcess:
             if isinstance(reply, Refusal):
                 raise refused(reply)
             if not isinstance(reply, expected):
-                raise _invalid_answer()
+                raise invalid_answer()
             return reply
 
     async def _process(self) -> RunningProcess:
@@ -336,12 +448,3 @@ class SiteProcess:
 
     def _tell_end(self, running: RunningProcess) -> None:
         log.error("The site's process has ended. %s", running.printed.text[-2000:].rstrip())
-
-
-def _is_inside(save_as: str) -> bool:
-    """Whether this is the path of a file in the output: the bridge looks for it there."""
-    return not save_as.startswith("/") and "\0" not in save_as and ".." not in save_as.split("/")
-
-
-def _invalid_answer() -> Unavailable:
-    return Unavailable("The site's own code gave an invalid answer.", retry_after=5)

@@ -1,8 +1,11 @@
-"""What the bridge asks of a site: a protocol, for the site's own process and for tests."""
+"""What the bridge asks of a site: a protocol, for the site's own process and for tests; and how
+long answers may take.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bridge.site.messages import (
@@ -48,3 +51,24 @@ class SiteReader(Protocol):
     async def close(self) -> None:
         """Leave nothing running."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """How long answers may take, in seconds.
+
+    ``loading``: settings and plugins. ``quick``: questions for which no text is read. ``text``: the
+    processor time for a text, ``each_of_many`` that for each further one. ``overdue``: how late an
+    answer may be before the process is killed. ``moving``: how long a new version waits for answers
+    about the one before it.
+    """
+
+    loading: float = 60.0
+    quick: float = 2.0
+    text: float = 10.0
+    each_of_many: float = 2.0
+    overdue: float = 30.0
+    moving: float = 5.0
+
+
+USUAL_LIMITS = AnswerLimits()

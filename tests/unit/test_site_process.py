@@ -25,7 +25,8 @@ from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
-from bridge.site.process import AnswerLimits, SiteProcess
+from bridge.site.process import SiteProcess
+from bridge.site.protocol import AnswerLimits
 from bridge.site.starting import Sandbox, confined_argv, unconfined
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
