@@ -30,7 +30,9 @@ def list_mentions(settings: Settings, state: str) -> None:
     inbox = open_inbox(_keep(settings))
     items = [of_record(each) for each in inbox.in_state("pending")]
     if state in {"all", "shown"}:
-        store = GitStore(settings.site.repo, branch=settings.site.branch, author="")
+        store = GitStore(
+            settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+        )
         try:
             folder, content = settings.webmention.folder, settings.content.folder
             items += shown_in(MentionFiles(store, content, folder), _MOST)[0]

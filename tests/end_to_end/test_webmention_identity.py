@@ -193,7 +193,7 @@ async def test_faces_are_small_shared_and_go_with_the_last_mention(
         (face,) = faces
         assert face.startswith("{static}/media/faces/")
         path = f"content/{face.removeprefix('{static}/')}"
-        store = GitStore(running.bare, author="")
+        store = GitStore(running.bare, author="Ada <ada@example.com>")
         head = store.head()
         assert head is not None
         blob = store.read(path, head)

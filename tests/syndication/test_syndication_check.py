@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from git_kit import git
 
 from bridge.commands.checks.syndication import check_syndication
-from bridge.settings import Settings, Site, Syndication, Target, Webmention
+from bridge.settings import Publish, Settings, Site, Syndication, Target, Webmention
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 
@@ -39,6 +39,7 @@ async def notes(store: GitStore, folder: Path, page: str = "", **target: Any) ->
             site=Site(
                 me=str(server.make_url("/")), repo=folder / "repo.git", state=folder / "state"
             ),
+            publish=Publish(author="Ada <ada@example.com>"),
             webmention=Webmention(),
             syndication=Syndication(targets=(msgspec.structs.replace(one, **target),)),
         )

@@ -97,7 +97,9 @@ def _sent_by_bridgy(settings: Settings) -> set[str]:
     """The networks from which Bridgy has sent mentions recently, according to the site's files."""
     folder = f"{prefix_of(settings.content.folder)}{settings.webmention.folder}"
     try:
-        store = GitStore(settings.site.repo, branch=settings.site.branch)
+        store = GitStore(
+            settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+        )
     except StoreError:
         return set()
     try:
