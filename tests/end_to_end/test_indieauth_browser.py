@@ -336,7 +336,6 @@ async def test_a_button_that_has_just_appeared_takes_no_click(
         assert codes(up) == 1
 
 
-@pytest.mark.soak
 async def test_a_button_that_has_just_appeared_takes_no_key(
     up: Running, chromium: Chromium
 ) -> None:
@@ -350,7 +349,6 @@ async def test_a_button_that_has_just_appeared_takes_no_key(
         await nothing_was_sent(page, question, up)
 
 
-@pytest.mark.soak
 async def test_enter_in_a_tick_box_allows_nothing(up: Running, chromium: Chromium) -> None:
     async with at_the_question(up, chromium) as (page, question, _):
         await expect(page.get_by_role("button", name="Allow")).to_be_visible()

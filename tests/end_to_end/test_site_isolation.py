@@ -33,7 +33,6 @@ needs_landlock = pytest.mark.skipif(
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.soak
 async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
     """Python's own list of imported modules, for this process only."""
     folder, log = tmp_path / "demo", tmp_path / "imports"
