@@ -382,7 +382,7 @@ async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     assert b"new.html" not in files(site.output)["sitemap.xml"]
 
 
-READING = b"""
+READS_BY_ITSELF = b"""
 from pelican import signals
 
 def finalized(generator):
@@ -398,7 +398,7 @@ def register():
 async def test_a_plugin_that_reads_files_by_itself(site: BothWays) -> None:
     """As one does for the description of each category, in a file of its own."""
     conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["reading"]\nPLUGIN_PATHS = ["."]')
-    start = {"pelicanconf.py": conf, "reading.py": READING, "content/a.md": post("A", 1)}
+    start = {"pelicanconf.py": conf, "reading.py": READS_BY_ITSELF, "content/a.md": post("A", 1)}
     assert await site.after(start) == []
     assert await site.after({"content/a.md": post("A", 1, body="Other words.")}) == []
     assert b"Other words." in (site.output / "index.html").read_bytes()
