@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -76,7 +77,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it did not respond in time"
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if type(cause) is OSError or isinstance(cause, ConnectionError):
+    if (type(cause) is OSError or isinstance(cause, ConnectionError)) and cause.errno:
         # asyncio writes the address into the text.
-        return os.strerror(cause.errno).lower() if cause.errno else str(cause)
+        return os.strerror(cause.errno).lower()
+    if isinstance(cause, socket.gaierror) and cause.strerror:
+        return cause.strerror.lower()
     return str(cause) or type(error).__name__
