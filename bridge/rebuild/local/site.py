@@ -36,9 +36,10 @@ class SiteBuild:
 
     ``content`` is the folder of posts in the repo. ``gone`` tells whether pages are missing from
     the output, so that the site has to be built although nothing has changed. Every ``look_every``
-    seconds of a build it is checked whether newer settings make it useless. Posts that are left
-    out stay in the checkout, and the builder is told to skip them; ``take_away`` removes them
-    instead, for an owner's program that cannot be told.
+    seconds of a build it is checked whether newer settings make it useless; less and less often
+    while one build after the other is given up. Posts that are left out stay in the checkout, and
+    the builder is told to skip them; ``take_away`` removes them instead, for an owner's program
+    that cannot be told.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class SiteBuild:
         take_away: bool = False,
         look_every: float,
     ) -> None:
-        self._look_every = look_every
+        self._look_every = self._pause = look_every
         self._store = store
         self._checkout = checkout
         self._builder = builder
@@ -119,10 +120,13 @@ class SiteBuild:
         building = asyncio.ensure_future(self._builder.build(task))
         try:
             while True:
-                await asyncio.wait([building], timeout=self._look_every)
+                await asyncio.wait([building], timeout=self._pause)
                 if building.done():
+                    self._pause = self._look_every
                     return building.result()
                 if await in_thread(self._is_useless, task.version):
+                    # Where settings are changed all the time, a long build has to end, too.
+                    self._pause *= 2
                     raise Superseded
         finally:
             building.cancel()

@@ -1,0 +1,75 @@
+"""A version is built, or given up for one with other settings."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Collection
+from pathlib import Path
+
+from rebuild_site import commit
+
+from bridge.rebuild.build import BuildOutcome, Superseded, Task
+from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.local.checkout import BuilderCheckout
+from bridge.rebuild.local.site import SiteBuild
+from bridge.store.git import GitStore
+
+
+class Slowly:
+    """A builder that takes a moment, and while it builds somebody changes the theme."""
+
+    def __init__(self, store: GitStore) -> None:
+        self._store = store
+        self._numbers = itertools.count()
+
+    async def build(self, task: Task) -> BuildOutcome:
+        theme = {"theme/style.css": b"%d" % next(self._numbers)}
+        await asyncio.to_thread(commit, self._store, theme)
+        await asyncio.sleep(0.5)
+        return BuildOutcome(("index.html",))
+
+    def stays_warm(self, changed: Collection[str]) -> bool:
+        return not changed
+
+    def needs_warm_up(self) -> bool:
+        return False
+
+    def preempt(self) -> None:
+        pass
+
+    async def run_when_idle(self, task: Task) -> str | None:
+        return None
+
+    async def abandon(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_build_that_takes_its_time_ends_though_settings_change_all_the_time(
+    bare_store: GitStore, tmp_path: Path
+) -> None:
+    commit(bare_store, {"pelicanconf.py": b"", "content/a.md": b"Title: A\n\nA"})
+    build = SiteBuild(
+        bare_store,
+        BuilderCheckout(bare_store, tmp_path / "checkout"),
+        Slowly(bare_store),
+        BuildLedger(tmp_path / "ledger.json"),
+        content="content",
+        gone=lambda: False,
+        look_every=0.05,
+    )
+    given_up = 0
+    outcome = None
+    while outcome is None:
+        version = bare_store.head()
+        assert version is not None
+        try:
+            outcome = await build.do(version, lambda pages: None)
+        except Superseded:
+            given_up += 1
+            assert given_up < 30
+    assert given_up, "newer settings are waited for"
+    assert outcome.files == ("index.html",)
