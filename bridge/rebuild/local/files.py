@@ -72,8 +72,8 @@ class Tree:
                 return
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 place.unlink()
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
+        except (OSError, UnicodeEncodeError) as error:
+            if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
                 raise
             return  # no file has such a name
         for folder in place.parents:
