@@ -98,8 +98,8 @@ def _note_raw(text: str) -> None:
         _Recording.seen.append(("raw HTML", f"{' '.join(text.split())[:_SHOWN]!r} ({digest})"))
 
 
+# Called for each file that is opened, so that paths are plain strings here.
 # ruff: noqa: PTH100, PTH110, PTH120
-
 
 _MOST = 50
 #: Where libraries look on any machine; they work without.
