@@ -406,7 +406,7 @@ async def test_a_plugin_that_reads_files_by_itself(site: BothWays) -> None:
 
 #: Ways to remember what was computed for a post, as filters do to save time.
 REMEMBERING = b'''
-import collections, functools
+import collections, functools, threading
 
 def length(post):
     return len(post._content)
@@ -419,13 +419,25 @@ LAST = ""
 class InClass:
     known = {}
     last = None
-class InSlots:
-    __slots__ = ("known",)
+class Slots:
+    __slots__ = "known"
+class InSlots(Slots):
+    __slots__ = ()
 slots = InSlots()
 slots.known = {}
 class Mapping(dict):
     """A dictionary of its own."""
 mapping = Mapping()
+INNER = {"known": {}}
+ALIAS = INNER["known"]
+PAIR = ({}, None)
+class Locked:
+    """It cannot be copied, nor compared."""
+    def __init__(self):
+        self.lock, self.known = threading.Lock(), {}
+    def __eq__(self, other):
+        raise ValueError("ambiguous")
+OBJECTS = {"locked": Locked()}
 
 def in_module(post):
     return remembered(KNOWN, post)
@@ -444,6 +456,13 @@ def in_slots(post):
     return remembered(slots.known, post)
 def in_mapping(post):
     return remembered(mapping, post)
+def in_alias(post):
+    remembered(INNER["known"], post)
+    return ALIAS[post.slug]
+def in_tuple(post):
+    return remembered(PAIR[0], post)
+def in_object(post):
+    return remembered(OBJECTS.setdefault(post.slug, OBJECTS["locked"]).known, post)
 def in_default(post, known={}):
     return remembered(known, post)
 def in_attribute(post):
@@ -462,7 +481,7 @@ def in_cache(post):
     return read(post.source_path)
 
 ALL = (in_module, in_order, in_variable, in_class, in_class_variable, in_slots, in_mapping,
-       in_default, in_attribute, in_closure, in_cache)
+       in_alias, in_tuple, in_object, in_default, in_attribute, in_closure, in_cache)
 def what(post):
     return [function(post) for function in ALL]
 '''
@@ -500,6 +519,7 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
     after = (site.output / "a.html").read_bytes()
     assert before != after
     assert await site.after({"content/a.md": post("A", 1)}) == []
+    assert site.worker.status().slow is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +21,9 @@ from pelican import Pelican
 from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican.reading import fresh
 
+_ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
 #: What a variable may hold that has another value after a build.
-_DATA = (str, bytes, int, float, bool, tuple, list, dict, set, type(None))
+_DATA = frozenset({*_ATOMS, tuple, list, dict, set})
 _CONTAINERS = (list, dict, set, deque)
 #: What a closure's variable holds that has no value yet.
 _EMPTY = object()
@@ -33,6 +35,7 @@ class SiteState:
 
     That is: variables; lists, dictionaries and sets in them; the same in the site's own classes and
     their objects; and what its functions keep in attributes, default values, closures and caches.
+    What else there is (a lock, an open file) stays as it is.
     """
 
     def __init__(self, site: Pelican, checkout: Path) -> None:
@@ -41,17 +44,20 @@ class SiteState:
         self._containers: list[tuple[Any, Any]] = []
         self._caches: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
+        self._waiting: list[Any] = []
         modules = {module.__name__: module for module in _modules(site, checkout)}
         self._names = modules.keys()
         try:
             self._kept_settings = fresh(dict(site.settings), {})
-            for module in modules.values():
-                self._note_names(module, vars(module))
         except (TypeError, ValueError, RecursionError) as error:
             raise UnsupportedSiteError(
-                f"a plugin or a setting keeps what cannot be copied: {error}",
-                "Take out that plugin or setting, if you can do without it",
+                f"a setting keeps what cannot be copied: {error}",
+                "Take out that setting, if you can do without it",
             ) from error
+        for module in modules.values():
+            self._note_names(module, vars(module))
+        while self._waiting:
+            self._look_into(self._waiting.pop())
 
     def forget(self) -> None:
         """Restore everything as it was before the first build."""
@@ -61,13 +67,10 @@ class SiteState:
             if getattr(owner, name, None) is not was:
                 setattr(owner, name, was)
         for inside, kept in self._containers:
-            again = fresh(kept, {})
-            if isinstance(inside, (list, deque)):
+            # In place, and what they hold by itself: it may have other names, too.
+            if not _is_same(inside, kept):
                 inside.clear()
-                inside.extend(again)
-            elif inside != again:
-                inside.clear()
-                inside.update(again)
+                (inside.extend if isinstance(kept, list) else inside.update)(kept)
         self._settings.clear()
         self._settings.update(fresh(self._kept_settings, {}))
 
@@ -83,13 +86,20 @@ class SiteState:
         self._note(value)
 
     def _note(self, value: Any) -> None:
-        """Note what a value holds, if it is a container or the site's own."""
-        if id(value) in self._seen:
-            return
-        self._seen[id(value)] = value  # so that no other value gets its id
+        """Have it noted what a value holds, if it is a container or the site's own."""
+        if type(value) not in _ATOMS and id(value) not in self._seen:
+            self._seen[id(value)] = value  # so that no other value gets its id
+            self._waiting.append(value)
+
+    def _look_into(self, value: Any) -> None:
         if isinstance(value, _CONTAINERS):
             plain = dict if isinstance(value, dict) else set if isinstance(value, set) else list
-            self._containers.append((value, fresh(plain(value), {})))
+            self._containers.append((value, plain(value)))
+            for item in value.values() if isinstance(value, dict) else value:
+                self._note(item)
+        elif isinstance(value, tuple):
+            for item in value:
+                self._note(item)
         elif isinstance(value, (staticmethod, classmethod, MethodType)):
             self._note(value.__func__)
             self._note(getattr(value, "__self__", None))
@@ -116,9 +126,21 @@ class SiteState:
     def _note_object(self, value: Any) -> None:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
-            self._containers.append((attributes, fresh(dict(attributes), {})))
-        for name in getattr(type(value), "__slots__", ()):
-            self._note_variable(value, name, getattr(value, name, None))
+            self._note(attributes)
+        for kind in type(value).__mro__:
+            slots = vars(kind).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                self._note_variable(value, name, getattr(value, name, None))
+
+
+def _is_same(inside: Any, kept: Any) -> bool:
+    """Whether a container still holds the same objects; equal ones may be others."""
+    if len(inside) != len(kept):
+        return False
+    if isinstance(kept, set):
+        return bool(inside == kept)
+    values = not isinstance(kept, dict) or all(map(operator.is_, inside.values(), kept.values()))
+    return values and all(map(operator.is_, inside, kept))
 
 
 def _inside(cell: CellType) -> Any:
