@@ -217,6 +217,7 @@ async def test_where_no_post_can_be_read_any_more_the_commonest_reason_is_told_o
 DROPPING = b"""
 import os
 from pelican import signals
+from pelican.contents import Article
 
 def pretaxonomy(generator):
     for name in ("articles", "drafts"):
@@ -225,8 +226,11 @@ def pretaxonomy(generator):
 def finalized(generator):
     # What it leaves in the archives has no page either.
     generator.articles = [p for p in generator.articles if "late" not in p.metadata]
+    made = Article("Words", {"title": "Of no file"}, generator.settings, None, generator.context)
+    generator.context["generated_content"]["made"] = made
 
 def last(pelican):
+    print("\\nIN NO LIST: [It is none of ours]", flush=True)
     with open(os.path.join(pelican.output_path, "own.html"), "w") as page:
         page.write("By the plugin")
 

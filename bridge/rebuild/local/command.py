@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bridge.rebuild.build import BuildFailed, BuildOutcome, BuildTookTooLong, Task
 from bridge.rebuild.local import plain_pelican
 from bridge.rebuild.local.files import Tree
@@ -105,8 +107,7 @@ class CommandBuilder:
         if self._stages and await process.in_thread(_is_empty, folder):
             where = OUTPUT if self.program != PELICAN else "its output folder"
             raise BuildFailed(f"{self._program} ended well, but wrote no page to {where}")
-        unlisted = [path for found in _UNLISTED.findall(ended.text) for path in json.loads(found)]
-        return said.with_unlisted(path.removeprefix(f"{task.checkout}/") for path in unlisted)
+        return said.with_unlisted(_unlisted(ended.text, task.checkout))
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         """``False``: each run starts from a clean checkout."""
@@ -229,6 +230,15 @@ class CommandBuilder:
             return BuildFailed(last.reason, file=last.file)
         tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
         return BuildFailed(f"{self._program} ended with {ended.code}: {tail}")
+
+
+def _unlisted(log: str, checkout: Path) -> list[str]:
+    """The posts that have no page, as paths in the checkout. The site's code may print anything."""
+    found: list[str] = []
+    for line in _UNLISTED.findall(log):
+        with contextlib.suppress(msgspec.DecodeError):
+            found += msgspec.json.decode(line, type=list[str])
+    return [path.removeprefix(f"{checkout}/") for path in found]
 
 
 def _texts(checkout: Path, content: str) -> set[str]:

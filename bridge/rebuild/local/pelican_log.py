@@ -132,8 +132,8 @@ class LogSummary:
         known = {path for path, _ in self.left_out}
         new = [path for path in paths if path not in known]
         warnings = self.warnings
-        if (more := len(new) - _UNLISTED) > 0:
-            told = f"and {more} more posts are in no list: a plugin takes them out of the site"
+        if len(new) > _UNLISTED:
+            told = "further posts are in no list: a plugin takes them out of the site"
             warnings = (*warnings, told)
         left_out = (*self.left_out, *((path, _TAKEN_OUT) for path in new[:_UNLISTED]))
         return replace(self, left_out=left_out, warnings=warnings)

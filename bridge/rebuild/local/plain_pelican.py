@@ -19,8 +19,10 @@ from typing import Any
 LEFT_OUT = "PELICAN_LEFT_OUT"
 #: Printed before a folder of plugins that may not be read.
 NO_PLUGINS = "PLUGIN_PATHS:"
-#: Printed before the posts that have been read and are in no list.
+#: Printed before the posts that have been read and are in no list, and how many of them are: all
+#: would take the place of the log before them.
 UNLISTED = "IN NO LIST:"
+_MOST_UNLISTED = 100
 #: Lists of generators from which no page of a post is written.
 _NO_PAGES = frozenset({"dates", "staticfiles"})
 
@@ -64,17 +66,26 @@ class Runs:
         """The files of posts and pages that were read, are in no list that a page is written from,
         and have no page: plugins take them out. Called when everything is written.
         """
+        try:
+            return self._unlisted()
+        except Exception:  # noqa: BLE001 - plugins may put anything there, and the site is built
+            return []
+        finally:
+            self.begin()
+
+    def _unlisted(self) -> list[str]:
         read: dict[str, list[tuple[str, Any]]] = {}
         listed: set[str] = set()
         for generator in self._generators:
             if hasattr(generator, "articles"):
                 # All generators of a run share what has been read.
-                for post in filter(None, generator.context["generated_content"].values()):
+                for post in generator.context["generated_content"].values():
+                    if post is None or not isinstance(post.source_path, str):
+                        continue  # not of a file: a plugin has made it
                     read.setdefault(post.source_path, []).append((generator.output_path, post))
             for name, value in list(vars(generator).items()):
                 if isinstance(value, list) and name not in _NO_PAGES:
                     listed.update(getattr(post, "source_path", "") for post in value)
-        self.begin()
         missing = read.keys() - listed
         return sorted(path for path in missing if all(_has_no_page(*each) for each in read[path]))
 
@@ -155,7 +166,9 @@ def main() -> None:
     from pelican import main as pelican_main  # noqa: PLC0415 - not in the bridge
 
     ended = pelican_main()
-    if unlisted := runs.unlisted():
+    if unlisted := runs.unlisted()[:_MOST_UNLISTED]:
+        # Names that are not UTF-8 are only shown.
+        unlisted = [os.fsencode(path).decode(errors="backslashreplace") for path in unlisted]
         print(f"\n{UNLISTED} {json.dumps(unlisted)}", file=sys.stderr, flush=True)
     sys.exit(ended)
 
