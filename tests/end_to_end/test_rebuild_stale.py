@@ -437,7 +437,7 @@ class Locked:
         self.lock, self.known = threading.Lock(), {}
     def __eq__(self, other):
         raise ValueError("ambiguous")
-OBJECTS = {"locked": Locked()}
+objects = {"locked": Locked()}
 
 def in_module(post):
     return remembered(KNOWN, post)
@@ -462,7 +462,7 @@ def in_alias(post):
 def in_tuple(post):
     return remembered(PAIR[0], post)
 def in_object(post):
-    return remembered(OBJECTS.setdefault(post.slug, OBJECTS["locked"]).known, post)
+    return remembered(objects.setdefault(post.slug, objects["locked"]).known, post)
 def in_default(post, known={}):
     return remembered(known, post)
 def in_attribute(post):
