@@ -54,7 +54,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
 
 def one_spelling(url: str) -> str:
     """A URL in the spelling that RFC 3986 6.2.2 and 6.2.3 make of it: case, percent-encoding, the
-    default port, an empty path, query or fragment. It leads to the same page.
+    default port, an empty path, query or fragment; the host is in ASCII. It leads to the same page.
 
     A URL that cannot be parsed is returned as it is.
     """
@@ -63,7 +63,7 @@ def one_spelling(url: str) -> str:
         port = parts.port
     except ValueError:
         return url
-    host = parts.netloc.lower()
+    host = ascii_authority(parts.netloc)
     if (parts.scheme, port) in _OUR_PORTS:
         host = host.removesuffix(f":{port}")
     path, query, fragment = (
@@ -102,6 +102,15 @@ def hosts(*urls: str) -> frozenset[str]:
             host = ascii_host(parts.hostname.lower())
             found.add(host + ("" if usual else f":{parts.port}"))
     return frozenset(found)
+
+
+def ascii_authority(authority: str) -> str:
+    """Host and port of a URL in lower case, with the host in ASCII."""
+    if authority.isascii():
+        return authority.lower()
+    user, at, place = authority.lower().rpartition("@")
+    host, colon, port = place.partition(":")
+    return f"{user}{at}{ascii_host(host)}{colon}{port}"
 
 
 @lru_cache(maxsize=256)

@@ -42,11 +42,12 @@ def test_the_link_is_searched_for_by_media_type(case: tuple[str, str, str, str, 
     assert read(body.encode(), SOURCE, SOURCE, target, kind, "")["linked"] is links
 
 
-def test_a_base_and_an_empty_path_are_resolved() -> None:
+def test_links_are_resolved_as_browsers_do() -> None:
     page = b'<base href="https://example.com"><a href="">x</a>'
     assert read(page, SOURCE, SOURCE, "https://example.com/", "text/html", "")["linked"]
-    page = '<a href="https://example.com/caf\u00e9/">x</a>'.encode()
-    assert read(page, SOURCE, SOURCE, "https://example.com/caf%C3%A9/", "text/html", "")["linked"]
+    page = '<a href="https://b\u00fccher.example:8443/caf\u00e9/">x</a>'.encode()
+    target = "https://xn--bcher-kva.example:8443/caf%C3%A9/"
+    assert read(page, SOURCE, SOURCE, target, "text/html", "")["linked"]
 
 
 @pytest.mark.parametrize(

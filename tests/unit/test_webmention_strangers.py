@@ -57,6 +57,7 @@ def test_what_is_no_address_is_never_taken_for_one(url: str) -> None:
         ("https://friend.example/x/../A/%2e/b/..", "https://friend.example/A/"),
         ("https://friend.example/A//b/?b&a", "https://friend.example/A//b/?b&a"),
         ("https://[a/", "https://[a/"),
+        ("https://BÜCHER.example:443/ü", "https://xn--bcher-kva.example/ü"),
     ],
 )
 def test_spellings_of_one_url_are_one(url: str, spelled: str) -> None:

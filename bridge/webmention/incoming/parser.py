@@ -26,6 +26,7 @@ from bridge.context.cite import (
     plain,
     utf8,
 )
+from bridge.posts.addresses import ascii_authority
 
 #: Attributes that contain URLs of links, media and quotations (Webmention 3.2.2: "the receiver
 #: SHOULD look for <a href="*">, <img href="*">, <video src="*"> and other similar").
@@ -111,14 +112,15 @@ def _resolved(base: str, reference: str) -> str:
 
 def exact(url: str) -> str:
     """``url`` normalised for an exact comparison, with only what resolving does to every URL: lower
-    case scheme and host, ``/`` for an empty path, percent-encoding of characters no URL has.
+    case scheme and host, the host in ASCII, ``/`` for an empty path, percent-encoding of characters
+    no URL has.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         return url
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    host = parts.netloc.lower()
+    host = ascii_authority(parts.netloc)
     return parts._replace(scheme=parts.scheme.lower(), netloc=host, path=path).geturl()
 
 
