@@ -169,6 +169,27 @@ def test_every_module_is_used() -> None:
     assert unused == ["bridge.store.memory"]
 
 
+def test_what_docstrings_refer_to_exists() -> None:
+    """A name that has moved is found where the text says that it is."""
+    role = re.compile(r":\w+:`~?((?:bridge|pelican_indieauth)\.[\w.]+)`")
+    texts = {name: file.read_text(encoding="utf-8") for name, file in modules().items()}
+    lost, count = list[str](), 0
+    for name, text in texts.items():
+        for target in role.findall(text):
+            count += 1
+            parts = target.split(".")
+            module = next(
+                known
+                for end in range(len(parts), 0, -1)
+                if (known := ".".join(parts[:end])) in texts
+            )
+            _, _, rest = target.removeprefix(module).partition(".")
+            if rest and not re.search(rf"\b{rest.partition('.')[0]}\b", texts[module]):
+                lost.append(f"{name}: {target}")
+    assert count > 50
+    assert lost == []
+
+
 def test_no_folder_grows_beyond_what_one_can_look_over() -> None:
     crowded = {
         str(folder.relative_to(ROOT)): count

@@ -27,7 +27,7 @@ async def sign_in_again(
 ) -> Owner | web.Response:
     """Verify the password in the form; otherwise show the page that asks for it.
 
-    Raises what a sign-in does (:class:`~bridge.http.limits.TooMany`).
+    Raises what a sign-in does (:class:`~bridge.errors.TooManyRequests`).
     """
     given = {name: value for name, value in fields if isinstance(value, str)}
     problem = None

@@ -97,7 +97,7 @@ async def show(request: web.Request) -> web.Response:
 async def is_password(request: web.Request, typed: str) -> bool:
     """Whether this is the owner's password. Each attempt counts.
 
-    Raises :class:`~bridge.http.limits.TooMany`.
+    Raises :class:`~bridge.errors.TooManyRequests`.
     """
     server = request.app[SERVER]
     is_known = attempt(request, server.attempts)
