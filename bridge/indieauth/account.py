@@ -48,10 +48,7 @@ _NAMELESS = "Give it a name, so that you recognise it later."
 @page_endpoint
 async def tokens(request: web.Request) -> web.Response:
     """GET /tokens: connected apps, app tokens, and the form for a new token."""
-    browser = browser_session(request)
-    if browser.session is None:
-        return sign_in_page(request, browser, then="/tokens", status=401)
-    return _tokens_page(request, browser)
+    return _to_owner(request, _tokens_page, "/tokens")
 
 
 @page_endpoint
@@ -111,10 +108,7 @@ async def rename(request: web.Request) -> web.Response:
 @page_endpoint
 async def sessions(request: web.Request) -> web.Response:
     """GET /auth/sessions: signed-in browsers, passkeys, password."""
-    browser = browser_session(request)
-    if browser.session is None:
-        return sign_in_page(request, browser, then="/auth/sessions", status=401)
-    return _sessions_page(request, browser)
+    return _to_owner(request, _sessions_page, "/auth/sessions")
 
 
 @page_endpoint
@@ -187,6 +181,16 @@ async def change_password(request: web.Request) -> web.Response:
     end_other_sessions(server.db, session.id)
     server.attempts.succeeded(tries)
     return redirect("/auth/sessions")
+
+
+def _to_owner(
+    request: web.Request, its_page: Callable[..., web.Response], path: str
+) -> web.Response:
+    """A page for the signed-in owner; others are asked to sign in, and led to ``path`` then."""
+    browser = browser_session(request)
+    if browser.session is None:
+        return sign_in_page(request, browser, then=path, status=401)
+    return its_page(request, browser)
 
 
 async def _rename(
