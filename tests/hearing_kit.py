@@ -46,6 +46,14 @@ FILES: Mapping[str, str | bytes] = {
 }
 
 
+def reply(to: str = POST, text: str = "Agreed.") -> str:
+    """Bob's page with a reply to a post."""
+    return (
+        f'<article class="h-entry"><a class="p-author h-card" href="/">Bob</a>'
+        f'<a class="u-in-reply-to" href="{to}">x</a><p class="e-content">{text}</p></article>'
+    )
+
+
 @dataclass
 class Hearing:
     """The bridge as other sites see it, and its repo."""

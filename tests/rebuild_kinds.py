@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from rebuild_site import commit, post, settings, settled
 from warm_kit import run_module
@@ -263,3 +265,16 @@ class BothWays:
         assert self.worker.status().state == "idle", self.worker.status()
         environment = importing_from(self.checkout, process.environment({}))
         return differing(clean(self.checkout, self._clean, environment), comparable(self.output))
+
+
+@asynccontextmanager
+async def both_ways(
+    folder: Path, store: GitStore, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[BothWays]:
+    """Such a site, which no build of ``pelican`` has taken over at the end."""
+    site = BothWays(folder, store)
+    await site.worker.start()
+    yield site
+    await site.worker.close()
+    assert "by command" not in caplog.text, "it is the resident build that is tested"
+    assert "takes over" not in caplog.text

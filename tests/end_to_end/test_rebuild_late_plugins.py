@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rebuild_kinds import BothWays, Change
+from rebuild_kinds import BothWays, Change, both_ways
 from rebuild_site import CONF, files, post
 from soak_kit import in_soak
 
@@ -23,12 +23,8 @@ from bridge.store.git import GitStore
 async def site(
     tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[BothWays]:
-    site = BothWays(tmp_path, bare_store)
-    await site.worker.start()
-    yield site
-    await site.worker.close()
-    assert "by command" not in caplog.text, "it is the resident build that is tested"
-    assert "takes over" not in caplog.text
+    async with both_ways(tmp_path, bare_store, caplog) as site:
+        yield site
 
 
 #: As ``gzip_cache`` and ``precompress`` do.

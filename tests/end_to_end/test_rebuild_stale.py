@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from git_kit import git
-from rebuild_kinds import BothWays
+from rebuild_kinds import BothWays, both_ways
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
 from bridge.rebuild.factory import make_rebuilder
@@ -25,12 +25,8 @@ Files = Mapping[str, bytes | None]
 async def site(
     tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[BothWays]:
-    site = BothWays(tmp_path, bare_store)
-    await site.worker.start()
-    yield site
-    await site.worker.close()
-    assert "by command" not in caplog.text, "it is the resident build that is tested"
-    assert "takes over" not in caplog.text
+    async with both_ways(tmp_path, bare_store, caplog) as site:
+        yield site
 
 
 #: Looks at the other posts in ways that no template shows.

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from git_kit import git
-from hearing_kit import FILES, OTHER, POST, hearing
+from hearing_kit import FILES, OTHER, POST, hearing, reply
 from site_kit import CONF, lay_out
 from warm_kit import Program
 from webmention_kit import Elsewhere, elsewhere
@@ -28,13 +28,6 @@ from bridge.webmention.incoming.reverification import Reverification
 from bridge.webmention.incoming.verification import Verifier
 
 DAY = 86400.0
-
-
-def reply(to: str = POST, text: str = "Agreed.") -> str:
-    return (
-        f'<article class="h-entry"><a class="p-author h-card" href="/">Bob</a>'
-        f'<a class="u-in-reply-to" href="{to}">x</a><p class="e-content">{text}</p></article>'
-    )
 
 
 @pytest.fixture

@@ -9,20 +9,13 @@ from pathlib import Path
 
 import pytest
 from git_kit import git, put
-from hearing_kit import FILES, OTHER, POST, Hearing, article, hearing
+from hearing_kit import FILES, OTHER, POST, Hearing, article, hearing, reply
 from webmention_kit import Elsewhere, elsewhere
 
 from bridge.errors import Conflict, InvalidRequest
 from bridge.store.git import GitStore
 from bridge.webmention.incoming import moderation as moderating
 from bridge.webmention.incoming.moderation import Moderation, send_command
-
-
-def reply(to: str = POST, text: str = "Agreed.") -> str:
-    return (
-        f'<article class="h-entry"><a class="p-author h-card" href="/">Bob</a>'
-        f'<a class="u-in-reply-to" href="{to}">x</a><p class="e-content">{text}</p></article>'
-    )
 
 
 @pytest.fixture
