@@ -234,16 +234,15 @@ def _needed_of_application(extension: bytes) -> bytes:
 
 def _gif_profile(blocks: bytes) -> bytes:
     """A colour profile in sub-blocks, without private data."""
-    whole, sizes, position = b"", list[int](), 0
+    parts, position = list[bytes](), 0
     while position < len(blocks) and (size := blocks[position]):
-        sizes.append(size)
-        whole += blocks[position + 1 : position + 1 + size]
+        parts.append(blocks[position + 1 : position + 1 + size])
         position += 1 + size
-    clean, kept, position = clean_profile(whole), b"", 0
-    for size in sizes:
-        kept += bytes([size]) + clean[position : position + size]
-        position += size
-    return kept + b"\0"
+    clean, kept, position = clean_profile(b"".join(parts)), list[bytes](), 0
+    for part in parts:
+        kept += [bytes([len(part)]), clean[position : position + len(part)]]
+        position += len(part)
+    return b"".join([*kept, b"\0"])
 
 
 def _colours(flags: bytes) -> int:

@@ -23,7 +23,7 @@ _HERTZ = (44100, 48000, 32000)
 _KILOBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _FEWER_KILOBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 #: How tags begin that may follow the frames.
-_MP3_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")
+_MP3_TAG = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN|3DI")
 
 #: How files of other formats begin: FLAC, Ogg, WAV, Matroska and WebM.
 _OTHERS = (b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3")
@@ -114,15 +114,16 @@ def _mp3_runs(data: bytes, start: int) -> Iterator[tuple[int, int]]:
     """
     position = start
     while match := _MP3_SYNC.search(data, position):
-        first = last = match.start()
+        first = newest = last = match.start()
         while size := _mp3_frame(data, last):
-            last += size
+            newest, last = last, last + size
         # A single one within other data may be none.
-        single = last == first + _mp3_frame(data, first)
-        if last > first and (
-            first == start or not single or last >= len(data) or data.startswith(_MP3_TAGS, last)
-        ):
-            yield first, min(last, len(data))
+        is_one = first == start or newest > first or last == len(data) or _MP3_TAG.match(data, last)
+        # Where a recording has broken off, a tag begins within its last frame.
+        tag = _MP3_TAG.search(data, newest, last)
+        last = tag.start() if tag else min(last, len(data))
+        if last > first and is_one:
+            yield first, last
         position = max(last, first + 1)
 
 
@@ -202,10 +203,11 @@ def strip_ogg(data: bytes) -> bytes:
         # Files that are joined may have the same number again.
         if body < end and (serial not in streams or data[start + 5] & _OGG_BEGINS):
             streams[serial] = _OggStream()
-        position = body
-        for size, last in _ogg_packets(data[start + _OGG_HEADER : body]):
-            streams[serial].clean(whole, position, position + size, last=last)
-            position += size
+        if stream := streams.get(serial):
+            position = body
+            for size, last in _ogg_packets(data[start + _OGG_HEADER : body]):
+                stream.clean(whole, position, position + size, last=last)
+                position += size
         if whole[body:end] != data[body:end]:
             whole[start + 22 : start + 26] = bytes(4)
             whole[start + 22 : start + 26] = _ogg_crc(whole[start:end]).to_bytes(4, "little")
