@@ -87,7 +87,8 @@ def _output_path(alias: str) -> str | None:
 def _can_be_written(path: str) -> bool:
     """Whether a file system takes the path: one that it refuses would end the whole build."""
     try:
-        names = path.encode().split(b"/")
+        whole = path.encode()
     except UnicodeEncodeError:
         return False
-    return "\0" not in path and len(path) <= _LONGEST_PATH and max(map(len, names)) <= _LONGEST_NAME
+    longest = max(map(len, whole.split(b"/")))
+    return b"\0" not in whole and len(whole) <= _LONGEST_PATH and longest <= _LONGEST_NAME

@@ -58,6 +58,7 @@ def test_a_new_post_at_the_same_url_is_shown(tmp_path: Path) -> None:
         [""],
         [f"{'x' * 300}/"],
         ["x/" * 1_500],
+        [f"{'あ' * 80}/" * 24],
         ["\ud800/"],
         ["a\0b"],
     ],
