@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+#: Possessive, here and below: each character to go back to would take hundreds of bytes.
+_ATTRIBUTES = r"(?P<attributes>(?:[^<>\"']++|\"[^\"]*\"|'[^']*')*+)"
+#: An element that may have a style; or any other, in whose alt text the like of one may be.
 _STYLED = re.compile(
-    r"<(?:/(?P<end>b|strong|i|em|span|font)\s*|(?P<tag>b|strong|i|em|span|font)\b"
-    r"(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*))>",
+    r"<(?:/(?P<end>b|strong|i|em|span|font)\s*"
+    rf"|(?:(?P<tag>b|strong|i|em|span|font)(?=[\s/>])|[a-z]){_ATTRIBUTES})>",
     re.IGNORECASE,
 )
 _STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
@@ -29,14 +32,12 @@ _MEANINGS = (
 _NOT_BOLD = re.compile(r"font-weight\s*:\s*(?:normal|lighter|[1-4]00)\b")
 _NOT_SLANTED = re.compile(r"font-style\s*:\s*normal\b")
 
-_BLOCK = re.compile(
-    r"<(?P<tag>p|h[1-6]|div)\b(?P<attributes>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>", re.IGNORECASE
-)
+_BLOCK = re.compile(rf"<(?P<tag>p|h[1-6]|div)(?=[\s/>]){_ATTRIBUTES}>", re.IGNORECASE)
 _ALIGNED = re.compile(
     r"text-align\s*:\s*(center|right)\b|\b(?:ql-align|has-text-align)-(center|right)\b"
 )
 
-_ITEM = r"<li\b(?P<attributes>[^<>]*)>(?P<content>(?:[^<]|<(?!/?(?:li|ol|ul)\b))*)</li>\s*"
+_ITEM = r"<li\b(?P<attributes>[^<>]*)>(?P<content>(?:[^<]++|<(?!/?(?:li|ol|ul)\b))*+)</li>\s*"
 _ITEMS = re.compile(_ITEM, re.IGNORECASE)
 _LIST = re.compile(
     rf"<(?P<kind>ol|ul)\b[^<>]*>\s*(?P<items>(?:{re.sub('[?]P<[a-z]+>', '?:', _ITEM)})+)"
@@ -62,19 +63,18 @@ def with_elements(html: str) -> str:
 
 def _styled(html: str) -> Iterator[str]:
     """The HTML in parts, with an element around the words of each style that means one."""
-    opened = list[tuple[str, str]]()
+    opened = dict[str, list[str]]()
     end = 0
     for match in _STYLED.finditer(html):
         yield html[end : match.start()]
         end = match.end()
-        if not match["end"]:
+        if match["tag"]:
             start, closing = _elements(match)
-            opened.append((match["tag"].lower(), closing))
+            opened.setdefault(match["tag"].lower(), []).append(closing)
             yield start
             continue
-        name = match["end"].lower()
-        # Only what was opened last: an editor's elements are balanced.
-        yield opened.pop()[1] if opened and opened[-1][0] == name else match[0]
+        closings = opened.get((match["end"] or "").lower())
+        yield closings.pop() if closings else match[0]
     yield html[end:]
 
 

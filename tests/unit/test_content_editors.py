@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
+from bridge.content.editors import with_elements
 from bridge.content.html import sanitise
 
 GOOGLE = "docs-internal-guid-1"
@@ -51,8 +54,24 @@ GOOGLE = "docs-internal-guid-1"
             '<p align="center" class="ql-align-center">a</p><h2 align="right">b</h2>',
         ),
         ('<p style="text-align:justify">a</p>', "<p>a</p>"),
+        # What an alt text has is no element.
+        (
+            '<span style="font-weight:bold"><img alt="a <b>, </span>">b</span> c',
+            '<span><strong><img alt="a &lt;b&gt;, &lt;/span&gt;">b</strong></span> c',
+        ),
     ],
 )
 def test_styles_become_elements(sent: str, shown: str) -> None:
     assert sanitise(sent) == shown
     assert sanitise(shown) == shown
+
+
+def test_a_list_takes_little_more_memory_than_its_text() -> None:
+    words = "a" * 100_000
+    sent = f'<ol><li data-list="bullet">{words}<b style="" {words}>b</b></li></ol>'
+    tracemalloc.start()
+    try:
+        assert with_elements(sent) == sent.replace("ol>", "ul>").replace(' data-list="bullet"', "")
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(sent), "it took four hundred times"
+    finally:
+        tracemalloc.stop()
