@@ -152,12 +152,13 @@ def quoted(text: str) -> str:
     return text[1:].removeprefix(" ")
 
 
-def quoted_lines(lines: Sequence[str], start: int) -> Sequence[str]:
-    """What the next lines of a quotation say."""
+def quoted_lines(column: int, lines: Sequence[str], start: int) -> Sequence[str]:
+    """What the next lines of a quotation say. It is in the content of an item, which begins in this
+    column."""
     found = list[str]()
-    for line in lines[start:]:
-        text = line.lstrip(" ")
-        if not text.startswith(">"):
+    for number in range(start, len(lines)):
+        text = lines[number].lstrip(" ")
+        if not text.startswith(">") or indent_of(lines[number]) < column:
             break
         found.append(quoted(text))
     return found

@@ -109,7 +109,7 @@ class _Writer:
         if self.number <= self.heading_ends:
             self._heading(text, indent)
             return
-        if self.quotation and not text.startswith(">") and self._ends_quotation(text, following):
+        if self.quotation and not text.startswith(">") and self._ends_quotation(line, following):
             return
         if text.startswith("\t") or not self._opens(text, indent):
             if self.in_paragraph:
@@ -216,9 +216,9 @@ class _Writer:
         if rest.startswith(">") and self.level < _MOST_QUOTATIONS:
             self._quote(rest, 0, following)
             return
-        if self._heading_in_item(rest):
-            return
         self.in_paragraph = bool(rest.strip())
+        if self.in_paragraph and self._heading_in_item(rest):
+            return
         self._text(rest, following)
 
     def _write_marker(self, marker: re.Match[str], indent: int) -> None:
@@ -311,7 +311,8 @@ class _Writer:
             self._insert("<!-- -->\n\n")
         if self.quotation is None:
             prefix = f"{self.prefix}{' ' * TAB * len(self.items)}> "
-            inner = blocks.quoted_lines(self.lines, self.number + 1)
+            column = self.items[-1].content if self.items else 0
+            inner = blocks.quoted_lines(column, self.lines, self.number + 1)
             inner = [blocks.quoted(text), *inner]
             self.quotation = _Writer(inner, self.output, prefix, self.level + 1, self.defines)
             self.quotation.number = -1
@@ -328,14 +329,16 @@ class _Writer:
         self.in_paragraph = self.quotation.in_paragraph
         self.after_quotation = True
 
-    def _ends_quotation(self, text: str, following: str) -> bool:
+    def _ends_quotation(self, line: str, following: str) -> bool:
         """End the quotation before this line, or write it as a further line of a paragraph in it
         (5.1, "laziness"); whether it is that.
         """
+        text = line.lstrip(" ")
         quotation, self.quotation = self.quotation, None
         begins = blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text) or self._marker(text)
         if quotation and self.in_paragraph and not begins:
             self.quotation = quotation
+            self._replace(line[: -len(text)], "")
             quotation._go_on(text, following, lazy=True)
             return True
         if not self.items:

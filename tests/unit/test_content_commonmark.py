@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown import Markdown
 from markdown_it import MarkdownIt
@@ -114,6 +114,8 @@ DIFFERENT = [
     "- a\n\n  > A\n  > B\n  > ---\n  > c",
     "- a\n  1985. A year\n  - b\n    7. c",
     "> - A\n>   B\n>   ---\n>   c",
+    "7. q\n- \n- > q\n> q\n> ===\n\n  1. k",
+    "1. a\n- \n   ===\n- b",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\nText\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
@@ -187,6 +189,7 @@ PIECES = ["- ", "1. ", "2) ", "    ", "  ", "```\n", "<pre>", "</pre>", "|-|", "
 PIECES += ["> ", "\n===\n", "\n--\n", "[l]: x", "] [a]", "* a\n+ "]
 
 
+@example("> lazy\n  line\n   ===")
 @given(st.lists(st.sampled_from([*PIECES, *"#*+>|ab~<"]), max_size=40).map("".join))
 def test_the_sent_text_is_recovered_from_the_file(sent: str) -> None:
     written, changes = adapt(sent)
