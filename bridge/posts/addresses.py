@@ -104,6 +104,14 @@ def hosts(*urls: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def ascii_url(url: str) -> str:
+    """A URL as a header can have it (RFC 9110 10.2.2): with its host in ASCII."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=ascii_authority(parts.netloc)))
+
+
 def ascii_authority(authority: str) -> str:
     """Host and port of a URL in lower case, with the host in ASCII."""
     if authority.isascii():

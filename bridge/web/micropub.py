@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from bridge.micropub.action import Action, Create
 from bridge.micropub.parse import is_media_upload, parse_action
+from bridge.posts.addresses import ascii_url
 from bridge.publisher import PERMISSIONS, Published, Publisher
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
@@ -61,5 +62,5 @@ class MicropubHandlers:
         else:
             # Micropub 3.4: "201 Created with a Location header if the update changed the URL".
             status = 201 if done.moved else 200
-        headers = {} if status == 200 else {hdrs.LOCATION: done.url}
+        headers = {} if status == 200 else {hdrs.LOCATION: ascii_url(done.url)}
         return web.json_response(body, status=status, headers=headers)

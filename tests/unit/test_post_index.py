@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from bridge.errors import Unavailable
+from bridge.micropub.action import Create
+from bridge.micropub.post import Post
 from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostCounts, PostIndex
+from bridge.publisher import Published
 from bridge.site.messages import (
     IndexedPost,
     ReservedPage,
@@ -22,6 +26,7 @@ from bridge.site.messages import (
 )
 from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
 from bridge.store.memory import MemoryStore
+from bridge.web.micropub import MicropubHandlers
 
 
 def describe(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
@@ -145,6 +150,15 @@ def test_a_host_is_one_in_letters_and_in_ascii(own: str) -> None:
     for host in ("bücher.example", "BÜCHER.example.", "xn--bcher-kva.example"):
         assert canonical(f"https://{host}/a/", hosts(own)) == "/a"
     assert canonical("https://-ü-.example/a", hosts(own)) == "-ü-.example/a"
+
+
+def test_the_location_of_a_post_has_the_host_in_ascii() -> None:
+    """Clients take the bytes of a header for Latin-1, or for UTF-8."""
+    nothing: Any = None
+    handlers = MicropubHandlers(nothing, nothing, nothing, nothing, None, max_bytes=0)
+    done = Published("https://bücher.example:8443/%C3%BC/?a#b")
+    answer = handlers._answer(Create(Post()), done)
+    assert answer.headers["Location"] == "https://xn--bcher-kva.example:8443/%C3%BC/?a#b"
 
 
 def test_the_index_follows_additions_changes_and_deletions(
