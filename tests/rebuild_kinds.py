@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from rebuild_site import commit, post, settings, settled
+from rebuild_site import commit, make, post, settled
 from warm_kit import run_module
 
 from bridge.rebuild.build import BuildOutcome, Task
-from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.pelican_log import LogSummary
-from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
@@ -249,13 +248,7 @@ class BothWays:
         self.output = folder / "output"
         self.checkout = folder / "state" / "rebuild" / "checkout"
         self._clean = folder / "clean"
-        config = settings(self.output, mode="resident")
-        timing = BuildTiming(debounce=0.01, again=())
-        worker = make_rebuilder(
-            config, self.store, folder / "state", output=self.output, timing=timing
-        )
-        assert isinstance(worker, Worker)
-        self.worker = worker
+        self.worker = make(store, folder, "resident")
 
     async def after(self, change: Change) -> list[str]:
         """Build with a change; names of files that are not those of a clean build."""

@@ -94,13 +94,13 @@ def settings(output: Path, **rebuild: object) -> Settings:
 
 def make(store: GitStore, folder: Path, mode: str) -> Worker:
     """A rebuilder for the store's site with output in ``folder / "output"`` and short delays."""
-    made = make_rebuilder(
-        settings(folder / "output", mode=mode),
-        store,
-        folder / "state",
-        output=folder / "output",
-        timing=BuildTiming(debounce=0.01, again=()),
-    )
+    return worker_for(settings(folder / "output", mode=mode), store, folder)
+
+
+def worker_for(config: Settings, store: GitStore, folder: Path) -> Worker:
+    """The same with settings of the test's own."""
+    timing, output = BuildTiming(debounce=0.01, again=()), folder / "output"
+    made = make_rebuilder(config, store, folder / "state", output=output, timing=timing)
     assert isinstance(made, Worker)
     return made
 

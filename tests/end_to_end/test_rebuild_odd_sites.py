@@ -10,13 +10,13 @@ from pathlib import Path
 import pelican
 import pytest
 from rebuild_kinds import differing
-from rebuild_site import CONF, commit, files, make, new_store, post, settings, settled
+from rebuild_site import CONF, commit, files, make, new_store, post, settings, settled, worker_for
 from soak_kit import SOAK, in_soak
 from warm_kit import run_module
 
 from bridge.commands.checks.inside import check_site
-from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import BuildTiming, Worker
+from bridge.rebuild.factory import importing_from
+from bridge.rebuild.worker import Worker
 from bridge.runtime import process
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store.git import GitStore
@@ -137,10 +137,7 @@ async def worker(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = BuildTiming(debounce=0.01, again=())
-    output = tmp_path / "output"
-    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
-    assert isinstance(worker, Worker)
+    worker = worker_for(settings, store, tmp_path)
     await worker.start()
     yield worker
     await worker.close()
@@ -225,10 +222,7 @@ async def test_posts_at_the_root_of_the_repo(
         content=Content(folder=""),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = BuildTiming(debounce=0.01, again=())
-    output = tmp_path / "output"
-    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
-    assert isinstance(worker, Worker)
+    worker = worker_for(settings, store, tmp_path)
     await worker.start()
     changes: list[dict[str, bytes | None]] = [
         {f"{folder}new.md": post("New", 20, Tags="a;"), "media/y.png": b"another"},
@@ -250,7 +244,7 @@ async def test_posts_at_the_root_of_the_repo(
         shutil.copytree(tmp_path / "state" / "rebuild" / "checkout", plain)
         (plain / folder / "bad.md").unlink()
         expected = clean(plain, "pelicanconf.py", tmp_path / "clean", ".")
-        assert differing(expected, files(output)) == []
+        assert differing(expected, files(tmp_path / "output")) == []
         assert "new.html" in expected
     finally:
         await worker.close()

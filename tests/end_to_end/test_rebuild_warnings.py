@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from rebuild_kinds import clean, differing
-from rebuild_site import CONF, commit, files, post, settings, small_site
+from rebuild_site import CONF, commit, files, post, settings, small_site, worker_for
 from soak_kit import in_soak
 
 from bridge.rebuild import BuildStatus
-from bridge.rebuild.factory import importing_from, make_rebuilder
-from bridge.rebuild.worker import BuildTiming, Worker
+from bridge.rebuild.factory import importing_from
 from bridge.runtime import process
 from bridge.store.git import GitStore
 
@@ -56,15 +55,8 @@ class Site:
         self.store = store
         small_site(self.store)
         deploy = ("sh", "-c", 'cat >> "$0"', str(folder / "deployed"))
-        worker = make_rebuilder(
-            settings(folder / "output", mode=mode, deploy=deploy),
-            self.store,
-            folder / "state",
-            output=folder / "output",
-            timing=BuildTiming(debounce=0.01, again=()),
-        )
-        assert isinstance(worker, Worker)
-        self.worker = worker
+        config = settings(folder / "output", mode=mode, deploy=deploy)
+        self.worker = worker_for(config, store, folder)
 
     async def after(self, change: dict[str, bytes | None]) -> BuildStatus:
         before = self.worker.status()

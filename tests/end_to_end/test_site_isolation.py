@@ -15,11 +15,10 @@ import aiohttp
 import pytest
 from demo_kit import PATIENCE
 from git_kit import git
-from rebuild_site import CONF, commit, post, settled, small_site
+from rebuild_site import CONF, commit, post, settled, small_site, worker_for
 from soak_kit import in_soak
 
-from bridge.rebuild.factory import make_rebuilder
-from bridge.rebuild.worker import BuildTiming, Worker
+from bridge.rebuild.worker import Worker
 from bridge.runtime.confinement import landlock_version
 from bridge.settings import IndieAuth, Rebuild, Settings, Site
 from bridge.store.git import GitStore
@@ -76,10 +75,7 @@ async def built(
         indieauth=IndieAuth(database=folder / "indieauth.sqlite"),
         rebuild=Rebuild(mode=mode, deploy=deploy),  # type: ignore[arg-type] # the test says what
     )
-    timing = BuildTiming(debounce=0.01, again=())
-    output = folder / "output"
-    worker = make_rebuilder(settings, store, folder / "state", output=output, timing=timing)
-    assert isinstance(worker, Worker)
+    worker = worker_for(settings, store, folder)
     await worker.start()
     yield worker
     await worker.close()
@@ -295,15 +291,12 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
         ),
         rebuild=Rebuild(mode="resident"),
     )
-    timing = BuildTiming(debounce=0.01, again=())
-    output = tmp_path / "output"
-    worker = make_rebuilder(settings, store, tmp_path / "state", output=output, timing=timing)
-    assert isinstance(worker, Worker)
+    worker = worker_for(settings, store, tmp_path)
     await worker.start()
     worker.changed(version)
     await settled(worker, version)
     await worker.close()
-    assert (output / "one.html").read_text() == "A page of mine: One"
+    assert (tmp_path / "output" / "one.html").read_text() == "A page of mine: One"
 
 
 @pytest.mark.parametrize("mode", ["resident", in_soak("command")])
