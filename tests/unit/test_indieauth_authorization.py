@@ -563,6 +563,14 @@ async def test_unknown_requests_and_links_on_pages_of_ones_own_count_as_cross_si
     assert "Confirm that it is you" in (await allow(stage, ["update"], headers)).text
 
 
+async def test_a_sign_in_while_the_clock_was_ahead_is_not_recent_for_as_long(stage: Scene) -> None:
+    sign_in_is_old(stage, -86400)
+    asked = await allow(stage, ["update"])
+    assert "Confirm that it is you" in asked.text
+    assert (await stage.owner.submit(asked, "/auth/consent", proof=PASSWORD)).status == 302
+    assert (await allow(stage, ["update"])).status == 302
+
+
 async def test_the_owner_may_go_on_without_the_strong_scopes(stage: Scene) -> None:
     sign_in_is_old(stage)
     asked = await allow(stage, ["create", "update", "delete"])
