@@ -20,17 +20,25 @@ _STYLED = re.compile(
     re.IGNORECASE,
 )
 _STYLE = re.compile(r"""\sstyle\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
-#: What a declaration in a style means, and the element that says it.
-_MEANINGS = (
-    (re.compile(r"font-weight\s*:\s*(?:bold|bolder|[6-9]00)\b"), "strong"),
-    (re.compile(r"font-style\s*:\s*(?:italic|oblique)\b"), "em"),
-    (re.compile(r"text-decoration(?:-line)?\s*:[^;]*\bline-through\b"), "s"),
-    (re.compile(r"text-decoration(?:-line)?\s*:[^;]*\bunderline\b"), "u"),
-    (re.compile(r"vertical-align\s*:\s*super\b"), "sup"),
-    (re.compile(r"vertical-align\s*:\s*sub\b"), "sub"),
-)
-_NOT_BOLD = re.compile(r"font-weight\s*:\s*(?:normal|lighter|[1-4]00)\b")
-_NOT_SLANTED = re.compile(r"font-style\s*:\s*normal\b")
+_LINES = ("text-decoration", "text-decoration-line")
+_WORD = re.compile(r"[\w-]+")
+
+
+def _values(name: str, *values: str) -> frozenset[tuple[str, str]]:
+    return frozenset((name, value) for value in values)
+
+
+#: The elements that say what these words of a style's properties mean.
+_MEANINGS = {
+    "strong": _values("font-weight", "bold", "bolder", "600", "700", "800", "900"),
+    "em": _values("font-style", "italic", "oblique"),
+    "s": frozenset((name, "line-through") for name in _LINES),
+    "u": frozenset((name, "underline") for name in _LINES),
+    "sup": _values("vertical-align", "super"),
+    "sub": _values("vertical-align", "sub"),
+}
+_NOT_BOLD = _values("font-weight", "normal", "lighter", "100", "200", "300", "400")
+_NOT_SLANTED = _values("font-style", "normal")
 
 _BLOCK = re.compile(rf"<(?P<tag>p|h[1-6]|div)(?=[\s/>]){_ATTRIBUTES}>", re.IGNORECASE)
 _ALIGNED = re.compile(
@@ -82,13 +90,13 @@ def _elements(match: re.Match[str]) -> tuple[str, str]:
     """The start tags for an element with a style, and their end tags."""
     tag = match["tag"].lower()
     found = _STYLE.search(match["attributes"])
-    style = (found[1] or found[2] or "").lower() if found else ""
-    is_plain = (tag in {"b", "strong"} and _NOT_BOLD.search(style)) or (
-        tag in {"i", "em"} and _NOT_SLANTED.search(style)
+    said = frozenset(_said(found[1] or found[2] or "")) if found else frozenset()
+    is_plain = (tag in {"b", "strong"} and said & _NOT_BOLD) or (
+        tag in {"i", "em"} and said & _NOT_SLANTED
     )
     if is_plain:
         tag = "span"
-    added = [name for meaning, name in _MEANINGS if style and meaning.search(style)]
+    added = [name for name, ways in _MEANINGS.items() if said & ways]
     if tag in {"b", "strong"}:
         added = [name for name in added if name != "strong"]
     if tag in {"i", "em"}:
@@ -96,6 +104,13 @@ def _elements(match: re.Match[str]) -> tuple[str, str]:
     first = f"<{tag}{match['attributes']}>" if added or is_plain else match[0]
     starts = "".join(f"<{name}>" for name in added)
     return first + starts, "".join(f"</{name}>" for name in reversed(added)) + f"</{tag}>"
+
+
+def _said(style: str) -> Iterator[tuple[str, str]]:
+    """The properties of a style, with each word of their values."""
+    for declaration in style.lower().split(";"):
+        name, _, value = declaration.partition(":")
+        yield from ((name.strip(), word) for word in _WORD.findall(value))
 
 
 def _block(match: re.Match[str]) -> str:
