@@ -19,6 +19,8 @@ _LONGEST_NAME = 1000
 ALT_TEXTS = "mp-photo-alt"
 #: The operations of an update (3.4).
 OPERATIONS = ("replace", "add", "delete")
+#: Types other than h-entry with a page of their own (the plugin has them in ``entry/kinds.py``).
+_SHOWN = frozenset({"event", "review", "recipe", "product", "resume"})
 _TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 #: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
 #: the post that an action is about, but a property where something other than an entry is made.
@@ -164,21 +166,22 @@ def wrapped(value: Json) -> list[Json]:
 
 
 def _only_type(given: list[Json]) -> str:
-    """The type of a post. Every post is an entry, so that beside another type "h-entry" says
-    nothing.
+    """The type of a post. Every post is an entry, so that beside a type with a page of its own
+    "h-entry" says nothing; nor do other types beside these, such as "h-as-note".
 
-    Raises :class:`InvalidRequest` for two other types, of which one would be lost.
+    Raises :class:`InvalidRequest` for two types with pages of their own, of which one would be
+    lost.
     """
     names = [each.strip() for each in given if each is not None and isinstance(each, str)]
     if len(names) < sum(each is not None for each in given):
         raise InvalidRequest("'type' must be a text.")
-    types = dict.fromkeys(h_type(name) for name in names if name)
-    further = [each for each in types if each != "entry"]
-    if len(further) > 1:
-        raise InvalidRequest(
-            f"A post has one type: 'type' names h-{further[0][:40]} and h-{further[1][:40]}."
-        )
-    return further[0] if further else "entry"
+    types = list(dict.fromkeys(name.removeprefix("h-") for name in names if name))
+    shown = [each for each in types if each in _SHOWN]
+    if len(shown) > 1:
+        raise InvalidRequest(f"A post has one type: 'type' names h-{shown[0]} and h-{shown[1]}.")
+    if shown or "entry" in types:
+        return shown[0] if shown else "entry"
+    return h_type(types[0] if types else None)
 
 
 def h_type(name: str | None) -> str:

@@ -251,6 +251,9 @@ class TestType:
         assert created(json_(event)).post.type == "event"
         two: Json = {"type": ["h-event", "h-review"], "properties": {"name": "x"}}
         assert "names h-event and h-review" in refusal(two)
+        for beside in ("h-as-note", "https://schema.org/Article", "h-feed"):
+            note: Json = {"type": ["h-entry", beside], "properties": {"content": "x"}}
+            assert created(json_(note)).post.type == "entry"
         assert "must be a text" in refusal({"type": [{"a": 1}], "properties": {"content": "x"}})
 
 
