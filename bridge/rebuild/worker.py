@@ -85,6 +85,8 @@ class Worker:
         self._shown: dict[str, int] = {}
         self._complete = time.monotonic()
         self._failures = 0
+        #: The files of which the log says already that they are left out, with the reason.
+        self._logged: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def is_local(self) -> bool:
@@ -233,8 +235,10 @@ class Worker:
         )
         for warning in outcome.warnings:
             _log.warning("While the site was built: %s", warning)
-        for file, reason in outcome.left_out:
+        left_out = frozenset(outcome.left_out)
+        for file, reason in sorted(left_out - self._logged):
             _log.warning("%s is left out of the site: %s", file, reason)
+        self._logged = left_out
         _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)
 
     def _fail(self, reason: str, file: str | None, *, passing: bool) -> None:

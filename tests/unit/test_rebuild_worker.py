@@ -242,3 +242,21 @@ async def test_idle_work_runs_when_there_is_nothing_to_build(
             await asyncio.sleep(0.01)
     assert worker.status().reason == "all is well"
     await worker.close()
+
+
+async def test_a_file_that_stays_left_out_is_logged_once(
+    worker: Worker, script: Script, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = ("content/a.md", "no date"), ("content/b.md", "no page")
+    script.results += [BuildOutcome(left_out=each) for each in ((one,), (one, two), (), (two,))]
+    await worker.start()
+    await settled(worker, head(store))
+    for number in range(3):
+        worker.changed(commit(store, {"a": b"new %d" % number}))
+        await settled(worker, head(store))
+    told = [each.getMessage() for each in caplog.records if "left out" in each.getMessage()]
+    assert told == [
+        "content/a.md is left out of the site: no date",
+        "content/b.md is left out of the site: no page",
+        "content/b.md is left out of the site: no page",
+    ]
