@@ -178,6 +178,13 @@ def test_a_colour_profile_keeps_its_colours(form: str, side: int) -> None:
     assert cleaned(data) == data
 
 
+def test_a_colour_profile_that_is_cut_off_does_not_become_longer() -> None:
+    """What follows it in the file would be elsewhere."""
+    private = private_profile()
+    sizes = range(len(private))
+    assert [len(clean_profile(private[:size])) for size in sizes] == list(sizes)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_colour_profile_that_is_none_has_nothing_left() -> None:
     for form in ("JPEG", "WEBP", "AVIF"):

@@ -41,8 +41,8 @@ def clean_profile(profile: bytes) -> bytes:
         name, start = entry[:4], int.from_bytes(entry[4:8], "big")
         content = profile[start : start + int.from_bytes(entry[8:], "big")]
         if name in _TEXTS:
-            kind = content[:4]
-            content = (kind + bytes(4) + _EMPTY.get(kind, b"")).ljust(len(content), b"\0")
+            kind, size = content[:4], len(content)
+            content = (kind + bytes(4) + _EMPTY.get(kind, b"")).ljust(size, b"\0")[:size]
         elif name not in _NEEDED:
             continue
         if start >= after:
