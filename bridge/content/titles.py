@@ -7,7 +7,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -61,6 +61,7 @@ _WORDS_OF_CONTENT = 8
 _SLUG_BYTES = 180
 _NUMBERS = 200  # posts with one slug that are told apart by a number
 _NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def synthetic_title(
@@ -435,7 +436,20 @@ def _slug(wish: str, site: SiteView) -> str:
         slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
     while len(slug.encode()) > _SLUG_BYTES:
         slug = slug[:-1]
-    return slug.strip("-._~")
+    slug = slug.strip("-._~")
+    return f"post-{slug}" if _seems_a_false_date(slug) else slug
+
+
+def _seems_a_false_date(slug: str) -> bool:
+    """Whether Pelican would take the beginning of a file's name for a date, and fail: 0800-12-34 is
+    a telephone number (``FILENAME_METADATA``)."""
+    found = _DATE.match(slug)
+    try:
+        if found:
+            date.fromisoformat(found.group())
+    except ValueError:
+        return True
+    return False
 
 
 def _plus(match: re.Match[str]) -> str:
