@@ -5,7 +5,9 @@ Each is ``None`` where the settings have it off.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -13,24 +15,37 @@ from bridge.core import Core
 from bridge.desk.mentions import MentionPages
 from bridge.desk.syndication import SyndicationPages
 from bridge.indieauth.server import IndieAuthServer
-from bridge.net.fetch import GuardedFetch
+from bridge.net.fetch import GuardedFetch, OwnPages
+from bridge.posts.addresses import canonical, hosts
+from bridge.posts.catalogue import Catalogue
+from bridge.posts.commits import Committer
+from bridge.posts.post_files import PostReader
+from bridge.rebuild import Rebuilder
+from bridge.settings import Settings, prefix_of
+from bridge.settings_file import LOOPBACK
+from bridge.store.git import GitStore
 from bridge.syndication.connector import AccountConnector
 from bridge.syndication.factory import make_backfeed, make_syndicator, make_vault
 from bridge.syndication.syndicator import Syndicator
-from bridge.webmention.incoming.factory import make_receiver
+from bridge.webmention.files import MentionFiles
+from bridge.webmention.incoming.commits import MentionCommits
+from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.handlers import WebmentionHandlers
-from bridge.webmention.incoming.moderation import Moderation, commands_folder
+from bridge.webmention.incoming.inbox import Inbox
+from bridge.webmention.incoming.moderation.decisions import Moderation, commands_folder
 from bridge.webmention.incoming.receiver import Receiver
-from bridge.webmention.incoming.reverification import Reverification
-from bridge.webmention.outgoing.factory import (
-    make_sender,
-    outbox_folder,
-    own_hosts,
-    own_pages,
-)
-from bridge.webmention.outgoing.outbox import forget_cursor
+from bridge.webmention.incoming.request_checks import OwnerUrls
+from bridge.webmention.incoming.verification.reverification import Reverification
+from bridge.webmention.incoming.verification.verifier import Verifier
+from bridge.webmention.outgoing.changes import ChangedPosts, ReplyChangeFinder
+from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming
+from bridge.webmention.outgoing.follower import Follower
+from bridge.webmention.outgoing.live_pages import LivePages
+from bridge.webmention.outgoing.outbox import Outbox, forget_cursor, outbox_folder
+from bridge.webmention.outgoing.recipients import Recipients, own_hosts
 from bridge.webmention.outgoing.sender import Sender
 from bridge.webmention.outgoing.websub import HubPing
+from bridge.webmention.targets import Targets
 from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
 RECEIVER = web.AppKey("receiver", Receiver)
@@ -52,7 +67,7 @@ async def start_social(
 
     ``server`` is the built-in server; without it the owner has no pages here.
     """
-    site = own_pages(own_hosts(core.settings, core.public_url))
+    site = OwnPages(own_hosts(core.settings, core.public_url))
     core.lifetime.close_later(site.close)
     sender = await _start_sending(core, tombstones, site)
     _start_hub(core, site)
@@ -170,3 +185,85 @@ def _start_backfeed(
         core.lifetime.run(backfeed.run(), "backfeed")
     if with_pages:
         SyndicationPages(syndicator, connecting, backfeed).add_to(app)
+
+
+def make_sender(
+    settings: Settings,
+    store: GitStore,
+    catalogue: Catalogue,
+    posts: PostReader,
+    rebuilder: Rebuilder,
+    tombstones: TombstoneCommitter,
+    *,
+    fetch: GuardedFetch,
+    site: GuardedFetch,
+    public_url: str,
+) -> Sender:
+    """The sender with everything it needs; it is not started. ``fetch`` reaches other sites,
+    ``site`` the site itself.
+    """
+    own = own_hosts(settings, public_url)
+    content = settings.content.folder
+    pages = LivePages(site, rebuilder, own)
+    recipients = Recipients(posts, own, settings.webmention.bridgy_fed)
+    outbox = Outbox(outbox_folder(settings.site.state))
+    follower = Follower(
+        store,
+        catalogue,
+        ChangedPosts(store, catalogue, content),
+        pages,
+        recipients,
+        outbox,
+        ReplyChangeFinder(store, f"{prefix_of(content)}{settings.webmention.folder}"),
+        tombstones,
+        time.time,
+    )
+    return Sender(
+        store, follower, pages, recipients, Courier(fetch, DeliveryTiming(), time.time), outbox
+    )
+
+
+def make_receiver(
+    settings: Settings,
+    store: GitStore,
+    catalogue: Catalogue,
+    posts: PostReader,
+    committer: Committer,
+    fetch: GuardedFetch,
+    *,
+    public_url: str,
+) -> Receiver:
+    """The receiver with everything it needs; it is not started."""
+    ours = settings.webmention
+    content = settings.content.folder
+    files = MentionFiles(store, content, ours.folder)
+    targets = Targets(catalogue, settings.site.me)
+    faces = Faces(
+        fetch, files, content=content, media=settings.media.folder, store=ours.faces == "store"
+    )
+    commits = MentionCommits(files, targets, faces, committer, catalogue)
+    return Receiver(
+        Inbox(settings.site.state / "keep" / "mentions"),
+        files,
+        targets,
+        Verifier(fetch),
+        commits,
+        posts,
+        owner=OwnerUrls(
+            frozenset(canonical(each, frozenset()) for each in _accounts(settings)),
+            hosts(public_url),
+            on_loopback=urlsplit(public_url).hostname in LOOPBACK,
+        ),
+        approve=ours.approve,
+        batch_seconds=ours.batch_seconds,
+    )
+
+
+def _accounts(settings: Settings) -> list[str]:
+    """The URLs of the owner's accounts elsewhere, from the settings."""
+    found = [settings.site.me, *settings.site.aliases]
+    for target in settings.syndication.targets:
+        found.append(target.uid)
+        if target.user is not None and target.user.url:
+            found.append(target.user.url)
+    return found

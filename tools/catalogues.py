@@ -104,8 +104,8 @@ _FILES = (
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
     *("micropub/geo.py", "net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
-    *("webmention/incoming/inbox.py", "webmention/incoming/moderation.py"),
-    "webmention/incoming/verification.py",
+    *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
+    "webmention/incoming/verification/verifier.py",
 )
 
 

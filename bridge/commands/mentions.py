@@ -11,7 +11,7 @@ from bridge.runtime.terminal import visible
 from bridge.settings import Settings
 from bridge.store.git import GitStore
 from bridge.webmention.files import MentionFiles
-from bridge.webmention.incoming.moderation import (
+from bridge.webmention.incoming.moderation.decisions import (
     ModeratedMention,
     commands_folder,
     of_record,

@@ -1,7 +1,8 @@
 """Extracts an h-cite from another site's page.
 
-Only runs in :mod:`bridge.net.parser_process`, like :mod:`bridge.webmention.incoming.parser`, which
-uses parts of it: a hostile page can keep an HTML parser busy for minutes.
+Only runs in :mod:`bridge.net.parser_process`, like
+:mod:`bridge.webmention.incoming.verification.parser`, which uses parts of it: a hostile page can
+keep an HTML parser busy for minutes.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from bridge.desk.owner import Owner, owner_form, owner_page
 from bridge.http.form import Form
 from bridge.pages.navigation import Notice, Section, add_section
 from bridge.store import StoreError
-from bridge.webmention.incoming.moderation import Moderation
+from bridge.webmention.incoming.moderation.decisions import Moderation
 
 log = logging.getLogger(__name__)
 

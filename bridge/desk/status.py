@@ -27,8 +27,8 @@ from bridge.store.sync.remote import Remote, RemoteStatus
 from bridge.syndication.report import facts_of, report_of
 from bridge.syndication.syndicator import Syndicator
 from bridge.web.request import Gate
+from bridge.webmention.incoming.moderation.rules import FILE as RULES
 from bridge.webmention.incoming.receiver import Receiver
-from bridge.webmention.incoming.rules import FILE as RULES
 from bridge.webmention.outgoing.outbox import OutboxReport
 from bridge.webmention.outgoing.sender import Sender
 

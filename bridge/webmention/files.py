@@ -19,8 +19,8 @@ from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.commits import is_ours
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
-from bridge.webmention.incoming.rules import FILE as RULES
-from bridge.webmention.incoming.rules import Known, Rules
+from bridge.webmention.incoming.moderation.rules import FILE as RULES
+from bridge.webmention.incoming.moderation.rules import Known, Rules
 from bridge.webmention.mention import KINDS, MentionTarget, folder_of, key_of
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.store.git import GitStore
 from bridge.webmention import files as mention_files
-from bridge.webmention.incoming.parser import read
+from bridge.webmention.incoming.verification.parser import read
 from bridge.webmention.mention import MentionTarget, folder_of, mention_of
 
 

@@ -24,8 +24,8 @@ from bridge.errors import Unavailable
 from bridge.net.fetch import GuardedFetch
 from bridge.webmention.incoming import inbox as inboxes
 from bridge.webmention.incoming.inbox import Inbox
-from bridge.webmention.incoming.reverification import Reverification
-from bridge.webmention.incoming.verification import Verifier
+from bridge.webmention.incoming.verification.reverification import Reverification
+from bridge.webmention.incoming.verification.verifier import Verifier
 
 DAY = 86400.0
 

@@ -14,8 +14,8 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.errors import Conflict, InvalidRequest
 from bridge.store.git import GitStore
-from bridge.webmention.incoming import moderation as moderating
-from bridge.webmention.incoming.moderation import Moderation, send_command
+from bridge.webmention.incoming.moderation import decisions
+from bridge.webmention.incoming.moderation.decisions import Moderation, send_command
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_trust_and_block_are_rules_in_git(
 async def test_on_a_shared_host_no_author_is_trusted_or_blocked_for_another(
     bridge: Hearing, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moderating, "SHARED", frozenset({bob.base.split("/")[2]}))
+    monkeypatch.setattr(decisions, "SHARED", frozenset({bob.base.split("/")[2]}))
     nameless = reply().replace('<a class="p-author h-card" href="/">Bob</a>', "")
     assert await bridge.told(bob.page("/1", nameless)) == "pending"
     (item,) = moderation(bridge).pending()

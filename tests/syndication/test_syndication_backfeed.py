@@ -17,10 +17,10 @@ from partner_kit import MastodonMock, Partner
 from syndication_kit import Bench, Fault, close_bench, make_bench
 
 from bridge.settings import Webmention
+from bridge.social import make_receiver
 from bridge.store.git import GitStore
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.fake.bluesky import DID
-from bridge.webmention.incoming.factory import make_receiver
 from bridge.webmention.incoming.receiver import Receiver
 
 SECRET = "what only friends may read"

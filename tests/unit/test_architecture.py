@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, str] = {
     "desk": "runtime net http auth indieauth context media micropub content pages posts publisher"
     " rebuild site store web webmention syndication",
     "core": "runtime net media posts rebuild settings_file site store",
-    "social": "core desk indieauth net syndication webmention",
+    "social": "core desk indieauth net posts rebuild settings_file store syndication webmention",
     "app": "*",
     "commands": "*",
     "__main__": "commands",

@@ -14,7 +14,7 @@ from indieauth_kit import Browser, Page, Running, browser, running
 from bridge.desk.mentions import MentionPages
 from bridge.errors import InvalidRequest
 from bridge.store import StoreBusy
-from bridge.webmention.incoming.moderation import ACTIONS, ModeratedMention, Moderation
+from bridge.webmention.incoming.moderation.decisions import ACTIONS, ModeratedMention, Moderation
 
 XSS = '"><script>alert(1)</script>'
 PENDING = ModeratedMention(

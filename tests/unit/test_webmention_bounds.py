@@ -12,7 +12,7 @@ from webmention_kit import elsewhere
 from bridge.webmention.incoming import commits
 from bridge.webmention.incoming import inbox as inboxes
 from bridge.webmention.incoming.inbox import Inbox, Record
-from bridge.webmention.incoming.moderation import Moderation
+from bridge.webmention.incoming.moderation.decisions import Moderation
 
 
 def put(inbox: Inbox, source: str, now: float) -> None:

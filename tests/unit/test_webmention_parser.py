@@ -8,7 +8,7 @@ import pytest
 from hearing_kit import POST
 
 from bridge.net.link_rels import charset_of
-from bridge.webmention.incoming.parser import read
+from bridge.webmention.incoming.verification.parser import read
 
 SOURCE = "https://bob.example/reply"
 

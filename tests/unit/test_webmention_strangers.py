@@ -14,8 +14,8 @@ from bridge.posts.addresses import canonical, one_spelling
 from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain
+from bridge.webmention.incoming.moderation.rules import Known, Rules, decide
 from bridge.webmention.incoming.request_checks import OwnerUrls, RequestChecks
-from bridge.webmention.incoming.rules import Known, Rules, decide
 from bridge.webmention.mention import Mention, MentionTarget, domain_of, mention_of, web_url
 
 HERE = MentionTarget(POST, frozenset({"/2026/hello"}), frozenset({"example.com"}))

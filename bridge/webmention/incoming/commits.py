@@ -18,8 +18,8 @@ from bridge.store import Change, StoreError
 from bridge.webmention.files import COPY_COUNTS, MentionFiles, StoredMention
 from bridge.webmention.incoming.faces import Faces
 from bridge.webmention.incoming.inbox import Inbox, Record, State
-from bridge.webmention.incoming.rules import FILE as RULES
-from bridge.webmention.incoming.rules import Rules
+from bridge.webmention.incoming.moderation.rules import FILE as RULES
+from bridge.webmention.incoming.moderation.rules import Rules
 from bridge.webmention.mention import PROXIES, Mention, MentionTarget, folder_of, to_file
 from bridge.webmention.targets import Targets
 

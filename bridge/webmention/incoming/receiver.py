@@ -21,9 +21,9 @@ from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.incoming.commits import UNUSABLE, Batches, ChangeRules, MentionCommits
 from bridge.webmention.incoming.inbox import Inbox, Record, State, VerificationQueue, id_of
+from bridge.webmention.incoming.moderation.rules import decide
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, OwnerUrls, RequestChecks
-from bridge.webmention.incoming.rules import decide
-from bridge.webmention.incoming.verification import Verification, Verifier
+from bridge.webmention.incoming.verification.verifier import Verification, Verifier
 from bridge.webmention.mention import Mention, MentionTarget, domain_of, folder_of, mention_of
 from bridge.webmention.targets import Targets
 

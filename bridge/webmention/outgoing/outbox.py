@@ -29,6 +29,13 @@ _RECENT = 100
 _CURSOR = "cursor"
 
 
+def outbox_folder(state: Path) -> Path:
+    """The folder of the outbox. Like everything in ``keep/`` it must not be deleted
+    (``docs/settings.md``).
+    """
+    return state / "keep" / "webmention" / "outbox"
+
+
 class Delivery(msgspec.Struct, omit_defaults=True):
     """One target of a post's webmentions.
 

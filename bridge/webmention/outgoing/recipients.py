@@ -10,12 +10,18 @@ from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
 from bridge.posts.addresses import hosts
 from bridge.posts.post_files import PostReader
+from bridge.settings import Settings
 from bridge.webmention.outgoing.live_pages import LivePage
 
 #: Bridgy Fed publishes a post to the fediverse when it gets a webmention from it
 #: (fed.brid.gy/docs).
 BRIDGY_FED = "https://fed.brid.gy/"
 _LONGEST = 2_000
+
+
+def own_hosts(settings: Settings, public_url: str) -> frozenset[str]:
+    """The host names of the site and the bridge, which get no webmentions."""
+    return hosts(settings.site.me, *settings.site.aliases, public_url)
 
 
 def external_links(

@@ -10,16 +10,15 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from bridge.errors import Refused
-from bridge.net.fetch import Fetched, FetchError, GuardedFetch
+from bridge.net.fetch import Fetched, FetchError, GuardedFetch, OwnPages
 from bridge.posts.addresses import hosts
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.webmention.outgoing.delivery import AGENT, AttemptResult, Courier, DeliveryTiming
-from bridge.webmention.outgoing.factory import outbox_folder, own_hosts, own_pages
 from bridge.webmention.outgoing.live_pages import read_page
-from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox
-from bridge.webmention.outgoing.recipients import external_links
+from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, outbox_folder
+from bridge.webmention.outgoing.recipients import external_links, own_hosts
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _PAGE_SECONDS = 20.0
@@ -43,7 +42,7 @@ def resend(settings: Settings, url: str) -> int:
 
 async def _send(settings: Settings, url: str, own: frozenset[str], public_url: str) -> int:
     async with (
-        own_pages(own) as site,
+        OwnPages(own) as site,
         GuardedFetch(allow_loopback=urlsplit(public_url).hostname in LOOPBACK) as fetch,
     ):
         try:

@@ -18,7 +18,7 @@ from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.net.web_url import BadURL, parse
 
 #: Never imported here: an HTML parser would add a third to the bridge's memory.
-_READ = "bridge.webmention.incoming.parser:read"
+_READ = "bridge.webmention.incoming.verification.parser:read"
 _AGENT = "pelican-indieauth (Webmention)"
 _ACCEPT = (
     "text/html, application/xhtml+xml;q=0.9, application/json;q=0.8, text/plain;q=0.7, */*;q=0.1"
@@ -42,7 +42,8 @@ class Verification:
     """The result of one verification.
 
     ``why`` is a sentence for the sender. For ``linked``, ``page`` is the result of
-    :func:`bridge.webmention.incoming.parser.read` and ``url`` where the source was after redirects.
+    :func:`bridge.webmention.incoming.verification.parser.read` and ``url`` where the source was
+    after redirects.
     """
 
     outcome: Outcome

@@ -16,10 +16,10 @@ from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.runtime.private import write_durably
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, StoredMention
-from bridge.webmention.incoming.importing import records_of
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
+from bridge.webmention.incoming.moderation.exports import records_of
+from bridge.webmention.incoming.moderation.rules import SHARED, Rules
 from bridge.webmention.incoming.receiver import Receiver
-from bridge.webmention.incoming.rules import SHARED, Rules
 from bridge.webmention.mention import Mention, bare_host
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Whether a mention is shown: the owner's decisions and rules."""
