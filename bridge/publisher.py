@@ -18,7 +18,7 @@ from functools import partial
 
 from bridge.auth.token import Token, is_draft_only, require
 from bridge.content.file import PelicanFile
-from bridge.content.links import static_paths
+from bridge.content.markup.links import static_paths
 from bridge.errors import Conflict, InsufficientScope, Unavailable
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update

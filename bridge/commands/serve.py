@@ -16,7 +16,7 @@ from typing import cast
 
 from aiohttp import web
 
-from bridge.content import text
+from bridge.content.markup import note as text
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener
 from bridge.runtime.command_name import command

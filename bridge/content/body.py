@@ -1,8 +1,8 @@
 """The content of a post as the body of a Pelican file, and back.
 
-A note's plain text is escaped so that Markdown shows it as it is (:mod:`bridge.content.text`). An
+A note's plain text is escaped so that Markdown shows it as it is (:mod:`bridge.content.markup.note`). An
 article's Markdown stays as it was sent, except for what Python-Markdown reads differently from
-CommonMark (:mod:`bridge.content.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
+CommonMark (:mod:`bridge.content.markup.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
 Markdown leaves alone.
 
 Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists), and each
@@ -20,11 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from bridge.content import commonmark, html, text
-from bridge.content.changes import TextChanges, restore
 from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.markup import commonmark, html
+from bridge.content.markup import note as text
+from bridge.content.markup.changes import TextChanges, restore
+from bridge.content.markup.note import printable
 from bridge.content.rules import SiteRules
-from bridge.content.text import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 

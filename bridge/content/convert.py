@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, html, keys, titles
+from bridge.content import body, keys, titles
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.markup import html
+from bridge.content.markup.note import is_seen, label, one_line
 from bridge.content.rules import SiteRules
-from bridge.content.text import is_seen, label, one_line
 from bridge.content.titles import content_type, synthetic_title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from bridge.content import body, html, keys, titles
+from bridge.content import body, keys, titles
 from bridge.content.body import Allowlist, Verdict
-from bridge.content.changes import ChangedText, TextChanges
 from bridge.content.convert import (
     NO_COMMANDS,
     content_to_write,
@@ -18,8 +17,10 @@ from bridge.content.convert import (
     with_originals,
 )
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.markup import html
+from bridge.content.markup.changes import ChangedText, TextChanges
+from bridge.content.markup.note import printable
 from bridge.content.rules import SiteRules
-from bridge.content.text import printable
 from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties

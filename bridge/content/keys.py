@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dateutil.parser
 
-from bridge.content import text
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.markup import note as text
+from bridge.content.markup.note import is_seen, label, one_line, title
 from bridge.content.rules import SiteRules, SiteView
-from bridge.content.text import is_seen, label, one_line, title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, Properties, discover, unescape
 

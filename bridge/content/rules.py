@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bridge.content.links import IntrasiteLinks, MediaUrls
+from bridge.content.markup.links import IntrasiteLinks, MediaUrls
 from bridge.settings import DEFAULT_CATEGORIES, SettingsError
 
 #: What a path can be made of, and how many bytes a name in it may have.

@@ -11,10 +11,12 @@ from datetime import date, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from bridge.content import html, keys, text
+from bridge.content import keys
 from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.markup import html
+from bridge.content.markup import note as text
+from bridge.content.markup.note import beginning, is_seen, one_line, printable
 from bridge.content.rules import SiteRules, SiteView
-from bridge.content.text import beginning, is_seen, one_line, printable
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
 _TITLE_LENGTH = 70

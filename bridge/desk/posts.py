@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from bridge.content import html
-from bridge.content.text import plain
+from bridge.content.markup import html
+from bridge.content.markup.note import plain
 from bridge.content.titles import about
 from bridge.desk.compose.fields import KINDS
 from bridge.desk.compose.values import words_of

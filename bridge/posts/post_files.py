@@ -16,7 +16,7 @@ from bridge.content.body import refuse_effects
 from bridge.content.convert import new_file, published_at, read, refuse_nothing_to_see
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
-from bridge.content.links import MediaUrls
+from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules, SiteView
 from bridge.content.titles import candidates, slug_wishes
 from bridge.errors import Conflict, InvalidRequest, SiteBroken

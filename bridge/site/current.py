@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from bridge.content.file import PelicanFile
-from bridge.content.links import IntrasiteLinks
+from bridge.content.markup.links import IntrasiteLinks
 from bridge.content.rules import Rendered
 from bridge.errors import Conflict, SiteBroken
 from bridge.settings import prefix_of

@@ -18,12 +18,12 @@ import pytest
 from bs4 import BeautifulSoup
 from plugin_site import SITE, THEMES, Built, build, items, write_settings
 
-from bridge.content import html
 from bridge.content.body import Allowlist, encode
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.links import MediaUrls
+from bridge.content.markup import html
+from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bridge.content.links import MediaUrls
+from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.post import Json, Post
 from bridge.site.pelican.loading import importing_from

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from bridge.content import body, html
+from bridge.content import body
 from bridge.content.convert import new_file, read
 from bridge.content.file import PelicanFile
+from bridge.content.markup import html
 from bridge.content.rules import SiteRules
 
 MEDIA_URL = "https://bridge.example/media/2026/x.jpg"

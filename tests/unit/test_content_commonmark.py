@@ -14,11 +14,11 @@ from markdown import Markdown
 from markdown_it import MarkdownIt
 from soak_kit import SOAK
 
-from bridge.content.changes import restore
-from bridge.content.commonmark import adapt
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.markup.changes import restore
+from bridge.content.markup.commonmark import adapt
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 

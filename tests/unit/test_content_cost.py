@@ -9,12 +9,12 @@ import pytest
 from content_site import WHEN, load_rules, post
 from soak_kit import in_soak
 
-from bridge.content import text
-from bridge.content.changes import restore
-from bridge.content.commonmark import adapt
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
+from bridge.content.markup import note as text
+from bridge.content.markup.changes import restore
+from bridge.content.markup.commonmark import adapt
 from bridge.content.rules import SiteRules
 
 #: This many characters took minutes; a tenth of a second is what the whole test takes now.

@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from bridge.content.editors import with_elements
-from bridge.content.html import sanitise
+from bridge.content.markup.editors import with_elements
+from bridge.content.markup.html import sanitise
 
 GOOGLE = "docs-internal-guid-1"
 

@@ -13,13 +13,15 @@ from content_site import WHEN, load_rules, site_of
 from pelican.contents import Article
 from pelican.readers import Readers
 
-from bridge.content import body, html, text
+from bridge.content import body
 from bridge.content.convert import read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.links import IntrasiteLinks
+from bridge.content.markup import html
+from bridge.content.markup import note as text
+from bridge.content.markup.links import IntrasiteLinks
+from bridge.content.markup.note import label, printable, title
 from bridge.content.rules import SiteRules
-from bridge.content.text import label, printable, title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, discover
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soak_kit import any_text
 
-from bridge.content.links import MediaUrls
+from bridge.content.markup.links import MediaUrls
 from bridge.micropub.post import Json
 
 BRIDGE = "https://bridge.example/media/2026/11/sea.jpg"

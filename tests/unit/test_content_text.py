@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from bridge.content import text
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.markup import note as text
+from bridge.content.markup.note import printable
 from bridge.content.rules import SiteRules
-from bridge.content.text import printable
 from bridge.micropub.post import Post
 from bridge.micropub.values import normalise
 

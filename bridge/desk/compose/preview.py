@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bridge.content import html
 from bridge.content.body import encode
 from bridge.content.convert import is_markdown
+from bridge.content.markup import html
 from bridge.desk.compose import composer, json_request
 from bridge.desk.compose.composer import sheet_of
 from bridge.desk.compose.fields import kind_named

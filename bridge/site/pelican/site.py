@@ -20,9 +20,9 @@ from pelican.contents import Article, Page
 from bridge import __version__
 from bridge.content import keys
 from bridge.content.file import PelicanFile
-from bridge.content.links import IntrasiteLinks, MediaUrls
+from bridge.content.markup.links import IntrasiteLinks, MediaUrls
+from bridge.content.markup.note import label
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
-from bridge.content.text import label
 from bridge.content.titles import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import InvalidRequest, SiteBroken

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.content.changes import ChangedText
+from bridge.content.markup.changes import ChangedText
 
 MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
 RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")

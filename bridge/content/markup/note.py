@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 
 import grapheme
 
-from bridge.content import note_grammar
+from bridge.content.markup import note_grammar
 from bridge.micropub.post import unescape, without_endless_references
 
 #: Not allowed in XML 1.0, or invisible and harmful: C0 but tab and newline, DEL, C1, surrogates,

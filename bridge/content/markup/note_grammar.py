@@ -1,4 +1,4 @@
-"""What a note's plain text may mean as Markdown, and how :mod:`bridge.content.text` encodes it."""
+"""What a note's plain text may mean as Markdown, and how :mod:`bridge.content.markup.note` encodes it."""
 
 from __future__ import annotations
 

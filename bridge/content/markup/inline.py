@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bridge.content.changes import ChangedText
+from bridge.content.markup.changes import ChangedText
 
 #: Backslashes in formulas are theirs.
 _IN_FORMULA = re.compile(r"(?<!\\)\$|\\[(\[]")

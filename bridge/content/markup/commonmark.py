@@ -5,7 +5,7 @@ before it, the content of an item is indented by four, ``#hashtag`` is a heading
 no fenced code; nor does it know ``~~struck~~`` words, which most apps show. Blank lines, spaces and
 backslashes are inserted where CommonMark (numbers below are its sections) reads the text
 differently; to CommonMark, the result means the same as the original. The list of changes
-(:class:`~bridge.content.changes.TextChange`) is enough to undo them.
+(:class:`~bridge.content.markup.changes.TextChange`) is enough to undo them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bridge.content import blocks
-from bridge.content.blocks import TAB, Fence, ListItem
-from bridge.content.changes import ChangedText, TextChanges
-from bridge.content.inline import write_line
+from bridge.content.markup import blocks
+from bridge.content.markup.blocks import TAB, Fence, ListItem
+from bridge.content.markup.changes import ChangedText, TextChanges
+from bridge.content.markup.inline import write_line
 
 
 @lru_cache(maxsize=8)  # a post is written several times until nothing about it is guessed

@@ -1,0 +1,1 @@
+"""The languages a post is written in: a note's plain text, Markdown and HTML."""
