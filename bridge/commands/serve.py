@@ -16,7 +16,7 @@ from typing import cast
 
 from aiohttp import web
 
-from bridge.content.markup import note as text
+from bridge.content.markup import note
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener
 from bridge.runtime.command_name import command
@@ -150,7 +150,7 @@ async def run(
         )
         server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
-        await asyncio.to_thread(text.prepare)
+        await asyncio.to_thread(note.prepare)
         # Long-lived objects are left out of garbage collections, which would delay requests.
         gc.collect()
         gc.freeze()

@@ -1,9 +1,9 @@
 """The content of a post as the body of a Pelican file, and back.
 
-A note's plain text is escaped so that Markdown shows it as it is (:mod:`bridge.content.markup.note`). An
-article's Markdown stays as it was sent, except for what Python-Markdown reads differently from
-CommonMark (:mod:`bridge.content.markup.commonmark`). HTML is sanitised and wrapped in one ``<div>``, which
-Markdown leaves alone.
+A note's plain text is escaped so that Markdown shows it as it is
+(:mod:`bridge.content.markup.note`). An article's Markdown stays as it was sent, except for what
+Python-Markdown reads differently from CommonMark (:mod:`bridge.content.markup.commonmark`). HTML is
+sanitised and wrapped in one ``<div>``, which Markdown leaves alone.
 
 Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists), and each
 of the site's extensions adds some. So the check is not of the Markdown, but of the HTML that the
@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from bridge.content.file import Form, Mf2Line, PelicanFile
-from bridge.content.markup import commonmark, html
-from bridge.content.markup import note as text
+from bridge.content.markup import commonmark, html, note
 from bridge.content.markup.changes import TextChanges, restore
-from bridge.content.markup.note import printable
+from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
@@ -132,7 +131,7 @@ def encode(
         return PostBody("", "markdown" if markdown else "text")
     if markdown:
         return _markdown_body(plain, rules, allowlist or Allowlist(), as_it_is=as_it_is)
-    return PostBody(rules.media.internalise_note(text.encode(plain)) + "\n", "text")
+    return PostBody(rules.media.internalise_note(note.encode(plain)) + "\n", "text")
 
 
 def decode(
@@ -150,7 +149,7 @@ def decode(
             inner = inner[len(_OPEN) : -len(_CLOSE)]
         return {"html": rules.media.externalise_text(inner.replace("&#9;", "\t"))}
     if form_of(file, form, rules) == "text":
-        return text.decode(rules.media.externalise_note(unix.removesuffix("\n"))) or None
+        return note.decode(rules.media.externalise_note(unix.removesuffix("\n"))) or None
     plain = unix.strip("\n") if form is None else unix.removesuffix("\n")
     return rules.media.externalise_text(restore(plain, changes)) or None
 
@@ -176,7 +175,7 @@ def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | No
     if form != "text":
         return form
     encoded = rules.media.externalise_note(_unix(file.body).removesuffix("\n"))
-    return "text" if text.is_encoded(encoded) else "markdown"
+    return "text" if note.is_encoded(encoded) else "markdown"
 
 
 def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> str:
@@ -185,17 +184,17 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     """
     old = rules.media.externalise_note(_unix(file.body)).removesuffix("\n").split("\n")
     new = rules.media.externalise_note(written).removesuffix("\n").split("\n")
-    said = [text.decode(line.removesuffix("  ")) for line in old]
-    says = [text.decode(line.removesuffix("  ")) for line in new]
+    said = [note.decode(line.removesuffix("  ")) for line in old]
+    says = [note.decode(line.removesuffix("  ")) for line in new]
     kept = written.removesuffix("\n").split("\n")
     before = _unix(file.body).removesuffix("\n").split("\n")
     for start, there in _unchanged(said, says):
         if before[start].removesuffix("  ") == kept[there].removesuffix("  "):
             continue
         # Not where emphasis or a link goes on from one line to another.
-        if not text.is_encoded(old[start].removesuffix("  ")):
+        if not note.is_encoded(old[start].removesuffix("  ")):
             continue
-        if text.encode(says[there]) != new[there].removesuffix("  "):
+        if note.encode(says[there]) != new[there].removesuffix("  "):
             continue
         end = "  " if kept[there].endswith("  ") else ""
         kept[there] = before[start].removesuffix("  ") + end

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from bridge.content import body, keys, titles
+from bridge.content import body, keys, slugs
 from bridge.content.body import Allowlist, Verdict
 from bridge.content.convert import (
     NO_COMMANDS,
@@ -19,7 +19,7 @@ from bridge.content.convert import (
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.markup import html
 from bridge.content.markup.changes import ChangedText, TextChanges
-from bridge.content.markup.note import printable
+from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
 from bridge.content.titles import earlier_title, plain_content, synthetic_title
 from bridge.errors import Conflict, InvalidRequest
@@ -254,7 +254,7 @@ class _Change:
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """Carry out ``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` of an update."""
-        if slug := titles.wished_slug(self._commands, self._rules.site):
+        if slug := slugs.wished_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
             category = keys.category_for(

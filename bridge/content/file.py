@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
 from bridge.content.markup.changes import TextChange, TextChanges
-from bridge.content.markup.note import is_one_clean_line
+from bridge.content.markup.characters import is_one_clean_line
 from bridge.content.yaml_head import YamlSyntax, has_yaml_head
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Properties, unescape

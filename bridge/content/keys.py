@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dateutil.parser
 
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.markup import note as text
-from bridge.content.markup.note import is_seen, label, one_line, title
+from bridge.content.markup import note
+from bridge.content.markup.characters import is_seen, label, one_line, title
 from bridge.content.rules import SiteRules, SiteView
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, Properties, discover, unescape
@@ -69,7 +69,7 @@ def _shown(plain: str, key: str, file: PelicanFile, rules: SiteRules) -> str | N
     if not is_seen(plain):
         return None
     if _is_formatted(key, file, rules):
-        return text.encode_line(one_line(plain)) or None
+        return note.encode_line(one_line(plain)) or None
     return title(plain) or None
 
 
@@ -79,7 +79,7 @@ def _formatted(file: PelicanFile, rules: SiteRules, key: str, name: str) -> _Val
     value = "\n".join(file.values(key)) if formatted else file.get(key)
     if not value:
         return {}
-    return {name: (text.decode(value) if formatted else unescape(value),)}
+    return {name: (note.decode(value) if formatted else unescape(value),)}
 
 
 def _is_formatted(key: str, file: PelicanFile, rules: SiteRules) -> bool:

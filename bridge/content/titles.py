@@ -1,27 +1,24 @@
-"""The Title of a post that has no name (its first words, what it is about, or its date), and the
-slug of every post.
-"""
+"""The Title of a post that has no name: its first words, what it is about, or its date."""
 
 from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.content import keys
 from bridge.content.file import Form, Mf2Line, PelicanFile
-from bridge.content.markup import html
-from bridge.content.markup import note as text
-from bridge.content.markup.note import beginning, is_seen, one_line, printable
-from bridge.content.rules import SiteRules, SiteView
-from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
+from bridge.content.markup import html, note
+from bridge.content.markup.characters import beginning, is_seen, one_line, printable
+from bridge.content.rules import SiteRules
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post
 
 _TITLE_LENGTH = 70
 #: Characters of a text in which there are enough words for a title.
-_ENOUGH = 10_000
+ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
 #: The fences around code in a note, which are not words of it.
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
@@ -58,12 +55,6 @@ _LONG = re.compile(
 _DEEPEST = 3
 #: A date with a time, which no title needs.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
-_SLUG_LENGTH = 60
-_WORDS_OF_CONTENT = 8
-_SLUG_BYTES = 180
-_NUMBERS = 200  # posts with one slug that are told apart by a number
-_NOT_IN_A_SLUG = re.compile(r"[^\w.~-]+")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def synthetic_title(
@@ -77,7 +68,7 @@ def synthetic_title(
     words = one_line(rules.media.in_words(content, lambda _: " ")) if is_seen(content) else ""
     if "://" in words.rpartition(" ")[2]:
         words = words.removesuffix(".")
-    words = text.with_urls(words, address) or about(post, mf2.references)
+    words = note.with_urls(words, address) or about(post, mf2.references)
     if content and not words:
         words = rules.media.in_words(content, of_file)
     if not words:
@@ -294,8 +285,8 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     if form in {"markdown", "html"} and isinstance(content, str) and content.strip():
         return one_line(html.plain(rules.site.render(content).html))
     if isinstance(content, str):
-        return one_line(_FENCE.sub("", text.plain(printable(content[:_ENOUGH]))))
-    return text.plain(plain_content(post))
+        return one_line(_FENCE.sub("", note.plain(printable(content[:ENOUGH]))))
+    return note.plain(plain_content(post))
 
 
 def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
@@ -309,7 +300,7 @@ def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
     if _is_html(post, form):
         return content
     in_markdown = form in {"markdown", "html"}
-    return rules.site.render(content if in_markdown else text.encode(content)).html
+    return rules.site.render(content if in_markdown else note.encode(content)).html
 
 
 def _is_html(post: Post, form: Form | None) -> bool:
@@ -351,108 +342,3 @@ def _without_scheme(target: str) -> str:
     except ValueError:
         return target
     return f"{parts.netloc}{parts.path}".rstrip("/") or target
-
-
-def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
-    """The texts from which a new post's slug may be made, best first.
-
-    They are the client's wish (``mp-slug``), the name, the first words of the content, what the
-    post is about, and the date, which always gives a slug.
-    """
-    wishes = (
-        _first_text(commands.get("slug", ())),
-        post.text("name"),
-        _first_words(post),
-        about_for_address(post) or _first_address(post),
-        published.strftime("%Y-%m-%d-%H%M%S"),
-    )
-    return tuple(wish for wish in wishes if wish)
-
-
-def first_slug(wishes: Iterable[str], site: SiteView) -> str:
-    """The slug of the first text that gives one: one path segment, or ``""``."""
-    return next(filter(None, (_slug(wish, site) for wish in wishes)), "")
-
-
-def wished_slug(commands: Properties, site: SiteView) -> str | None:
-    """The slug that the client asks for, if it asks and anything is left of it."""
-    wish = _first_text(commands.get("slug", ()))
-    return (_slug(wish, site) or None) if wish else None
-
-
-def candidates(slug: str, stamp: str = "") -> Iterator[str]:
-    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken; finitely many.
-
-    ``stamp`` (digits of the post's time) gives a second series, for sites where years of posts with
-    the same words have used up the first.
-    """
-    for base in (slug, f"{slug}-{stamp}") if stamp else (slug,):
-        yield base
-        for number in range(2, _NUMBERS + 1):
-            yield f"{base}-{number}"
-
-
-def _first_text(values: tuple[object, ...]) -> str:
-    return next((value for value in values if isinstance(value, str)), "")
-
-
-def _first_words(post: Post) -> str:
-    """The first words of the content, without URLs."""
-    content = post.first("content") or post.first("summary")
-    if isinstance(content, str):
-        content = text.plain(content[:_ENOUGH])
-    words = text.with_urls(_plain(content), lambda _: " ").split()
-    return " ".join(words[:_WORDS_OF_CONTENT])
-
-
-def _first_address(post: Post) -> str:
-    """The first URL of the content, in words."""
-    found: list[str] = []
-
-    def note(url: str) -> str:
-        found.append(url)
-        return url
-
-    text.with_urls(_plain(post.first("content")), note)
-    return address_in_words(found[0]) if found else ""
-
-
-def _plain(content: Json) -> str:
-    if isinstance(content, dict):
-        found = content.get("html")
-        if isinstance(found, str):
-            return html.plain(found).strip() or html.in_place_of_words(found)[1]
-        content = content.get("value")
-    return content if isinstance(content, str) else ""
-
-
-def _slug(wish: str, site: SiteView) -> str:
-    """A slug by the site's own rules, then by ours, because Pelican puts it into a path as it
-    is.
-    """
-    # "C++" and "C#" are names; without this both would become "c".
-    spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))
-    slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
-    slug = re.sub(r"-{2,}", "-", _NOT_IN_A_SLUG.sub("-", slug)).strip("-._~")
-    if len(slug) > _SLUG_LENGTH:
-        slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
-    while len(slug.encode()) > _SLUG_BYTES:
-        slug = slug[:-1]
-    slug = slug.strip("-._~")
-    return f"post-{slug}" if _seems_a_false_date(slug) else slug
-
-
-def _seems_a_false_date(slug: str) -> bool:
-    """Whether Pelican would take the beginning of a file's name for a date, and fail: 0800-12-34 is
-    a telephone number (``FILENAME_METADATA``)."""
-    found = _DATE.match(slug)
-    try:
-        if found:
-            date.fromisoformat(found.group())
-    except ValueError:
-        return True
-    return False
-
-
-def _plus(match: re.Match[str]) -> str:
-    return "-plus" * len(match.group())

@@ -18,7 +18,7 @@ from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
 from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules, SiteView
-from bridge.content.titles import candidates, slug_wishes
+from bridge.content.slugs import candidates, slug_wishes
 from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.answers import slug_of

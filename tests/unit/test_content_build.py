@@ -13,13 +13,13 @@ import pytest
 from bs4 import BeautifulSoup
 from content_site import WHEN, load_rules, post, site_of
 from soak_kit import SOAK
+from test_content_note import SURPRISES
 from test_content_properties import NASTY
-from test_content_text import SURPRISES
 from warm_kit import run_module
 
 from bridge.content.convert import new_file
 from bridge.content.rules import SiteRules
-from bridge.content.titles import candidates
+from bridge.content.slugs import candidates
 from bridge.micropub.post import Post, Properties
 from bridge.site.messages import Location
 

@@ -12,7 +12,7 @@ from soak_kit import in_soak
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import PelicanFile
-from bridge.content.markup import note as text
+from bridge.content.markup import note
 from bridge.content.markup.changes import restore
 from bridge.content.markup.commonmark import adapt
 from bridge.content.rules import SiteRules
@@ -76,8 +76,8 @@ def test_a_mark_that_nothing_closes_costs_no_more_than_the_text(start: str, piec
     sent = start + piece * LENGTH
 
     def both() -> None:
-        text.plain(sent)
-        assert text.decode(text.encode(sent)) == sent
+        note.plain(sent)
+        assert note.decode(note.encode(sent)) == sent
 
     assert processor_seconds(both) < SECONDS
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nh3
 
 from bridge.content.markup import editors
-from bridge.content.markup.note import printable
+from bridge.content.markup.characters import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import unescape, without_endless_references
 

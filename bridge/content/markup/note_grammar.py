@@ -1,4 +1,4 @@
-"""What a note's plain text may mean as Markdown, and how :mod:`bridge.content.markup.note` encodes it."""
+"""What a note's plain text may mean as Markdown, for :mod:`bridge.content.markup.note`."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from pelican.contents import Article, Page
 from bridge import __version__
 from bridge.content import keys
 from bridge.content.file import PelicanFile
+from bridge.content.markup.characters import label
 from bridge.content.markup.links import IntrasiteLinks, MediaUrls
-from bridge.content.markup.note import label
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
-from bridge.content.titles import candidates, first_slug
+from bridge.content.slugs import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.settings import Content as ContentSettings

@@ -13,7 +13,7 @@ from hypothesis import given
 from soak_kit import any_text
 
 from bridge.content.rules import PathTemplate
-from bridge.content.titles import candidates, first_slug, slug_wishes, wished_slug
+from bridge.content.slugs import candidates, first_slug, slug_wishes, wished_slug
 from bridge.settings import SettingsError
 from bridge.site.pelican.site import PelicanSite as Site
 

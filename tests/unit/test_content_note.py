@@ -18,8 +18,8 @@ from markdown import Markdown
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.content.markup import note as text
-from bridge.content.markup.note import printable
+from bridge.content.markup import note
+from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 from bridge.micropub.values import normalise
@@ -98,12 +98,12 @@ def as_browsers_do(plain: str) -> str:
 
 @pytest.mark.parametrize("sent", SURPRISES)
 def test_the_page_shows_what_was_written(sent: str) -> None:
-    assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
+    assert as_browsers_do(shown(note.encode(sent))) == as_browsers_do(sent)
 
 
 @pytest.mark.parametrize("sent", [*SURPRISES, *BLANKS])
 def test_the_text_is_read_back(sent: str) -> None:
-    assert text.decode(text.encode(sent)) == sent
+    assert note.decode(note.encode(sent)) == sent
 
 
 ANY = st.text(
@@ -116,7 +116,7 @@ ANY = st.text(
 
 @given(ANY)
 def test_any_text_is_read_back(sent: str) -> None:
-    assert text.decode(text.encode(sent)) == sent
+    assert note.decode(note.encode(sent)) == sent
 
 
 #: Hardly anything but what is white space to someone, and what surrounds it in a file.
@@ -132,7 +132,7 @@ MOSTLY_BLANK = st.text(
 
 @given(MOSTLY_BLANK.map(printable))
 def test_any_white_space_is_read_back(sent: str) -> None:
-    assert text.decode(text.encode(sent)) == sent
+    assert note.decode(note.encode(sent)) == sent
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_white_space_in_a_post_is_read_back_from_its_file(
 
 
 def test_handwritten_character_references_are_decoded_as_in_browsers() -> None:
-    assert text.decode("&#8212; &#65; &#55296; &#0;") == "\u2014 A \ufffd \ufffd"
+    assert note.decode("&#8212; &#65; &#55296; &#0;") == "\u2014 A \ufffd \ufffd"
 
 
 #: Without what is meant as Markdown in a note, too.
@@ -167,12 +167,12 @@ LITERAL = ANY.filter(
 def test_any_literal_text_is_shown_unchanged(sent: str) -> None:
     # Control characters that are white space to Python are none to Markdown.
     sent = re.sub(r"[^\S \n\t]", " ", sent)
-    assert as_browsers_do(shown(text.encode(sent))) == as_browsers_do(sent)
+    assert as_browsers_do(shown(note.encode(sent))) == as_browsers_do(sent)
 
 
 @given(ANY)
 def test_text_cannot_inject_elements(sent: str) -> None:
-    html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{text.encode(sent)}")
+    html = Markdown(extensions=EXTENSIONS).convert(f"Title: x\n\n{note.encode(sent)}")
     tags = set(re.findall(r"<\s*/?([a-zA-Z]+)", html))
     assert tags <= {"p", "br", "a", "em", "strong", "code", "img", "del"}
     assert not re.search(r"""(?:href|src)="(?!https?://)""", html)
@@ -180,10 +180,10 @@ def test_text_cannot_inject_elements(sent: str) -> None:
 
 def test_intended_markdown_is_kept() -> None:
     sent = "A [link](https://example.org/a_(b)), **strong** and *stressed* words, `code`."
-    html = Markdown(extensions=EXTENSIONS).convert(text.encode(sent))
+    html = Markdown(extensions=EXTENSIONS).convert(note.encode(sent))
     assert '<a href="https://example.org/a_(b)">link</a>' in html
     assert "<strong>strong</strong> and <em>stressed</em> words, <code>code</code>." in html
-    assert text.encode(sent) == sent
+    assert note.encode(sent) == sent
 
 
 def test_a_bare_url_becomes_a_link_without_surrounding_punctuation() -> None:
@@ -208,17 +208,17 @@ def test_a_list_with_long_lines_is_not_reflowed() -> None:
 
 
 def test_a_summary_stays_on_one_line() -> None:
-    assert text.encode_line("# a\n b  c") == "\\# a b c"
+    assert note.encode_line("# a\n b  c") == "\\# a b c"
 
 
 def test_a_hand_edit_of_the_body_is_read_as_text() -> None:
-    assert text.decode("Now <https://example.org>  \n\\# and &amp;amp; 5 < 6") == (
+    assert note.decode("Now <https://example.org>  \n\\# and &amp;amp; 5 < 6") == (
         "Now https://example.org\n# and &amp; 5 < 6"
     )
 
 
 def shown_html(sent: str) -> str:
-    return Markdown(extensions=EXTENSIONS, output_format="html").convert(text.encode(sent))
+    return Markdown(extensions=EXTENSIONS, output_format="html").convert(note.encode(sent))
 
 
 #: What people write, and the one link (or none) that they mean.
@@ -278,7 +278,7 @@ def test_a_url_in_angle_brackets_is_shown_without_them(rules: SiteRules) -> None
     assert shown_html("See <https://x.example/a_b>.") == (
         '<p>See <a href="https://x.example/a_b">https:&#47;/x.example/a_b</a>.</p>'
     )
-    assert text.plain("See <https://x.example/a_b>.") == "See https://x.example/a_b."
+    assert note.plain("See <https://x.example/a_b>.") == "See https://x.example/a_b."
     sent = f"<{rules.media.prefixes[0]}a.jpg>"
     file = new_file(Post("entry", MappingProxyType({"content": (sent,)})), when=WHEN, rules=rules)
     assert file.body == "[a.jpg]({static}/media/a.jpg)\n"
@@ -294,8 +294,8 @@ def test_code_between_fences_is_shown_as_it_was_typed() -> None:
     assert shown_text == CODE.replace("\n\n", "\n").replace("**so**", "so")
     assert "<strong>so</strong>" in html
     assert "<em>" not in html
-    assert text.plain(CODE) == CODE.replace("**so**", "so")
-    assert text.decode(text.encode(CODE)) == CODE
+    assert note.plain(CODE) == CODE.replace("**so**", "so")
+    assert note.decode(note.encode(CODE)) == CODE
     assert "<em>" in shown_html("```\n*a* and no end")
 
 
@@ -309,14 +309,14 @@ def test_indentation_is_seen(sent: str) -> None:
         seen = unescape(shown_line)
         assert len(seen) - len(seen.lstrip()) == indent
         assert indent < 2 or not seen.startswith((" ", "\t"))
-    assert text.decode(text.encode(sent)) == sent
+    assert note.decode(note.encode(sent)) == sent
 
 
 @pytest.mark.parametrize(
     "earlier", ["&#32;   code  \n&#9;tab", "&lt;<https://x.example/>>", "\\*a  \nb\\*"]
 )
 def test_what_an_earlier_version_wrote_is_still_text(earlier: str) -> None:
-    assert text.is_encoded(earlier)
+    assert note.is_encoded(earlier)
 
 
 def test_an_edit_of_one_line_keeps_emphasis_across_lines(rules: SiteRules) -> None:
@@ -326,16 +326,16 @@ def test_an_edit_of_one_line_keeps_emphasis_across_lines(rules: SiteRules) -> No
     for changed in ("This is *very\nimportant here\nand # there", f"{sent}\n*so*", "x\n*so"):
         new = old.with_properties({"content": (changed,)})
         edited = edit(file, old, new, when=WHEN, rules=rules)
-        assert edited.body == f"{text.encode(changed)}\n"
+        assert edited.body == f"{note.encode(changed)}\n"
         assert read(edited, rules).all("content") == (changed,)
 
 
 @pytest.mark.parametrize(("written", "targets"), LINKS)
 def test_urls_become_links_as_intended(written: str, targets: list[str]) -> None:
-    encoded = text.encode(written)
+    encoded = note.encode(written)
     shown = Markdown(extensions=EXTENSIONS).convert(encoded)
     assert [unescape(found) for found in re.findall(r'href="([^"]*)"', shown)] == targets
-    assert text.decode(encoded) == written
+    assert note.decode(encoded) == written
 
 
 def test_an_upload_in_a_notes_text_is_linked_as_the_sites_own_file(rules: SiteRules) -> None:
@@ -418,7 +418,7 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
     html = shown_html(sent)
     assert "<em>" not in html
     assert "<strong>" not in html
-    assert text.plain(sent) == sent
+    assert note.plain(sent) == sent
     lines = unescape(re.sub(r"<[^>]*>", "", html).replace("</p>", "")).replace("\xa0", " ")
     assert lines.replace("\n", "") == sent.replace("\n", "")
 
@@ -568,8 +568,8 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
 )
 def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> None:
     assert shown_html(sent).replace(" />", ">") == f"<p>{html}</p>"
-    assert text.decode(text.encode(sent)) == sent
-    assert text.plain(sent) == words
+    assert note.decode(note.encode(sent)) == sent
+    assert note.plain(sent) == words
 
 
 @pytest.mark.parametrize(
@@ -589,16 +589,16 @@ def test_words_are_stressed_in_every_script(sent: str) -> None:
     html = shown_html(sent)
     assert not re.search(r"[*~`]", html)
     assert html.count("<em>") + html.count("<strong>") + html.count("<del>") >= 2
-    assert text.plain(sent) == re.sub(r"[*~`]|(?<= )_|_(?= )", "", sent)
-    assert text.decode(text.encode(sent)) == sent
+    assert note.plain(sent) == re.sub(r"[*~`]|(?<= )_|_(?= )", "", sent)
+    assert note.decode(note.encode(sent)) == sent
 
 
 def test_the_grammar_is_not_compiled_while_the_bridge_starts() -> None:
     code = (
-        "from bridge.content import note_grammar, text\n"
+        "from bridge.content.markup import note, note_grammar\n"
         "slow = note_grammar.tokens, note_grammar.in_label\n"
         "print(*(each.cache_info().currsize for each in slow))\n"
-        "text.prepare()\n"
+        "note.prepare()\n"
         "print(*(each.cache_info().currsize for each in slow))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
