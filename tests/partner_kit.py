@@ -17,14 +17,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from bridge.commands.serve import listen
+from process_kit import port_of_its_own
 
 PARTNERS = Path(__file__).parent / "syndication" / "partners"
 PDS = pytest.param("pds", marks=[pytest.mark.node, pytest.mark.nightly, pytest.mark.pds])
@@ -150,8 +149,7 @@ def ask(url: str, body: Any = None, token: str = "") -> Any:
 @contextmanager
 def mastodon_mock() -> Iterator[MastodonMock]:
     """mastodon-mock, served."""
-    with closing(listen("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
+    port = port_of_its_own()
     program = _installed("mastodon.lock", _install_mock) / "bin" / "mastodon_mock"
     options = ["--in-memory", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen([program, "serve", *options], cwd=program.parent)

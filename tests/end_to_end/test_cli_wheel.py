@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.parser import Parser
 from importlib import metadata
@@ -28,6 +28,7 @@ from cli_kit import OWNER, ROOT, commit, git, publish, quickstart, set_port
 from demo_kit import PATIENCE, wait_until
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from process_kit import port_of_its_own
 from soak_kit import SOAK
 
 from bridge.commands.cli import EXTRA
@@ -180,7 +181,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel: Path) -> N
 async def test_from_nothing_to_a_post(
     newcomer: Newcomer, tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    home, own = free_ports()
+    home, own = port_of_its_own(), port_of_its_own()
     me, bridge = f"http://127.0.0.1:{home}/", f"http://127.0.0.1:{own}/"
     site = quickstart(tmp_path / "my-site", url=me.rstrip("/"))
     commit(site)
@@ -387,14 +388,6 @@ def curl(bridge: str, token: str) -> str:
     return str(location)
 
 
-def free_ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return one.getsockname()[1], two.getsockname()[1]
-
-
 def read(file: Path) -> str:
     return file.read_text() if file.exists() else ""
 
@@ -407,7 +400,14 @@ def web_server(folder: Path, port: int) -> Iterator[None]:
     process = subprocess.Popen(
         [*command, "--directory", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+    def is_listening() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
     try:
+        wait_until(is_listening)
         yield
     finally:
         process.terminate()

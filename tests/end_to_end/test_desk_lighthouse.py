@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from desk_kit import bridge_in
-from indieauth_kit import PASSWORD, browser, free_socket
+from indieauth_kit import PASSWORD, browser
 from playwright.async_api import async_playwright
+from process_kit import port_of_its_own
 from yarl import URL
 
 pytestmark = [pytest.mark.nightly, pytest.mark.browser, pytest.mark.node]
@@ -67,8 +68,7 @@ async def measured(program: Path, url: str, headers: str, port: int) -> dict[str
 @asynccontextmanager
 async def chromium() -> AsyncIterator[int]:
     """A browser of ours, and the port at which Lighthouse finds it: its own may outlive it."""
-    with free_socket() as found:
-        port = found.getsockname()[1]
+    port = port_of_its_own()
     arguments = [f"--remote-debugging-port={port}", "--no-sandbox", "--disable-gpu"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

@@ -16,16 +16,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from indieauth_kit import free_socket, listening
+from indieauth_kit import listening
+from process_kit import port_of_its_own
 from yarl import URL
 
 DOCS = Path(__file__).parents[2] / "docs" / "proxies"
 BODY = 3_000_000
-
-
-def free_port() -> int:
-    with free_socket() as bound:
-        return int(bound.getsockname()[1])
 
 
 def settle(text: str, folder: Path, https: int, http: int, upstream: str) -> str:
@@ -160,7 +156,7 @@ async def test_everything_that_the_bridge_needs_comes_through(
     start: Callable[[Path, int, int, str], list[str]],
 ) -> None:
     tmp_path.chmod(0o755)
-    https, http = free_port(), free_port()
+    https, http = port_of_its_own(), port_of_its_own()
     app = web.Application(client_max_size=300_000_000)
     app.router.add_route("*", "/{path:.*}", tell)
     async with listening(app) as upstream:

@@ -184,6 +184,7 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
         return web.Response(body=bytes(1_000_000))
 
     async def slow(request: web.Request) -> web.Response:
+        ASKED.set()
         await SLOW.wait()
         return web.Response(text="at last")
 
@@ -218,8 +219,8 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
         await listener.close()
 
 
-#: What the slow address waits for.
-SLOW = asyncio.Event()
+#: What the slow address tells, and what it waits for.
+ASKED, SLOW = asyncio.Event(), asyncio.Event()
 
 
 class Attackers:
@@ -447,10 +448,9 @@ async def test_above_the_limit_the_longest_idle_connection_is_closed(tmp_path: P
 
 
 async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
-    SLOW.clear()
     async with listening(tmp_path, most=5) as port:
         waiting = asyncio.ensure_future(ask(port, "/slow"))
-        await asyncio.sleep(0.05)
+        await ASKED.wait()
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert await idle[0][0].read() == b""
         SLOW.set()
