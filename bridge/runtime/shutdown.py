@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from types import FrameType
 
@@ -43,13 +44,15 @@ class LastResort:
 
     def _watch(self) -> None:
         os.read(self._waiting, 1)
-        deadline = time.monotonic() + self._seconds
-        time.sleep(self._children)
+        # Pauses are counted, instead of reading a clock: while the machine stands still, as a
+        # virtual one may for seconds, nothing could have ended.
+        for _ in range(ceil(self._children / _AGAIN)):
+            time.sleep(_AGAIN)
         # A task whose program was killed may go on and start the next one.
-        while (left := deadline - time.monotonic()) > 0:
+        for _ in range(ceil((self._seconds - self._children) / _AGAIN)):
             if count := kill_descendants(os.getpid()):
                 log.warning("shutdown has to end programs that hang: %d", count)
-            time.sleep(min(left, _AGAIN))
+            time.sleep(_AGAIN)
         log.error(
             "shutdown took longer than %g seconds and is forced; still running:", self._seconds
         )

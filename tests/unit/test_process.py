@@ -139,6 +139,31 @@ def test_the_end_of_the_bridge_waits_for_no_reader_of_its_output() -> None:
     os.close(writer)
 
 
+#: Each pause takes a minute longer than it should.
+STANDS_STILL = """
+import threading, time
+from types import SimpleNamespace
+from bridge.runtime import shutdown
+
+paused = threading.Semaphore(0)
+
+def sleep(seconds):
+    paused.release()
+    time.sleep(seconds)
+
+shutdown.time = SimpleNamespace(
+    sleep=sleep, monotonic=lambda: time.monotonic() + 60 * paused._value
+)
+shutdown.LastResort(10, children=0.1).begin()
+while paused._value < 4:
+    time.sleep(0.01)
+"""
+
+
+def test_a_machine_that_stands_still_is_not_taken_for_a_bridge_that_hangs() -> None:
+    subprocess.run([sys.executable, "-c", STANDS_STILL], check=True, cwd=ROOT)
+
+
 async def test_the_processor_time_of_a_program_is_also_that_of_its_children() -> None:
     script = "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done); echo; read wait"
     running = await asyncio.create_subprocess_exec(
