@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 
 from bridge.content.markup import html, note
 from bridge.content.markup.characters import one_line
@@ -17,7 +17,6 @@ _BYTES = 180
 _WORDS = 8
 _NUMBERS = 200  # posts with one slug that a number distinguishes
 _NOT_ALLOWED = re.compile(r"[^\w.~-]+")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
@@ -105,20 +104,7 @@ def _slug(wish: str, site: SiteView) -> str:
         slug = slug[: _LENGTH + 1].rpartition("-")[0] or slug[:_LENGTH]
     while len(slug.encode()) > _BYTES:
         slug = slug[:-1]
-    slug = slug.strip("-._~")
-    return f"post-{slug}" if _seems_a_false_date(slug) else slug
-
-
-def _seems_a_false_date(slug: str) -> bool:
-    """Whether Pelican would take the beginning of a file's name for a date, and fail: 0800-12-34 is
-    a telephone number (``FILENAME_METADATA``)."""
-    found = _DATE.match(slug)
-    try:
-        if found:
-            date.fromisoformat(found.group())
-    except ValueError:
-        return True
-    return False
+    return slug.strip("-._~")
 
 
 def _plus(match: re.Match[str]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import date, datetime
 from urllib.parse import quote, unquote, urlsplit
 
 _LENGTH = 60
@@ -29,6 +30,9 @@ _SOURCES = frozenset(
 #: Device names on Windows, where a site may be cloned.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 
+#: The beginning of a name that may be a date.
+_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?!\d)")
+
 #: A path segment in the media folder: not hidden, not ``..``.
 _SEGMENT = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,255}")
 
@@ -45,8 +49,19 @@ def stem(filename: str, digest: str) -> str:
     plain = unicodedata.normalize("NFKD", bare).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "-", plain)[:_LENGTH].strip("-")
     if not re.search(r"[a-z0-9]", name) or name in _EMPTY_NAMES or _DEVICES.fullmatch(name):
-        return digest[:_DIGITS]
-    return f"{name}-{digest[:_DIGITS]}"
+        return undated(digest[:_DIGITS])
+    return undated(f"{name}-{digest[:_DIGITS]}")
+
+
+def undated(name: str) -> str:
+    """A file's name in which Pelican finds no date that does not exist, whatever the site's
+    ``FILENAME_METADATA``: one such file, 0800-12-34.pdf for example, and no site is built.
+    """
+    found = _DATE.match(name)
+    with suppress(ValueError):
+        if found and date(*map(int, found.groups())):
+            return name
+    return f"file-{name}" if name[:2].isdigit() else name
 
 
 def candidates(
@@ -75,7 +90,7 @@ def is_source(path: str) -> bool:
 
 def is_face(path: str) -> bool:
     """Whether a path is that of an author picture of a mention."""
-    return re.search(r"/faces/[0-9a-f]{24}\.webp$", path) is not None
+    return re.search(r"/faces/(file-)?[0-9a-f]{24}\.webp$", path) is not None
 
 
 def is_scaled(path: str) -> bool:

@@ -229,6 +229,13 @@ class SiteReaders:
         except Exception as error:
             raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
 
+    def said_by_name(self, path: str) -> dict[str, Any] | None:
+        """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""
+        try:
+            return self._said_by(str(self._root / path))
+        except Exception:  # noqa: BLE001 - of the site's own reader
+            return None
+
     def _said_by(self, file: str) -> dict[str, Any]:
         """The metadata that a file's path holds by the site's settings."""
         found: dict[str, Any] = parse_path_metadata(

@@ -7,7 +7,7 @@ the site and with its plugins listening, as ``ArticlesGenerator.generate_context
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ from bridge.site.pelican.subsites import subsites
 _CANDIDATES = 10
 #: A post that any site can read.
 _PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
+#: For names of files in which no digit and no separator may be.
+_LETTERS = str.maketrans("0123456789-_.~", "abcdefghijxxxx")
 
 
 class PelicanSite:
@@ -349,21 +351,41 @@ class PelicanSite:
     def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
         """The path of a new post, for each slug.
 
-        A category may be called like the folder of uploads or of pages, where no post is read:
-        then its folder, which no reader ever sees, has another name.
+        A category may be called like the folder of uploads or of pages, where no post is read, and
+        a slug like a date that does not exist, or whatever else the site's settings look for in
+        the names of files (``FILENAME_METADATA``, ``PATH_METADATA``): then the folder or the file,
+        which no reader ever sees, has another name.
         """
         published = keys.date_of(file, "Date", self._rules)
         if published is None:
             raise InvalidRequest("This post has no date.")
         category = self.category_slug(file.get("Category") or "")
-        moment = published
+        moment, said = published, {*file.keys(), "slug"}
+
+        def filled(slug: str, folder: str) -> str:
+            return self._template.path(slug=slug, category=folder, published=moment)
+
+        def meant(path: str) -> dict[str, Any] | None:
+            """What this name says that the file itself does not; ``None`` if it cannot be read."""
+            found = self._readers.said_by_name(path)
+            return None if found is None else {key: found[key] for key in found.keys() - said}
+
+        usual = meant(filled("post", "posts"))
+
+        def names(slug: str) -> Iterator[str]:
+            for folder in (category, f"{category}-posts", f"posts-{category}"):
+                for name in (slug, f"post-{slug}", f"{slug}-post", _in_letters(slug)):
+                    yield filled(name, folder)
 
         def path(slug: str) -> str:
-            paths = [
-                self._template.path(slug=slug, category=folder, published=moment)
-                for folder in (category, f"{category}-posts")
-            ]
-            return next(filter(self.is_article, paths), paths[0])
+            readable = ""
+            for each in names(slug):
+                found = meant(each) if self.is_article(each) else None
+                if found is not None and found == usual:
+                    return each
+                if found is not None:
+                    readable = readable or each
+            return readable or next(filter(self.is_article, names(slug)), filled(slug, category))
 
         return path
 
@@ -396,3 +418,8 @@ class PelicanSite:
         """The path below the content folder, as Pelican names it; ``None`` outside."""
         prefix = f"{self.content_folder}/" if self.content_folder else ""
         return path[len(prefix) :] if path.startswith(prefix) else None
+
+
+def _in_letters(slug: str) -> str:
+    """A name for the same slug in which nothing looks like a number or a part."""
+    return "post" + slug.translate(_LETTERS)

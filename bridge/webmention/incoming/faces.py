@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from bridge.errors import BridgeError
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
+from bridge.media.names import undated
 from bridge.media.worker import Cleaner
 from bridge.net.fetch import FetchError, GuardedFetch
 from bridge.store import Change
@@ -63,7 +64,8 @@ class Faces:
         data = await self._picture(mention.photo)
         if data is None:
             return (known.photo if known else ""), None
-        path = f"{self._media}/{FOLDER}/{hashlib.sha256(data).hexdigest()[:24]}.webp"
+        name = undated(hashlib.sha256(data).hexdigest()[:24])
+        path = f"{self._media}/{FOLDER}/{name}.webp"
         there = await asyncio.to_thread(self._files.blob, f"{self._root}{path}")
         change = None if there else Change(f"{self._root}{path}", data, None)
         return f"{{static}}/{path}", change
