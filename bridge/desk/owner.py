@@ -134,12 +134,17 @@ def owner_form(handler: OwnerForm) -> Handler:
         check_origin(request)
         browser.check_form(request, form)
         if browser.session is None:
-            problem = "You were signed out. Sign in, then press the button again."
-            return sign_in_page(request, browser, then=_seen(request), status=401, problem=problem)
+            return signed_out(request, browser)
         with store_errors_as_pages():
             return await handler(Owner(request, browser, browser.session), form)
 
     return page_endpoint(endpoint)
+
+
+def signed_out(request: web.Request, browser: BrowserSession) -> web.Response:
+    """The sign-in page, as the answer to a form without a session."""
+    problem = "You were signed out. Sign in, then press the button again."
+    return sign_in_page(request, browser, then=_seen(request), status=401, problem=problem)
 
 
 def _seen(request: web.Request) -> str:

@@ -348,6 +348,12 @@ async def test_without_a_session_nothing_can_be_seen_or_changed(there: Demo) -> 
         for path in ("/desk/new", "/desk/edit", "/desk/delete", "/desk/restore"):
             sent = await stranger.post(path, data={"content": "x", "url": there.site})
             assert sent.status in {401, 403}
+        # No more than a long text is read, so strangers cannot use up the memory for forms.
+        files = aiohttp.FormData({"content": "x", "kind": "note"})
+        files.add_field("photo", bytes(200_000), filename="a.png")
+        sent = await stranger.post("/desk/new", data=files)
+        assert sent.status == 401
+        assert "press the button again" in sent.text
     assert there.commits() == before
 
 
@@ -357,8 +363,11 @@ async def test_nothing_is_lost_if_the_session_ends_while_writing(there: Demo) ->
         page = await client.get("/desk/new?kind=article")
         await client.submit(await client.get("/desk/"), "/auth/sign-out")
         typed = {"name": "A title", "content": "Many\r\nwords\r\n", "category": "a"}
-        asked = await client.submit(page, "/desk/new", **typed)
+        files = aiohttp.FormData({**dict(page.form("/desk/new")), **typed})
+        files.add_field("photo", bytes(200_000), filename="a.png")
+        asked = await client.post("/desk/new", data=files)
         assert asked.status == 401
+        assert "Your files cannot come along" in said(asked)
         assert "Nothing is lost" in said(asked)
         assert "Many\r\nwords\r\n" in unescape(asked.text)
         kept = {**dict(asked.form("/desk/new")), "content": typed["content"]}

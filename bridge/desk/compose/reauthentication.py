@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from bridge.desk.owner import Owner
 from bridge.errors import CsrfError
 from bridge.indieauth.login.browser_session import BrowserSession, set_cookie
+from bridge.indieauth.login.known_browsers import remember
 from bridge.indieauth.login.sessions import device, find_session, start_session
 from bridge.indieauth.login.sign_in import is_password, ways_to_sign_in
 from bridge.indieauth.server import SERVER
@@ -74,7 +75,8 @@ def _signed_in(request: web.Request) -> Owner:
 
 
 def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:
-    """Set the cookie of the new session."""
+    """Set the cookies of the new session."""
     server = owner.request.app[SERVER]
     set_cookie(server, response, owner.browser.secret, signed_in=True)
+    remember(owner.request, response)
     return response

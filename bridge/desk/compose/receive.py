@@ -12,17 +12,19 @@ from bridge.desk.compose import values
 from bridge.desk.compose.reauthentication import give_cookie, sign_in_again, typed_in
 from bridge.desk.compose.values import SubmittedForm
 from bridge.desk.desk import DESK, Desk
-from bridge.desk.owner import Owner, check_origin, store_errors_as_pages
-from bridge.errors import BridgeError, CsrfError
+from bridge.desk.owner import Owner, check_origin, signed_out, store_errors_as_pages
+from bridge.errors import BridgeError, CsrfError, PayloadTooLarge
 from bridge.http.form import Handler
 from bridge.http.limits import ByteBudget
 from bridge.indieauth.login.browser_session import browser_session
+from bridge.indieauth.login.known_browsers import is_known
 from bridge.micropub.body import RequestBody
 from bridge.pages.render import PageError, page_endpoint
 from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
-#: What all browsers that are not signed in may have us hold at once.
-_UNAUTHENTICATED = ByteBudget(64_000_000)
+#: What all browsers that are not signed in may have us hold at once. Those in which the owner has
+#: signed in before have a budget of their own, and may send files: others cannot use it up.
+_KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 
 #: What the owner is told whose form cannot be trusted as it is.
 STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
@@ -59,17 +61,25 @@ def post_form(handler: Handle) -> Handler:
     """A handler of the form of a post, with files; nothing that was typed gets lost.
 
     A form from another site is refused. One whose session is over, or that carries an old value of
-    ours, comes back as it was typed.
+    ours, comes back as it was typed; from a browser in which the owner never signed in, only one
+    without large files.
     """
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         check_origin(request)
         browser, desk = browser_session(request), request.app[DESK]
         if browser.session is None:
-            with _UNAUTHENTICATED.share() as take:
-                body = await read_body(
-                    request, max_bytes=desk.max_bytes, limits=UNAUTHENTICATED, take=take
-                )
+            known = is_known(request)
+            most = desk.max_bytes if known else UNAUTHENTICATED.max_text
+            with (_KNOWN if known else _UNKNOWN).share() as take:
+                try:
+                    body = await read_body(
+                        request, max_bytes=most, limits=UNAUTHENTICATED, take=take
+                    )
+                except PayloadTooLarge:
+                    if known:
+                        raise
+                    return signed_out(request, browser)
                 owner = await sign_in_again(request, browser, body.fields)
                 if not isinstance(owner, Owner):
                     return owner

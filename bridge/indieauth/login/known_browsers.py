@@ -33,7 +33,12 @@ def succeeded(request: web.Request, limiter: Limiter) -> None:
     limiter.succeeded(_known(request) or address(request))
 
 
-def remember(request: web.Request, response: web.Response) -> None:
+def is_known(request: web.Request) -> bool:
+    """Whether the owner has signed in with this browser before."""
+    return _known(request) is not None
+
+
+def remember(request: web.Request, response: web.StreamResponse) -> None:
     """Remember this browser after a sign-in; signing out does not change that."""
     server, now = request.app[SERVER], time.time()
     secret = request.cookies[_cookie(server)] if _known(request) else new_secret()
