@@ -618,6 +618,27 @@ async def test_a_plugin_that_fails_on_every_post_is_no_fault_of_the_app(tmp_path
             await site.create(name="Odd", content="another")
 
 
+LOOKING = """
+import os
+from pelican import signals
+
+def look(content):
+    if getattr(content, "source_path", None):
+        os.stat(content.source_path)
+        assert content.slug in open(content.source_path).read()
+
+signals.content_object_init.connect(look)
+"""
+
+
+async def test_a_plugin_that_opens_each_posts_file_finds_it(tmp_path: Path) -> None:
+    """As plugins do that take dates from git, or pictures from the folder."""
+    async with bench(tmp_path, {}, CONF + LOOKING, path="{category}/{slug}.md") as site:
+        for end in ("", "-2"):
+            url = await site.create(name="A post", content="x")
+            assert url == f"https://example.com/2026/a-post{end}/"
+
+
 async def test_files_that_pelican_passes_over_are_named(tmp_path: Path) -> None:
     files = {"content/a.md": "Title: no date\n\nx\n", "content/b.md": "Date: 2020-01-02\n\nx\n"}
     async with bench(tmp_path, files, CONF) as site:

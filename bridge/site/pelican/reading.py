@@ -201,17 +201,17 @@ class SiteReaders:
             # Whatever the text: the owner has to install it.
             raise SiteBroken(f"Pelican cannot read this post: {error}.") from error
         except (Exception, SystemExit) as error:
-            told = str(error).replace(f"{self._root}/", "") or type(error).__name__
-            raise InvalidRequest(f"Pelican cannot read this post: {told}.") from error
+            raise InvalidRequest(f"Pelican cannot read this post: {self._told(error)}.") from error
         html = self._raw[-1] if self._raw else str(content._content or "")
         return FileRead(content, Rendered(html, frozenset(effects)))
 
-    def with_slug(self, article: Content, slug: str, path: str) -> Content:
-        """The same article with another slug, in another file of the repo.
+    def with_slug(self, article: Content, slug: str, path: str, data: bytes) -> Content:
+        """The same article with another slug, in another file of the repo, which holds ``data``.
 
         Raises :class:`InvalidRequest` if Pelican cannot read it.
         """
         file = str(self._root / path)
+        base = Path(str(self._settings["PATH"]))
         metadata = {**article.metadata, "slug": slug}
         # The names of a file and its folders may say something, too.
         before, after = self._said_by(str(article.source_path)), self._said_by(file)
@@ -219,15 +219,20 @@ class SiteReaders:
             if name not in metadata or metadata[name] == before.get(name):
                 metadata[name] = after.get(name)
         try:
-            return Article(
-                "",
-                metadata={name: value for name, value in metadata.items() if value is not None},
-                settings=self._settings,
-                source_path=file,
-                context=self.generator.context,
-            )
+            # A plugin may look at the file, or start a program in its folder.
+            with in_place(base, os.path.relpath(file, base), data, self._root):
+                return Article(
+                    "",
+                    metadata={name: value for name, value in metadata.items() if value is not None},
+                    settings=self._settings,
+                    source_path=file,
+                    context=self.generator.context,
+                )
         except Exception as error:
-            raise InvalidRequest(f"Pelican cannot read this post: {error}.") from error
+            raise InvalidRequest(f"Pelican cannot read this post: {self._told(error)}.") from error
+
+    def _told(self, error: BaseException) -> str:
+        return str(error).replace(f"{self._root}/", "") or type(error).__name__
 
     def said_by_name(self, path: str) -> dict[str, Any] | None:
         """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""

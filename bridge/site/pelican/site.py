@@ -262,7 +262,9 @@ class PelicanSite:
             else:
                 quick = self.quick_locate(named, path)
                 location = quick or self._addresses.location(
-                    self._readers.with_slug(article.content, wanted or "", path)
+                    self._readers.with_slug(
+                        article.content, wanted or "", path, named.text().encode()
+                    )
                 )
             reserved = location.save_as in self._reserved
             found.append(Candidate(wanted, path, location, reserved, listed))
