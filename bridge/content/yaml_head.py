@@ -25,7 +25,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
 #: Without backtracking: a part that may be a quoted text is not tried in another way as well.
 _FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
 _FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
-_PLAIN = re.compile(r"[A-Za-z][\w-]*(?: [\w-]+)*")
+_PLAIN = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
 #: Words that YAML takes for something else than a text.
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
@@ -40,14 +40,20 @@ class YamlSyntax(MarkdownSyntax):
         return _parse(text) or super().parse(text)
 
     def changed(self, line: Line, value: str) -> Line:
-        """The header with another value, its key as it was; a list stays one."""
+        """The header with another value, its key as it was; a list stays one, and what stays in it
+        is written as before."""
         key, end = line.raw.partition(":")[0], line_end(line.raw) or "\n"
         pieces = physical_lines(line.raw)
         item = _ITEM.match(pieces[1].rstrip("\r\n")) if len(pieces) > 1 else None
         if item is not None and value.endswith(";"):
             indent = pieces[1][: len(pieces[1]) - len(pieces[1].lstrip())]
-            items = "".join(f"{indent}- {_scalar(each)}{end}" for each in _items(value))
+            before = [each["value"] or "" for each in map(_ITEM.match, pieces[1:]) if each]
+            items = "".join(f"{indent}- {each}{end}" for each in _spelt(value, before))
             return Line(f"{key}:{end}{items}", line.key, value)
+        flow = _FLOW.fullmatch(line.raw.partition(":")[2].strip())
+        if flow and value.endswith(";"):
+            items = ", ".join(_spelt(value, _FLOW_ITEM.findall(flow["items"])))
+            return Line(f"{key}: [{items}]{end}", line.key, value)
         return Line(f"{key}: {_written(line.key, value)}{end}", line.key, value)
 
     def added(self, key: str, value: str, newline: str) -> Line:
@@ -129,6 +135,12 @@ def _joined(items: list[str]) -> str:
 
 def _items(value: str) -> list[str]:
     return [each.strip() for each in value.split(";") if each.strip()]
+
+
+def _spelt(value: str, before: list[str]) -> list[str]:
+    """The items of a list in YAML; those of ``before``, which it had, as they are there."""
+    spelling = {_joined([_read(each)]).rstrip(";"): each.strip() for each in before}
+    return [spelling.get(each) or _scalar(each) for each in _items(value)]
 
 
 def _read(written: str) -> str:

@@ -70,6 +70,20 @@ def test_one_header_is_changed_and_nothing_else() -> None:
     assert changed == BLOCK.replace("|\n  several\n\n  lines", "Short")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("tags: [ñandú, 'it''s', 日本]\n", "tags: [ñandú, 'it''s', 日本, été]\n"),
+        ("tags: [ 'one', \"C\" ]\n", "tags: ['one', \"C\", été]\n"),
+        ("tags:\n- 'a'\n- ö  # mine\n", "tags:\n- 'a'\n- ö  # mine\n- été\n"),
+    ],
+)
+def test_items_that_stay_in_a_list_are_written_as_before(before: str, after: str) -> None:
+    file = PelicanFile.parse(f"---\ntitle: 'x'\n{before}---\nText\n", "a.md")
+    changed = file.with_header("Tags", f"{file.get('Tags')} été;")
+    assert changed.text() == f"---\ntitle: 'x'\n{after}---\nText\n"
+
+
 def test_what_is_added_is_yaml() -> None:
     file = PelicanFile.parse(BLOCK, "a.md")
     line = Mf2Line(properties={"like-of": ("https://example.org/it's: #1",)})
