@@ -51,7 +51,9 @@ def load(
     for section, keys in over.items():
         values[section] = {**values.get(section, {}), **keys}
     for name, section, key, value in _from_environment(environ):
-        values.setdefault(section, {})
+        if section not in values:
+            values[section] = {}
+            origins[section] = name
         if isinstance(values[section], dict):
             values[section][key] = value
         origins[f"{section}.{key}"] = name

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bridge.core import Core
 from bridge.desk.mentions import MentionPages
-from bridge.desk.syndication import SyndicationPages
+from bridge.desk.syndication import SyndicationPages, add_page_without_targets
 from bridge.indieauth.server import IndieAuthServer
 from bridge.net.fetch import GuardedFetch, OwnPages
 from bridge.posts.addresses import canonical, hosts
@@ -75,6 +75,8 @@ async def start_social(
     receiver = await _start_receiving(app, core)
     if copies is not None:
         _start_backfeed(app, core, copies, receiver, with_pages=server is not None)
+    elif server is not None:
+        add_page_without_targets(app)
     return Social(sender, receiver, copies[0] if copies else None)
 
 

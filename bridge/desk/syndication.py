@@ -19,6 +19,16 @@ from bridge.syndication.syndicator import Syndicator
 PATH = "/desk/syndication"
 
 
+def add_page_without_targets(app: web.Application) -> None:
+    """Add the page of a bridge that makes no copies, which says what to set."""
+
+    async def show(owner: Owner) -> web.StreamResponse:
+        nothing = {"targets": (), "failed": (), "waiting": ()}
+        return owner.page("syndication.html", report=nothing)
+
+    app.router.add_get(PATH, owner_page(show))
+
+
 class SyndicationPages:
     """The owner's page of copies. ``backfeed`` is ``None`` where no answers are taken home."""
 

@@ -598,6 +598,12 @@ async def test_a_missing_post_is_reported(owner: Browser) -> None:
         assert "/desk/" in missing.text
 
 
+async def test_the_page_of_copies_says_how_to_have_some(owner: Browser) -> None:
+    page = await owner.get("/desk/syndication")
+    assert page.status == 200
+    assert "<code>[[syndication.targets]]</code>" in page.text
+
+
 async def test_pages_of_the_desk_cannot_be_framed_cached_or_read_by_scripts(owner: Browser) -> None:
     for path in ("/desk/", "/desk/new", "/desk/?show=bin"):
         page = await owner.get(path)

@@ -148,6 +148,8 @@ def test_an_invalid_setting_is_reported_with_its_remedy(
 def test_an_invalid_environment_variable_is_reported_by_name(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"BRIDGE_SERVER__PORT: server\.port: 'x'"):
         load(write(tmp_path, LEAST), {"BRIDGE_SERVER__PORT": "x"})
+    with pytest.raises(SettingsError, match=r"BRIDGE_SEVER__PORT: sever: .*'server'"):
+        load(write(tmp_path, LEAST), {"BRIDGE_SEVER__PORT": "1"})
 
 
 @pytest.mark.parametrize(

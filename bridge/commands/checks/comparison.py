@@ -56,7 +56,10 @@ async def check_comparison(
         other = await asyncio.to_thread(differing, built, folder / "first", names)
         if other:
             # A page with the time of the build differs from itself.
-            with step("Building the clone once more, to find what differs with each build"):
+            # What a build leaves in the clone, such as Pelican's cache, is not in a fresh one.
+            with step("Building another clone, to find what differs with each build"):
+                await asyncio.to_thread(shutil.rmtree, folder / "clone")
+                await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
                 await _build(settings, folder, "second")
             other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
             other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
