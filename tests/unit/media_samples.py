@@ -66,6 +66,18 @@ def box(name: bytes, *content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + name + body
 
 
+def shown(offset: int, size: int) -> bytes:
+    """The part of a track that says that its only sample is a picture, and where it is."""
+    one = bytes(7) + b"\1"
+    table = box(
+        b"stbl",
+        box(b"stsc", one, struct.pack(">III", 1, 1, 1)),
+        box(b"stsz", bytes(4), struct.pack(">II", size, 1)),
+        box(b"stco", one, struct.pack(">I", offset)),
+    )
+    return box(b"mdia", box(b"hdlr", bytes(8), b"vide", bytes(13)), box(b"minf", table))
+
+
 def film(brand: bytes = b"isom") -> bytes:
     """An MP4 as a phone writes it: place in ``udta``, owner in a ``uuid`` box with XMP."""
     return b"".join(
@@ -75,7 +87,7 @@ def film(brand: bytes = b"isom") -> bytes:
             box(
                 b"moov",
                 box(b"mvhd", bytes(100)),
-                box(b"trak", box(b"tkhd", bytes(84)), box(b"udta", b"Owner Name")),
+                box(b"trak", box(b"tkhd", bytes(84)), shown(32, 70), box(b"udta", b"Owner Name")),
                 box(b"udta", box(b"\xa9xyz", b"GPS-SECRET+48.8577+002.295/")),
                 box(b"meta", b"Someone's Camera"),
             ),

@@ -9,13 +9,14 @@ import zlib
 from typing import Any
 
 import pytest
-from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture
+from media_samples import SECRETS, box, encoded, exif, jpeg, moving, picture, shown
 from PIL import Image, ImageCms, ImageSequence
 
 from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.images import prepare
 from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import PhotoRules
+from bridge.media.formats.samples import chunk_ranges, fragment_ranges, joined
 from bridge.media.formats.sniff import sniff
 
 SECRET = SECRETS[1]
@@ -224,7 +225,7 @@ def described(name: bytes) -> bytes:
     return box(name, content, box(b"avcC", b"needed"), box(b"uuid", bytes(16), SECRET))
 
 
-def track(handler: bytes, offset: int, size: int, *, of: bytes = b"mhlr") -> bytes:
+def track(handler: bytes, offset: int, size: int, number: int) -> bytes:
     table = box(
         b"stbl",
         box(b"stsd", bytes(4), b"\0\0\0\1", described(b"avc1")),
@@ -237,19 +238,36 @@ def track(handler: bytes, offset: int, size: int, *, of: bytes = b"mhlr") -> byt
     media = box(
         b"mdia",
         box(b"mdhd", bytes(4), WHEN, bytes(12)),
-        box(b"hdlr", bytes(4), of, handler, b"appl", bytes(8), b"\x0aGPS-SECRET\0"),
+        box(b"hdlr", bytes(4), b"mhlr", handler, b"appl", bytes(8), b"\x0aGPS-SECRET\0"),
         box(b"minf", box(b"vmhd", bytes(12)), box(b"dinf", dref), table, box(b"udta", SECRET)),
         box(b"udta", SECRET),
     )
-    head = box(b"tkhd", bytes(4), WHEN, bytes(72))
+    head = box(b"tkhd", bytes(4), WHEN, struct.pack(">I", number), bytes(68))
     return box(b"trak", head, media, box(b"udta", SECRET), box(b"meta", SECRET))
+
+
+def fragment() -> tuple[bytes, bytes]:
+    """Samples of pictures and of places, with the box that says where they are."""
+
+    def part(number: int, offset: int) -> bytes:
+        # The base is the start of ``moof``; all samples have the same size.
+        head = box(b"tfhd", struct.pack(">III", 0x20010, number, len(SECRET)))
+        run = box(b"trun", struct.pack(">IIi", 1, 2, offset))
+        return box(b"traf", head, run, box(b"udta", SECRET))
+
+    size = 8 + 16 + 2 * len(part(1, 0))
+    parts = part(2, size + 8), part(1, size + 8 + 2 * len(SECRET))
+    media = box(b"mdat", SECRET * 2, b"Two pictures of one!", SECRET)
+    return box(b"moof", box(b"mfhd", bytes(8)), *parts), media
 
 
 def film(brand: bytes) -> bytes:
     """A video with metadata boxes in all places that phones, cameras and editors use."""
     start = box(b"ftyp", brand, b"\0\0\2\0", brand) + box(b"free", SECRET) + box(b"wide")
-    data = box(b"mdat", b"picture!", b"GPS-SECRET of a track")
-    pictures, places = len(start) + 8, len(start) + 16
+    # Cameras begin the data with their own name, to which no track refers.
+    data = box(b"mdat", SECRET, b"picture!", b"GPS-SECRET of a track", SECRET)
+    pictures = len(start) + 8 + len(SECRET)
+    places = pictures + 8
     return b"".join(
         (
             start,
@@ -257,15 +275,15 @@ def film(brand: bytes) -> bytes:
             box(
                 b"moov",
                 box(b"mvhd", bytes(4), WHEN, bytes(88)),
-                track(b"vide", pictures, 8),
-                track(b"gpmd", places, 21),
-                track(b"meta", places, 21),
+                track(b"vide", pictures, 8, 1),
+                track(b"gpmd", places, 21, 2),
+                track(b"meta", places, 21, 3),
                 box(b"mvex", box(b"trex", bytes(24)), box(b"uuid", SECRET)),
                 box(b"udta", box(b"\xa9xyz", SECRET)),
                 box(b"meta", SECRET),
                 box(b"prv ", SECRET),
             ),
-            box(b"moof", box(b"mfhd", bytes(8)), box(b"traf", box(b"udta", SECRET), box(b"tfhd"))),
+            *fragment(),
             *(
                 box(name, bytes(16), SECRET)
                 for name in (b"uuid", b"jumb", b"meta", b"emsg", b"prft")
@@ -283,19 +301,108 @@ def test_a_film_keeps_what_it_plays(brand: bytes) -> None:
     assert WHEN not in clean
     assert b"appl" not in clean
     assert clean.index(b"picture!") == told.index(b"picture!")
-    assert clean.count(b"trak") == 1
-    for kept in (b"avc1", b"avcC\0needed"[:4], b"needed", b"stsz", b"trex", b"tfhd", b"vide"):
+    assert (clean.count(b"trak"), clean.count(b"traf")) == (1, 1)
+    for kept in (
+        b"avc1",
+        b"avcC\0needed"[:4],
+        b"needed",
+        b"stsz",
+        b"trex",
+        b"Two pictures of one!",
+    ):
         assert kept in clean
     assert cleaned(clean) == clean
 
 
+def numbers(*given: int) -> bytes:
+    return struct.pack(f">{len(given)}I", *given)
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        # Chunks 1 and 2 have two samples, chunk 3 one.
+        ({"stsz": numbers(0, 0, 5, 1, 2, 3, 4, 5)}, [(100, 103), (200, 207), (300, 305)]),
+        ({"stsz": numbers(0, 7, 5)}, [(100, 114), (200, 214), (300, 307)]),
+        ({"stz2": numbers(0, 4, 5) + b"\x12\x34\x50"}, [(100, 103), (200, 207), (300, 305)]),
+        ({"stz2": numbers(0, 8, 5) + bytes(range(1, 6))}, [(100, 103), (200, 207), (300, 305)]),
+        (
+            {"stz2": numbers(0, 16, 5) + struct.pack(">5H", 1, 2, 3, 4, 500)},
+            [(100, 103), (200, 207), (300, 800)],
+        ),
+        ({"stsz": numbers(0, 1, 5)}, [(100, 150), (200, 1000)]),
+        ({}, []),
+    ],
+)
+def test_the_chunks_of_a_track_are_found(
+    tables: dict[str, bytes], expected: list[tuple[int, int]]
+) -> None:
+    given = {name.encode(): content for name, content in tables.items()}
+    given[b"stsc"] = numbers(0, 2, 1, 2, 1, 3, 1, 1)
+    for name, form in ((b"stco", ">3I"), (b"co64", ">3Q")):
+        found = chunk_ranges({**given, name: numbers(0, 3) + struct.pack(form, 100, 200, 300)})
+        assert joined(found, [150], 1000) == expected
+
+
+@pytest.mark.parametrize(
+    ("heads", "runs", "expected"),
+    [
+        # From the start of the fragment, in one piece; sizes of the track, and of its own.
+        ((numbers(0, 1), numbers(0, 2)), [numbers(0, 2)], [(50, 64), (64, 66)]),
+        # From the start of the fragment for each track.
+        (
+            (numbers(0x20000, 1), numbers(0x20010, 2, 9)),
+            [numbers(1, 1, 10), numbers(0, 1)],
+            [(60, 67), (67, 74), (60, 69), (69, 78)],
+        ),
+        # From a base of its own, behind numbers that do not matter.
+        (
+            (numbers(0x1B, 1, 0, 500, 0, 0, 3), numbers(0, 2)),
+            [numbers(5, 2, 0xFFFFFFFF, 0)],
+            [(499, 505), (504, 506)],
+        ),
+        # Each sample has a duration, a size and flags.
+        (
+            (numbers(0, 1), numbers(0, 2)),
+            [numbers(0x700, 2, 8, 30, 0, 8, 40, 0)],
+            [(50, 120), (120, 190)],
+        ),
+    ],
+)
+def test_the_samples_of_a_fragment_are_found(
+    heads: tuple[bytes, bytes], runs: list[bytes], expected: list[tuple[int, int]]
+) -> None:
+    parts = [[(b"tfhd", head), *((b"trun", run) for run in runs)] for head in heads]
+    found = list(fragment_ranges(50, parts, {1: 7, 2: 1}))
+    assert [place for _, place in found] == expected
+    with pytest.raises(ValueError, match="does not say"):
+        list(fragment_ranges(50, [[(b"tfhd", numbers(0, 9)), (b"trun", numbers(0, 1))]], {}))
+    with pytest.raises(ValueError, match="truncated"):
+        list(fragment_ranges(50, [[(b"tfhd", numbers(0, 1)), (b"trun", numbers(0x200, 9))]], {}))
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_a_description_of_sound_has_only_what_a_decoder_needs(version: int) -> None:
+    fields = bytes(6) + struct.pack(">HH", 1, version) + bytes({0: 18, 1: 34, 2: 54}[version])
+    entry = box(b"mp4a", fields, box(b"esds", b"needed"), box(b"uuid", bytes(16), SECRET))
+    table = box(b"stbl", box(b"stsd", numbers(0, 1), entry))
+    handler = box(b"hdlr", bytes(8), b"soun", bytes(12))
+    moov = box(b"moov", box(b"trak", box(b"mdia", handler, box(b"minf", table))))
+    clean = cleaned(box(b"ftyp", b"M4A \0\0\0\0M4A ") + moov)
+    assert SECRET not in clean
+    assert b"needed" in clean
+
+
 def test_a_long_film_in_short_fragments_is_accepted_and_a_bomb_of_boxes_is_not() -> None:
     """Two hours, two tracks, half a second each."""
-    part = box(b"traf", box(b"tfhd"), box(b"tfdt"), box(b"trun"))
+    # The byte of media follows the box of the fragment.
+    head = box(b"tfhd", numbers(0x20010, 0, 1))
+    part = box(b"traf", head, box(b"tfdt"), box(b"trun", numbers(1, 1, 136)))
     fragment = (
         box(b"styp") + box(b"sidx") + box(b"moof", box(b"mfhd"), part, part) + box(b"mdat", b"x")
     )
-    begin = box(b"ftyp", b"isom\0\0\2\0isommp42") + box(b"moov", box(b"mvhd", bytes(100)))
+    track = box(b"trak", box(b"tkhd", bytes(84)), shown(0, 0))
+    begin = box(b"ftyp", b"isom\0\0\2\0isommp42") + box(b"moov", box(b"mvhd", bytes(100)), track)
     long = begin + fragment * 14_400
     assert cleaned(long) == long
     with pytest.raises(ValueError, match="too many boxes"):

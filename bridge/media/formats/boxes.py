@@ -2,8 +2,8 @@
 
 The boxes that a player needs are kept, by name; every other box is renamed ``free`` and zeroed, so
 that nothing moves and no offset table has to be changed. Zeroed as well are times and the names of
-programs and devices in kept boxes, and the samples of tracks that are neither picture, sound nor
-captions (such as a camera's GPS positions).
+programs and devices in kept boxes, and all media data but the samples of pictures, sound and
+captions: other tracks (such as a camera's GPS positions), and what no track refers to.
 
 Each function takes a whole file and returns one of the same length, without what follows the last
 box, and raises ``ValueError`` for a truncated or invalid file.
@@ -12,12 +12,13 @@ box, and raises ``ValueError`` for a truncated or invalid file.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 
 from bridge.media.formats.colour_profile import clean_profile
+from bridge.media.formats.samples import Range, chunk_ranges, fragment_ranges, joined, track_of
 
 _FREE = frozenset({b"free", b"skip", b"wide"})
 _TOP = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix"})
@@ -65,6 +66,12 @@ _OF_PICTURES = _names(
     "avcC hvcC lhvC hvcE av1C vpcC vvcC esds colr pasp clap btrt fiel gama chrm mdcv clli SmDm CoLL"
     " cclv amve dvcC dvvC dvwC vexu hfov glbl d263 jp2h auxi ccst sinf"
 )
+#: The lengths of sound descriptions' fields, by version (12.2.3; the others are QuickTime's).
+_SOUND = {0: 28, 1: 44, 2: 64}
+_OF_SOUND = _names(
+    "esds wave chan chnl srat pcmC dOps dfLa alac dac3 dec3 dac4 ddts udts dmlp mhaC mhaP damr dawp"
+    " btrt sinf SA3D glbl mp4a frma enda"
+)
 _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
 
 
@@ -97,39 +104,40 @@ class _Blanking:
         self._seen = 0
 
     def film(self) -> bytes:
-        end, films = 0, list[_Box]()
-        for box in self._boxes(0, len(self._data)):
-            end = box.end
-            if box.name == b"moov":
-                films.append(box)
+        boxes = list(self._boxes(0, len(self._data)))
+        for box in boxes:
             if box.name == b"mdat":
                 self._media.append(box)
             elif box.name in _TOP:
                 self._keep(box, 0)
             else:
                 self._blank(box)
-        for moov in films:
-            self._leave_out_tracks(moov)
-        return bytes(self._data[:end])
+        self._zero_between(self._samples(boxes))
+        return self._whole(boxes)
 
     def avif(self) -> bytes:
         boxes = list(self._boxes(0, len(self._data)))
-        self._media = [box for box in boxes if box.name == b"mdat"]
+        self._media += (box for box in boxes if box.name == b"mdat")
+        items = list[Range]()
         for box in boxes:
             if box.name == b"meta":
-                # Pictures of a sequence are in tracks, which share the data.
-                self._items(box, alone=all(other.name != b"moov" for other in boxes))
+                items += self._items(box)
             elif box.name != b"mdat" and box.name in _TOP:
                 self._keep(box, 0)
             elif box.name != b"mdat":
                 self._blank(box)
-        for box in boxes:
-            if box.name == b"moov":
-                self._leave_out_tracks(box)
+        # Pictures of a sequence are in tracks, which share the data.
+        self._zero_between(self._samples(boxes, *items))
+        return self._whole(boxes)
+
+    def _whole(self, boxes: Sequence[_Box]) -> bytes:
+        """The file up to the end of its last box."""
         return bytes(self._data[: boxes[-1].end] if boxes else self._data)
 
-    def _boxes(self, position: int, stop: int) -> Iterator[_Box]:
-        """The boxes in a range; trailing bytes after the last one are not a box."""
+    def _boxes(self, position: int, stop: int, *, again: bool = False) -> Iterator[_Box]:
+        """The boxes in a range; trailing bytes after the last one are not a box. Those that are
+        read ``again`` are not counted once more.
+        """
         whole = position == 0 and stop == len(self._data)
         seen = set[bytes]()
         while position + 8 <= stop:
@@ -146,7 +154,7 @@ class _Blanking:
             if broken:
                 raise ValueError("the video is truncated")
             seen.add(name)
-            self._seen += 1
+            self._seen += not again
             if self._seen > _MOST:
                 raise ValueError("the video has too many boxes")
             yield _Box(name, position, inside, end)
@@ -194,76 +202,94 @@ class _Blanking:
             size = entry.end - entry.inside
             # The frame count of a picture description is 1; sound descriptions have no such field.
             frames = self._data[entry.inside + 40 : entry.inside + 42]
-            if size < _PICTURE or int.from_bytes(frames, "big") != 1:
-                continue
-            place = entry.inside + _COMPRESSOR.start
-            self._zero(place, entry.inside + _COMPRESSOR.stop)
-            with suppress(ValueError):  # a table of colours may follow, in old films
-                for child in self._boxes(entry.inside + _PICTURE, entry.end):
-                    if child.name not in _OF_PICTURES:
-                        self._blank(child)
-                    elif child.name == b"colr":
-                        self._colours(child)
+            if size >= _PICTURE and int.from_bytes(frames, "big") == 1:
+                place = entry.inside + _COMPRESSOR.start
+                self._zero(place, entry.inside + _COMPRESSOR.stop)
+                self._extensions(entry.inside + _PICTURE, entry.end, _OF_PICTURES)
+            else:
+                version = int.from_bytes(self._data[entry.inside + 8 : entry.inside + 10], "big")
+                start = entry.inside + _SOUND.get(version, size)
+                self._extensions(start, entry.end, _OF_SOUND)
 
-    def _leave_out_tracks(self, moov: _Box) -> None:
-        for track in self._boxes(moov.inside, moov.end):
-            if track.name != b"trak":
-                continue
-            handler = self._first(track, b"mdia", b"hdlr")
-            kind = self._data[handler.inside + 8 : handler.inside + 12] if handler else b""
-            if not handler or bytes(kind) in _TRACKS:
-                continue
-            table = self._first(track, b"mdia", b"minf", b"stbl")
-            if table:
-                for start, end in self._samples(table):
-                    self._zero_media(start, end)
-            self._blank(track)
+    def _extensions(self, start: int, end: int, needed: frozenset[bytes]) -> None:
+        """Blank the boxes that follow the fields of a sample description, but the needed ones."""
+        with suppress(ValueError):  # a table of colours may follow, in old films
+            for child in self._boxes(start, end):
+                if child.name not in needed:
+                    self._blank(child)
+                elif child.name == b"colr":
+                    self._colours(child)
+
+    def _samples(self, boxes: Sequence[_Box], *items: Range) -> list[tuple[int, int]]:
+        """Blank the tracks of other data than pictures, sound and captions; returns where the
+        samples of those that are left are, and the ``items``.
+        """
+        kept, starts, tracks = list(items), list[int](), set[int]()
+        sizes = dict[int, int]()
+        films = [box for box in boxes if box.name == b"moov"]
+        for film in films:
+            for box in self._boxes(film.inside, film.end, again=True):
+                if box.name == b"mvex":
+                    sizes |= self._default_sizes(box)
+                if box.name != b"trak":
+                    continue
+                table = self._first(box, b"mdia", b"minf", b"stbl")
+                ranges = chunk_ranges(dict(self._contents(table))) if table else ()
+                if self._is_shown(box):
+                    kept += ranges
+                    tracks.add(self._track_id(box))
+                else:
+                    starts += (start for start, _ in ranges)
+                    self._blank(box)
+        for fragment in (box for box in boxes if box.name == b"moof"):
+            inside = self._boxes(fragment.inside, fragment.end, again=True)
+            parts = [box for box in inside if box.name == b"traf"]
+            runs = [list(self._contents(box)) for box in parts]
+            for track, found in fragment_ranges(fragment.start, runs, sizes):
+                if track in tracks or not films:
+                    kept.append(found)
+            for box, run in zip(parts, runs, strict=True):
+                if films and track_of(run) not in tracks:
+                    self._blank(box)
+        return joined(kept, starts, len(self._data))
+
+    def _is_shown(self, track: _Box) -> bool:
+        handler = self._first(track, b"mdia", b"hdlr")
+        kind = self._data[handler.inside + 8 : handler.inside + 12] if handler else b""
+        return bytes(kind) in _TRACKS
+
+    def _track_id(self, track: _Box) -> int:
+        """The id in a track's header (8.3.2)."""
+        header = self._first(track, b"tkhd")
+        if header is None:
+            return 0
+        place = header.inside + (20 if self._data[header.inside] == 1 else 12)
+        return int.from_bytes(self._data[place : place + 4], "big")
+
+    def _default_sizes(self, extends: _Box) -> Iterator[tuple[int, int]]:
+        """Tracks' ids with the size of their samples in fragments that say no other (8.8.3)."""
+        for name, content in self._contents(extends):
+            if name == b"trex":
+                yield int.from_bytes(content[4:8], "big"), int.from_bytes(content[16:20], "big")
+
+    def _contents(self, box: _Box) -> Iterator[tuple[bytes, bytes]]:
+        """The names and contents of a box's children."""
+        for child in self._boxes(box.inside, box.end, again=True):
+            yield child.name, bytes(self._data[child.inside : child.end])
 
     def _first(self, box: _Box, *path: bytes) -> _Box | None:
         """The first box at a path of names, or ``None``."""
         for name in path:
-            found = next((b for b in self._boxes(box.inside, box.end) if b.name == name), None)
+            found = next(
+                (b for b in self._boxes(box.inside, box.end, again=True) if b.name == name), None
+            )
             if found is None:
                 return None
             box = found
         return box
 
-    def _samples(self, table: _Box) -> Iterator[tuple[int, int]]:
-        """The ranges of a track's chunks (8.7.3 to 8.7.5)."""
-        boxes = {box.name: box for box in self._boxes(table.inside, table.end)}
-        wide = b"co64" in boxes
-        offsets = self._numbers(boxes.get(b"co64") or boxes.get(b"stco"), "Q" if wide else "I")
-        runs = [*self._numbers(boxes.get(b"stsc"), "III")]
-        sizes = self._sizes(boxes.get(b"stsz"))
-        following = 0
-        for number, (offset,) in enumerate(offsets, 1):
-            while following < len(runs) and runs[following][0] <= number:
-                following += 1
-            count = runs[following - 1][1] if following else 0
-            size = sum(islice(sizes, count))
-            yield offset, offset + size
-
-    def _sizes(self, box: _Box | None) -> Iterator[int]:
-        if box is None:
-            return
-        alike, count = struct.unpack_from(">II", self._data, box.inside + 4)
-        if alike:
-            yield from (alike for _ in range(min(count, len(self._data))))
-        else:
-            content = self._data[box.inside + 12 : min(box.end, box.inside + 12 + 4 * count)]
-            yield from (size for (size,) in struct.iter_unpack(">I", content[: len(content) & ~3]))
-
-    def _numbers(self, box: _Box | None, form: str) -> Iterator[tuple[int, ...]]:
-        """The entries of a table, unpacked by ``form``."""
-        if box is None:
-            return
-        count = int.from_bytes(self._data[box.inside + 4 : box.inside + 8], "big")
-        size = struct.calcsize(f">{form}")
-        content = self._data[box.inside + 8 : min(box.end, box.inside + 8 + size * count)]
-        yield from struct.iter_unpack(f">{form}", content[: len(content) // size * size])
-
-    def _items(self, meta: _Box, *, alone: bool) -> None:
-        """Zero the items of an AVIF that are not pictures (8.11)."""
+    def _items(self, meta: _Box) -> list[Range]:
+        """Blank the items of an AVIF that are not pictures (8.11); returns where the others are."""
         boxes = {box.name: box for box in self._boxes(meta.inside + 4, meta.end)}
         for name, box in boxes.items():
             if name not in _META:
@@ -274,16 +300,10 @@ class _Blanking:
             raise ValueError("the AVIF has no picture")
         kept = self._pictures(boxes[b"iinf"])
         idat = boxes.get(b"idat")
-        shown = list[tuple[int, int]]()
-        for item, inside, start, end in self._extents(boxes.get(b"iloc"), idat):
-            if item in kept:
-                shown.append((start, end))
-            elif inside and idat:
-                self._zero(max(start, idat.inside), min(end, idat.end))
-            else:
-                self._zero_media(start, end)
-        if alone:
-            self._zero_between(sorted(shown))
+        if idat:
+            self._media.append(idat)
+        extents = self._extents(boxes.get(b"iloc"), idat)
+        return [(start, end) for item, start, end in extents if item in kept]
 
     def _pictures(self, iinf: _Box) -> frozenset[int]:
         """Rewrite the item list with pictures only and without names; returns their ids."""
@@ -307,10 +327,8 @@ class _Blanking:
         self._data[iinf.inside + 4 : first] = len(kept).to_bytes(first - iinf.inside - 4, "big")
         return frozenset(kept)
 
-    def _extents(
-        self, iloc: _Box | None, idat: _Box | None
-    ) -> Iterator[tuple[int, bool, int, int]]:
-        """The extents of the items (8.11.3): item id, whether in ``idat``, start, end."""
+    def _extents(self, iloc: _Box | None, idat: _Box | None) -> Iterator[tuple[int, int, int]]:
+        """The extents of the items (8.11.3): item id, start, end."""
         if iloc is None:
             return
         reader = _Reader(self._data, iloc.inside, iloc.end)
@@ -328,21 +346,18 @@ class _Blanking:
                 reader.number(index_size)
                 start = base + reader.number(offset_size)
                 length = reader.number(length_size)
-                yield item, inside, start, start + length if length else len(self._data)
+                yield item, start, start + length if length else len(self._data)
 
     def _zero_between(self, shown: list[tuple[int, int]]) -> None:
-        """Zero the data that belongs to no picture."""
+        """Zero the media data outside of these ranges, which are in order and without overlaps."""
         for box in self._media:
             position = box.inside
-            for start, end in shown:
-                if end > box.inside and start < box.end:
-                    self._zero(position, min(start, box.end))
-                    position = max(position, end)
+            number = bisect_right(shown, box.inside, key=lambda each: each[1])
+            while number < len(shown) and shown[number][0] < box.end:
+                self._zero(position, shown[number][0])
+                position = shown[number][1]
+                number += 1
             self._zero(position, box.end)
-
-    def _zero_media(self, start: int, end: int) -> None:
-        for box in self._media:
-            self._zero(max(start, box.inside), min(end, box.end))
 
     def _blank(self, box: _Box) -> None:
         self._data[box.start + 4 : box.start + 8] = box.name if box.name in _FREE else b"free"
