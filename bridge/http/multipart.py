@@ -24,6 +24,8 @@ _MAX_BOUNDARY = 70
 _MAX_SILENCE = 1024
 #: Parts in one of e-mail's encodings are decoded as a whole, up to this size.
 _MAX_ENCODED = 1_000_000
+#: How many times as long as before a text may be in them, at most.
+_GROWTH = {"base64": 2, "quoted-printable": 4}
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name
 
@@ -47,6 +49,10 @@ class _Part:
 
     def header(self, name: str) -> str:
         return self.headers.get(name.lower(), "")
+
+    @property
+    def encoding(self) -> str:
+        return self.header("Content-Transfer-Encoding").lower()
 
 
 class MultipartForm:
@@ -143,8 +149,9 @@ class MultipartForm:
         self._events += 1
         part, before = self._part, len(self._part.data)
         part.data += data[start:end]
-        # A text that is too large is not kept up to its end.
-        if before <= self._max_text < len(part.data):
+        # A text that is too large is not kept up to its end; the limit is for the decoded text.
+        most = self._max_text * _GROWTH.get(part.encoding, 1)
+        if before <= most < len(part.data):
             _check_size(part, self._max_text)
 
     def _end_part(self) -> None:
@@ -171,7 +178,9 @@ def _field(part: _Part, max_text: int) -> Field:
     data = _decoded(part)
     if filename is not None or kind in {"image", "audio", "video"}:
         return name or "file", File(filename or "", data)
-    if len(data) <= max_text:
+    if len(data) > max_text:
+        _check_size(part, max_text)
+    else:
         try:
             return name, data.decode()
         except UnicodeDecodeError as error:
@@ -200,10 +209,10 @@ def _decoded(part: _Part) -> bytes:
     RFC 7578 4.7: "Senders SHOULD NOT generate any parts with a Content-Transfer-Encoding header
     field", but some do.
     """
-    encoding = part.header("Content-Transfer-Encoding").lower()
+    encoding = part.encoding
     if encoding in {"", "binary", "8bit", "7bit"}:
         return bytes(part.data)
-    if len(part.data) > _MAX_ENCODED or encoding not in {"base64", "quoted-printable"}:
+    if len(part.data) > _MAX_ENCODED or encoding not in _GROWTH:
         raise InvalidRequest("Send the parts of the form without a Content-Transfer-Encoding.")
     try:
         if encoding == "base64":

@@ -5,8 +5,10 @@ ones refused.
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
+import quopri
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
@@ -454,6 +456,7 @@ class TestJson:
     ("head", "is_text"),
     [
         ('name="content"', True),
+        ('name="content"\r\nContent-Transfer-Encoding: base64', True),
         ('name="photo"', False),
         ('name="content"; filename="a"', False),
         ('name="content"\r\nContent-Type: image/png', False),
@@ -464,4 +467,19 @@ def test_a_text_that_is_too_large_is_refused_before_its_end(head: str, is_text: 
     form.feed(f"--B\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode())
     form.feed(bytes(1000))
     with pytest.raises(PayloadTooLarge) if is_text else nullcontext():
-        form.feed(bytes(1000))
+        form.feed(bytes(2000))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)],
+)
+@pytest.mark.parametrize(("size", "is_accepted"), [(500, True), (501, False)])
+def test_the_limit_of_a_text_is_for_its_decoded_form(
+    encoding: str, encode: Callable[[bytes], bytes], size: int, is_accepted: bool
+) -> None:
+    form = MultipartForm(MULTIPART, max_fields=9, max_text=1000)
+    head = disposition(f'name="content"\r\nContent-Transfer-Encoding: {encoding}')
+    with nullcontext() if is_accepted else pytest.raises(PayloadTooLarge):
+        form.feed(parts((head, encode("é".encode() * size))))
+        assert form.finish() == [("content", "é" * size)]
