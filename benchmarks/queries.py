@@ -24,10 +24,11 @@ from pelican.readers import Readers
 from pelican.settings import read_settings
 
 from benchmarks.sites import make_site, processor_time
+from bridge.core import make_current_site
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
 from bridge.settings_file import load
-from bridge.site.factory import make_current_site, make_sandbox
+from bridge.site.sandbox import make_sandbox
 from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore
 

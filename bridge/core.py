@@ -30,9 +30,10 @@ from bridge.runtime import private
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
-from bridge.site.current import CurrentSite
-from bridge.site.factory import make_current_site, make_sandbox
-from bridge.store import StoreError, Version
+from bridge.site.current import CurrentSite, VersionFiles
+from bridge.site.process import SiteProcess, start_of
+from bridge.site.sandbox import Sandbox, make_sandbox
+from bridge.store import ContentStore, StoreError, Version
 from bridge.store.checkout import Checkout, Submodules
 from bridge.store.git import GitStore
 from bridge.store.submodules import submodules_of
@@ -187,6 +188,21 @@ async def _open_repo(settings: Settings, public_url: str, lifetime: Lifetime) ->
     )
     await media.start()
     return Repo(store, submodules, queue, current, catalogue, posts, media)
+
+
+def make_current_site(
+    settings: Settings, store: ContentStore, checkout: VersionFiles, sandbox: Sandbox
+) -> CurrentSite:
+    """The site, read in ``checkout``."""
+    start = start_of(settings, checkout.folder)
+    return CurrentSite(
+        store,
+        checkout,
+        lambda: SiteProcess(start, sandbox),
+        content=settings.content.folder,
+        uploads=start.uploads,
+        mentions=settings.webmention.folder,
+    )
 
 
 def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:

@@ -22,6 +22,7 @@ from git_kit import git
 from site_kit import lay_out
 
 from bridge.auth.token import Token
+from bridge.core import make_current_site
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
@@ -37,7 +38,7 @@ from bridge.publisher import Followers, Published, Publisher
 from bridge.rebuild.elsewhere import NoRebuild
 from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
-from bridge.site.factory import make_current_site, make_sandbox
+from bridge.site.sandbox import make_sandbox
 from bridge.store import Version
 from bridge.store.checkout import Checkout
 from bridge.store.git import GitStore

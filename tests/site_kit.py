@@ -15,7 +15,6 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
 from bridge.settings import Settings, SettingsError
 from bridge.site.current import CurrentSite
-from bridge.site.factory import start_of as start_with
 from bridge.site.messages import (
     Answer,
     Ask,
@@ -36,8 +35,9 @@ from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.process import SiteProcess
+from bridge.site.process import start_of as start_with
 from bridge.site.protocol import AnswerLimits
-from bridge.site.starting import Sandbox
+from bridge.site.sandbox import Sandbox
 from bridge.store import ContentStore, Version
 
 _Reply = TypeVar("_Reply")

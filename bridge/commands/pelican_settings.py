@@ -20,7 +20,7 @@ from bridge.errors import Refused, SiteBroken
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.messages import SiteFacts, Start
 from bridge.site.process import SiteProcess
-from bridge.site.starting import Sandbox
+from bridge.site.sandbox import Sandbox
 from bridge.store.setup import copy_clone, files_named
 
 #: How settings ask for an environment variable.

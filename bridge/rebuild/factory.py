@@ -25,8 +25,7 @@ from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, BuildTiming, Wor
 from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants
 from bridge.settings import Settings, prefix_of
-from bridge.site.factory import make_sandbox
-from bridge.site.starting import Sandbox
+from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store import Version
 from bridge.store.checkout import Submodules
 from bridge.store.git import GitStore

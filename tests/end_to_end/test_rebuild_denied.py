@@ -11,7 +11,7 @@ import pytest
 from rebuild_site import CONF, commit, make, settled, small_site
 
 from bridge.runtime.confinement import landlock_version
-from bridge.site.starting import Sandbox
+from bridge.site.sandbox import Sandbox
 from bridge.store.git import GitStore
 
 pytestmark = pytest.mark.skipif(

@@ -303,7 +303,7 @@ async def test_a_theme_outside_of_the_site_is_allowed_by_a_setting(
 async def test_without_landlock_no_post_includes_a_file(
     mode: str, tmp_path: Path, bare_store: GitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.site.starting.landlock_version", lambda: 0)
+    monkeypatch.setattr("bridge.site.sandbox.landlock_version", lambda: 0)
     small_site(bare_store)
     # Inside of the repo, where the kernel of this machine would let it be read.
     secret = "../private/notes.txt"

@@ -8,7 +8,7 @@ import pytest
 from content_site import load_site
 from pelican.paginator import PaginationRule
 
-from bridge.site.pelican.listings import FurtherPages
+from bridge.site.pelican.addresses.listings import FurtherPages
 
 
 def pages(folder: Path, **settings: object) -> FurtherPages:

@@ -24,10 +24,11 @@ from site_kit import CONF, lay_out, process
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
+from bridge.site.launch import confined_argv, unconfined
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.site.protocol import AnswerLimits
-from bridge.site.starting import Sandbox, confined_argv, unconfined
+from bridge.site.sandbox import Sandbox
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = Ask(place=Locate(QUESTION_TEXT))

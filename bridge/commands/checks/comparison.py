@@ -19,7 +19,7 @@ from bridge.runtime import private, process
 from bridge.runtime.command_name import DEFAULT_FILE
 from bridge.runtime.confinement import Grants, all_but
 from bridge.settings import Settings
-from bridge.site.starting import confined_argv, unconfined
+from bridge.site.launch import confined_argv, unconfined
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_recursively, only_in_folder

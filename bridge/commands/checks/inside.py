@@ -27,11 +27,10 @@ from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.runtime import private
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
-from bridge.site.factory import make_sandbox, start_of
 from bridge.site.locales import how_to_install, told_of_locales
 from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
-from bridge.site.process import SiteProcess
-from bridge.site.starting import Sandbox
+from bridge.site.process import SiteProcess, start_of
+from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.lfs import large_files_of

@@ -24,7 +24,8 @@ from bridge.rebuild.local.output import Output, TooMuchOutput
 from bridge.rebuild.local.pelican_log import LoggedError, LogSummary, SourcePaths, errors
 from bridge.runtime import process
 from bridge.settings import prefix_of
-from bridge.site.starting import Sandbox, confined_argv, unconfined
+from bridge.site.launch import confined_argv, unconfined
+from bridge.site.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from bridge.rebuild.resident.messages import (
 )
 from bridge.rebuild.resident.reuse.opened import denied
 from bridge.runtime.memory import give_back
-from bridge.site.starting import confine_by
+from bridge.site.launch import confine_by
 
 try:
     from bridge.rebuild.resident.bad_posts import LoggedErrors, suspects

@@ -19,9 +19,9 @@ from bridge.rebuild.resident.messages import Order, Report, StartBuilder
 from bridge.runtime import process
 from bridge.runtime.confinement import Grants
 from bridge.settings import prefix_of
-from bridge.site import starting
+from bridge.site import launch
 from bridge.site.messages import shown_if_not_utf8
-from bridge.site.starting import Sandbox
+from bridge.site.sandbox import Sandbox
 from bridge.store import Version
 
 _LOOK = 10.0
@@ -114,7 +114,7 @@ class ResidentProcess:
         checkout = task.checkout
         grants = await process.in_thread(resident.grants, checkout, output.folder)
         rest = await process.in_thread(resident.rest, task.version)
-        running = await starting.start(
+        running = await launch.start(
             __package__,
             grants,
             # Not the checkout: it is moved from version to version.

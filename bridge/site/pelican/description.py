@@ -16,8 +16,8 @@ from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError
 from bridge.micropub.post import Post, discover, unescape
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
-from bridge.site.pelican.addresses import Addresses, date_of
-from bridge.site.pelican.listings import Listings
+from bridge.site.pelican.addresses.addresses import Addresses, date_of
+from bridge.site.pelican.addresses.listings import Listings
 from bridge.site.pelican.reading import SiteReaders
 from bridge.site.pelican.sources import Sources
 

@@ -32,6 +32,7 @@ from bridge.content.rules import Rendered
 from bridge.errors import BridgeError, SiteBroken
 from bridge.runtime.memory import give_back
 from bridge.settings import SettingsError
+from bridge.site.launch import confine_by
 from bridge.site.messages import (
     MANY,
     QUICK,
@@ -56,7 +57,6 @@ from bridge.site.messages import (
 from bridge.site.pelican.audit import Denials
 from bridge.site.pelican.loading import run_as_pelican
 from bridge.site.pelican.site import PelicanSite
-from bridge.site.starting import confine_by
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

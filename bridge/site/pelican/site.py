@@ -30,7 +30,11 @@ from bridge.settings import Content as ContentSettings
 from bridge.site import messages
 from bridge.site.messages import Candidate, Listed, Location, SiteFacts, Sort
 from bridge.site.pelican import loading
-from bridge.site.pelican.addresses import Addresses
+from bridge.site.pelican.addresses.addresses import Addresses
+from bridge.site.pelican.addresses.listings import Listings
+from bridge.site.pelican.addresses.quick import QuickLocator
+from bridge.site.pelican.addresses.reserved_pages import ReservedPages
+from bridge.site.pelican.addresses.subsites import subsites
 from bridge.site.pelican.audit import looking, record
 from bridge.site.pelican.description import Describer, Description
 from bridge.site.pelican.facts import (
@@ -40,12 +44,8 @@ from bridge.site.pelican.facts import (
     plain_values,
     whole_siteurl,
 )
-from bridge.site.pelican.listings import Listings
-from bridge.site.pelican.quick import QuickLocator
 from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
-from bridge.site.pelican.reserved_pages import ReservedPages
 from bridge.site.pelican.sources import Sources
-from bridge.site.pelican.subsites import subsites
 
 #: How many places are told of at once.
 _CANDIDATES = 10

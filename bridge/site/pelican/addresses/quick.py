@@ -23,7 +23,7 @@ from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 
 from bridge.content.file import PelicanFile
 from bridge.content.keys import date_as_pelican_reads
-from bridge.site.pelican.addresses import has_long_name
+from bridge.site.pelican.addresses.addresses import has_long_name
 
 _MOST_FOLDERS = 4096
 

@@ -20,8 +20,8 @@ from pelican.utils import sanitised_join, slugify
 
 from bridge.errors import InvalidRequest
 from bridge.site.messages import Location, Sort
-from bridge.site.pelican.listings import Listings
-from bridge.site.pelican.subsites import Subsite
+from bridge.site.pelican.addresses.listings import Listings
+from bridge.site.pelican.addresses.subsites import Subsite
 
 _NAME_BYTES = 150
 _LONGEST_NAME = 255

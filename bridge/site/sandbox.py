@@ -1,29 +1,17 @@
-"""Starts processes that run the site's code: confined, with an environment of their own.
-
-Used for all of them: the process that answers questions, the resident build, and commands.
-"""
+"""What the site's code may see of this machine: its environment, files and folders."""
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import logging
 import os
-import pkgutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from bridge.runtime.confinement import (
-    Grants,
-    confine,
-    landlock_version,
-    refuse_system_calls,
-    system_grants,
-)
+from bridge.runtime.confinement import Grants, landlock_version, system_grants
+from bridge.settings import Settings
+from bridge.site.launch import NO_BYTECODE, PROJECT
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +19,8 @@ log = logging.getLogger(__name__)
 MOST_DENIED = 50
 #: Where libraries look on any machine; they work without.
 _USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
-_PROJECT = Path(__file__).parents[2]
 #: What a site may see of the bridge's environment. None of it can be a secret.
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
-#: Holds the PYTHONPATH for after the process is confined.
-_SEARCHED_LATER = "SITE_PYTHONPATH"
-_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-#: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
-_ISOLATED = ("-s", "-P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +66,7 @@ class Sandbox:
         """A stripped environment. This project's plugin can be imported, installed or not."""
         ours = {name: os.environ[name] for name in _KEPT if name in os.environ}
         ours |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
-        path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
+        path = [*filter(None, [ours.get("PYTHONPATH")]), str(PROJECT)]
         home, temporary = self._folder("home"), self._folder("tmp")
         return {
             **ours,
@@ -94,7 +76,7 @@ class Sandbox:
             "HOME": str(home),
             "TMPDIR": str(temporary),
             # Compiled settings are recognised by second and size; two commits can share both.
-            _NO_BYTECODE: "1",
+            NO_BYTECODE: "1",
             # git would look for settings that it may not read.
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_OPTIONAL_LOCKS": "0",
@@ -150,107 +132,12 @@ def _without_file_insertion(home: Path) -> dict[str, str]:
     return {"DOCUTILSCONFIG": os.pathsep.join(["./docutils.conf", str(settings)])}
 
 
-def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which one of our programs starts, before it confines itself.
-
-    Until then Python imports ``sitecustomize``, this module and what it needs. None of these may
-    come from a folder that the site's code, or anyone who may commit, can write to.
-    :func:`confine_by` adds such folders afterwards.
-    """
-    ours = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    trusted = [*(str(Path(entry).absolute()) for entry in ours), str(_PROJECT)]
-    later = environment.get("PYTHONPATH", "")
-    # Our own modules are compiled once: in a clone each start would take twice as long.
-    kept = {name: value for name, value in environment.items() if name != _NO_BYTECODE}
-    return {
-        **kept,
-        **{name: os.environ[name] for name in (_NO_BYTECODE,) if name in os.environ},
-        "PYTHONPATH": os.pathsep.join(trusted),
-        _SEARCHED_LATER: later,
-    }
-
-
-def program_argv(module: str, grants: Grants | None, *arguments: str) -> tuple[str, ...]:
-    """The command for one of our programs, which confines itself as its first argument says."""
-    given = msgspec.json.encode(grants).decode()
-    return (sys.executable, *_ISOLATED, "-m", module, given, *arguments)
-
-
-async def start(
-    module: str,
-    grants: Grants | None,
-    *,
-    folder: Path,
-    environment: Mapping[str, str],
-    limit: int = 1 << 16,
-) -> asyncio.subprocess.Process:
-    """Start one of our programs in a folder. A line that it writes may have ``limit`` bytes."""
-    return await asyncio.create_subprocess_exec(
-        *program_argv(module, grants),
-        cwd=folder,
-        env=unconfined(environment),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        limit=limit,
+def make_sandbox(settings: Settings, state: Path, *, objects: Path | None = None) -> Sandbox:
+    """What the site's code may see. ``objects`` are those of the repo, for ``git log``."""
+    return Sandbox(
+        state=state,
+        folders=settings.site.folders,
+        objects=objects,
+        extra=settings.site.environment,
+        protected=(settings.site.repo, settings.indieauth.database, state, Path.cwd()),
     )
-
-
-def confined_argv(
-    argv: Sequence[str], grants: Grants | None, note: Path | None = None
-) -> tuple[str, ...]:
-    """The command that runs another one confined. Its environment is :func:`unconfined`."""
-    if note is not None:
-        note.write_bytes(msgspec.json.encode(grants))
-        return (sys.executable, *_ISOLATED, "-m", __name__, f"@{note}", *argv)
-    return program_argv(__name__, grants, *argv)
-
-
-def confine_by(argument: str) -> Grants | None:
-    """Confine this process as the argument that it was started with says; only then can it import
-    the site's own modules.
-
-    Returns what it is confined to; ``None`` where nothing is enforced.
-    """
-    text = Path(argument[1:]).read_text("utf-8") if argument.startswith("@") else argument
-    grants: Grants | None = msgspec.json.decode(text, type=Grants | None)
-    confined = grants if grants is not None and confine(grants) else None
-    if confined is not None:
-        refuse_system_calls()
-    os.environ[_NO_BYTECODE], sys.dont_write_bytecode = "1", True
-    _search_for_modules()
-    return confined
-
-
-def _search_for_modules() -> None:
-    """Put the folders of the site's PYTHONPATH where Python would have put them."""
-    later = os.environ.pop(_SEARCHED_LATER, None)
-    if later is None:
-        return
-    before = set(_folders(os.environ.get("PYTHONPATH", "")))
-    os.environ["PYTHONPATH"] = later
-    wanted = dict.fromkeys(_folders(later))
-    sys.path[:] = [*wanted, *(path for path in sys.path if path not in before | wanted.keys())]
-    if (pelican := sys.modules.get("pelican")) is not None:
-        # Pelican looks for its plugins' namespace in these folders, once.
-        pelican.__path__ = pkgutil.extend_path(list(pelican.__path__), "pelican")
-
-
-def _folders(search: str) -> list[str]:
-    """The folders that a PYTHONPATH names, as Python writes them."""
-    return [os.path.abspath(entry) for entry in search.split(os.pathsep) if entry]  # noqa: PTH100 - links stay
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Confine this process, then replace it by the program that the arguments name."""
-    confine_by(arguments[0])
-    program = arguments[1]
-    try:
-        os.execvp(program, list(arguments[1:]))  # noqa: S606 - no shell is the point
-    except OSError as error:
-        raise SystemExit(f"{program} cannot be run: {error.strerror}") from error
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Where Pelican puts pages, by a site's settings."""
