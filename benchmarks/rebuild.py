@@ -26,7 +26,7 @@ from pathlib import Path
 
 from git import Repo
 
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import Worker
 from bridge.runtime import process
 from bridge.settings import Rebuild, Settings, Site

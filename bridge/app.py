@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import aiohttp
 from aiohttp import web
 
-from bridge.auth.factory import make_verifier
+from bridge.auth.verifier import make_verifier
 from bridge.core import Core, open_core
 from bridge.desk import routes as desk_routes
 from bridge.desk.compose.context import Contexts
@@ -40,7 +40,7 @@ from bridge.runtime.background import Lifetime
 from bridge.settings import Settings, prefix_of
 from bridge.social import Social, start_social
 from bridge.store import ContentStore
-from bridge.syndication.factory import default_targets
+from bridge.syndication.targets import default_targets
 from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers

@@ -23,9 +23,9 @@ from bridge.posts.commits import CommitQueue, Committer, is_ours
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.local.checkout import SiteDates
 from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.runtime import private
 from bridge.runtime.background import Lifetime
 from bridge.settings import Settings

@@ -24,8 +24,11 @@ from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, prefix_of
 from bridge.settings_file import LOOPBACK
 from bridge.store.git import GitStore
+from bridge.syndication.accounts import make_account, make_vault
+from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connector import AccountConnector
-from bridge.syndication.factory import make_backfeed, make_syndicator, make_vault
+from bridge.syndication.environment import BridgeEnvironment, PostPages, Vault
+from bridge.syndication.jobs import Ledger
 from bridge.syndication.syndicator import Syndicator
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.incoming.commits import MentionCommits
@@ -152,23 +155,37 @@ def _start_syndication(
     own = GuardedFetch(admits=lambda _: True, any_port=True)
     core.lifetime.close_later(own.close)
     vault = make_vault(core.settings, server.db if server else None)
-    syndicator = make_syndicator(
-        core.settings,
-        core.repo.store,
-        core.repo.catalogue,
-        core.repo.posts,
-        core.reservations,
-        core.committer,
-        core.repo.media,
-        core.rebuilder,
-        guarded=core.fetch,
-        own=own,
-        vault=vault,
-    )
+    syndicator = _make_syndicator(core, vault, own)
     core.lifetime.close_later(syndicator.close)
     core.follow(syndicator.changed)
     callback = f"{core.public_url}desk/syndication/callback"
     return syndicator, AccountConnector(own, core.fetch, vault, callback)
+
+
+def _make_syndicator(core: Core, vault: Vault, own: GuardedFetch) -> Syndicator:
+    """The syndicator with the accounts in the settings; ``own`` may reach their servers."""
+    repo, settings = core.repo, core.settings
+    ledger = Ledger(core.state / "keep" / "syndication")
+    syndicator = Syndicator(
+        repo.store,
+        repo.catalogue,
+        repo.posts,
+        core.reservations,
+        core.committer,
+        ledger,
+        PostPages(repo.store, core.rebuilder, core.fetch),
+        folder=settings.content.folder,
+    )
+    environment = BridgeEnvironment(
+        repo.posts, repo.media, core.fetch, ledger.save, syndicator.is_taken
+    )
+    accounts = {
+        target.uid: make_account(target, vault, environment, own, core.fetch)
+        for target in settings.syndication.targets
+        if target.type
+    }
+    syndicator.start(accounts)
+    return syndicator
 
 
 def _start_backfeed(
@@ -183,7 +200,13 @@ def _start_backfeed(
     syndicator, connecting = copies
     backfeed = None
     if receiver is not None:
-        backfeed = make_backfeed(syndicator, core.repo.catalogue, core.repo.posts, receiver)
+        backfeed = Backfeed(
+            core.repo.catalogue,
+            core.repo.posts,
+            syndicator.ledger,
+            receiver,
+            syndicator.accounts,
+        )
         core.lifetime.run(backfeed.run(), "backfeed")
     if with_pages:
         SyndicationPages(syndicator, connecting, backfeed).add_to(app)

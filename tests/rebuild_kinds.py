@@ -15,8 +15,8 @@ from rebuild_site import commit, make, post, settled
 from warm_kit import run_module
 
 from bridge.rebuild.build import BuildOutcome, Task
-from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.pelican_log import LogSummary
+from bridge.rebuild.rebuilder import importing_from
 from bridge.runtime import process
 from bridge.store.git import GitStore
 

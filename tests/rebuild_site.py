@@ -10,7 +10,7 @@ from pathlib import Path
 from git_kit import ADA, git
 
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.settings import Content, Rebuild, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version

@@ -28,10 +28,10 @@ from bridge.settings import Settings, Site, Target
 from bridge.site.messages import IndexedPost
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
+from bridge.syndication.accounts import make_account
 from bridge.syndication.compose.page import read_html
 from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.environment import BridgeEnvironment, FileVault
-from bridge.syndication.factory import make_account
 from bridge.syndication.fake.bluesky import APP_PASSWORD, DID, HANDLE
 from bridge.syndication.fake.mastodon import MASTODON_TOKEN
 from bridge.syndication.fake.network import FakeNetwork

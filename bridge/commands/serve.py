@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
 
     async def main() -> None:
         from bridge.app import make_app
-        from bridge.auth.factory import check_site
+        from bridge.auth.verifier import check_site
 
         check_site(settings)
         with only_bridge(settings.site.state):

@@ -12,9 +12,9 @@ from urllib.parse import urlencode, urlsplit
 
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
+from bridge.syndication.accounts import make_bluesky
 from bridge.syndication.api import Api, ApiError, object_of
 from bridge.syndication.environment import Vault
-from bridge.syndication.factory import make_bluesky
 from bridge.syndication.mastodon.client import Mastodon
 
 #: The scopes that the bridge needs at Mastodon.

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from rebuild_site import commit, files, post, settings, settled, small_site
 
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import BuildTiming
 from bridge.store import Version
 from bridge.store.git import GitStore

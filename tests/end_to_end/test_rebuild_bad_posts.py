@@ -14,7 +14,7 @@ from rebuild_site import CONF, commit, files, post, settings, settled, small_sit
 from soak_kit import SOAK
 
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.rebuilder import importing_from, make_rebuilder
 from bridge.rebuild.worker import BuildTiming
 from bridge.runtime import process
 from bridge.store.git import GitStore

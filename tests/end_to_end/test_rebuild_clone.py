@@ -15,7 +15,7 @@ from rebuild_kinds import clean, differing
 from rebuild_site import CONF, files, post, settings, settled
 
 from bridge.rebuild import BuildStatus
-from bridge.rebuild.factory import importing_from, make_rebuilder
+from bridge.rebuild.rebuilder import importing_from, make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
 from bridge.store.git import GitStore

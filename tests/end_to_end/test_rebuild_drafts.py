@@ -8,7 +8,7 @@ import pytest
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, make, post, settled, small_site
 
-from bridge.rebuild.factory import importing_from
+from bridge.rebuild.rebuilder import importing_from
 from bridge.runtime import process
 from bridge.store.git import GitStore
 

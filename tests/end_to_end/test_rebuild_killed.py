@@ -17,10 +17,10 @@ from rebuild_site import CONF, commit, files, make, post, settings, settled, sma
 from soak_kit import SOAK
 
 from bridge.rebuild.build import Superseded, Task
-from bridge.rebuild.factory import make_rebuilder
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.command import CommandBuilder, pelican_argv
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident

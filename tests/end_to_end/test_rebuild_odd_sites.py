@@ -15,7 +15,7 @@ from soak_kit import SOAK, in_soak
 from warm_kit import run_module
 
 from bridge.commands.checks.inside import check_site
-from bridge.rebuild.factory import importing_from
+from bridge.rebuild.rebuilder import importing_from
 from bridge.rebuild.worker import Worker
 from bridge.runtime import process
 from bridge.settings import Content, Rebuild, Settings, Site

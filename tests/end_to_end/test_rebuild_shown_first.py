@@ -11,9 +11,9 @@ from rebuild_kinds import NoFallback, clean, comparable, differing
 from rebuild_site import CONFIGURED, commit, files, mention, post
 
 from bridge.rebuild.build import Superseded, Task
-from bridge.rebuild.factory import PREVIEWS
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.rebuilder import PREVIEWS
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident

@@ -14,7 +14,7 @@ from git_kit import git
 from rebuild_kinds import BothWays, both_ways
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
 
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 

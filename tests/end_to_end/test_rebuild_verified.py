@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rebuild_site import CONF, commit, post, settings, settled, small_site
 
-from bridge.rebuild.factory import make_rebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 

@@ -14,7 +14,7 @@ from rebuild_site import CONF, commit, files, post, settings, small_site, worker
 from soak_kit import in_soak
 
 from bridge.rebuild import BuildStatus
-from bridge.rebuild.factory import importing_from
+from bridge.rebuild.rebuilder import importing_from
 from bridge.runtime import process
 from bridge.store.git import GitStore
 

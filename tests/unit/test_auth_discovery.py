@@ -18,8 +18,8 @@ from indieauth_kit import client_site, listening
 
 from bridge.auth.cache import CachingVerifier
 from bridge.auth.discovery import DiscoveredVerifier, DiscoveryError, Endpoints, discover
-from bridge.auth.factory import make_verifier
 from bridge.auth.token import Token
+from bridge.auth.verifier import make_verifier
 from bridge.errors import InvalidToken, Unavailable
 from bridge.net.link_rels import header_links, html_links
 from bridge.settings import Auth, Server, Settings, SettingsError, Site

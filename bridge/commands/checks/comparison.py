@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bridge.commands.checks import Finding
 from bridge.commands.progress import step
-from bridge.rebuild.factory import importing_from
 from bridge.rebuild.local.files import Tree
+from bridge.rebuild.rebuilder import importing_from
 from bridge.rebuild.resident.verify import differing, stable
 from bridge.runtime import private, process
 from bridge.runtime.command_name import DEFAULT_FILE

@@ -20,10 +20,10 @@ from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
 from bridge.net.link_rels import html_links
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Task
-from bridge.rebuild.factory import importing_from, make_builder
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import NO_MODULE
+from bridge.rebuild.rebuilder import importing_from, make_builder
 from bridge.runtime import private
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings

@@ -17,8 +17,8 @@ from bridge.net.fetch import GuardedFetch
 from bridge.settings import Settings, Target, prefix_of
 from bridge.store import Blob, StoreError
 from bridge.store.git import GitStore
+from bridge.syndication.accounts import make_vault, try_account
 from bridge.syndication.api import ApiError
-from bridge.syndication.factory import make_vault, try_account
 from bridge.syndication.jobs import Ledger
 
 _BRIDGY = "https://brid.gy/"

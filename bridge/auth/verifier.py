@@ -1,4 +1,4 @@
-"""Constructs the token verifier from the settings."""
+"""Makes the token verifier that the settings ask for."""
 
 from __future__ import annotations
 

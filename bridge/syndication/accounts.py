@@ -1,52 +1,27 @@
-"""Constructs the syndicator with its accounts from the settings."""
+"""The accounts that the settings name: their tokens, and clients for them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bridge.indieauth.database import Database
-from bridge.media.library import MediaLibrary
-from bridge.micropub.post import Post, discover
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.catalogue import Catalogue
-from bridge.posts.commits import Committer
-from bridge.posts.post_files import PostReader
-from bridge.posts.reservations import Reservations
-from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, Target
-from bridge.store import ContentStore
 from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers
-from bridge.syndication.backfeed.search import Backfeed, ResponseReceiver
 from bridge.syndication.bluesky.client import Bluesky
 from bridge.syndication.bluesky.copies import BlueskyNetwork
-from bridge.syndication.bluesky.records import post_at
-from bridge.syndication.compose.composer import CopySource, source_of
-from bridge.syndication.compose.post_page import PostPage
+from bridge.syndication.compose.composer import CopySource
 from bridge.syndication.environment import (
-    BridgeEnvironment,
     DatabaseVault,
     FileVault,
-    PostPages,
     Vault,
     VaultSessions,
 )
-from bridge.syndication.jobs import Copy, Job, Ledger
+from bridge.syndication.jobs import Copy, Job
 from bridge.syndication.mastodon.client import Mastodon
 from bridge.syndication.mastodon.copies import MastodonNetwork
 from bridge.syndication.networks import Account, CreatedCopy, Environment
-from bridge.syndication.syndicator import Syndicator
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ANSWERS = frozenset({"reply", "like", "repost", "rsvp"})
-#: URLs of statuses at ActivityPub servers: Mastodon, Pleroma, Misskey and others.
-_STATUS = re.compile(
-    r"^https?://[^/]+/(?:@[\w.@-]+/(?:statuses/)?\w+|users/[\w.-]+/statuses/\w+|notice/\w+"
-    r"|objects/[\w-]+|notes/\w+|p/[\w.-]+/\d+)/?$"
-)
 
 
 def make_vault(settings: Settings, database: Database | None) -> Vault:
@@ -54,50 +29,6 @@ def make_vault(settings: Settings, database: Database | None) -> Vault:
     if database is not None:
         return DatabaseVault(database)
     return FileVault(settings.site.state / "keep" / "syndication" / "secrets.json")
-
-
-def make_syndicator(
-    settings: Settings,
-    store: ContentStore,
-    catalogue: Catalogue,
-    posts: PostReader,
-    reservations: Reservations,
-    committer: Committer,
-    media: MediaLibrary,
-    rebuilder: Rebuilder,
-    guarded: GuardedFetch,
-    own: GuardedFetch,
-    vault: Vault,
-) -> Syndicator:
-    """The syndicator, not started. ``own`` may reach the servers named in the settings,
-    ``guarded`` only public addresses.
-    """
-    ledger = Ledger(settings.site.state / "keep" / "syndication")
-    syndicator = Syndicator(
-        store,
-        catalogue,
-        posts,
-        reservations,
-        committer,
-        ledger,
-        PostPages(store, rebuilder, guarded),
-        folder=settings.content.folder,
-    )
-    environment = BridgeEnvironment(posts, media, guarded, ledger.save, syndicator.is_taken)
-    accounts = {
-        target.uid: make_account(target, vault, environment, own, guarded)
-        for target in settings.syndication.targets
-        if target.type
-    }
-    syndicator.start(accounts)
-    return syndicator
-
-
-def make_backfeed(
-    syndicator: Syndicator, catalogue: Catalogue, posts: PostReader, receiver: ResponseReceiver
-) -> Backfeed:
-    """The importer of responses, not started."""
-    return Backfeed(catalogue, posts, syndicator.ledger, receiver, syndicator.accounts)
 
 
 def make_account(
@@ -194,32 +125,6 @@ class _TokenFollower:
 def _needs_discovery(target: Target) -> bool:
     """Whether the account's server has to be discovered from its handle."""
     return target.base == "https://bsky.social"
-
-
-def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
-    """The uids of the targets selected for a new post without ``mp-syndicate-to``.
-
-    A response is copied only to the network of what it responds to, and an unlisted post not to
-    targets with public visibility.
-    """
-    kind = discover(post)
-    about = source_of(post, PostPage(), "", _EPOCH).about
-    unlisted = str(post.first("visibility") or "").strip().lower() == "unlisted"
-    chosen = []
-    for target in targets:
-        if not target.default or (unlisted and target.type == "bluesky"):
-            continue
-        if kind in _ANSWERS and not any(_is_in_network(target, url) for url in about):
-            continue
-        chosen.append(target.uid)
-    return tuple(chosen)
-
-
-def _is_in_network(target: Target, url: str) -> bool:
-    """Whether ``url`` looks like a post in the target's network."""
-    if target.type == "bluesky":
-        return post_at(url) is not None
-    return target.type == "mastodon" and post_at(url) is None and bool(_STATUS.search(url))
 
 
 async def try_account(
