@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from rebuild_site import commit
-from test_post_index import FACTS, describe
+from test_posts_index import FACTS, describe
 
 from bridge.errors import Unavailable
 from bridge.posts.catalogue import Catalogue
