@@ -116,6 +116,7 @@ DIFFERENT = [
     "> - A\n>   B\n>   ---\n>   c",
     "7. q\n- \n- > q\n> q\n> ===\n\n  1. k",
     "1. a\n- \n   ===\n- b",
+    "٣. a\n٤. b\n\n१२. c\n\n- ３. d\n\n> ٥. e\n\n1234567890. f",
 ]
 ALIKE = [
     "# Head\n\nText\n\n- a\n- b\n\nText\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from bridge.content.markup.changes import ChangedText
 
-MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>\d{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
+MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>[0-9]{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
+#: Numbers that are no marker (5.2: at most nine digits, and those of ASCII) but to Python-Markdown.
+NO_MARKER = re.compile(r"(?![0-9]{1,9}\.)\d+(?=\.[ \t])")
 RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
 #: The texts behind a fence that Python-Markdown can read, and the first word of others.

@@ -354,6 +354,10 @@ class _Writer:
         if blocks.NO_HEADING.match(text):
             # "The opening sequence of # characters must be followed by spaces or tabs" (4.2).
             self._insert("\\")
+        elif number := blocks.NO_MARKER.match(text):
+            self._keep(number[0])
+            self._insert("\\")
+            text = text[number.end() :]
         end = len(text) - len(text.rstrip("\\"))
         if end % 2 and self._goes_on(following):
             # A backslash at the end of a line is a hard line break (6.7).
