@@ -30,7 +30,9 @@ class AttachedFile:
 class Cite:
     """The target of a response with what is known of it: a page, or a thing without a URL.
 
-    ``uid`` is an identifier that is not a web URL, such as ``isbn:9780141439600``.
+    ``uid`` is an identifier that is not a web URL, such as ``isbn:9780141439600``. ``type`` is its
+    root class; ``facts`` is what else is known of a thing that is no page, such as its price.
+    ``pictured``: ``photo`` is one of the site's own files, which the page shows.
     """
 
     url: str | None
@@ -40,6 +42,9 @@ class Cite:
     excerpt: str | None = None
     uid: str | None = None
     photo: str | None = None
+    type: str = "h-cite"
+    facts: tuple[Fact, ...] = ()
+    pictured: bool = False
 
     @property
     def label(self) -> str:
@@ -48,8 +53,8 @@ class Cite:
 
 
 def without_scheme(url: str) -> str:
-    """A URL without its scheme, for display."""
-    return url.partition("://")[2].rstrip("/")
+    """A URL without its scheme, for display; the path of a file of a site without ``SITEURL``."""
+    return url if url.startswith("/") else url.partition("://")[2].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject of a review. ``type`` is its root class."""
+    """The subject of a review. ``type`` is its root class; ``pictured`` as for :class:`Cite`."""
 
     type: str = "h-item"
     name: str | None = None
     url: str | None = None
     photo: str | None = None
+    pictured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +109,9 @@ class Value:
     """A value of a property without a field of its own.
 
     It has one of: ``html`` (sanitised, without attributes), a ``moment``, a ``duration`` (ISO 8601,
-    with a readable form in ``text``), a nested object with root class ``type``, a URL, or a
-    ``text``, maybe of several lines. A nested object has its name in ``text``, a measure in
+    with a readable form in ``text``), a nested object with root class ``type``, a URL (that of a
+    ``picture`` among the site's own files has its alternative text in ``text``), or a ``text``,
+    maybe of several lines. A nested object has its name in ``text``, a measure in
     ``number`` and ``unit``, and the rest in ``facts``.
     """
 
@@ -117,6 +124,7 @@ class Value:
     number: str = ""
     unit: str = ""
     facts: tuple[Fact, ...] = ()
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ WEBSITE = "website"
 _FOR_THE_BRIDGE = ("mp-", "p3k-")
 #: Properties that are a nested object's name and URL.
 _NAMING = frozenset({"name", "url", "uid", "num", "unit"})
+#: Root classes whose other properties are not the post's to tell: pages, and people.
+_PAGES = _OWN_ROOTS | {"h-cite", "h-card", "h-event"}
+_PICTURES = frozenset({"photo", "featured"})
 _DEEPEST = 4
 
 
@@ -47,6 +50,19 @@ def facts(
     ``elsewhere`` returns a URL unless it is the owner's, which cards of other people must not have.
     """
     return tuple(_FactReader(urls, elsewhere).facts(properties, 1))
+
+
+def facts_of_thing(
+    thing: Mf2, urls: Urls, elsewhere: Callable[[str | None], str | None]
+) -> tuple[str, tuple[Fact, ...]]:
+    """The root class of a cited thing, and what is known of it besides what a
+    :class:`~pelican_indieauth.entry.entry.Cite` has; no facts of a page or person.
+    """
+    if not thing.type or thing.type in _PAGES:
+        return "h-cite", ()
+    told = SAID_OTHERWISE | _NAMING | {"photo"}
+    others = {name: values for name, values in thing.properties.items() if name not in told}
+    return thing.type, tuple(_FactReader(urls, elsewhere).facts(others, 2))
 
 
 class _FactReader:
@@ -82,6 +98,8 @@ class _FactReader:
             return None
         # Only a text that is a URL as a whole becomes a link.
         url = self._urls.any(value)
+        if url and name in _PICTURES and self._urls.is_file(url):
+            return Value(url=url, picture=True)
         if url:
             return Value(without_scheme(url) or url.partition(":")[2], url=url)
         words = _CONTROL.sub(" ", str(value).replace("\r\n", "\n").replace("\r", "\n")).strip()

@@ -197,7 +197,7 @@ class EntryParts:
         entry, words, found = self.entry, self.words, ""
         if entry.item:
             item = entry.item
-            photo = invisible("u-photo", item.photo) if item.photo else ""
+            photo = _pictured(item.photo, shown=item.pictured)
             link = linked_name(item.name or item.url or "", item.url)
             subject = f'<span class="p-item {e(item.type)}">{link}{photo}</span>'
             found += paragraph(f"{e(words['item'])} {subject}")
@@ -253,6 +253,8 @@ class EntryParts:
         if value.moment:
             readable = self._readable(value.moment)
             return timed(class_attribute("dt", name), value.moment.isoformat(), readable)
+        if value.url and value.picture:
+            return _picture(class_attribute("u", name), value.url, value.text)
         if value.url:
             return anchor(class_attribute("u", name), value.url, value.text)
         return f"<span{class_attribute('p', name)}>{with_breaks(value.text)}</span>"
@@ -267,12 +269,23 @@ class EntryParts:
             shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
         elif value.url:
             shown = anchor(' class="u-url"', value.url, without_scheme(value.url))
-        told = ", ".join(
-            ("" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: ")
-            + ", ".join(self._inside(fact.name, one) for one in fact.values)
-            for fact in value.facts
-        )
-        return f"{shown} ({told})" if shown and told else shown or told
+        told, pictures = self._told(value.facts)
+        return (f"{shown} ({told})" if shown and told else shown or told) + pictures
+
+    def _told(self, facts: tuple[Fact, ...]) -> tuple[str, str]:
+        """The facts of an object as words, and its pictures."""
+        words, pictures = [], ""
+        for fact in facts:
+            values = [self._inside(fact.name, one) for one in fact.values if not one.picture]
+            label = "" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: "
+            words += [label + ", ".join(values)] if values else []
+            pictures += "".join(self._value(fact.name, one) for one in fact.values if one.picture)
+        return ", ".join(words), pictures
+
+    def facts_of(self, cite: Cite) -> tuple[str, str]:
+        """What else is known of a cited thing, with a space before it, and its further pictures."""
+        told, pictures = self._told(cite.facts)
+        return f" ({told})" if told else "", pictures
 
     def _inside(self, name: str, value: Value) -> str:
         """A value inside a line: its HTML becomes text."""
@@ -283,7 +296,8 @@ class EntryParts:
 
 def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
-    if cite.url and not (cite.name or cite.author or cite.excerpt):
+    told, pictures = parts.facts_of(cite)
+    if cite.url and not (cite.name or cite.author or cite.excerpt or told or pictures):
         link = anchor(f' class="u-{name}"', cite.url, cite.label)
         return paragraph(f"{before}{e(word)} {link}")
     author = quoted = ""
@@ -299,13 +313,25 @@ def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = ""
     elif cite.name:
         named = f'<span class="p-name">{e(cite.name)}</span>'
     uid = invisible("p-uid", cite.uid) if cite.uid else ""
-    uid += invisible("u-photo", cite.photo) if cite.photo else ""
+    uid += _pictured(cite.photo, shown=cite.pictured)
     # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
     return (
-        f'<div class="indieauth-context">{before}<div class="{prefix}-{name} h-cite">'
-        f"<p>{e(word)} {named}{author}{uid}</p>\n{quoted}</div></div>\n"
+        f'<div class="indieauth-context">{before}<div class="{prefix}-{name} {cite.type}">'
+        f"<p>{e(word)} {named}{author}{told}{uid}{pictures}</p>\n{quoted}</div></div>\n"
     )
+
+
+def _pictured(photo: str | None, *, shown: bool) -> str:
+    """The photo of a thing: shown, or invisible where it is another site's."""
+    if photo is None:
+        return ""
+    return _picture(' class="u-photo"', photo) if shown else invisible("u-photo", photo)
+
+
+def _picture(attribute: str, url: str, alternative: str = "") -> str:
+    """A picture within a line."""
+    return f'<br><img{attribute} src="{e(url)}" alt="{e(alternative)}" loading="lazy" {FITTING}>'
 
 
 def _photo(photo: AttachedFile, name: str = "photo") -> str:

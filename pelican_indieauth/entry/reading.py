@@ -168,6 +168,8 @@ class Reader:
         cite, noted = cite or _NOTHING, noted or _NOTHING
         author = cite.first("author") or noted.first("author")
         card = Mf2.of(author) or _NOTHING
+        photo = self.urls.web(mf2.value_of(cite.first("photo")))
+        type_, further = facts.facts_of_thing(cite, self.urls, self._elsewhere)
         return Cite(
             url,
             name=cite.text("name") or noted.text("name"),
@@ -175,7 +177,10 @@ class Reader:
             author_url=self._elsewhere(self.urls.web(card.first("url"))),
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
             # That of a page that was fetched is not the post's to show.
-            photo=self.urls.web(mf2.value_of(cite.first("photo"))),
+            photo=photo,
+            type=type_,
+            facts=further,
+            pictured=self.urls.is_file(photo),
         )
 
     def _unaddressed(self, cite: Mf2 | None, value: Any) -> Cite | None:
@@ -193,7 +198,19 @@ class Reader:
         known = name or told
         if not known:
             return None
-        return Cite(None, name, author, author_url=website, excerpt=told, uid=uid, photo=photo)
+        type_, further = facts.facts_of_thing(cite, self.urls, self._elsewhere)
+        return Cite(
+            None,
+            name,
+            author,
+            author_url=website,
+            excerpt=told,
+            uid=uid,
+            photo=photo,
+            type=type_,
+            facts=further,
+            pictured=self.urls.is_file(photo),
+        )
 
     def _files(self, values: list[Any], around: _PostContext) -> tuple[AttachedFile, ...]:
         found = [self._media(value, around.body) for value in values]
@@ -238,11 +255,13 @@ class Reader:
         if item is None:
             text = plain(value)
             return Subject(name=text, url=self.urls.web(text)) if text else None
+        photo = self.urls.web(mf2.value_of(item.first("photo")))
         return Subject(
             item.type if item.type in _ITEMS else "h-item",
             name=item.text("name"),
             url=self.urls.web(item.first("url")),
-            photo=self.urls.web(mf2.value_of(item.first("photo"))),
+            photo=photo,
+            pictured=self.urls.is_file(photo),
         )
 
     def _syndication(self, values: list[Any], _: _PostContext) -> tuple[str, ...]:

@@ -94,6 +94,10 @@ class Urls:
         match = _STATIC.fullmatch(value.strip()) if isinstance(value, str) else None
         return match["path"] if match else None
 
+    def is_file(self, url: str | None) -> bool:
+        """Whether a URL, as :meth:`web` returns it, is below that of the site's files."""
+        return url is not None and url.startswith(f"{self.root}/")
+
     def site(self, path: str) -> str:
         """The absolute URL of a page, from its path below the site's root."""
         return f"{self.home}/{path.lstrip('/')}"

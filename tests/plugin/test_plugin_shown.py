@@ -31,11 +31,22 @@ def unnamed(**properties: Any) -> dict[str, Any]:
     return note(h("entry", **properties)["properties"])
 
 
+OWN = "{static}/media/a.jpg"
 BOOK = h("cite", name="A Book", author="Some One", uid="isbn:9780141439600")
 #: Posts without text: the properties, what must be displayed, and what a parser must find.
 SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
     "jam": (unnamed(jam_of=TRACK), ["music.example/track/1"], {"jam-of": [TRACK]}),
     "odd-of": (unnamed(wish_of=TRACK), ["Wish of", "music.example"], {"wish-of": [TRACK]}),
+    "wish": (
+        unnamed(wish_of=h("product", name="A pen", price="€ 30", photo=OWN, url=TRACK)),
+        ["Wish of A pen (Price: € 30)"],
+        {"wish-of": [TRACK]},
+    ),
+    "ate": (
+        unnamed(ate=h("food", name="Soup", photo=[{"value": OWN, "alt": "Red"}, TRACK])),
+        ["Ate: Soup (Photo: music.example/track/1)"],
+        {"ate": ["Soup"]},
+    ),
     "follow": (
         unnamed(follow_of=h("card", name="Bob", url="https://bob.example/")),
         ["Follows Bob"],
@@ -271,7 +282,9 @@ def test_nested_objects_keep_their_parts(built: Built) -> None:
     assert weight["type"] == ["h-measure"]
     assert weight["properties"] == {"num": ["80.5"], "unit": ["kg"]}
     (emma,) = built.entry("given-up.html")["read-of"]
-    assert emma["properties"]["photo"] == [f"{SITE}/e.jpg"]
+    assert [_plain(photo) for photo in emma["properties"]["photo"]] == [f"{SITE}/e.jpg"]
+    (wish,) = built.entry("wish.html")["wish-of"]
+    assert (wish["type"], wish["properties"]["price"]) == (["h-product"], ["€ 30"])
     (read,) = built.entry("book.html")["read-of"]
     assert read["type"] == ["h-cite"]
     assert "url" not in read["properties"]
@@ -281,6 +294,14 @@ def test_nested_objects_keep_their_parts(built: Built) -> None:
     assert band["properties"] == {"name": ["Band"], "url": ["https://band.example/"]}
     (drank,) = built.entry("drank.html")["drank"]
     assert drank["properties"]["url"] == ["https://coffee.example/"]
+
+
+def test_a_thing_shows_its_picture_from_this_site_and_no_other(built: Built) -> None:
+    for slug, alternative in {"wish": "", "ate": "Red", "given-up": ""}.items():
+        page = BeautifulSoup(built.text(f"{slug}.html"), "html.parser")
+        (image,) = page.select("[class*='-of '] img.u-photo, .p-ate img.u-photo")
+        picture = f"{SITE}/{'e.jpg' if slug == 'given-up' else 'media/a.jpg'}"
+        assert (image["src"], image["alt"]) == (picture, alternative)
 
 
 def test_nested_objects_without_a_property_are_children(built: Built) -> None:
