@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,12 +37,21 @@ def add(site: Path, path: str, text: str) -> None:
         opened.write(text)
 
 
-def test_a_plain_site_is_the_same(site: Path, bridge: Path) -> None:
+def test_a_plain_site_is_the_same_and_check_sees_what_is_committed_later(
+    site: Path, bridge: Path
+) -> None:
     told = proof(site, bridge)
     assert "ok   comparison: `pelican` builds the same " in told, told
     assert "ok   articles: all can be read" in told
     assert "BAD" not in told, told
     assert "note plugin: " in told, "the line that init says to add is not there yet"
+
+    # What is committed after that counts, before the bridge has ever run.
+    add(site, "pelicanconf.py", "import no_such_module\n")
+    commit(site)
+    told = run("check", cwd=bridge).stdout
+    assert f"its newest commit, {git('rev-parse', 'HEAD', cwd=site)[:10]}, is checked" in told
+    assert re.search("(?m)^BAD  Pelican settings: .*no_such_module", told), told
 
 
 def test_uncommitted_files_are_listed(site: Path, bridge: Path) -> None:

@@ -35,6 +35,7 @@ from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.lfs import large_files_of
 from bridge.store.submodules import submodules_of
+from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport, TransportError
 
 _AT_ONCE = 50
@@ -68,8 +69,9 @@ async def check_inside(settings: Settings, file: Path) -> AsyncIterator[Finding]
             return
         yield _check_repo(store, settings)
         yield _check_private(file, settings.site.state, settings)
-        yield await asyncio.to_thread(_check_remote, store, settings)
-        async for finding in check_site(store, head, settings):
+        remote, newest = await asyncio.to_thread(_check_remote, store, head, settings)
+        yield remote
+        async for finding in check_site(store, newest, settings):
             yield finding
     finally:
         store.close()
@@ -138,28 +140,39 @@ def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
     return Finding("privacy", "settings, state and database are accessible to this user only")
 
 
-def _check_remote(store: GitStore, settings: Settings) -> Finding:
+def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[Finding, Version]:
+    """Whether the remote can be used; and the commit to check, which is the remote's where that is
+    what the bridge fetches as soon as it runs.
+    """
     name = settings.publish.remote
     if not name:
-        return Finding("remote", "none is configured ([publish] remote is empty)")
+        return Finding("remote", "none is configured ([publish] remote is empty)"), head
     state, token = settings.site.state, settings.publish.token
     transport = Transport(store.bare_repo, name, token, state, store.disk)
     if not transport.url():
-        return Finding(
+        finding = Finding(
             "remote",
             f"the repo has no remote named {name!r}",
             f"git -C {settings.site.repo} remote add {name} URL, or set [publish] remote.",
         )
+        return finding, head
     try:
         transport.fetch()
         transport.try_push()
     except TransportError as error:
-        return Finding(
+        finding = Finding(
             "remote",
             f"{name} cannot be pushed to: {error}",
             f"Give this user a key for it, or set [publish] token ({doc('git.md')}).",
         )
-    return Finding("remote", f"{name} can be read and pushed to")
+        return finding, head
+    sync = SyncRound(store, transport, lambda _: False)
+    apart = sync.counts()
+    newest = sync.theirs()
+    if newest is None or apart is None or apart.behind or not apart.ahead:
+        return Finding("remote", f"{name} can be read and pushed to"), head
+    fact = f"{name} can be read and pushed to; its newest commit, {newest[:10]}, is checked here"
+    return Finding("remote", fact), newest
 
 
 async def _check_pelican(

@@ -69,7 +69,7 @@ class SyncRound:
         if fetch:
             self._transport.fetch()
         for _ in range(_ROUNDS):
-            ours, theirs = self._store.head(), self._theirs()
+            ours, theirs = self._store.head(), self.theirs()
             if theirs and self._has_moved(ours, theirs):
                 self._advance(ours, theirs)
                 continue
@@ -110,7 +110,7 @@ class SyncRound:
 
     def counts(self) -> Divergence | None:
         """How far apart both sides are; ``None`` before the remote was ever reached."""
-        ours, theirs = self._store.head(), self._theirs()
+        ours, theirs = self._store.head(), self.theirs()
         if theirs is None and not self._transport.is_empty:
             return None
         if ours == theirs:
@@ -192,7 +192,7 @@ class SyncRound:
             parents = self._store.database.parents_of(bytes.fromhex(following))
             following = Version(parents[0].hex()) if len(parents) == 1 else None
 
-    def _theirs(self) -> Version | None:
+    def theirs(self) -> Version | None:
         """The remote's commit when it was last fetched."""
         return self._known(self._transport.tracking)
 
