@@ -28,7 +28,7 @@ from bridge.syndication.accounts import make_account, make_vault
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connector import AccountConnector
 from bridge.syndication.environment import BridgeEnvironment, PostPages, Vault
-from bridge.syndication.jobs import Ledger
+from bridge.syndication.jobs.ledger import Ledger
 from bridge.syndication.syndicator import Syndicator
 from bridge.webmention.files import MentionFiles
 from bridge.webmention.incoming.commits import MentionCommits

@@ -35,7 +35,7 @@ from bridge.syndication.environment import BridgeEnvironment, FileVault
 from bridge.syndication.fake.bluesky import APP_PASSWORD, DID, HANDLE
 from bridge.syndication.fake.mastodon import MASTODON_TOKEN
 from bridge.syndication.fake.network import FakeNetwork
-from bridge.syndication.jobs import Ledger
+from bridge.syndication.jobs.ledger import Ledger
 from bridge.syndication.syndicator import Syndicator
 
 PATIENCE = 60.0

@@ -18,7 +18,7 @@ from bridge.syndication.environment import (
     Vault,
     VaultSessions,
 )
-from bridge.syndication.jobs import Copy, Job
+from bridge.syndication.jobs.ledger import Copy, Job
 from bridge.syndication.mastodon.client import Mastodon
 from bridge.syndication.mastodon.copies import MastodonNetwork
 from bridge.syndication.networks import Account, CreatedCopy, Environment

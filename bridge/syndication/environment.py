@@ -24,7 +24,7 @@ from bridge.store import ContentStore
 from bridge.syndication.bluesky.session import Sessions
 from bridge.syndication.compose.composer import Card
 from bridge.syndication.compose.post_page import PostPage
-from bridge.syndication.jobs import Job
+from bridge.syndication.jobs.ledger import Job
 from bridge.syndication.networks import CopyRefused
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from bridge.syndication.backfeed.responses import CopyAnswers
 from bridge.syndication.compose.composer import Card, CopySource
 from bridge.syndication.compose.images import NoImage, Photo, fit_in_subprocess
 from bridge.syndication.compose.post_page import PagePhoto
-from bridge.syndication.jobs import Copy, Job, Ledger, Trouble
+from bridge.syndication.jobs.ledger import Copy, Job, Ledger, Trouble
 
 
 class CopyRefused(Exception):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bridge.micropub.post import Json
-from bridge.syndication.jobs import Job
+from bridge.syndication.jobs.ledger import Job
 from bridge.syndication.syndicator import Syndicator
 
 #: Largest number of entries in each list; the newest are kept.

@@ -24,12 +24,12 @@ from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.api import ApiError
-from bridge.syndication.copier import Copier, PostPageSource
-from bridge.syndication.jobs import RETRIES, Job, Ledger
+from bridge.syndication.jobs.copier import Copier, PostPageSource
+from bridge.syndication.jobs.ledger import RETRIES, Job, Ledger
+from bridge.syndication.jobs.outcomes import LOOKS, OFF_LOOK, Outcomes
+from bridge.syndication.jobs.planner import Planner, copies_of
+from bridge.syndication.jobs.writeback import WriteBack
 from bridge.syndication.networks import Account, CopyRefused
-from bridge.syndication.outcomes import LOOKS, OFF_LOOK, Outcomes
-from bridge.syndication.planner import Planner, copies_of
-from bridge.syndication.writeback import WriteBack
 
 log = logging.getLogger(__name__)
 

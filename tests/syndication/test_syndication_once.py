@@ -16,7 +16,7 @@ from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.syndication.fake.bluesky import DID
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
-from bridge.syndication.jobs import Ledger, Trouble
+from bridge.syndication.jobs.ledger import Ledger, Trouble
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
 
@@ -160,7 +160,7 @@ async def test_retry_after_overrides_the_pauses(mastodon: Bench) -> None:
 
 
 def test_the_first_retry_comes_within_a_minute() -> None:
-    from bridge.syndication.jobs import RETRIES  # noqa: PLC0415
+    from bridge.syndication.jobs.ledger import RETRIES  # noqa: PLC0415
 
     assert RETRIES[0] < 50
     assert list(RETRIES) == sorted(RETRIES)
@@ -561,7 +561,7 @@ async def test_killed_at_any_write_there_is_one_copy_and_one_commit(
 
 
 def test_stored_state_is_accessible_to_the_user_only(tmp_path: Path) -> None:
-    from bridge.syndication.jobs import Job  # noqa: PLC0415
+    from bridge.syndication.jobs.ledger import Job  # noqa: PLC0415
 
     ledger = Ledger(tmp_path / "l")
     ledger.save(Job("content/a.md", "u", "post", "https://example.org/", 1.0))

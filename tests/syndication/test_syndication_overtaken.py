@@ -47,7 +47,7 @@ async def settled(bench: Bench) -> None:
 async def test_an_edit_while_an_edit_is_made_is_not_lost(
     mastodon: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.syndication.planner._BETWEEN_EDITS", 0.0)
+    monkeypatch.setattr("bridge.syndication.jobs.planner._BETWEEN_EDITS", 0.0)
     mastodon.start()
     path = mastodon.post("One")
     await mastodon.done(path)
@@ -157,7 +157,7 @@ async def test_an_edit_before_the_copy_is_written_down_reaches_it(
         await asyncio.sleep(3_600)
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.syndication.writeback.WriteBack.record", never)
+        patch.setattr("bridge.syndication.jobs.writeback.WriteBack.record", never)
         mastodon.start()
         path = mastodon.post("One")
         await mastodon.until(lambda: any(job.copy for job in mastodon.jobs()))
@@ -177,7 +177,7 @@ async def test_a_copy_that_was_hardly_written_down_is_edited_all_the_same(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("bridge.syndication.jobs.Ledger.save_copy", killed)
+        patch.setattr("bridge.syndication.jobs.ledger.Ledger.save_copy", killed)
         syndicator = mastodon.start()
         path = mastodon.post("One")
         await mastodon.until(lambda: any(task.done() for task in syndicator._tasks))

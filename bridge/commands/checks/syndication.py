@@ -19,7 +19,7 @@ from bridge.store import Blob, StoreError
 from bridge.store.git import GitStore
 from bridge.syndication.accounts import make_vault, try_account
 from bridge.syndication.api import ApiError
-from bridge.syndication.jobs import Ledger
+from bridge.syndication.jobs.ledger import Ledger
 
 _BRIDGY = "https://brid.gy/"
 #: The source URLs of Bridgy's webmentions: https://brid.gy/KIND/NETWORK/…

@@ -26,9 +26,9 @@ from bridge.site.messages import IndexedPost
 from bridge.store import StoreError
 from bridge.syndication.api import ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers, Response
-from bridge.syndication.jobs import Answers, Ledger
+from bridge.syndication.jobs.ledger import Answers, Ledger
+from bridge.syndication.jobs.planner import copies_of
 from bridge.syndication.networks import Account
-from bridge.syndication.planner import copies_of
 from bridge.webmention.mention import Mention, line, paragraphs, web_url
 
 log = logging.getLogger(__name__)

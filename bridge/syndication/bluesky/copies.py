@@ -24,7 +24,7 @@ from bridge.syndication.compose.composer import Composed, CopySource, for_bluesk
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.post_page import PagePhoto
 from bridge.syndication.compose.text import Span
-from bridge.syndication.jobs import Copy, Job
+from bridge.syndication.jobs.ledger import Copy, Job
 from bridge.syndication.networks import CopyRefused, CreatedCopy, Environment, count_of, fit_photo
 
 #: Number of record keys to try where another post has the first.

@@ -13,7 +13,7 @@ from bridge.syndication.api import ApiError, digest
 from bridge.syndication.backfeed.responses import CopyAnswers, from_people, from_statuses
 from bridge.syndication.compose import measure
 from bridge.syndication.compose.composer import Composed, CopySource, for_mastodon
-from bridge.syndication.jobs import Copy, Job
+from bridge.syndication.jobs.ledger import Copy, Job
 from bridge.syndication.mastodon.client import Instance, Mastodon, MastodonAccount, Status
 from bridge.syndication.networks import CreatedCopy, Environment, count_of, fit_photo
 

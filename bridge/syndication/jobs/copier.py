@@ -19,11 +19,11 @@ from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.messages import IndexedPost
 from bridge.syndication.compose.composer import CopySource, source_of
 from bridge.syndication.compose.post_page import PostPage
-from bridge.syndication.jobs import Action, Copy, Job, Ledger
+from bridge.syndication.jobs.ledger import Action, Copy, Job, Ledger
+from bridge.syndication.jobs.outcomes import Outcomes
+from bridge.syndication.jobs.planner import Planner, is_public, visible_content
+from bridge.syndication.jobs.writeback import WriteBack
 from bridge.syndication.networks import Account, CopyRefused, CreatedCopy
-from bridge.syndication.outcomes import Outcomes
-from bridge.syndication.planner import Planner, is_public, visible_content
-from bridge.syndication.writeback import WriteBack
 
 
 class PostPageSource(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.runtime.backoff import next_pause, seconds_until
 from bridge.syndication.api import ApiError
-from bridge.syndication.jobs import Action, Job, Ledger
+from bridge.syndication.jobs.ledger import Action, Job, Ledger
 from bridge.syndication.networks import Account
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
-from bridge.syndication.jobs import Job, Ledger
+from bridge.syndication.jobs.ledger import Job, Ledger
 from bridge.syndication.networks import Account
 
 _DAY = 86_400.0

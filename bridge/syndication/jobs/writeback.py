@@ -14,7 +14,7 @@ from bridge.posts.post_files import OpenPost, PostReader
 from bridge.posts.reservations import Reservations
 from bridge.site.messages import IndexedPost
 from bridge.store import Change
-from bridge.syndication.jobs import Job, Ledger
+from bridge.syndication.jobs.ledger import Job, Ledger
 from bridge.syndication.networks import Account
 
 

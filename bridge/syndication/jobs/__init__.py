@@ -1,0 +1,1 @@
+"""Syndication jobs: derived from commits, stored, carried out, and their results committed."""
