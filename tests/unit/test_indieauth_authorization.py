@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import tomllib
 from collections.abc import AsyncIterator
@@ -158,11 +159,27 @@ async def test_a_double_click_gives_one_code_and_the_same_answer(stage: Scene) -
     assert len(stage.db.all("SELECT * FROM codes")) == 1
 
 
-async def test_allow_after_deny_changes_nothing(stage: Scene) -> None:
-    question = await stage.owner.get(asking(stage.app))
-    await stage.owner.submit(question, "/auth/consent", decision="deny")
-    again = await stage.owner.submit(question, "/auth/consent", decision="allow")
-    assert again.answer["error"] == "access_denied"
+async def test_after_going_back_the_last_decision_counts(stage: Scene) -> None:
+    """A second use of the same code would end the app's access."""
+    question = await stage.owner.get(asking(stage.app, scope="create update"))
+
+    async def decide(decision: str, *scope: str) -> dict[str, str]:
+        form = {"decision": decision, "scope": [*scope]}
+        return (await stage.owner.submit(question, "/auth/consent", **form)).answer
+
+    async def status_with(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return (await stage.owner.get("/token", headers=headers)).status
+
+    assert (await decide("deny"))["error"] == "access_denied"
+    first = await exchange(stage.owner, stage.app, (await decide("allow", "create"))["code"])
+    second = await exchange(stage.owner, stage.app, (await decide("allow", "create"))["code"])
+    tokens = [json.loads(page.text)["access_token"] for page in (first, second)]
+    assert [await status_with(token) for token in tokens] == [200, 200]
+    other = (await decide("allow", "update"))["code"]
+    assert await status_with(tokens[1]) == 401
+    assert (await decide("deny", "update"))["error"] == "access_denied"
+    assert (await exchange(stage.owner, stage.app, other)).status == 400
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,16 @@ class AuthorizationRequest:
 class Pending:
     """A consent screen shown in one session.
 
-    ``from_page``: a link or script on a page led to it. ``answer`` is the redirect that the owner's
-    decision was answered with.
+    ``from_page``: a link or script on a page led to it. ``scopes`` and ``code`` are what the owner
+    has allowed last, if anything.
     """
 
     request: AuthorizationRequest
     client: Client
     session: int
     from_page: bool
-    answer: str | None = field(default=None)
+    scopes: tuple[str, ...] = ()
+    code: str | None = field(default=None, repr=False)
 
 
 def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> RequestingApp:

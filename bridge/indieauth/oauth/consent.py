@@ -30,7 +30,7 @@ from bridge.indieauth.oauth.client_id import (
     same_origin,
 )
 from bridge.indieauth.oauth.clients import Client, read_client
-from bridge.indieauth.oauth.grants import Consent, issue_code
+from bridge.indieauth.oauth.grants import Consent, can_be_redeemed, issue_code, revoke_code
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.render import (
     Advice,
@@ -83,14 +83,16 @@ async def ask(request: web.Request) -> web.Response:
 async def decide(request: web.Request) -> web.Response:
     """POST /auth/consent: redirect back to the app with the owner's decision.
 
-    Sending the form twice, as by a double click, gives the same redirect and a single code.
+    Sending the form twice, as by a double click, gives the same redirect and a single code. Another
+    decision, after the browser's "Back", replaces the one before; and once the app has used the
+    code, it gets a new one, because a second use would end its access.
     """
     server, browser, form = request.app[SERVER], browser_session(request), await read_form(request)
     browser.check_form(request, form)
     pending = server.pending.get(form.need("request"))
     if browser.session is None or pending is None or pending.session != browser.session.id:
         raise CsrfError
-    if pending.answer is None and form.get("decision") == "allow":
+    if form.get("decision") == "allow":
         scopes = _ticked(pending, form)
         if pending.from_page and STRONG & set(scopes):
             again = await ask_again(
@@ -106,15 +108,14 @@ async def decide(request: web.Request) -> web.Response:
             )
             if again is not None:
                 return again
-        # A second click may have been answered in the meantime.
-        pending.answer = pending.answer or _yes(server, pending, scopes)
-    elif pending.answer is None:
-        sender = pending.request.sender
-        pending.answer = _refusal(server, sender, "access_denied", "The owner said no.")
-    return redirect(pending.answer, status=302)
+        return redirect(_yes(server, pending, scopes), status=302)
+    _withdraw(server, pending)
+    sender = pending.request.sender
+    no = _refusal(server, sender, "access_denied", "The owner said no.")
+    return redirect(no, status=302)
 
 
-def _ticked(pending: Pending, form: Form) -> list[str]:
+def _ticked(pending: Pending, form: Form) -> tuple[str, ...]:
     """The requested scopes that the owner has ticked."""
     ticked = set(form.every("scope"))
     if form.get("without") == "strong":
@@ -123,10 +124,28 @@ def _ticked(pending: Pending, form: Form) -> list[str]:
         # 5.1: "email ... must also request the profile scope".
         ticked.discard("email")
     ticked &= SCOPES.keys() | READERS
-    return [scope for scope in pending.request.scopes if scope in ticked]
+    return tuple(scope for scope in pending.request.scopes if scope in ticked)
 
 
-def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
+def _yes(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> str:
+    """The redirect with a code for these scopes."""
+    wish, sender = pending.request, pending.request.sender
+    if scopes != pending.scopes:
+        _withdraw(server, pending)
+    if pending.code is None or not can_be_redeemed(server.db, pending.code):
+        pending.scopes, pending.code = scopes, _new_code(server, pending, scopes)
+    answer = {"code": pending.code, "state": sender.state, "iss": server.issuer}
+    return answer_url(sender.redirect_uri, answer | {"me": server.me} if wish.old_way else answer)
+
+
+def _withdraw(server: IndieAuthServer, pending: Pending) -> None:
+    """End what the owner has allowed before."""
+    if pending.code is not None:
+        revoke_code(server.db, pending.code)
+        pending.code = None
+
+
+def _new_code(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> str:
     wish, sender = pending.request, pending.request.sender
     code = issue_code(
         server.db,
@@ -142,8 +161,7 @@ def _yes(server: IndieAuthServer, pending: Pending, scopes: list[str]) -> str:
     log.info(
         "%s may sign in, and has these scopes: %s", sender.client_id, " ".join(scopes) or "none"
     )
-    answer = {"code": code, "state": sender.state, "iss": server.issuer}
-    return answer_url(sender.redirect_uri, answer | {"me": server.me} if wish.old_way else answer)
+    return code
 
 
 def _question(

@@ -128,6 +128,23 @@ def redeem_code(
     return Grant(row["grant_id"], row["client_id"], row["scope"])
 
 
+def can_be_redeemed(db: Database, code: str) -> bool:
+    """Whether a code is neither used, nor expired, nor revoked."""
+    sql = (
+        "SELECT 1 FROM codes JOIN grants ON grants.id = grant_id"
+        " WHERE hash = ? AND used IS NULL AND expires > ? AND revoked IS NULL"
+    )
+    return db.one(sql, digest(code), time.time()) is not None
+
+
+def revoke_code(db: Database, code: str) -> None:
+    """Revoke the grant of a code, with its tokens."""
+    with db.transaction() as connection:
+        row = connection.execute("SELECT grant_id FROM codes WHERE hash = ?", (digest(code),))
+        for grant in row.fetchall():
+            _end(connection, grant["grant_id"])
+
+
 def _check_pkce(challenge: str | None, verifier: str | None) -> None:
     """Verify PKCE (RFC 7636 4.6); against downgrades, challenge and verifier are both present
     or both absent (RFC 9700 2.1.1).
