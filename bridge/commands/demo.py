@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,8 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
     _refuse_others(folder, config)
     listener = _listen(config, port)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    with only_bridge(folder / "state"):
+    # From here on nobody else sets up this folder.
+    with listener, only_bridge(folder / "state"):
         _run(folder, config, origin, listener, fake_network=fake_network)
 
 
@@ -95,8 +96,11 @@ def _run(
     over = _overlay(origin) | (network.settings() if network else {})
     settings = load(config, os.environ, over=over)
     facts = _let_in(settings.indieauth.database, _facts(folder, origin))
+    # The environment can name another folder for the state.
+    is_own = settings.site.state.resolve() == folder / "state"
     try:
-        asyncio.run(_serve(settings, facts, listener, network))
+        with nullcontext() if is_own else only_bridge(settings.site.state):
+            asyncio.run(_serve(settings, facts, listener, network))
     finally:
         (folder / "demo.json").unlink(missing_ok=True)
 

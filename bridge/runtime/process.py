@@ -103,15 +103,31 @@ async def end(process: asyncio.subprocess.Process) -> None:
     do not end when they are asked to, and those that it has left running, are killed.
     """
     if process.returncode is None:
-        _signal(process, signal.SIGTERM)
+        signal_group(process.pid, signal.SIGTERM, has_leader=True)
         await _wait(process)
-    _signal(process, signal.SIGKILL)
+    signal_group(process.pid, signal.SIGKILL, has_leader=process.returncode is None)
     await _wait(process)
 
 
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+def signal_group(group: int, number: int, *, has_leader: bool) -> None:
+    """Send a signal to a process group that we have started, if it has members. ``has_leader``:
+    its leader's exit status has not been collected yet.
+    """
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        if not has_leader and _exists(group):
+            # The system gives a leader's number to another process only once its group is empty.
+            return
+        os.killpg(group, number)
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 async def _wait(process: asyncio.subprocess.Process) -> None:

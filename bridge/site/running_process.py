@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bridge.runtime.process import Tail, close_pipes, exited, piped
+from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group
 from bridge.site.messages import UNASKED, Denied, Frame, Frames, Question, Reply, Start
 
 log = logging.getLogger(__name__)
@@ -112,8 +111,8 @@ class RunningProcess:
             future = self._expected.get(late)
             if future is not None and not future.done():
                 future.set_exception(Overdue())
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        is_left = self.process.returncode is None
+        signal_group(self.process.pid, signal.SIGKILL, has_leader=is_left)
 
     async def _hear(self) -> None:
         stdout = piped(self.process.stdout)

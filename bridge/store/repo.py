@@ -30,7 +30,7 @@ from typing import Any
 
 from git import Git, GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
-from bridge.runtime.process import processor_time
+from bridge.runtime.process import processor_time, signal_group
 from bridge.store import StoreBroken
 from bridge.store.objects import Format
 
@@ -311,8 +311,7 @@ def end(process: Any) -> None:
     force. ``process`` is GitPython's, which it does not annotate.
     """
     for kind in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, kind)
+        signal_group(process.pid, kind, has_leader=process.proc.poll() is None)
         with suppress(subprocess.TimeoutExpired):
             process.proc.wait(_GRACE)
             if kind == signal.SIGTERM:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from git_kit import git
 
-from bridge.commands import serve
+from bridge.commands import demo, serve
 from bridge.commands.checks.inside import check_inside
 from bridge.errors import Refused
 from bridge.indieauth.database import Database
@@ -48,6 +48,17 @@ def test_a_second_bridge_with_the_same_state_is_refused_in_words(
             pass
     with serve.only_bridge(state):
         pass
+
+
+def test_a_demo_whose_state_another_bridge_has_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_END_SECONDS", -2)
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # which a demo changes
+    state = tmp_path / "state"
+    monkeypatch.setenv("BRIDGE_SITE__STATE", str(state))
+    with serve.only_bridge(state), pytest.raises(Refused, match=f"another bridge uses {state}"):
+        demo.demo(tmp_path / "demo", 0)
 
 
 def test_a_bridge_that_ends_is_waited_for_by_the_next(tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ async def test_what_a_program_has_left_running_is_ended_with_it(tmp_path: Path) 
     await process.close_pipes(running)
 
 
+async def test_a_program_that_has_the_number_of_one_that_has_ended_is_left_alone() -> None:
+    ended = await asyncio.create_subprocess_exec("true", start_new_session=True)
+    await process.exited(ended)
+    other = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
+    ended.pid = other.pid
+    await process.end(ended)
+    assert is_running(other.pid)
+    await process.end(other)
+    assert not is_running(other.pid)
+
+
 async def test_a_program_that_is_stopped_is_ended(tmp_path: Path) -> None:
     running = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
     os.kill(running.pid, signal.SIGSTOP)
