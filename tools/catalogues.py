@@ -31,7 +31,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "translated": (0,),
     "Notice": (0, 1, "text", "button"),
     "PasskeyRefused": (0,),
-    "_refusal": (1,),
+    "_refusal": (0,),
     "PageError": (0, 1, "text"),
     **dict.fromkeys(
         (

@@ -157,6 +157,14 @@ def figure(number: int) -> str:
     return f"{number:,}".replace(",", _THOUSANDS.get(_CURRENT.get(), ","))
 
 
+def device(name: str) -> str:
+    """The name of a browser, such as “Firefox on Linux”, in the reader's language."""
+    browser, on, system = name.partition(" on ")
+    if not on:
+        return translated("Unknown browser") if name == "Unknown browser" else name
+    return translated("{browser} on {system}").format(browser=browser, system=system)
+
+
 def decimal(number: float) -> str:
     """A number with one decimal place, as the reader writes it: 0.5 or 0,5."""
     return f"{number:.1f}".replace(".", "." if _CURRENT.get() not in _THOUSANDS else ",")
@@ -174,6 +182,7 @@ def install(templates: jinja2.Environment) -> None:
     # Jinja's own takes whatever it is given for HTML, words from a post's file included.
     templates.globals["_"] = _words
     templates.filters["said"] = translated
+    templates.filters["device"] = device
     templates.globals["language"] = current
 
 

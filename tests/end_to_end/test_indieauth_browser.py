@@ -25,7 +25,7 @@ from indieauth_kit import (
     running,
 )
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 from soak_kit import in_soak
 
 from bridge.indieauth.login.password import owner_reset
@@ -130,6 +130,10 @@ async def test_first_set_up_and_every_day_with_a_passkey(
         assert row["last_used"] is not None
 
 
+async def speak_german(route: Route) -> None:
+    await route.continue_(headers={**route.request.headers, "accept-language": "de"})
+
+
 async def test_a_passkey_beside_the_password_and_its_removal(
     up: Running, chromium: Chromium
 ) -> None:
@@ -137,8 +141,11 @@ async def test_a_passkey_beside_the_password_and_its_removal(
         await give_authenticator(page)
         await page.goto(f"{up.base}/auth/sessions")
         await sign_in(page)
+        await page.route("**/auth/passkeys", speak_german)
         await page.get_by_role("button", name="Add a passkey").click()
         await expect(page.get_by_role("button", name="Remove")).to_have_count(1)
+        await expect(page.locator("strong", has_text="Chrome auf Linux")).to_have_count(1)
+        await page.unroute("**/auth/passkeys")
         # The same device has no second passkey.
         await page.get_by_role("button", name="Add a passkey").click()
         await expect(page.get_by_role("alert")).to_contain_text("already")

@@ -28,6 +28,7 @@ from bridge.indieauth.webauthn.ceremony import (
     request_options,
 )
 from bridge.indieauth.webauthn.passkeys import PasskeyRefused, store_passkey
+from bridge.pages.language import device as in_words
 from bridge.pages.language import preferred, speak, translated
 
 
@@ -77,23 +78,25 @@ class _Call:
         return challenge
 
 
-def _refusal(request: web.Request, text: str, *, status: int) -> web.Response:
-    """An error that the script shows, in the reader's language."""
-    speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
+def _refusal(text: str, *, status: int) -> web.Response:
+    """An error that the script shows."""
     return _json({"error": translated(text)}, status=status)
 
 
 def _script_endpoint(handler: Handler) -> Handler:
+    """What its script tells, and what it has the handler store, is in the reader's language."""
+
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
         try:
             return await handler(request)
         except (PasskeyRefused, LinkUsed) as error:
             text = str(error) or "This link does not work any more."
-            return _refusal(request, text, status=403)
+            return _refusal(text, status=403)
         except CsrfError:
-            return _refusal(request, "Reload the page, and try again.", status=403)
+            return _refusal("Reload the page, and try again.", status=403)
         except TooManyRequests:
-            return _refusal(request, "Too many attempts. Wait some minutes.", status=429)
+            return _refusal("Too many attempts. Wait some minutes.", status=429)
 
     return endpoint
 
@@ -117,7 +120,8 @@ async def create(request: web.Request) -> web.Response:
     challenge = call.challenge()
     proven = check_creation(call.server.party, challenge, call.credential())
     call.server.challenges.answered(challenge)
-    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    # Its owner can rename it, so it has a name in their language from the start.
+    name = in_words(device(request.headers.get(hdrs.USER_AGENT, "")))
     with call.server.db.transaction() as connection:
         if key:
             start_over(connection, key)
