@@ -65,7 +65,7 @@ def is_remote(name: str) -> bool:
     if "://" in name or (local_path(name, Path()) is None and not Path(name).exists()):
         return True
     try:
-        with git.Repo(name, expand_vars=False) as repo:
+        with _open(name) as repo:
             return repo.working_tree_dir is None
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):
         return False
@@ -78,8 +78,8 @@ def look_into(source: str, bare: Path, folder: Path) -> OwnerRepo:
     """
     remote = _absolute(source)
     clone_bare(remote, bare, "")
-    git.Git().clone("--quiet", "--", str(bare), str(folder))
-    with git.Repo(folder, expand_vars=False) as repo:
+    _clone("--quiet", "--", str(bare), str(folder))
+    with _open(folder) as repo:
         return OwnerRepo(folder.resolve(), remote, "", _author(repo), _usual_author(repo))
 
 
@@ -124,19 +124,37 @@ def look_at(folder: Path, remote: str = "") -> OwnerRepo:
 
 def copy_clone(root: Path, folder: Path) -> None:
     """What is committed in a clone, in another folder; files of submodules are not there."""
-    git.Git().clone("--quiet", "--shared", "--", str(root), str(folder), env=_UNATTENDED)
+    _clone("--quiet", "--shared", "--", str(root), str(folder))
+
+
+def _clone(*arguments: str) -> None:
+    """Make a clone of ours, in which the owner's hooks for every repo do not run: they are for
+    work, and may start programs, or ask. Raises :class:`git.GitCommandError`.
+    """
+    ours = ("-c", f"core.hooksPath={os.devnull}")
+    options = ("--origin", "origin", "--template=")
+    git.Git().execute(["git", *ours, "clone", *options, *arguments], env=_UNATTENDED)
+
+
+def _open(path: Path | str) -> git.Repo:
+    """Open a repo. Raises what :class:`git.Repo` does."""
+    repo = git.Repo(path, expand_vars=False)
+    if repo.working_tree_dir is None:
+        # With "safe.bareRepository = explicit", git does not look for a bare one by itself.
+        repo.git.set_persistent_git_options(git_dir=str(repo.git_dir))
+    return repo
 
 
 def files_named(root: Path, name: str) -> list[Path]:
     """Where in a working tree the repo has files of this name, in folders of any depth."""
-    with git.Repo(root, expand_vars=False) as repo:
+    with _open(root) as repo:
         paths = repo.git.ls_files("-z", "--", f":(glob)**/{name}").split("\0")
     return [root / path for path in paths if path]
 
 
 def has_file(repo: Path, path: str) -> bool:
     """Whether the newest commit of a repo has this file."""
-    with git.Repo(repo, expand_vars=False) as opened:
+    with _open(repo) as opened:
         return bool(opened.git.ls_tree("--name-only", "HEAD", "--", f":(literal){path}"))
 
 
@@ -144,14 +162,14 @@ def has_files_below(root: Path, folder: Path) -> bool:
     """Whether the repo has files in a folder of its working tree."""
     if not folder.is_relative_to(root):
         return False
-    with git.Repo(root, expand_vars=False) as repo:
+    with _open(root) as repo:
         return bool(repo.git.ls_files("--", str(folder)))
 
 
 def submodule_of(root: Path, folder: Path) -> Path | None:
     """The submodule of a working tree that a folder is, or is in."""
     inside = [each for each in (folder, *folder.parents) if each.is_relative_to(root)]
-    with git.Repo(root, expand_vars=False) as repo:
+    with _open(root) as repo:
         for each in reversed(inside[:-1]):
             path = each.relative_to(root).as_posix()
             listed = repo.git.ls_files("--stage", "--", f":(literal){path}")
@@ -170,7 +188,7 @@ def keep_out(root: Path, paths: Iterable[Path]) -> None:
         for path in paths
         if path.is_relative_to(root) and not has_files_below(root, path)
     ]
-    with git.Repo(root, expand_vars=False) as repo:
+    with _open(root) as repo:
         place = Path(root, repo.git.rev_parse("--git-path", "info/exclude"))
     known = place.read_text(encoding="utf-8") if place.exists() else ""
     missing = [line for path in inside if (line := f"/{path}") not in known.splitlines()]
@@ -195,7 +213,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     try:
         private.make_folder(target)
         try:
-            git.Git().clone(*arguments, env=_UNATTENDED)
+            _clone(*arguments)
         except BaseException:
             # Git leaves a folder that it has not made itself, also when it is interrupted.
             shutil.rmtree(target, ignore_errors=True)
@@ -211,7 +229,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         if "not found in upstream" in reason:
             remedy = f"Push your site there first: git push --set-upstream origin {branch}"
         raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error
-    with git.Repo(target, expand_vars=False) as repo:
+    with _open(target) as repo:
         # A bare clone has no rule for fetching: give it the one that every other clone has.
         name = repo.head.ref.name
         rule = f"+refs/heads/{name}:refs/remotes/origin/{name}"
@@ -225,15 +243,16 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
     """
     # By default git clones no submodule from a path; here the owner's own repo is one.
     allowed = ["-c", "protocol.file.allow=always"] if local_path(url, bare) else []
-    here = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}"]
+    quiet = ("-c", f"core.hooksPath={os.devnull}")
+    here = ["git", *quiet, f"--git-dir={folder / '.git'}", f"--work-tree={folder}"]
     try:
-        git.Git().clone("--quiet", "--no-checkout", "--", str(bare), str(folder), env=_UNATTENDED)
+        _clone("--quiet", "--no-checkout", "--", str(bare), str(folder))
         run = git.Git(str(folder)).execute
         run([*here, "remote", "set-url", "origin", url or str(bare)])
         run([*here, "checkout", "--quiet", "--detach", version])
         update = ["submodule", "--quiet", "update", "--init", "--recursive"]
         try:
-            run(["git", *allowed, *update], env=_UNATTENDED)
+            run(["git", *quiet, *allowed, *update], env=_UNATTENDED)
         except git.GitCommandError as error:
             # A repo within the repo that is not a submodule: everything else is checked out.
             if "No url found" not in str(error):
@@ -263,13 +282,13 @@ def clone_again(found: OwnerRepo, target: Path, branch: str) -> None:
         _use_again((str(found.root), found.remote), target)
         shutil.rmtree(target)
     clone_bare(str(found.root), target, name)
-    with git.Repo(target, expand_vars=False) as repo:
+    with _open(target) as repo:
         repo.git.remote("set-url", "origin", found.remote)
 
 
 def git_folder(repo: Path) -> Path:
     """The folder of a repo's objects and branches."""
-    with git.Repo(repo, expand_vars=False) as opened:
+    with _open(repo) as opened:
         return Path(opened.common_dir).resolve()
 
 
@@ -278,7 +297,7 @@ def let_push_into(clone: Path) -> str:
 
     Nothing else in the clone changes. Raises :class:`StoreBroken`.
     """
-    with git.Repo(clone, expand_vars=False) as repo:
+    with _open(clone) as repo:
         try:
             repo.git.config("receive.denyCurrentBranch", "updateInstead")
             hooks = Path(clone, repo.git.rev_parse("--git-path", "hooks"))
@@ -317,7 +336,7 @@ def commit_file(folder: Path, path: str, change: Callable[[], None], message: st
 
     Raises :class:`StoreBroken` where the owner has changed it and not committed that.
     """
-    with git.Repo(folder, expand_vars=False) as repo:
+    with _open(folder) as repo:
         if repo.git.status("--porcelain", "--", path):
             raise StoreBroken(f"{folder / path} has changes of yours: commit them first")
         change()
@@ -327,7 +346,7 @@ def commit_file(folder: Path, path: str, change: Callable[[], None], message: st
 def _use_again(sources: Sequence[str], target: Path) -> None:
     """Raise :class:`StoreBroken` unless ``target`` is a bare clone of one of the sources."""
     try:
-        with git.Repo(target, expand_vars=False) as repo:
+        with _open(target) as repo:
             if repo.bare and {*sources} & {remote.url for remote in repo.remotes}:
                 return
     except git.InvalidGitRepositoryError:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from git_kit import ADA, git, put
 
-from bridge.store import BlobId, Commit, StoreBroken, StoreBusy, StoreError
+from bridge.store import BlobId, Commit, StoreBroken, StoreBusy, StoreError, setup
 from bridge.store.git import GitStore
 
 
@@ -300,3 +300,32 @@ def test_a_damaged_blob_is_reported(repo: Path, store: GitStore) -> None:
     loose.write_bytes(b"")
     with pytest.raises(StoreBroken):
         list(store.blobs([BlobId(blob)]))
+
+
+def test_a_clone_of_the_bridge_follows_none_of_the_owners_settings_for_clones(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hooks for every repo are for work: they start programs, ask, or refuse."""
+    hooks = tmp_path / "template/hooks"
+    hooks.mkdir(parents=True)
+    for name in ("reference-transaction", "post-checkout"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    owners = tmp_path / "gitconfig"
+    owners.write_text(
+        f"[core]\n\thooksPath = {hooks}\n[init]\n\ttemplateDir = {hooks.parent}\n"
+        "[clone]\n\tdefaultRemoteName = upstream\n[safe]\n\tbareRepository = explicit\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(owners))
+    bare = tmp_path / "site.git"
+    setup.clone_bare(str(site), bare, "main")
+    setup.clone_bare(str(site), bare, "main")
+    assert setup.has_file(bare, "content/a.md")
+    setup.clone_recursively(bare, str(site), "main", tmp_path / "fresh")
+    setup.copy_clone(site, tmp_path / "copy")
+    setup.look_into(str(bare), tmp_path / "again.git", tmp_path / "into")
+    for folder in ("fresh", "copy", "into"):
+        assert (tmp_path / folder / "content/a.md").exists()
+    assert not (tmp_path / "ran").exists()
+    assert not (bare / "hooks").exists()
+    assert "origin/main" in git(site, f"--git-dir={bare}", "config", "remote.origin.fetch")
