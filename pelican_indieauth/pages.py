@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from pelican_indieauth.site import KEY, PluginSettings
 #: The key in a page's context that marks it as finished while rendering.
 _FINISHED = "indieauth_finished"
 _ENDINGS = (".html", ".htm", ".xhtml")
+#: A title with a word that is wider than a phone in large type, and another link with a wide word.
+_WIDE = re.compile(
+    r"<(?:h[1-6](?=(?:\s[^<>]*)?>\s*+(?:<a\b[^<>]*>)?[^<]*[^<>\s]{20})|a(?=\s[^<>]*>[^<]*[^<>\s]{30}))"
+    r"(?![^<>]*\sstyle=)"
+)
+_BREAKING = ' style="overflow-wrap: anywhere"'
 
 
 class PageTemplate(Template):
@@ -41,7 +48,8 @@ class PageTemplate(Template):
         heads = (at for at, chunk in enumerate(chunks, 1) if "<body" in chunk)
         end = len(chunks) if home or said else next(heads, len(chunks))
         chunks[:end] = [finished("".join(chunks[:end]), context, said)]
-        return "".join(chunks)
+        page = "".join(chunks)
+        return with_breakable_titles(page) if context[KEY].wraps else page
 
 
 def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
@@ -52,6 +60,8 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
     # Undecodable bytes are written back unchanged.
     page = file.read_bytes().decode("utf-8", "surrogateescape")
     amended = finished(page, context, _said(context, getattr))
+    if context[KEY].wraps and context["output_file"].lower().endswith(_ENDINGS):
+        amended = with_breakable_titles(amended)
     if amended != page:
         file.write_bytes(amended.encode("utf-8", "surrogateescape"))
 
@@ -83,3 +93,9 @@ def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> st
         if said:
             page = put_into(page, context["article"].entry_frame.opening, said)
     return page
+
+
+def with_breakable_titles(page: str) -> str:
+    """A page whose titles and links break their long words, which would be wider than a phone:
+    stock themes have no style for that."""
+    return _WIDE.sub(lambda tag: tag[0] + _BREAKING, page)

@@ -13,11 +13,23 @@ from plugin_site import SITE, THEMES, build, note, post
 from soak_kit import in_soak
 
 BODY = "Some words."
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+#: The texts that are wider than the screen.
+TOO_WIDE = """() => {
+    const range = document.createRange(), found = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        range.selectNodeContents(texts.currentNode);
+        if (range.getBoundingClientRect().right > innerWidth) found.push(range.toString());
+    }
+    return found;
+}"""
 POSTS = {
     "audio": post("audio", note({"audio": [f"{SITE}/a.mp3"]}), BODY),
     "video": post("video", note({"video": [f"{SITE}/a.mp4"]}), BODY),
     "photo": post("photo", note({"photo": [{"value": f"{SITE}/a.jpg", "alt": "The sea"}]}), BODY),
     "like": post("like", note({"like-of": ["https://example.org/post"]}), tags="river;"),
+    "word": post("word", {"properties": {}}, BODY, title=LONG, tags=f"{LONG};"),
 }
 
 
@@ -59,3 +71,11 @@ async def test_a_browser_shows_only_text_for_people(
             assert box["x"] + box["width"] <= 400, slug
             for data in await page.locator("data").all():
                 assert (await data.bounding_box() or {"width": 0})["width"] == 0, slug
+        # The sample site's theme has a style for long words, which is not loaded.
+        pages = (
+            () if theme == "sample" else ("word.html", "index.html", "archives.html", "tags.html")
+        )
+        for path in pages:
+            await page.set_content(built.text(path), wait_until="domcontentloaded")
+            assert path != "word.html" or LONG in await page.inner_text("body")
+            assert await page.evaluate(TOO_WIDE) == [], path
