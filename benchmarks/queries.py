@@ -29,7 +29,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
 from bridge.settings_file import load
 from bridge.site.sandbox import make_sandbox
-from bridge.store.checkout import Checkout
+from bridge.store.checkout.checkout import Checkout
 from bridge.store.git import GitStore
 
 _ROUNDS = 50

@@ -34,9 +34,9 @@ from bridge.site.current import CurrentSite, VersionFiles
 from bridge.site.process import SiteProcess, start_of
 from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store import ContentStore, StoreError, Version
-from bridge.store.checkout import Checkout, Submodules
+from bridge.store.checkout.checkout import Checkout, Submodules
+from bridge.store.checkout.submodules import submodules_of
 from bridge.store.git import GitStore
-from bridge.store.submodules import submodules_of
 from bridge.store.sync.remote import Remote
 
 log = logging.getLogger(__name__)

@@ -40,7 +40,7 @@ from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
 from bridge.site.sandbox import make_sandbox
 from bridge.store import Version
-from bridge.store.checkout import Checkout
+from bridge.store.checkout.checkout import Checkout
 from bridge.store.git import GitStore
 from bridge.webmention.tombstones import Tombstones
 

@@ -27,9 +27,9 @@ from bridge.runtime.confinement import Grants
 from bridge.settings import Settings, prefix_of
 from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store import Version
-from bridge.store.checkout import Submodules
+from bridge.store.checkout.checkout import Submodules
+from bridge.store.checkout.lfs import large_files_of
 from bridge.store.git import GitStore
-from bridge.store.lfs import large_files_of
 
 #: The plugin writes the pages of drafts that the world does not see to the folder named by this
 #: (:mod:`pelican_indieauth.lists.withheld`).

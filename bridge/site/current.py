@@ -42,7 +42,8 @@ _HARMLESS = Rendered("")
 
 
 class VersionFiles(Protocol):
-    """The files of one version on disk: a :class:`~bridge.store.checkout.Checkout`, to its user."""
+    """The files of one version on disk, which a
+    :class:`~bridge.store.checkout.checkout.Checkout` provides."""
 
     @property
     def folder(self) -> Path:

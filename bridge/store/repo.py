@@ -1,14 +1,10 @@
 """The bridge's bare repo: opened, checked for what would break the promises, its branch read, and
-its packs joined in the background; and git as it is run on any repo, with limits of time.
+its packs joined in the background.
 
 Each round of commits leaves a pack. ``git repack --geometric`` joins them so that their number
 grows with the logarithm of the history only. Objects are moved and never dropped, so that it does
 not matter what is being committed in the meantime; readers that had an old pack look again, as git
 does.
-
-A git that hangs is ended, and never passes for one that failed. GitPython's own limit looks like a
-failure of the command, which may have a meaning: a merge with conflicts, a setting that is not
-there. It also leaves a thread behind that the end of the bridge would wait for.
 """
 
 from __future__ import annotations
@@ -17,21 +13,17 @@ import fcntl
 import logging
 import os
 import re
-import select
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from git import Git, GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
+from git import GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
-from bridge.runtime.process import processor_time, signal_group
 from bridge.store import StoreBroken
+from bridge.store.bounded_git import SECONDS, BoundedRepo, communicate, kill, terminate
 from bridge.store.objects import Format
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -215,145 +207,6 @@ def read_settings(repo: Repo, pattern: str) -> dict[str, str]:
     return dict(line.split("\n", 1) for line in lines if "\n" in line)
 
 
-#: How long a command may stand still: without any use of the processor, by it or its children. How
-#: long one that goes on may take is another matter: a large file on a slow line takes hours.
-SECONDS = 300.0
-_LONGEST = 6 * 3600.0
-_LOOK = 5.0
-_GRACE = 0.5  # for git to clean up
-_UNKILLABLE = 5.0
-_CHUNK = 1 << 16  # bytes: as many as a pipe holds
-
-
-class BoundedGit(Git):
-    """GitPython's, except that no command stands still for longer than ``kill_after_timeout``
-    seconds (by default :data:`SECONDS`).
-
-    Raises :class:`StoreBroken` if git was ended for that, or by any signal. A
-    process that was asked for (``as_process``) has no limit.
-    """
-
-    def execute(  # type: ignore[override]  # GitPython has an overload for each kind of result
-        self,
-        command: str | Sequence[Any],
-        *,
-        as_process: bool = False,
-        kill_after_timeout: float | None = None,
-        stdout_as_string: bool = True,
-        strip_newline_in_stdout: bool = True,
-        with_exceptions: bool = True,
-        **options: Any,
-    ) -> Any:
-        """Run a command; returns what it printed."""
-        if as_process:
-            return super().execute(command, as_process=True, **options)
-        seconds = SECONDS if kill_after_timeout is None else kill_after_timeout
-        process: Any = super().execute(command, as_process=True, start_new_session=True, **options)
-        try:
-            out, err = communicate(process, seconds)
-        except TimeoutError as error:
-            raise StoreBroken(f"{_name(command)} {error}") from error
-        finally:
-            kill(process)
-        status: int = process.returncode
-        if status < 0:
-            raise StoreBroken(f"{_name(command)} was ended by signal {-status}")
-        if status and with_exceptions:
-            raise GitCommandError(process.args, status, err.removesuffix(b"\n"), out)
-        if strip_newline_in_stdout:
-            out = out.removesuffix(b"\n")
-        return os.fsdecode(out) if stdout_as_string else out
-
-
-class BoundedRepo(Repo):
-    """A repo whose commands are bounded."""
-
-    GitCommandWrapperType = BoundedGit
-
-
-def communicate(process: Any, seconds: float = SECONDS, told: bytes = b"") -> tuple[bytes, bytes]:
-    """What a git process prints until its end, which leads a session of its own; it reads ``told``.
-
-    Raises :class:`TimeoutError` where it has stood still for ``seconds``. It runs on, then.
-    """
-    begun = since = time.monotonic()
-    used: int | None = None
-    given: bytes | None = told
-    while True:
-        try:
-            out, err = process.communicate(given, timeout=min(_LOOK, seconds))
-        except subprocess.TimeoutExpired as error:
-            given, before, used = None, used, processor_time(process.pid)
-            now = time.monotonic()
-            since = since if used == before else now
-            if now - since >= seconds:
-                raise TimeoutError(f"stood still for {seconds:g} seconds") from error
-            if now - begun >= _LONGEST:
-                raise TimeoutError(f"took longer than {_LONGEST:g} seconds") from error
-        else:
-            return out, err
-
-
-def receive(file: int, seconds: float) -> bytes:
-    """Some more of what a git process prints; ``b""`` at the end.
-
-    Raises :class:`TimeoutError` after ``seconds`` without any.
-    """
-    coming = select.poll()
-    coming.register(file, select.POLLIN)
-    if not coming.poll(1000 * seconds):
-        raise TimeoutError(f"git did not answer within {seconds:g} seconds")
-    return os.read(file, _CHUNK)
-
-
-def end(process: Any) -> None:
-    """End a git process that leads a process group, with its children: first by request, then by
-    force. ``process`` is GitPython's, which it does not annotate.
-    """
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        signal_group(process.pid, kind, has_leader=process.proc.poll() is None)
-        with suppress(subprocess.TimeoutExpired):
-            process.proc.wait(_GRACE)
-            if kind == signal.SIGTERM:
-                continue
-            return
-
-
-def kill(process: Any) -> None:
-    """End a git process by force, with its children if it leads a process group, and close its
-    pipes.
-
-    GitPython asks a process to end, once nothing refers to it, and waits for that: one that hangs
-    would not end.
-    """
-    running = process.proc
-    if running is None:
-        return
-    if running.poll() is None:
-        with suppress(ProcessLookupError):
-            if os.getpgid(running.pid) == running.pid:
-                os.killpg(running.pid, signal.SIGKILL)
-        running.kill()
-        try:
-            running.wait(_UNKILLABLE)
-        except subprocess.TimeoutExpired:
-            process.proc = None  # it waits for a disk that is gone: GitPython waits for it no more
-    for pipe in filter(None, (running.stdin, running.stdout, running.stderr)):
-        with suppress(BrokenPipeError):
-            pipe.close()
-
-
-def _name(command: str | Sequence[Any]) -> str:
-    """``git`` and its subcommand, for messages."""
-    words = command.split() if isinstance(command, str) else [*map(str, command)]
-    skip = False
-    for word in words[1:]:
-        if not skip and not word.startswith("-"):
-            return f"git {word}"
-        skip = word in {"-c", "-C"}
-    return "git"
-
-
 _log = logging.getLogger(__name__)
 _MANY = 50  # as git's own gc.autoPackLimit
 _END = 1.0  # seconds that closing waits for the thread, once git has been ended
@@ -391,7 +244,7 @@ class Housekeeper:
         self._closed = True
         process = self._running
         if process is not None:
-            end(process)
+            terminate(process)
         if self._thread:
             self._thread.join(_END)
 
@@ -421,12 +274,12 @@ class Housekeeper:
         process = self._bare_repo.repo.git.execute(command, as_process=True, start_new_session=True)
         self._running = process
         if self._closed:
-            end(process)
+            terminate(process)
         try:
             _, said = communicate(process, self._seconds)
             process.wait(said)
         except TimeoutError as error:
-            end(process)
+            terminate(process)
             raise TimeoutError(f"git repack {error}") from error
         finally:
             kill(process)

@@ -306,17 +306,17 @@ def let_push_into(clone: Path) -> str:
                 repo.git.config("micropub-bridge.worktree", str(clone))
         except git.GitCommandError as error:
             raise StoreBroken(f"{clone} cannot be set up: {_reason(error)}") from error
-    told = f"In {clone}, receive.denyCurrentBranch is now updateInstead"
+    notice = f"In {clone}, receive.denyCurrentBranch is now updateInstead"
     hook = hooks / "push-to-checkout"
     if elsewhere or (hook.exists() and HOOK_MARK.encode() not in hook.read_bytes()):
         reason = "core.hooksPath is set" if elsewhere else f"{hook} is there already"
-        return f"{told}. {reason}: if you can, have it do what {_HOOK} does."
+        return f"{notice}. {reason}: if you can, have it do what {_HOOK} does."
     hooks.mkdir(exist_ok=True)
     new = hook.with_name("push-to-checkout.new")
     new.write_bytes(_HOOK.read_bytes())
     new.chmod(new.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     new.replace(hook)
-    return f"{told}, and the hook {hook} is installed."
+    return f"{notice}, and the hook {hook} is installed."
 
 
 def found_site(folder: Path, *, name: str, email: str) -> None:

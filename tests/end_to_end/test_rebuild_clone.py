@@ -18,8 +18,8 @@ from bridge.rebuild import BuildStatus
 from bridge.rebuild.rebuilder import importing_from, make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
+from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache
 from bridge.store.git import GitStore
-from bridge.store.submodules import SiteRemote, SubmoduleCache
 
 #: A plugin as people write them: it asks git when a post was last touched.
 DATES = """

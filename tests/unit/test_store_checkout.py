@@ -13,8 +13,8 @@ from git_kit import git
 from owner_kit import Owner
 
 from bridge.store import StoreBroken, Version
-from bridge.store.checkout import Checkout, SubmoduleMissing, Submodules
-from bridge.store.checkout_repo import CheckoutRepo
+from bridge.store.checkout.checkout import Checkout, SubmoduleMissing, Submodules
+from bridge.store.checkout.git_dir import CheckoutRepo
 
 LAID_OUT = dict[str, tuple[str, bytes]]
 

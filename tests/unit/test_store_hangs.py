@@ -16,11 +16,11 @@ import pytest
 from git_kit import ADA, git, put
 from process_kit import is_running
 
-from bridge.store import StoreBroken, history, object_database
-from bridge.store import repo as bare_repo
+from bridge.store import StoreBroken, bounded_git, history, object_database
+from bridge.store.bounded_git import BoundedGit
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase, _Answers
-from bridge.store.repo import _MANY, BoundedGit, Housekeeper, open_bare_repo
+from bridge.store.repo import _MANY, Housekeeper, open_bare_repo
 from bridge.store.sync import transport
 from bridge.store.sync.rebase import Replay
 
@@ -83,7 +83,7 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
     )
 
     def receive(file: int, seconds: float) -> bytes:
-        return bare_repo.receive(file, 60 if stops.exists() else seconds)
+        return bounded_git.receive(file, 60 if stops.exists() else seconds)
 
     # A shell that the machine has not come to yet does not hang.
     monkeypatch.setattr(object_database, "receive", receive)
@@ -146,12 +146,12 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_gi
 
 def test_a_command_may_take_long_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     used = iter([*range(10), 9])
-    monkeypatch.setattr(bare_repo, "processor_time", lambda _: next(used))
+    monkeypatch.setattr(bounded_git, "processor_time", lambda _: next(used))
     process = BoundedGit().execute(["sleep", "600"], as_process=True, start_new_session=True)
     with pytest.raises(TimeoutError, match=r"^stood still for 0.01 seconds$"):
-        bare_repo.communicate(process, 0.01)
+        bounded_git.communicate(process, 0.01)
     assert [*used] == []
-    bare_repo.kill(process)
+    bounded_git.kill(process)
 
 
 def test_a_push_that_stands_still_is_ended(
@@ -161,7 +161,7 @@ def test_a_push_that_stands_still_is_ended(
     store = GitStore(repo, author=ADA)
     head = put(store, "a.md", "text")
     _instead_of_git(tmp_path, monkeypatch, 'case "$*" in *" push "*) exec sleep 600 ;; esac')
-    monkeypatch.setattr(transport, "communicate", partial(bare_repo.communicate, seconds=0.3))
+    monkeypatch.setattr(transport, "communicate", partial(bounded_git.communicate, seconds=0.3))
     remote = transport.Transport(store.bare_repo, "origin", "", tmp_path, store.disk)
     with pytest.raises(transport.TransportError, match=r"^git stood still for 0.3 seconds: perh"):
         remote.push(bytes.fromhex(head), None)

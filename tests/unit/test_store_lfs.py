@@ -15,9 +15,9 @@ import pytest
 from git_kit import git
 from owner_kit import Owner
 
-from bridge.store.checkout import Checkout
-from bridge.store.lfs import LargeFileCache
-from bridge.store.submodules import SiteRemote
+from bridge.store.checkout.checkout import Checkout
+from bridge.store.checkout.lfs import LargeFileCache
+from bridge.store.checkout.submodules import SiteRemote
 
 PICTURE = b"not really a picture\n" * 100
 HASH = hashlib.sha256(PICTURE).hexdigest()
@@ -126,7 +126,7 @@ def test_files_missing_at_the_remote_are_reported_with_a_remedy(
 def test_without_git_lfs_no_server_is_contacted(
     owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.store.lfs.shutil.which", lambda _: None)
+    monkeypatch.setattr("bridge.store.checkout.lfs.shutil.which", lambda _: None)
     files = checkout(owner, tmp_path, "https://host.invalid/site.git")
     files.bring_to(owner.write(FILES))
     (told,) = files.warnings

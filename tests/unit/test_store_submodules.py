@@ -15,8 +15,8 @@ import pytest
 from git_kit import git
 from owner_kit import Owner
 
-from bridge.store.checkout import Checkout, SubmoduleMissing
-from bridge.store.submodules import SiteRemote, SubmoduleCache, resolve
+from bridge.store.checkout.checkout import Checkout, SubmoduleMissing
+from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache, resolve
 
 NOBODY = "0" * 39 + "1"
 

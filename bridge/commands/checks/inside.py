@@ -32,9 +32,9 @@ from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess, start_of
 from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store import StoreError, Version
+from bridge.store.checkout.lfs import large_files_of
+from bridge.store.checkout.submodules import submodules_of
 from bridge.store.git import GitStore
-from bridge.store.lfs import large_files_of
-from bridge.store.submodules import submodules_of
 from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport, TransportError
 

@@ -21,9 +21,9 @@ import msgspec
 from bridge.rebuild.local.files import Tree
 from bridge.runtime import beneath
 from bridge.store import Version
-from bridge.store.checkout import Checkout, Submodules
+from bridge.store.checkout.checkout import Checkout, Submodules
+from bridge.store.checkout.lfs_pointers import LargeFiles
 from bridge.store.git import GitStore
-from bridge.store.lfs_pointers import LargeFiles
 
 #: How much of a file is looked at.
 HEADER_LIMIT = 64_000
@@ -178,7 +178,7 @@ class BuilderCheckout:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         git_dir: Path | None = None,
     ) -> None:
-        """The other parameters are those of :class:`bridge.store.checkout.Checkout`."""
+        """The other parameters are those of :class:`bridge.store.checkout.checkout.Checkout`."""
         self.folder = folder
         self._files = Checkout(
             store.bare_repo.common / "objects",

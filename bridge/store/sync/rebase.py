@@ -78,7 +78,7 @@ class Replay:
         tree, kept = self._combine(base, commit.tree, before, commit.oid)
         if tree == before:
             return tip  # they have it already
-        message = _told(commit.message, kept)
+        message = _with_trailers(commit.message, kept)
         # The same time each time: a try that is repeated writes the same objects.
         made = self._format.commit(tree, [tip], commit.author, self._stamp(commit, tip), message)
         return self._made(made, tree)
@@ -92,7 +92,7 @@ class Replay:
             ours.oid,
         )
         stamp = self._stamp(ours, theirs)
-        message = _told("Merge what the remote has\n", kept)
+        message = _with_trailers("Merge what the remote has\n", kept)
         made = self._format.commit(tree, [ours.oid, theirs], stamp, stamp, message)
         return self._made(made, tree)
 
@@ -189,7 +189,7 @@ class Replay:
             raise StoreBroken(f"commit {oid.hex()} cannot be understood") from error
 
 
-def _told(message: str, kept: Sequence[str]) -> str:
+def _with_trailers(message: str, kept: Sequence[str]) -> str:
     """A commit message that also says which files were kept beside others, as trailers."""
     *_, last = message.rstrip("\n").split("\n")
     gap = "" if _TRAILER.match(last) else "\n"

@@ -30,7 +30,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
 _LONGEST_BUSY = 5.0  # for other git commands, which end soon, however often there are some
 _LONGEST_WAIT = 60.0  # for what the owner has not committed: most often the look sees it sooner
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
-_END = 1.5  # and then for git, which has been told to end
+_END = 1.5  # and then for git, which has been terminated
 
 
 State = Literal["ok", "behind", "waiting", "failed", "none"]
@@ -60,7 +60,7 @@ class Remote:
     """Keeps the branch and the one of the same name in a remote together.
 
     Whatever makes the branch move that is not a commit of ours, in the remote or in this repo, is
-    told to ``on_moved``, on the event loop.
+    reported to ``on_moved``, on the event loop.
     """
 
     def __init__(

@@ -177,10 +177,10 @@ class SyncRound:
         if not agreed:
             return set()
         listed = self._repo.git.rev_list("--format=%B%x00", agreed, f"^{theirs}").split("\0\n")
-        told = (each.partition("\n") for each in listed)
+        logged = (each.partition("\n") for each in listed)
         return {
             bytes.fromhex(head.removeprefix("commit "))
-            for head, _, message in told
+            for head, _, message in logged
             if head and not self._is_post(message)
         }
 

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.repo import BareRepo, communicate, end, kill, read_ref, read_settings
+from bridge.store.bounded_git import communicate, kill, terminate
+from bridge.store.repo import BareRepo, read_ref, read_settings
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
@@ -193,7 +194,7 @@ class Transport:
         wanted = [f"update {ref} {commit}\n" for ref, commit in refs.items()
                   if not _is_at(common, ref, commit)]  # fmt: skip
         if wanted:
-            self._run("update-ref", "--stdin", remote=False, told="".join(wanted))
+            self._run("update-ref", "--stdin", remote=False, stdin="".join(wanted))
 
     def _refuse_itself(self) -> None:
         """Refuse our own repo: where ``site`` is missing, git uses ``site.git``."""
@@ -218,7 +219,7 @@ class Transport:
         return None
 
     def _busy(self, text: str) -> RemoteIsBusy:
-        """Who holds the lock, as far as it can be told: a git command that was killed leaves it."""
+        """Which process holds the lock, if any: a git command that was killed leaves it."""
         if self.local and (found := _LOCK.search(text)):
             return RemoteIsBusy(
                 f"another git command is running in {self.local.path}. If there is none, one that"
@@ -235,12 +236,12 @@ class Transport:
         self._stopped.set()
         process = self._running
         if process is not None:
-            end(process)
+            terminate(process)
 
     def _run(
-        self, *arguments: str, seen: str | None = None, remote: bool = True, told: str = ""
+        self, *arguments: str, seen: str | None = None, remote: bool = True, stdin: str = ""
     ) -> str:
-        """Run git. ``remote``: it talks to the remote, and has to be let in; ``told`` is what it
+        """Run git. ``remote``: it talks to the remote, and has to be let in; ``stdin`` is what it
         reads.
         """
         if self._stopped.is_set():
@@ -256,11 +257,11 @@ class Transport:
         )
         self._running = process
         if self._stopped.is_set():
-            end(process)
+            terminate(process)
         try:
-            out, err = communicate(process, told=told.encode())
+            out, err = communicate(process, stdin=stdin.encode())
         except TimeoutError as error:
-            end(process)
+            terminate(process)
             text = f"git {error}"
             if remote:
                 text += ": perhaps the remote does not answer, or a program that it runs hangs"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bridge.runtime import beneath
-from bridge.store.checkout_repo import CheckoutRepo, PathList
+from bridge.store.checkout.git_dir import CheckoutRepo, PathList
 
 #: How a pointer begins, and the largest that the specification of git-lfs allows.
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024

@@ -24,10 +24,10 @@ from bridge.net.address_guard import may_connect
 from bridge.net.look_up import look_up
 from bridge.settings import Settings
 from bridge.store import StoreBroken
-from bridge.store.checkout import SubmoduleMissing, Submodules
-from bridge.store.checkout_repo import git_said
+from bridge.store.bounded_git import BoundedGit
+from bridge.store.checkout.checkout import SubmoduleMissing, Submodules
+from bridge.store.checkout.git_dir import git_said
 from bridge.store.git import GitStore
-from bridge.store.repo import BoundedGit
 from bridge.store.sync.transport import Transport
 
 #: Seconds after which a failed download is tried again.

@@ -15,8 +15,8 @@ from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.output import Output
 from bridge.runtime.confinement import Grants, landlock_version, run_confined
 from bridge.store import StoreBroken
-from bridge.store.checkout import Checkout
-from bridge.store.submodules import SiteRemote, SubmoduleCache
+from bridge.store.checkout.checkout import Checkout
+from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache
 
 pytestmark = pytest.mark.skipif(
     landlock_version() < 1 and not os.environ.get("CI"), reason="needs Linux 5.13 with Landlock"

@@ -2,7 +2,7 @@
 
 git itself writes them: modes, symbolic links, line ends and filters are as in any clone, and a
 tree with a name that git refuses (``.git``, ``..``) never gets here. The checkout has a ``.git``
-of its own (:mod:`bridge.store.checkout_repo`), in which ``git log`` works.
+of its own (:mod:`bridge.store.checkout.git_dir`), in which ``git log`` works.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from bridge.runtime.confinement import Grants, Outside, run_confined
 from bridge.store import StoreBroken, Version
-from bridge.store.checkout_repo import CheckoutRepo, TrackedFile
-from bridge.store.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
+from bridge.store.checkout.git_dir import CheckoutRepo, TrackedFile
+from bridge.store.checkout.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
 
 _T = TypeVar("_T")
 

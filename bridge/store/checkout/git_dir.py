@@ -17,7 +17,7 @@ from typing import NamedTuple
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.repo import BoundedGit
+from bridge.store.bounded_git import BoundedGit
 
 #: The owner's and the system's configuration say how *they* like a working tree to be.
 _ENVIRONMENT = {
@@ -78,7 +78,7 @@ class CheckoutRepo:
         self.folder = folder
         self.git_dir = git_dir
         self._objects = objects
-        #: The paths that git is told not to expect on disk.
+        #: The paths that git must not expect on disk.
         self._hidden = PathList(git_dir / "bridge-left-out")
 
     def prepare(self) -> None:
