@@ -44,8 +44,8 @@ WARM.set_forkserver_preload(["bridge.store.git"])
 #: Imports of the programs that are started: the bridge, both roles of the site's process, the
 #: workers for uploads and untrusted pages, and what Pelican and docutils import only when needed.
 _IMPORTED = [
-    "bridge.app", "bridge.commands.check", "bridge.commands.cli", "bridge.commands.demo",
-    "bridge.commands.init", "bridge.commands.serve", "bridge.store.git",
+    "bridge.app", "bridge.commands.checks.check", "bridge.commands.cli", "bridge.commands.demo",
+    "bridge.commands.init.init", "bridge.commands.serve", "bridge.store.git",
     "bridge.media.formats.clean", "mf2py", "bridge.site.pelican.serve",
     "bridge.rebuild.resident.__main__",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",

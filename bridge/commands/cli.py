@@ -141,7 +141,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _init(options: argparse.Namespace) -> None:
     _prepare_git()
-    from bridge.commands.init import init
+    from bridge.commands.init.init import init
 
     init(
         options.site,
@@ -153,7 +153,7 @@ def _init(options: argparse.Namespace) -> None:
         ask=not options.yes,
     )
     if not options.skip_build:
-        from bridge.commands.check import prove
+        from bridge.commands.checks.check import prove
 
         prove(load_settings(DEFAULT_FILE))
 
@@ -170,7 +170,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     _prepare_git()
-    from bridge.commands.check import check
+    from bridge.commands.checks.check import check
 
     return check(load_settings(options.config), options.config)
 

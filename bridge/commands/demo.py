@@ -20,9 +20,9 @@ from aiohttp import web
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.auth.token import ALL_SCOPES
+from bridge.commands.init.upgrade import upgrade
 from bridge.commands.progress import step
 from bridge.commands.serve import add_plugin_to_pythonpath, listen, only_bridge, run
-from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.http.static_site import StaticSite
 from bridge.indieauth.database import Database

@@ -26,7 +26,7 @@ from cli_kit import (
 from demo_kit import wait_until
 from soak_kit import SOAK, in_soak
 
-from bridge.commands.existing_site import ExistingSite
+from bridge.commands.init.existing_site import ExistingSite
 from bridge.store import StoreBroken
 from bridge.store.setup import clone_bare, look_at
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_kit import commit
 
-from bridge.commands.existing_site import find_site
+from bridge.commands.init.existing_site import find_site
 from bridge.errors import Refused, SiteBroken
 from bridge.runtime.confinement import landlock_version
 

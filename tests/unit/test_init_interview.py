@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import cli
-from bridge.commands.interview import Interview
+from bridge.commands.init.interview import Interview
 from bridge.errors import Refused
 
 
@@ -77,14 +77,16 @@ def test_ctrl_c_ends_a_command_in_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bridge.commands.init.init", interrupted)
+    monkeypatch.setattr("bridge.commands.init.init.init", interrupted)
     assert cli.main(["init"]) == 130
     assert capsys.readouterr().err == "\nmicropub-bridge: interrupted\n"
 
 
 def test_a_user_without_a_home_folder_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
     homes = list[Path]()
-    monkeypatch.setattr("bridge.commands.init.init", lambda *_, **__: homes.append(Path.home()))
+    monkeypatch.setattr(
+        "bridge.commands.init.init.init", lambda *_, **__: homes.append(Path.home())
+    )
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
     monkeypatch.setenv("HOME", "")
     monkeypatch.delenv("HOME")

@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from bridge.commands.existing_site import find_site
+from bridge.commands.init.existing_site import find_site
 from bridge.commands.progress import step
 from bridge.errors import Refused
 from bridge.runtime.command_name import command
@@ -46,7 +46,7 @@ def upgrade(config: Path, site: str, remote: str) -> str:
     """Upgrade an earlier set-up; returns what was done, for the owner.
 
     ``config`` is kept except for settings that must change. ``site`` and ``remote`` are as for
-    :func:`~bridge.commands.init.init`. Raises :class:`~bridge.errors.Refused` where there is
+    :func:`~bridge.commands.init.init.init`. Raises :class:`~bridge.errors.Refused` where there is
     nothing to do, or something is in the way.
     """
     settings = load(config, os.environ)

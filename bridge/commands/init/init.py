@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bridge.commands.existing_site import ExistingSite, find_site
-from bridge.commands.interview import Interview
+from bridge.commands.init.existing_site import ExistingSite, find_site
+from bridge.commands.init.interview import Interview
+from bridge.commands.init.upgrade import upgrade
 from bridge.commands.progress import step
-from bridge.commands.upgrade import upgrade
 from bridge.errors import Refused
 from bridge.net.web_url import parse
 from bridge.runtime import private

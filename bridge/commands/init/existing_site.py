@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bridge.commands.pelican_settings import (
+from bridge.commands.init.pelican_settings import (
     RECIPES,
     asked_for,
     base_of,

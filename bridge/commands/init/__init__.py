@@ -1,0 +1,1 @@
+"""``micropub-bridge init``: sets up the bridge for an existing Pelican site."""
