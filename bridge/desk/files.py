@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import shown_url
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner

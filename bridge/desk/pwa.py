@@ -14,11 +14,11 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from bridge import pages
-from bridge.desk.compose import write
-from bridge.desk.compose.composer import sheet_of
+from bridge.desk.compose import new_post
 from bridge.desk.compose.fields import kind_named
-from bridge.desk.compose.json_request import Problems
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.micropub_request import Problems
+from bridge.desk.compose.post_form import sheet_of
+from bridge.desk.compose.submission import Submission
 from bridge.desk.desk import DESK
 from bridge.desk.icon import described
 from bridge.desk.owner import Owner
@@ -68,7 +68,7 @@ async def post_waiting(submission: Submission) -> web.StreamResponse:
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
     try:
         await desk.catalogue.refresh()
-        action = write.asked(sheet, "published", desk)
+        action = new_post.asked(sheet, "published", desk)
         is_known = await desk.publisher.once.carried_out([sheet.once])
         if is_known and not await desk.publisher.once.has_done(action.once):
             raise Conflict("This form has been sent before, with another text. Look at your posts.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from bridge.desk import files, history, icon, posts, pwa
-from bridge.desk.compose import change, preview, share, suggest, write
-from bridge.desk.compose.receive import post_form
+from bridge.desk.compose import edit_post, new_post, preview, share, suggestions
+from bridge.desk.compose.submission import owner_post_form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
 from bridge.pages.navigation import Section, add_section
@@ -24,25 +24,25 @@ def setup(app: web.Application, desk: Desk) -> None:
         [
             web.get("/desk", begin),
             web.get("/desk/", owner_page(posts.show)),
-            web.get("/desk/new", owner_page(write.show)),
-            web.post("/desk/new", post_form(write.create)),
-            web.get("/desk/edit", owner_page(change.show)),
-            web.post("/desk/edit", post_form(change.change)),
-            web.post("/desk/context", owner_form(suggest.look_up)),
-            web.post("/desk/tags", owner_form(suggest.tags)),
-            web.post("/desk/places", owner_form(suggest.places)),
-            web.post("/desk/address", post_form(write.address)),
-            web.post("/desk/preview", post_form(preview.at_once)),
+            web.get("/desk/new", owner_page(new_post.show)),
+            web.post("/desk/new", owner_post_form(new_post.create)),
+            web.get("/desk/edit", owner_page(edit_post.show)),
+            web.post("/desk/edit", owner_post_form(edit_post.change)),
+            web.post("/desk/context", owner_form(suggestions.look_up)),
+            web.post("/desk/tags", owner_form(suggestions.tags)),
+            web.post("/desk/places", owner_form(suggestions.places)),
+            web.post("/desk/address", owner_post_form(new_post.address)),
+            web.post("/desk/preview", owner_post_form(preview.at_once)),
             web.get("/desk/look", owner_page(preview.in_theme)),
             web.post("/desk/publish", owner_form(preview.publish)),
             web.get("/desk/files", owner_page(files.show)),
-            web.post("/desk/files", post_form(files.upload)),
+            web.post("/desk/files", owner_post_form(files.upload)),
             web.post("/desk/files/change", owner_form(files.change)),
             web.get("/desk/share", owner_page(share.begin)),
             web.post("/desk/share", owner_page(share.receive)),
             web.get("/desk/history", owner_page(history.show)),
-            web.post("/desk/delete", owner_form(change.delete)),
-            web.post("/desk/restore", owner_form(change.restore)),
+            web.post("/desk/delete", owner_form(edit_post.delete)),
+            web.post("/desk/restore", owner_form(edit_post.restore)),
         ]
     )
     if desk.has_own_origin:
@@ -50,7 +50,7 @@ def setup(app: web.Application, desk: Desk) -> None:
             [
                 web.get("/desk/once", pwa.once),
                 web.get("/desk/outbox", owner_page(pwa.outbox)),
-                web.post("/desk/outbox", post_form(pwa.post_waiting)),
+                web.post("/desk/outbox", owner_post_form(pwa.post_waiting)),
                 web.get("/desk/manifest.webmanifest", pwa.manifest),
                 web.get("/desk/icon-{name}.png", icon.icon),
                 web.get("/desk/sw.js", pwa.worker),

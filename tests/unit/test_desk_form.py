@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.desk.compose import json_request, values
+from bridge.desk.compose import micropub_request, values
 from bridge.desk.compose.fields import FIELDS, KINDS, fields_of
 from bridge.desk.compose.fields import FormField as Asked
-from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.micropub_request import Problems
 from bridge.desk.compose.values import Attached, FormValues
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import Field, File, RequestBody
@@ -65,9 +65,9 @@ def sent(kind: str) -> list[Field]:
 
 def create(kind: str, fields: list[Field], status: str = "published") -> Create:
     typed = values.read(fields).typed
-    found = json_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    found = micropub_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
     action = parse_action(
-        RequestBody("json", json=json_request.creation(KINDS[kind], found, typed, status))
+        RequestBody("json", json=micropub_request.creation(KINDS[kind], found, typed, status))
     )
     assert isinstance(action, Create)
     return action
@@ -89,9 +89,9 @@ def test_only_required_fields_of_a_type_are_required(kind: str) -> None:
         if field[0].partition("[")[0] in {*KINDS[kind].required, "kind"}
     ]  # fmt: skip
     typed = values.read(needed).typed
-    found = json_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
-    assert json_request.missing(KINDS[kind], found) == {}
-    assert set(json_request.missing(KINDS[kind], {})) == set(KINDS[kind].required)
+    found = micropub_request.read_values(fields_of(KINDS[kind]), typed, ZONE)
+    assert micropub_request.missing(KINDS[kind], found) == {}
+    assert set(micropub_request.missing(KINDS[kind], {})) == set(KINDS[kind].required)
     assert discover(create(kind, needed).post) in {kind, "note"}
 
 
@@ -100,7 +100,8 @@ def test_submitting_an_unchanged_form_changes_nothing(kind: str) -> None:
     post = create(kind, sent(kind)).post
     typed = values.typed_of(post, ZONE)
     fields = fields_of(KINDS[kind], post.properties)
-    assert json_request.update(URL, fields, post, typed, typed, ZONE).keys() == {"action", "url"}
+    unchanged = micropub_request.update(URL, fields, post, typed, typed, ZONE)
+    assert unchanged.keys() == {"action", "url"}
 
 
 def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
@@ -110,7 +111,7 @@ def edited(properties: dict[str, Any], **changes: str) -> dict[str, Json]:
     typed = was
     for name, text in changes.items():
         typed = typed.with_text(name.replace("_", "-"), text)
-    asked = json_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    asked = micropub_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
     if len(asked) > 2:
         assert isinstance(parse_action(RequestBody("json", json=asked)), Update)
     return {name: value for name, value in asked.items() if name not in {"action", "url"}}
@@ -186,10 +187,10 @@ def test_normalisation_by_browsers_is_not_a_change() -> None:
     ]
     back += [("video[]", ""), *(("video[]", each.url) for each in was.files["video"])]
     fields = list(FIELDS.values())
-    same = json_request.update(URL, fields, post, was, values.read(back).typed, ZONE)
+    same = micropub_request.update(URL, fields, post, was, values.read(back).typed, ZONE)
     assert same.keys() == {"action", "url"}
     more = values.read([*back, ("video[]", f"{URL}-2.mp4")]).typed
-    assert json_request.update(URL, fields, post, was, more, ZONE)["replace"] == {
+    assert micropub_request.update(URL, fields, post, was, more, ZONE)["replace"] == {
         "video": [{"value": f"{URL}.mp4", "alt": "Waves"}, f"{URL}-2.mp4"]
     }
 
@@ -214,7 +215,7 @@ def test_photos_are_in_order_with_their_alt_texts() -> None:
         ("photo", "c.jpg", "The sea")
     ]
     typed = filled.typed.with_files("photo", values.moved(filled.typed.files["photo"], 1, -1))
-    assert json_request.values_of(FIELDS["photo"], typed, ZONE) == [
+    assert micropub_request.values_of(FIELDS["photo"], typed, ZONE) == [
         "https://me.example/media/b.jpg",
         {"value": "https://me.example/media/a.jpg", "alt": "A\nhill"},
     ]
@@ -230,7 +231,7 @@ def test_an_alt_text_is_changed_and_a_photo_removed() -> None:
 
     def update(*files: Attached) -> dict[str, Json]:
         typed = was.with_files("photo", files)
-        return json_request.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
+        return micropub_request.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
 
     assert update(one, Attached(two.url, "New"))["replace"] == {
         "photo": [photos[0], {"value": two.url, "alt": "New"}]
@@ -243,7 +244,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
     post = Post("entry", MappingProxyType({"photo": (URL,), "category": ("a",), "rsvp": ("yes",)}))
     typed = values.read([("content", "Words")]).typed
     was = values.typed_of(post, ZONE)
-    asked = json_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
+    asked = micropub_request.update(URL, list(FIELDS.values()), post, was, typed, ZONE)
     assert asked == {"action": "update", "url": URL, "replace": {"content": ["Words"]}}
 
 
@@ -262,7 +263,7 @@ def test_a_form_without_a_field_does_not_change_it() -> None:
 def test_invalid_input_is_reported_at_its_field(name: str, text: str) -> None:
     typed = FormValues({name: (text,), "checkin[longitude]": ("1",), "checkin[name]": ("x",)})
     with pytest.raises(Problems) as caught:
-        json_request.read_values(FIELDS.values(), typed, ZONE)
+        micropub_request.read_values(FIELDS.values(), typed, ZONE)
     asked = name.partition("[")[0]
     assert asked in caught.value.by_field
     assert caught.value.by_field[asked].endswith((".", "none."))
@@ -273,8 +274,8 @@ def test_the_request_id_depends_on_the_form_and_its_input() -> None:
     same: dict[str, Json] = {"properties": {"name": ["b"], "content": ["a"]}}
     other: dict[str, Json] = {"properties": {"content": ["c"]}}
     assert (
-        json_request.named_once("w", one)
-        == json_request.named_once("w", same)
-        != json_request.named_once("w", other)
+        micropub_request.named_once("w", one)
+        == micropub_request.named_once("w", same)
+        != micropub_request.named_once("w", other)
     )
-    assert json_request.named_once("w", one) != json_request.named_once("v", one)
+    assert micropub_request.named_once("w", one) != micropub_request.named_once("v", one)

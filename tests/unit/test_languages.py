@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog
 
 from bridge.content.file import refuse_other_formats
 from bridge.content.keys import parse_date
-from bridge.desk.compose import change
+from bridge.desk.compose import edit_post
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.micropub.address import link
@@ -171,7 +171,7 @@ def test_other_texts_are_not_messages(spoken: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("Undo", change._CHANGED, "Fill this in.", "A password needs at least 10 characters."),
+        *("Undo", edit_post._CHANGED, "Fill this in.", "A password needs at least 10 characters."),
         *("Not found", "There is nothing at this address."),
     ],
 )

@@ -10,11 +10,11 @@ from aiohttp import web
 from bridge.content.body import encode
 from bridge.content.convert import is_markdown
 from bridge.content.markup import html
-from bridge.desk.compose import composer, json_request
-from bridge.desk.compose.composer import sheet_of
+from bridge.desk.compose import micropub_request, post_form
 from bridge.desk.compose.fields import kind_named
-from bridge.desk.compose.json_request import Problems
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.micropub_request import Problems
+from bridge.desk.compose.post_form import sheet_of
+from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import Attached
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
@@ -40,11 +40,11 @@ async def at_once(submission: Submission) -> web.StreamResponse:
     photos: tuple[Attached, ...] = ()
     if not problem:
         try:
-            sheet = await composer.take_in(desk, sheet, filled)
+            sheet = await post_form.take_in(desk, sheet, filled)
             photos = sheet.typed.files.get("photo", ())
-            found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
+            found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):
-                asked = json_request.creation(sheet.kind, found, sheet.typed, "draft")
+                asked = micropub_request.creation(sheet.kind, found, sheet.typed, "draft")
                 post = _post(parse_action(RequestBody("json", json=asked)))
             shown = await _rendered(desk, post)
         except (Problems, BridgeError, StoreError) as error:
@@ -57,7 +57,7 @@ async def at_once(submission: Submission) -> web.StreamResponse:
         title=post.text("name") or "",
         shown=shown,
         photos=[each for each in photos if each.url.startswith((own, "https://"))],
-        target=next((sheet.typed.text(name) for name in composer.TARGETS
+        target=next((sheet.typed.text(name) for name in post_form.TARGETS
                      if sheet.typed.text(name)), ""),
     )  # fmt: skip
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bridge.desk.compose import composer, values
-from bridge.desk.compose.composer import Sheet
+from bridge.desk.compose import post_form, values
 from bridge.desk.compose.fields import kind_named
+from bridge.desk.compose.post_form import Sheet
 from bridge.desk.compose.values import FormValues, SubmittedForm
 from bridge.desk.desk import DESK
 from bridge.desk.owner import Owner
@@ -47,7 +47,7 @@ async def receive(owner: Owner) -> web.StreamResponse:
     kind, typed, uploads = _told(body)
     sheet = Sheet(kind_named(kind), typed, desk.new_name())
     filled = SubmittedForm(typed, {}, uploads)
-    return await composer.show(owner, desk, await composer.take_in(desk, sheet, filled))
+    return await post_form.show(owner, desk, await post_form.take_in(desk, sheet, filled))
 
 
 def _told(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:

@@ -12,12 +12,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from bridge.content.file import PelicanFile, refuse_other_formats
-from bridge.desk.compose import composer, json_request, values
-from bridge.desk.compose.composer import Edited, Sheet, sheet_of
+from bridge.desk.compose import micropub_request, post_form, values
 from bridge.desk.compose.fields import FIELDS, FormField, fields_of, kind_named
-from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.micropub_request import Problems
+from bridge.desk.compose.post_form import Edited, Sheet, sheet_of
 from bridge.desk.compose.preview import look_of
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import FormValues
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.history import file_at, last_change
@@ -68,7 +68,7 @@ async def show(owner: Owner) -> web.StreamResponse:
         sheet = replace(sheet, edited=replace(sheet.edited, changed=changed))
     if at := query.get("from"):
         sheet = await _as_it_was(desk, opened, sheet, at)
-    return await composer.show(owner, desk, sheet)
+    return await post_form.show(owner, desk, sheet)
 
 
 async def _as_it_was(desk: Desk, opened: _Opened, sheet: Sheet, at: str) -> Sheet:
@@ -92,9 +92,9 @@ async def change(submission: Submission) -> web.StreamResponse:
     opened = await _open(desk, filled.controls.get("url", ""))
     sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
     sheet = _about(desk, opened, replace(sheet, also=opened.sheet.also))
-    sheet, is_to_be_sent = await composer.settled(submission, sheet)
+    sheet, is_to_be_sent = await post_form.settled(submission, sheet)
     if not is_to_be_sent:
-        return await composer.show(owner, desk, sheet)
+        return await post_form.show(owner, desk, sheet)
     for _ in range(_LOOKS):
         try:
             return await _write(submission, sheet, opened)
@@ -103,7 +103,7 @@ async def change(submission: Submission) -> web.StreamResponse:
             # form shows: the addresses of its copies are written down moments after a post.
             opened = await _open(desk, opened.entry.url)
         except (Problems, BridgeError, StoreError) as error:
-            return await composer.show(owner, desk, sheet.refused(error))
+            return await post_form.show(owner, desk, sheet.refused(error))
     seen = await _as_seen(desk, opened.entry, sheet.was)
     return await _conflict(submission, sheet, opened, seen)
 
@@ -118,7 +118,7 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
         seen = await _as_seen(desk, opened.entry, sheet.was)
         if seen is None or _differing(opened.fields, seen, opened.typed):
             return await _conflict(submission, sheet, opened, seen)
-    asked = json_request.update(
+    asked = micropub_request.update(
         opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
     )
     _ask_for_status(asked, opened, status, desk)
@@ -129,7 +129,7 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
     action = parse_action(RequestBody("json", json=asked))
     if not isinstance(action, Update):
         raise InvalidRequest("This form changes a post, and nothing else.")
-    named = json_request.named_once(f"{sheet.once} {sheet.was}", asked)
+    named = micropub_request.named_once(f"{sheet.once} {sheet.was}", asked)
     done = await desk.publisher.carry_out(
         replace(action, once=named, seen=opened.entry.blob), desk.token
     )
@@ -180,7 +180,7 @@ async def _conflict(
         status=409,
         theirs=theirs,
     )
-    return await composer.show(submission.owner, submission.desk, shown)
+    return await post_form.show(submission.owner, submission.desk, shown)
 
 
 def _words(asked: FormField, typed: FormValues) -> str:
@@ -266,7 +266,7 @@ def _about(desk: Desk, opened: _Opened, sheet: Sheet) -> Sheet:
         sheet = replace(sheet, problems={**sheet.problems, "": error.description})
     is_draft = entry.status == "draft"
     preview = look_of(entry.url) if is_draft and desk.previews else ""
-    others = composer.others_of(opened.post)
+    others = post_form.others_of(opened.post)
     edited = Edited(entry.url, entry.path, entry.status, editable, others, preview)
     return replace(sheet, edited=edited)
 

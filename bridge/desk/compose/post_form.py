@@ -13,8 +13,8 @@ from aiohttp import web
 
 from bridge.desk.compose import values
 from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, FormField, fields_of
-from bridge.desk.compose.json_request import Problems
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.micropub_request import Problems
+from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import Attached, FormValues, SubmittedForm
 from bridge.desk.desk import Desk
 from bridge.desk.history import Revision

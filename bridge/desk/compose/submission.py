@@ -57,7 +57,7 @@ class Submission:
 Handle: TypeAlias = Callable[[Submission], Awaitable[web.StreamResponse]]
 
 
-def post_form(handler: Handle) -> Handler:
+def owner_post_form(handler: Handle) -> Handler:
     """A handler of the form of a post, with files; nothing that was typed gets lost.
 
     A form from another site is refused. One whose session is over, or that carries an old value of

@@ -9,12 +9,12 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from bridge.content.keys import parse_date
-from bridge.desk.compose import composer, json_request
-from bridge.desk.compose.composer import Sheet, sheet_of
+from bridge.desk.compose import micropub_request, post_form
 from bridge.desk.compose.fields import KINDS, kind_named
-from bridge.desk.compose.json_request import Problems
+from bridge.desk.compose.micropub_request import Problems
+from bridge.desk.compose.post_form import Sheet, sheet_of
 from bridge.desk.compose.preview import look_of
-from bridge.desk.compose.receive import Submission
+from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import Attached, FormValues
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
@@ -55,11 +55,11 @@ async def show(owner: Owner) -> web.StreamResponse:
         "in-reply-to": url,
     }
     given = {name: (text[:_MOST],) for name, text in texts.items() if text.strip()}
-    typed = composer.with_target(FormValues(given), kind)
+    typed = post_form.with_target(FormValues(given), kind)
     if (photo := query.get("photo")) and (file := await desk.media.find(photo)):
         typed = typed.with_files("photo", [Attached(desk.media.url_of(file), file.alt)])
     sheet = Sheet(kind, typed, desk.new_name(), problems=problems)
-    return await composer.show(owner, desk, sheet)
+    return await post_form.show(owner, desk, sheet)
 
 
 async def create(submission: Submission) -> web.StreamResponse:
@@ -70,33 +70,33 @@ async def create(submission: Submission) -> web.StreamResponse:
     wanted = owner.request.query.get("kind") if submission.does == "kind" else None
     kind = kind_named(wanted or filled.controls.get("kind", ""))
     sheet = sheet_of(filled, desk, kind)
-    sheet = replace(sheet, typed=composer.with_target(sheet.typed, kind))
-    sheet, is_to_be_sent = await composer.settled(submission, sheet)
+    sheet = replace(sheet, typed=post_form.with_target(sheet.typed, kind))
+    sheet, is_to_be_sent = await post_form.settled(submission, sheet)
     if not is_to_be_sent:
         sheet = replace(sheet, address=await _address(sheet, desk) if sheet.looks else "")
-        return await composer.show(owner, desk, sheet)
+        return await post_form.show(owner, desk, sheet)
     status = filled.controls.get("post-status", "published")
     try:
         action = asked(sheet, status, desk)
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
-        return await composer.show(owner, desk, sheet.refused(error))
+        return await post_form.show(owner, desk, sheet.refused(error))
     return _after(submission, action, done, time.monotonic() - begun)
 
 
 def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
     """The Micropub action of the form. Raises Problems, InvalidRequest."""
-    found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
-    if status != "draft" and (lacking := json_request.missing(sheet.kind, found)):
+    found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
+    if status != "draft" and (lacking := micropub_request.missing(sheet.kind, found)):
         raise Problems(lacking)
     return _create(sheet, found, status)
 
 
 def _create(sheet: Sheet, found: dict[str, list[Json]], status: str) -> Create:
-    wanted = json_request.creation(sheet.kind, found, sheet.typed, status)
+    wanted = micropub_request.creation(sheet.kind, found, sheet.typed, status)
     match parse_action(RequestBody("json", json=wanted)):
         case Create() as action:
-            return replace(action, once=json_request.named_once(sheet.once, wanted))
+            return replace(action, once=micropub_request.named_once(sheet.once, wanted))
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 
@@ -112,7 +112,7 @@ async def address(submission: Submission) -> web.StreamResponse:
 async def _address(sheet: Sheet, desk: Desk) -> str:
     """Where the post of a form would live; empty as long as no post can be made of it."""
     try:
-        found = json_request.read_values(sheet.fields, sheet.typed, desk.zone)
+        found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
         if not found and not sheet.typed.text("mp-slug").strip():
             return ""
         return await desk.publisher.address_of(_create(sheet, found, "published"))
