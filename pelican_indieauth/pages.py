@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Template
 
-from pelican_indieauth.conversation import put_into
 from pelican_indieauth.discovery.card import with_card
-from pelican_indieauth.mentions import PostMentions
+from pelican_indieauth.mentions.conversation import put_into
+from pelican_indieauth.mentions.post_mentions import PostMentions
 from pelican_indieauth.site import KEY, PluginSettings
 
 #: The key in a page's context that marks it as finished while rendering.

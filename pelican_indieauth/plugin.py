@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import mentions, pages, templating
+from pelican_indieauth import pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
 from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, withheld
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
+from pelican_indieauth.mentions import post_mentions
 from pelican_indieauth.site import KEY, PluginSettings, site_of, warn_of_unknown
 
 #: Not imported here: a site may do without Markdown.
@@ -66,7 +67,7 @@ def generator_init(generator: Any) -> None:
     if KEY in generator.settings:
         site: PluginSettings = generator.settings[KEY]
         if site.mentions:
-            mentions.keep_out(generator, site.mentions)
+            post_mentions.keep_out(generator, site.mentions)
         order.sort_files(generator)
         templating.prepare(generator.env)
 

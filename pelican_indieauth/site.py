@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import mentions
+from pelican_indieauth import theme
 from pelican_indieauth.discovery import endpoints, headers
 from pelican_indieauth.discovery.endpoints import Link
 from pelican_indieauth.discovery.head import HeadLinks
-from pelican_indieauth.entry import theme
 from pelican_indieauth.entry.entry import Person
 from pelican_indieauth.entry.words import words
 from pelican_indieauth.errors import SettingError
 from pelican_indieauth.lists import off_home
+from pelican_indieauth.mentions import post_mentions
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _SETTINGS = endpoints.SETTINGS | {
     *("INDIEAUTH_MARKUP", "INDIEAUTH_PHOTO", "INDIEAUTH_WORDS", "INDIEAUTH_HEADERS"),
     *("INDIEAUTH_MEDIA_FOLDER", "INDIEAUTH_JSON_FEED"),
     *("INDIEAUTH_PRIVATE_DRAFTS", "INDIEAUTH_BRIDGY_FED", off_home.SETTING),
-    *(mentions.SETTING, mentions.FORM),
+    *(post_mentions.SETTING, post_mentions.FORM),
 }
 #: The key of a build's :class:`PluginSettings` in Pelican's settings and contexts.
 KEY = "indieauth_site"
@@ -93,8 +93,8 @@ def site_of(settings: Mapping[str, Any]) -> PluginSettings:
         private_drafts=_flag(settings, "INDIEAUTH_PRIVATE_DRAFTS", default=False),
         bridgy_fed=_flag(settings, "INDIEAUTH_BRIDGY_FED", default=False),
         not_on_home=off_home.chosen(settings),
-        mentions=mentions.folder_of(settings),
-        mention_form=mentions.form_of(
+        mentions=post_mentions.folder_of(settings),
+        mention_form=post_mentions.form_of(
             settings, next((link.href for link in links if link.rel == "webmention"), "")
         ),
     )

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pelican_indieauth import mentions
 from pelican_indieauth.entry.copies import ScaledCopies
-from pelican_indieauth.entry.mention import Mentions
 from pelican_indieauth.entry.parts import FITTING, EntryParts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
+from pelican_indieauth.mentions import post_mentions
+from pelican_indieauth.mentions.mention import Mentions
 from pelican_indieauth.site import PluginSettings
 
 _LISTS = (
@@ -130,19 +130,19 @@ def add_entries(articles: Iterable[Any], site: PluginSettings, context: Mapping[
             article.get_content = _Content(article.entry_frame, article.get_content)
             article.get_summary = _Summary(article)
     content = Path(context["PATH"])
-    mentions.attach(articles, content, site.mentions, files, site.words, site.mention_form)
+    post_mentions.attach(articles, content, site.mentions, files, site.words, site.mention_form)
 
 
 def add_mentions(pages: Iterable[Any], site: PluginSettings, generator: Any) -> None:
     """Set ``mentions`` of each of the site's pages, for themes that show them."""
     context = generator.context
     files, content = _urls(site, context), Path(context["PATH"])
-    mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
+    post_mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
 
 
 def home_mentions(site: PluginSettings, context: Mapping[str, Any]) -> Mentions:
     """What others say of the site's home page."""
-    return mentions.of_home(Path(context["PATH"]), site.mentions, _urls(site, context))
+    return post_mentions.of_home(Path(context["PATH"]), site.mentions, _urls(site, context))
 
 
 def _urls(site: PluginSettings, context: Mapping[str, Any]) -> Urls:

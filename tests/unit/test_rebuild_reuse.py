@@ -18,9 +18,9 @@ from bridge.rebuild.resident.reuse.templates import (
     trace_functions,
 )
 from bridge.rebuild.resident.reuse.trace import SiteList, Trace, tracing
-from pelican_indieauth.entry.mention import Mentions, ShownMention
 from pelican_indieauth.entry.urls import Urls
-from pelican_indieauth.mentions import MentionIndex, PostMentions
+from pelican_indieauth.mentions.mention import Mentions, ShownMention
+from pelican_indieauth.mentions.post_mentions import MentionIndex, PostMentions
 
 Names = Mapping[str, Any]
 

@@ -84,7 +84,10 @@ def is_mentions(kind: type) -> bool:
     The plugin loads mentions when they are asked for, so that pages that do not show them do not
     depend on them.
     """
-    return kind.__name__ == "PostMentions" and kind.__module__ == "pelican_indieauth.mentions"
+    return (
+        kind.__name__ == "PostMentions"
+        and kind.__module__ == "pelican_indieauth.mentions.post_mentions"
+    )
 
 
 class SiteList(list[Any]):

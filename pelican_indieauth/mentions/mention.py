@@ -79,7 +79,7 @@ NONE = Mentions()
 
 
 def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
-    """Convert a post's JF2 entries, as :func:`pelican_indieauth.mention_files.read` returns them.
+    """Convert a post's JF2 entries, as :func:`pelican_indieauth.mentions.files.read` returns them.
 
     Their texts are plain and are escaped here, since Pelican does not autoescape; their URLs are
     untrusted.

@@ -11,11 +11,11 @@ from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pelican_indieauth.conversation import conversation, form
-from pelican_indieauth.entry.mention import NONE, Mentions, ShownMention, mentions_of
 from pelican_indieauth.entry.urls import Urls
 from pelican_indieauth.errors import SettingError
-from pelican_indieauth.mention_files import read, stamp_of, targets
+from pelican_indieauth.mentions.conversation import conversation, form
+from pelican_indieauth.mentions.files import read, stamp_of, targets
+from pelican_indieauth.mentions.mention import NONE, Mentions, ShownMention, mentions_of
 
 SETTING = "INDIEAUTH_MENTIONS"
 FORM = "INDIEAUTH_MENTIONS_FORM"

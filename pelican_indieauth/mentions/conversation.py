@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from markupsafe import escape as e
 from pelican.utils import strftime
 
-from pelican_indieauth.entry.mention import Mentions, ShownMention
+from pelican_indieauth.mentions.mention import Mentions, ShownMention
 
 #: The site does not endorse links set by others.
 _REL = 'rel="nofollow ugc"'

@@ -1,0 +1,1 @@
+"""``article.mentions``: the responses that other sites have sent, read from files."""
