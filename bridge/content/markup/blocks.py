@@ -98,6 +98,17 @@ class Fence:
         return few and set(text) == {self.marks[0]} and len(text) >= len(self.marks)
 
 
+def list_marker(text: str) -> re.Match[str] | None:
+    """The marker of a list item, if the line begins with one."""
+    return None if RULE.fullmatch(text) else MARKER.match(text)
+
+
+def interrupts(text: str, marker: re.Match[str]) -> bool:
+    """Whether an item may stand right below a paragraph: "In order for a list to interrupt a
+    paragraph, it must start with 1", and not with an empty item (5.3)."""
+    return marker["number"] in {None, "1"} and bool(text[marker.end() :].strip())
+
+
 def raw_end(text: str) -> str | None:
     """The end of HTML, or of a formula, that begins with this line; ``""`` if that is in the line
     itself, ``None`` if neither begins.
@@ -126,10 +137,18 @@ def indent_of(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
 
 
+def begins_marked_block(text: str) -> bool:
+    """Whether a line begins a block that has a mark: a list item, a quotation, code and so on."""
+    return bool(BLOCK.match(text) or RULE.fullmatch(text) or MARKER.match(text))
+
+
 def begins_block(text: str) -> bool:
-    """Whether a line begins something other than a paragraph: a list, code, HTML and so on."""
-    found = BLOCK.match(text) or RULE.fullmatch(text) or MARKER.match(text) or HTML.match(text)
-    return bool(found) or text.startswith(("|", "$$", "\\["))
+    """Whether a line begins something other than a paragraph: one of these, HTML and so on."""
+    return (
+        begins_marked_block(text)
+        or HTML.match(text) is not None
+        or text.startswith(("|", "$$", "\\["))
+    )
 
 
 def heading_end(text: str, lines: Sequence[str], below: int) -> int | None:

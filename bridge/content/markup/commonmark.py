@@ -119,7 +119,7 @@ class _Writer:
                 self._insert(" " * self._shift())
                 self._go_on_after_blank()
                 self._keep(line)
-        elif marker := self._marker(text):
+        elif marker := blocks.list_marker(text):
             self._item(text, indent, marker, following)
         else:
             self._block(text, indent, following)
@@ -127,11 +127,11 @@ class _Writer:
 
     def _opens(self, text: str, indent: int) -> bool:
         """Whether the line is in a list, or at the left; ``False`` for code and what goes on."""
-        starts = bool(blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text) or self._marker(text))
+        starts = blocks.begins_marked_block(text)
         while self.items and indent < self.items[-1].content:
             if self.in_paragraph and not starts:
                 return False
-            if starts and indent >= self.items[-1].marker and self._marker(text):
+            if starts and indent >= self.items[-1].marker and blocks.list_marker(text):
                 break
             self._end_item()
             self.in_paragraph = self.in_paragraph and not self.items
@@ -171,27 +171,13 @@ class _Writer:
             text = text[1:]
         self._text(text, following)
 
-    def _marker(self, text: str) -> re.Match[str] | None:
-        return None if blocks.RULE.fullmatch(text) else blocks.MARKER.match(text)
-
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
+        """A line that has a marker: an item, or more of the paragraph before it."""
         mark, in_list = marker["delimiter"] or marker["mark"], bool(self.items)
         if self.items and indent < self.items[-1].content:
-            other = self.items[-1].mark != mark
-            self._end_item()
-            if not self.items and other:
-                # "Changing the bullet or ordered list delimiter starts a new list" (5.3).
-                self._insert("<!-- -->\n\n" if self.after_blank else "\n<!-- -->\n\n")
-            elif self.ended_further and not self.after_blank:
-                self._insert("\n")
-        elif self.in_paragraph and not self._interrupts(text, marker):
-            self._keep(" " * indent)
-            if self.items:
-                # Python-Markdown takes each of these for another item.
-                self._keep(marker["number"] or "")
-                self._insert("\\")
-                text = text[len(marker["number"] or "") :]
-            self._keep(text)
+            self._end_item_before(mark)
+        elif self.in_paragraph and not blocks.interrupts(text, marker):
+            self._no_item(text, indent, marker)
             return
         elif self.in_paragraph and (not self.items or self.items[-1].has_further):
             self._insert("\n")
@@ -207,19 +193,42 @@ class _Writer:
             # "A list item may begin with at most one blank line", and be empty (5.2).
             self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
         self.after_quotation = self.in_table = False
-        if fence := blocks.FENCE.fullmatch(rest):
+        self._first_line_of_item(rest, following)
+
+    def _end_item_before(self, mark: str) -> None:
+        """End the innermost item before one with this ``mark``."""
+        other = self.items[-1].mark != mark
+        self._end_item()
+        if not self.items and other:
+            # "Changing the bullet or ordered list delimiter starts a new list" (5.3).
+            self._insert("<!-- -->\n\n" if self.after_blank else "\n<!-- -->\n\n")
+        elif self.ended_further and not self.after_blank:
+            self._insert("\n")
+
+    def _no_item(self, text: str, indent: int, marker: re.Match[str]) -> None:
+        """A line that begins like an item, and is more of a paragraph."""
+        self._keep(" " * indent)
+        if self.items:
+            # Python-Markdown takes each of these for another item.
+            self._keep(marker["number"] or "")
+            self._insert("\\")
+            text = text[len(marker["number"] or "") :]
+        self._keep(text)
+
+    def _first_line_of_item(self, text: str, following: str) -> None:
+        """What follows an item's marker in its line."""
+        if fence := blocks.FENCE.fullmatch(text):
             # Python-Markdown has no item that begins with code.
             self._insert("<!-- -->")
             self.after_blank = False
-            self._open_indented(rest, self.items[-1].content, fence["fence"])
+            self._open_indented(text, self.items[-1].content, fence["fence"])
             return
-        if rest.startswith(">") and self.level < _MOST_QUOTATIONS:
-            self._quote(rest, 0, following)
+        if text.startswith(">") and self.level < _MOST_QUOTATIONS:
+            self._quote(text, 0, following)
             return
-        self.in_paragraph = bool(rest.strip())
-        if self.in_paragraph and self._heading_in_item(rest):
-            return
-        self._text(rest, following)
+        self.in_paragraph = bool(text.strip())
+        if not (self.in_paragraph and self._heading_in_item(text)):
+            self._text(text, following)
 
     def _write_marker(self, marker: re.Match[str], indent: int) -> None:
         """The marker of the innermost item, indented as Python-Markdown wants it."""
@@ -242,11 +251,6 @@ class _Writer:
     def _go_on_after_blank(self) -> None:
         if self.items and self.after_blank:
             self.items[-1].has_further = True
-
-    def _interrupts(self, text: str, marker: re.Match[str]) -> bool:
-        """ "In order for a list to interrupt a paragraph, it must start with 1", and not with an
-        empty item (5.3)."""
-        return marker["number"] in {None, "1"} and bool(text[marker.end() :].strip())
 
     def _block(self, text: str, indent: int, following: str) -> None:
         depth = len(self.items)
@@ -273,6 +277,10 @@ class _Writer:
             # A rule is no line below a heading, where no paragraph is above it (4.3).
             self._insert("\n" if blocks.RULE.fullmatch(text) else "")
         self.after_quotation = False
+        self._heading_or_plain(text, indent, following)
+
+    def _heading_or_plain(self, text: str, indent: int, following: str) -> None:
+        depth = len(self.items)
         if not (depth or self.in_paragraph) and (
             end := blocks.heading_end(text, self.lines, self.number + 1)
         ):
@@ -335,7 +343,7 @@ class _Writer:
         """
         text = line.lstrip(" ")
         quotation, self.quotation = self.quotation, None
-        begins = blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text) or self._marker(text)
+        begins = blocks.begins_marked_block(text)
         if quotation and self.in_paragraph and not begins:
             self.quotation = quotation
             self._replace(line[: -len(text)], "")
@@ -372,7 +380,7 @@ class _Writer:
         if not text or blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text):
             return False
         marker = blocks.MARKER.match(text)
-        return not (marker and (self.items or self._interrupts(text, marker)))
+        return not (marker and (self.items or blocks.interrupts(text, marker)))
 
     def _words(self, text: str) -> None:
         write_line(self.output, text, defines_links=self.defines)
