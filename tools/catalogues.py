@@ -98,6 +98,7 @@ _TELLERS = frozenset(
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/token.py", "syndication/report.py", "publisher.py", "http/limits.py"),
+    *("http/multipart.py", "http/form.py"),
     *("micropub/post.py", "micropub/values.py", "micropub/address.py"),
     *("content/keys.py", "content/file.py", "content/titles.py"),
     *("content/body.py", "content/markup/html.py", "content/convert.py", "content/edit.py"),

@@ -14,6 +14,7 @@ from bridge.content.file import refuse_other_formats
 from bridge.content.keys import parse_date
 from bridge.desk.compose import edit_post
 from bridge.errors import BridgeError
+from bridge.http.multipart import MultipartForm
 from bridge.media.formats.sniff import sniff
 from bridge.micropub.address import link
 from bridge.micropub.values import refuse_many_files
@@ -119,12 +120,15 @@ def test_all_sentences_in_templates_are_translatable() -> None:
 
 def errors() -> Iterator[str]:
     """The error messages of a few requests, as an app receives them."""
+    form = MultipartForm("multipart/form-data; boundary=b", max_fields=2, max_text=9)
+    long_text = b'--b\r\nContent-Disposition: form-data; name="summary"\r\n\r\n0123456789'
     fails: list[Callable[[], object]] = [
         lambda: parse_date("soon", UTC),
         lambda: sniff(b"II*\0 a photo"),
         lambda: link("in-reply-to", "two words"),
         lambda: refuse_many_files({"photo": 1234}),
         lambda: refuse_other_formats("content/a {name}.org"),
+        lambda: form.feed(long_text),
     ]
     for fail in fails:
         with pytest.raises(BridgeError) as raised:
@@ -134,7 +138,7 @@ def errors() -> Iterator[str]:
 
 @pytest.mark.parametrize("spoken", LANGUAGES)
 def test_an_error_with_placeholders_is_translated(spoken: str) -> None:
-    named = ("soon", "TIFF", "two words", "100", "content/a {name}.org")
+    named = ("soon", "TIFF", "two words", "100", "content/a {name}.org", "summary")
     for name, text in zip(named, errors(), strict=True):
         speak(spoken)
         said = translated(text)
