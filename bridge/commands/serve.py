@@ -127,15 +127,7 @@ async def run(
     After the signal the process ends within ten seconds, by force and with exit status 1 if
     something in this process hangs. Child processes that hang are killed before.
     """
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    last_resort = LastResort(_END_SECONDS, children=_CHILD_SECONDS)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
-        # The event loop gets the signal by its own pipe in addition; this handler runs even if it
-        # hangs.
-        signal.signal(number, last_resort.begin)
-        signal.siginterrupt(number, False)
+    ended = _end_signal()
     # No access log: a request line may contain a secret in its query.
     runner = web.AppRunner(app, shutdown_timeout=_REQUEST_SECONDS)
     server: asyncio.Server | None = None
@@ -148,6 +140,7 @@ async def run(
             access_log=None,
             keepalive_timeout=_IDLE_SECONDS,
         )
+        loop = asyncio.get_running_loop()
         server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
         await ready()
         await asyncio.to_thread(note.prepare)
@@ -163,3 +156,17 @@ async def run(
         await runner.cleanup()
         if clients is not None:
             await clients.close()
+
+
+def _end_signal() -> asyncio.Event:
+    """An event that SIGINT or SIGTERM sets."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    last_resort = LastResort(_END_SECONDS, children=_CHILD_SECONDS)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+        # The event loop gets the signal by its own pipe in addition; this handler runs even if it
+        # hangs.
+        signal.signal(number, last_resort.begin)
+        signal.siginterrupt(number, False)
+    return ended

@@ -20,43 +20,54 @@ def setup(app: web.Application, desk: Desk) -> None:
     add_section(app, Section("write", "/desk/new", "Write", 10))
     add_section(app, Section("posts", "/desk/", "Posts", 20))
     add_section(app, Section("files", "/desk/files", "Files", 30))
-    app.router.add_routes(
-        [
-            web.get("/desk", begin),
-            web.get("/desk/", owner_page(posts.show)),
-            web.get("/desk/new", owner_page(new_post.show)),
-            web.post("/desk/new", owner_post_form(new_post.create)),
-            web.get("/desk/edit", owner_page(edit_post.show)),
-            web.post("/desk/edit", owner_post_form(edit_post.change)),
-            web.post("/desk/context", owner_form(suggestions.look_up)),
-            web.post("/desk/tags", owner_form(suggestions.tags)),
-            web.post("/desk/places", owner_form(suggestions.places)),
-            web.post("/desk/address", owner_post_form(new_post.address)),
-            web.post("/desk/preview", owner_post_form(preview.at_once)),
-            web.get("/desk/look", owner_page(preview.in_theme)),
-            web.post("/desk/publish", owner_form(preview.publish)),
-            web.get("/desk/files", owner_page(files.show)),
-            web.post("/desk/files", owner_post_form(files.upload)),
-            web.post("/desk/files/change", owner_form(files.change)),
-            web.get("/desk/share", owner_page(share.begin)),
-            web.post("/desk/share", owner_page(share.receive)),
-            web.get("/desk/history", owner_page(history.show)),
-            web.post("/desk/delete", owner_form(edit_post.delete)),
-            web.post("/desk/restore", owner_form(edit_post.restore)),
-        ]
-    )
+    app.router.add_routes([*_post_form(), *_pages()])
     if desk.has_own_origin:
-        app.router.add_routes(
-            [
-                web.get("/desk/once", pwa.once),
-                web.get("/desk/outbox", owner_page(pwa.outbox)),
-                web.post("/desk/outbox", owner_post_form(pwa.post_waiting)),
-                web.get("/desk/manifest.webmanifest", pwa.manifest),
-                web.get("/desk/icon-{name}.png", icon.icon),
-                web.get("/desk/sw.js", pwa.worker),
-                web.get("/desk/offline", pwa.offline),
-            ]
-        )
+        app.router.add_routes(_app())
+
+
+def _post_form() -> list[web.RouteDef]:
+    """The form of a post, and what its scripts request."""
+    return [
+        web.get("/desk/new", owner_page(new_post.show)),
+        web.post("/desk/new", owner_post_form(new_post.create)),
+        web.get("/desk/edit", owner_page(edit_post.show)),
+        web.post("/desk/edit", owner_post_form(edit_post.change)),
+        web.post("/desk/context", owner_form(suggestions.look_up)),
+        web.post("/desk/tags", owner_form(suggestions.tags)),
+        web.post("/desk/places", owner_form(suggestions.places)),
+        web.post("/desk/address", owner_post_form(new_post.address)),
+        web.post("/desk/preview", owner_post_form(preview.at_once)),
+        web.get("/desk/look", owner_page(preview.in_theme)),
+        web.post("/desk/publish", owner_form(preview.publish)),
+        web.get("/desk/share", owner_page(share.begin)),
+        web.post("/desk/share", owner_page(share.receive)),
+        web.post("/desk/delete", owner_form(edit_post.delete)),
+        web.post("/desk/restore", owner_form(edit_post.restore)),
+    ]
+
+
+def _pages() -> list[web.RouteDef]:
+    return [
+        web.get("/desk", begin),
+        web.get("/desk/", owner_page(posts.show)),
+        web.get("/desk/files", owner_page(files.show)),
+        web.post("/desk/files", owner_post_form(files.upload)),
+        web.post("/desk/files/change", owner_form(files.change)),
+        web.get("/desk/history", owner_page(history.show)),
+    ]
+
+
+def _app() -> list[web.RouteDef]:
+    """What makes the desk an app that can be installed."""
+    return [
+        web.get("/desk/once", pwa.once),
+        web.get("/desk/outbox", owner_page(pwa.outbox)),
+        web.post("/desk/outbox", owner_post_form(pwa.post_waiting)),
+        web.get("/desk/manifest.webmanifest", pwa.manifest),
+        web.get("/desk/icon-{name}.png", icon.icon),
+        web.get("/desk/sw.js", pwa.worker),
+        web.get("/desk/offline", pwa.offline),
+    ]
 
 
 async def begin(request: web.Request) -> web.Response:

@@ -174,37 +174,12 @@ class StatusHandlers:
         return inbox_facts(self._receiver)
 
     def _facts(self, received: dict[str, Json]) -> dict[str, Json]:
-        build, remote = self._rebuilder.status(), self._remote.status()
-        site = self._site(build)
+        build = self._rebuilder.status()
         return {
             "version": __version__,
-            "site": {
-                "state": "failed" if site.problem else "ok",
-                "reason": site.problem or None,
-                "confined": site.confined,
-                "indexing": site.indexing,
-                "warnings": list(site.warnings),
-                "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
-                "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],
-            },
-            "rebuild": {
-                "state": build.state,
-                "commit": build.version,
-                "reason": build.reason,
-                "file": build.file,
-                "time": _time(build.finished),
-                "left_out": [{"file": file, "reason": why} for file, why in build.left_out],
-                "warnings": list(build.warnings),
-                "slow": _slow(build),
-            },
-            "remote": {
-                "state": remote.state,
-                "behind": remote.behind,
-                "ahead": remote.ahead,
-                "error": remote.error,
-                "retry": _time(remote.retry),
-                "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
-            },
+            "site": site_facts(self._site(build)),
+            "rebuild": build_facts(build),
+            "remote": remote_facts(self._remote.status()),
             "syndication": facts_of(self._syndicator),
             "webmention": {
                 "send": self._sender is not None,
@@ -215,6 +190,45 @@ class StatusHandlers:
         }
 
 
+def site_facts(site: SiteReport) -> dict[str, Json]:
+    """How the site is read, and what of it cannot be."""
+    return {
+        "state": "failed" if site.problem else "ok",
+        "reason": site.problem or None,
+        "confined": site.confined,
+        "indexing": site.indexing,
+        "warnings": list(site.warnings),
+        "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
+        "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],
+    }
+
+
+def build_facts(build: BuildStatus) -> dict[str, Json]:
+    """The last build, and the one that is running."""
+    return {
+        "state": build.state,
+        "commit": build.version,
+        "reason": build.reason,
+        "file": build.file,
+        "time": _time(build.finished),
+        "left_out": [{"file": file, "reason": why} for file, why in build.left_out],
+        "warnings": list(build.warnings),
+        "slow": _slow(build),
+    }
+
+
+def remote_facts(remote: RemoteStatus) -> dict[str, Json]:
+    """How far the remote is from the branch, and why."""
+    return {
+        "state": remote.state,
+        "behind": remote.behind,
+        "ahead": remote.ahead,
+        "error": remote.error,
+        "retry": _time(remote.retry),
+        "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
+    }
+
+
 def _slow(build: BuildStatus) -> Json:
     """Why each change needs a full run of Pelican; ``None`` if the site is kept loaded."""
     if build.slow is None:
@@ -223,7 +237,7 @@ def _slow(build: BuildStatus) -> Json:
 
 
 async def _refresh(receiver: Receiver) -> None:
-    # A repo that cannot be read stops every build and push, and is told there.
+    # A repo that cannot be read stops every build and push, which report it.
     with contextlib.suppress(StoreError):
         await asyncio.to_thread(receiver.files.refresh)
 

@@ -199,7 +199,19 @@ async def _check_pelican(
     yield _check_articles(unread)
     if refusal:
         yield Finding("new posts", refusal, "Until then apps and the desk are refused.")
-    output = checkout.with_name("output")
+    async for finding in _check_build(store, files, head, settings, facts, site.denied):
+        yield finding
+
+
+async def _check_build(
+    store: GitStore,
+    files: BuilderCheckout,
+    head: Version,
+    settings: Settings,
+    facts: SiteFacts,
+    denied: Sequence[str],
+) -> AsyncIterator[Finding]:
+    output = files.folder.with_name("output")
     try:
         with step("Building the site as the bridge does"):
             outcome = await _build(store, files, output, head, settings)
@@ -214,7 +226,7 @@ async def _check_pelican(
         return
     for finding in _check_pages(output, outcome):
         yield finding
-    causes = [f"the site's code may not read {path}" for path in site.denied]
+    causes = [f"the site's code may not read {path}" for path in denied]
     causes += files.warnings
     if facts.values.get("DEFAULT_DATE") == "fs":
         causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")

@@ -136,14 +136,7 @@ def init(
         interview = Interview(ask)
         existing = find_site(found.root, start, named=settings, choose=interview.settings)
         _refuse_among_posts(existing, found)
-        plan = Plan(
-            site=existing,
-            found=found,
-            me=interview.me(me, existing.address),
-            public_url=interview.bridge(public_url),
-            author=interview.author(author, found),
-            repo=_BARE.resolve(),
-        )
+        plan = _plan(existing, found, interview, me, public_url, author)
         text = _toml(plan)
         _make_repo(plan)
         names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
@@ -151,6 +144,25 @@ def init(
         story = _what_next(plan, _set_up_remote(found))
     private.write(DEFAULT_FILE, text)
     print(story)
+
+
+def _plan(
+    existing: ExistingSite,
+    found: OwnerRepo,
+    interview: Interview,
+    me: str | None,
+    public_url: str | None,
+    author: str | None,
+) -> Plan:
+    """What to set up, with what the owner answers."""
+    return Plan(
+        site=existing,
+        found=found,
+        me=interview.me(me, existing.address),
+        public_url=interview.bridge(public_url),
+        author=interview.author(author, found),
+        repo=_BARE.resolve(),
+    )
 
 
 def _refuse_among_posts(existing: ExistingSite, found: OwnerRepo) -> None:
@@ -211,12 +223,10 @@ changes are never touched: if they are in the way, posts wait, and /status says 
 
 
 def _toml(plan: Plan) -> str:
+    """``bridge.toml`` for this plan."""
     content, articles = plan.site.content, plan.site.articles
     rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
     host, port = plan.listens_on
-    run_in = "" if plan.site.run_in is None else f"run_in = {_quote(plan.site.run_in)}\n"
-    given = ", ".join(f"{name} = {_quote(text)}" for name, text in plan.site.environment.items())
-    environment = f"environment = {{ {given} }}   # your settings ask for it\n" if given else ""
     name = f"name = {_quote(plan.name)}   # your name, for apps\n" if plan.name else ""
     return f"""\
 # What each setting does, and all the others: {doc("settings.md")}
@@ -224,7 +234,7 @@ def _toml(plan: Plan) -> str:
 me = {_quote(plan.me)}
 repo = {_quote(str(plan.repo))}
 settings = {_quote(plan.settings)}
-{run_in}{environment}
+{_environment(plan)}
 [server]
 host = "{host}"
 port = {port}
@@ -251,6 +261,13 @@ author = {_quote(plan.author)}
 send = true
 receive = true
 """
+
+
+def _environment(plan: Plan) -> str:
+    """The folder and the variables with which Pelican's settings are evaluated."""
+    run_in = "" if plan.site.run_in is None else f"run_in = {_quote(plan.site.run_in)}\n"
+    given = ", ".join(f"{name} = {_quote(text)}" for name, text in plan.site.environment.items())
+    return run_in + (f"environment = {{ {given} }}   # your settings ask for it\n" if given else "")
 
 
 def _rebuild(plan: Plan) -> str:

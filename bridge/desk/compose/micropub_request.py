@@ -176,24 +176,7 @@ def update(
     ``old`` is the post that the form showed, ``was`` what stood in the form then. Raises
     :class:`Problems`.
     """
-    replaced: dict[str, Json] = {}
-    deleted: list[Json] = []
-    problems: dict[str, str] = {}
-    for asked in fields:
-        if not differs(asked, was, typed):
-            continue
-        try:
-            values = values_of(asked, typed, zone, old.all(asked.name))
-            normalise(asked.name, values)
-        except InvalidRequest as error:
-            problems[asked.name] = error.description
-            continue
-        if values:
-            replaced[asked.name] = values
-        else:
-            deleted.append(asked.name)
-    if problems:
-        raise Problems(problems)
+    replaced, deleted = _differing_values(fields, old, was, typed, zone)
     for name in ("mp-slug", "mp-channel"):
         if (text := typed.text(name).strip()) and text != was.text(name):
             replaced[name] = [text]
@@ -203,6 +186,34 @@ def update(
     if deleted:
         change["delete"] = deleted
     return change
+
+
+def _differing_values(
+    fields: Iterable[FormField], old: Post, was: FormValues, typed: FormValues, zone: tzinfo
+) -> tuple[dict[str, Json], list[Json]]:
+    """The new values of the properties that have changed, and the names of those without any.
+
+    Raises :class:`Problems`.
+    """
+    replaced: dict[str, Json] = {}
+    deleted: list[Json] = []
+    problems: dict[str, str] = {}
+    for field in fields:
+        if not differs(field, was, typed):
+            continue
+        try:
+            values = values_of(field, typed, zone, old.all(field.name))
+            normalise(field.name, values)
+        except InvalidRequest as error:
+            problems[field.name] = error.description
+            continue
+        if values:
+            replaced[field.name] = values
+        else:
+            deleted.append(field.name)
+    if problems:
+        raise Problems(problems)
+    return replaced, deleted
 
 
 def differs(asked: FormField, was: FormValues, typed: FormValues) -> bool:
