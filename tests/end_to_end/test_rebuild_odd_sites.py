@@ -14,7 +14,7 @@ from rebuild_site import CONF, commit, files, make, new_store, post, settings, s
 from soak_kit import SOAK, in_soak
 from warm_kit import run_module
 
-from bridge.commands.checks.inside import check_site
+from bridge.commands.checks.site import check_site
 from bridge.rebuild.rebuilder import importing_from
 from bridge.rebuild.worker import Worker
 from bridge.runtime import process

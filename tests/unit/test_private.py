@@ -13,7 +13,7 @@ import pytest
 from git_kit import git
 
 from bridge.commands import demo, serve
-from bridge.commands.checks.inside import check_inside
+from bridge.commands.checks.repo import check_repo
 from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.posts.index_tables import open_tables
@@ -149,7 +149,7 @@ def test_databases_are_private_with_all_that_is_beside_them(tmp_path: Path) -> N
 
 async def privacy(file: Path, settings: Settings) -> str:
     """The line about it in the output of ``check``."""
-    async for finding in check_inside(settings, file):
+    async for finding in check_repo(settings, file):
         if finding.subject == "privacy":
             return str(finding)
     raise AssertionError("there is no such line")

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridge.commands.checks import Finding
-from bridge.commands.checks.inside import check_inside, check_site
 from bridge.commands.checks.outside import check_outside
+from bridge.commands.checks.repo import check_repo
+from bridge.commands.checks.site import check_site
 from bridge.commands.checks.syndication import check_syndication
 from bridge.commands.serve import add_plugin_to_pythonpath
 from bridge.runtime import private
@@ -65,7 +66,7 @@ async def _report(settings: Settings, file: Path) -> int:
 
 
 async def _findings(settings: Settings, file: Path) -> AsyncIterator[Finding]:
-    async for finding in check_inside(settings, file):
+    async for finding in check_repo(settings, file):
         yield finding
     async for finding in check_outside(settings):
         yield finding

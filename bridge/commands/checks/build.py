@@ -1,0 +1,175 @@
+"""Builds the site as the bridge does, and checks the pages."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from bridge.commands.checks import Finding, address_of
+from bridge.commands.checks.comparison import check_comparison
+from bridge.commands.progress import step
+from bridge.net.link_rels import html_links
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Task
+from bridge.rebuild.local.checkout import BuilderCheckout
+from bridge.rebuild.local.output import Output
+from bridge.rebuild.local.pelican_log import NO_MODULE
+from bridge.rebuild.rebuilder import importing_from, make_builder
+from bridge.settings import Settings
+from bridge.site.messages import SiteFacts
+from bridge.site.sandbox import Sandbox, make_sandbox
+from bridge.store import Version
+from bridge.store.git import GitStore
+
+#: A theme that is named by its whole path, or by one that leads out of the folder.
+_THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
+#: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
+_PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
+_ELSEWHERE = "The bridge builds in a checkout elsewhere"
+
+
+async def check_build(
+    store: GitStore,
+    files: BuilderCheckout,
+    head: Version,
+    settings: Settings,
+    facts: SiteFacts,
+    denied: Sequence[str],
+) -> AsyncIterator[Finding]:
+    """Build the site, and compare the pages with those of ``pelican``. ``denied`` are the paths
+    that the site's code may not read, as they become known."""
+    output = files.folder.with_name("output")
+    try:
+        with step("Building the site as the bridge does"):
+            outcome = await _build(store, files, output, head, settings)
+    except BuildFailed as failure:
+        where = f" because of {failure.file}" if failure.file else ""
+        yield Finding(
+            "build",
+            f"Pelican fails{where}: {failure.reason}",
+            remedy_of(failure.reason),
+            broken=_builds_here(settings),
+        )
+        return
+    for finding in _check_pages(output, outcome):
+        yield finding
+    causes = [f"the site's code may not read {path}" for path in denied]
+    causes += files.warnings
+    if facts.values.get("DEFAULT_DATE") == "fs":
+        causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
+    yield await check_comparison(store, head, output, settings, causes)
+    yield _check_advertised(output, facts, settings)
+
+
+async def _build(
+    store: GitStore, files: BuilderCheckout, output: Path, head: Version, settings: Settings
+) -> BuildOutcome:
+    """Build the site as the bridge does, but publish nothing. A custom command may have other
+    effects.
+    """
+    checkout = files.folder
+    sandbox = sandbox_of(store, checkout, settings)
+    beside = (checkout / settings.site.settings).parent
+    builder = make_builder(
+        replace(settings, rebuild=replace(settings.rebuild, command=())),
+        checkout.with_name("rebuild"),
+        Output(output, output.with_name("kept") / "output.json"),
+        sandbox=dataclasses.replace(sandbox, confined=settings.rebuild.confined),
+        environment=importing_from(beside, sandbox.environment()),
+        listed=store.listed,
+    )
+    try:
+        return await builder.build(Task(head, checkout, frozenset(), lacks=files.lacks))
+    finally:
+        await builder.close()
+
+
+def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
+    pages = sum(1 for _ in output.rglob("*.html"))
+    if not outcome.left_out:
+        yield Finding("build", f"Pelican builds the site: {pages} pages")
+    else:
+        files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
+        yield Finding(
+            "build",
+            f"Pelican builds the site ({pages} pages), but without {files}",
+            "Fix these files.",
+            broken=False,
+        )
+    if outcome.slow is not None:
+        yield Finding(
+            "build",
+            f"each change needs a full run of Pelican, since {outcome.slow.reason}",
+            f"{outcome.slow.remedy}; or ignore this, if that is fast enough.",
+            broken=False,
+        )
+    for warning in outcome.warnings:
+        yield Finding(
+            "build",
+            f"a plugin or Pelican logs an error: {warning}",
+            remedy_of_logged(warning),
+            broken=False,
+        )
+
+
+def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Finding:
+    """Whether the plugin is active: endpoints missing in these pages will be missing live, too."""
+    base = address_of(settings)
+    index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")
+    html = index.read_bytes() if index.is_file() else b""
+    if f"{base}micropub" in html_links(html, settings.site.me, "micropub"):
+        return Finding("plugin", "the pages that Pelican builds name the bridge")
+    return Finding(
+        "plugin",
+        "the home page that Pelican builds does not name the bridge",
+        f'Add INDIEAUTH_BRIDGE = "{base}" to your Pelican settings (and "pelican_indieauth" to'
+        " PLUGINS, if you set that), and commit it.",
+        broken=_builds_here(settings),
+    )
+
+
+def _builds_here(settings: Settings) -> bool:
+    """Whether the site is to be built on this machine."""
+    return settings.rebuild.mode in {"resident", "command"}
+
+
+def sandbox_of(store: GitStore, checkout: Path, settings: Settings) -> Sandbox:
+    """What the site's code may see in the checkout, with the history: settings may ask git."""
+    objects = store.bare_repo.common / "objects"
+    return make_sandbox(settings, checkout.with_name("state"), objects=objects)
+
+
+def remedy_of(reason: str) -> str:
+    """The remedy for a failure of Pelican."""
+    if "[site] folders" in reason:
+        return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
+    if NO_MODULE.search(reason) or _PLUGIN.search(reason):
+        line = f"{sys.executable} -m pip install PACKAGE"
+        instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
+        return (
+            f"Install the package that has it in the bridge's environment, too ({line}){instead}."
+        )
+    theme = _THEME.search(reason)
+    if theme and theme[1].startswith("."):
+        return (
+            f"{_ELSEWHERE}, and that folder is not in the repo. Have it in the repo (git submodule"
+            " add, or a copy); or write its absolute path in the settings, and the same path in"
+            " [site] folders."
+        )
+    if theme and Path(theme[1]).is_dir():
+        return (
+            f"{_ELSEWHERE}, and is not let read that folder. Have it in the repo, and write its"
+            f' relative path; or in bridge.toml, below [site]: folders = ["{theme[1]}"].'
+        )
+    return "Build the site by hand with these settings, and fix the error."
+
+
+def remedy_of_logged(warning: str) -> str:
+    """The remedy for what is logged by a run of Pelican that does not fail."""
+    if _PLUGIN.search(warning):
+        return f"The site is built without that plugin. {remedy_of(warning)}"
+    return "The site is built nevertheless; see whether something is missing."

@@ -1,0 +1,117 @@
+"""The checks of the repo, its remote, and what is private."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from bridge.commands.checks import Finding
+from bridge.commands.checks.site import check_site
+from bridge.runtime import private
+from bridge.runtime.command_name import doc
+from bridge.settings import Settings
+from bridge.store import StoreError, Version
+from bridge.store.git import GitStore
+from bridge.store.sync.round import SyncRound
+from bridge.store.sync.transport import Transport, TransportError
+
+
+async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
+    """Check the repo first, which all other checks need. ``file`` is ``bridge.toml``."""
+    try:
+        store = GitStore(
+            settings.site.repo, branch=settings.site.branch, author=settings.publish.author
+        )
+    except StoreError as error:
+        yield Finding("repo", str(error), "See [site] repo in bridge.toml.")
+        return
+    try:
+        head = store.head()
+        if head is None:
+            yield Finding("repo", "its branch has no commit", "Commit your site there first.")
+            return
+        yield _check_access(store, settings)
+        yield _check_private(file, settings.site.state, settings)
+        remote, newest = await asyncio.to_thread(_check_remote, store, head, settings)
+        yield remote
+        async for finding in check_site(store, newest, settings):
+            yield finding
+    finally:
+        store.close()
+
+
+def _check_access(store: GitStore, settings: Settings) -> Finding:
+    state = settings.site.state
+    try:
+        private.make_folder(state)
+    except OSError as error:
+        remedy = "Create it for the user that runs the bridge, or set [site] state."
+        return Finding("repo", f"the folder {state} cannot be created: {error.strerror}", remedy)
+    places = [state, store.bare_repo.common, store.bare_repo.common / "objects"]
+    closed = next((place for place in places if not os.access(place, os.W_OK)), None)
+    if closed is None:
+        return Finding("repo", f"{settings.site.repo} can be read and written")
+    return Finding(
+        "repo",
+        f"{closed} cannot be written",
+        "Give the user that runs the bridge write access to all of it.",
+    )
+
+
+def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
+    """Check that other users cannot read secrets and drafts; restricts permissions where they
+    could.
+    """
+    database = private.database_files(settings.indieauth.database)
+    paths = [file, state, *database, *private.database_files(state / "index.sqlite")]
+    opened = private.tighten(paths)
+    if still := [str(path) for path in opened if private.is_open(path)]:
+        return Finding(
+            "privacy",
+            f"other users of this machine can open {', '.join(still)}",
+            f"As their owner run: chmod go= {' '.join(still)}",
+            broken=False,
+        )
+    if opened:
+        told = ", ".join(str(path) for path in opened)
+        return Finding(
+            "privacy", f"{told} could be opened by other users of this machine; no longer"
+        )
+    return Finding("privacy", "settings, state and database are accessible to this user only")
+
+
+def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[Finding, Version]:
+    """Whether the remote can be used; and the commit to check, which is the remote's where that is
+    what the bridge fetches as soon as it runs.
+    """
+    name = settings.publish.remote
+    if not name:
+        return Finding("remote", "none is configured ([publish] remote is empty)"), head
+    state, token = settings.site.state, settings.publish.token
+    transport = Transport(store.bare_repo, name, token, state, store.disk)
+    if not transport.url():
+        finding = Finding(
+            "remote",
+            f"the repo has no remote named {name!r}",
+            f"git -C {settings.site.repo} remote add {name} URL, or set [publish] remote.",
+        )
+        return finding, head
+    try:
+        transport.fetch()
+        transport.try_push()
+    except TransportError as error:
+        finding = Finding(
+            "remote",
+            f"{name} cannot be pushed to: {error}",
+            f"Give this user a key for it, or set [publish] token ({doc('git.md')}).",
+        )
+        return finding, head
+    sync = SyncRound(store, transport, lambda _: False)
+    apart = sync.counts()
+    newest = sync.theirs()
+    if newest is None or apart is None or apart.behind or not apart.ahead:
+        return Finding("remote", f"{name} can be read and pushed to"), head
+    fact = f"{name} can be read and pushed to; its newest commit, {newest[:10]}, is checked here"
+    return Finding("remote", fact), newest

@@ -1,0 +1,188 @@
+"""The checks of the site: its checkout, Pelican's settings, the posts."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.commands.checks import Finding
+from bridge.commands.checks.build import check_build, remedy_of, remedy_of_logged, sandbox_of
+from bridge.commands.checks.comparison import check_folder
+from bridge.commands.progress import step
+from bridge.errors import BridgeError, SiteBroken
+from bridge.rebuild.local.checkout import BuilderCheckout
+from bridge.rebuild.local.pelican_log import NO_MODULE
+from bridge.settings import Settings
+from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
+from bridge.site.process import SiteProcess, start_of
+from bridge.store import Version
+from bridge.store.checkout.lfs import large_files_of
+from bridge.store.checkout.submodules import submodules_of
+from bridge.store.git import GitStore
+
+_AT_ONCE = 50
+_SHOWN = 10
+#: Some readers want a date, or as many words, in the name of a file.
+_NEW_POST = "a new post of more than a few words"
+_LACKING = (
+    "The bridge builds the site without it. Have what the site needs in the repo, or name the"
+    " folder that a link leads to in [site] folders."
+)
+
+
+async def check_site(store: GitStore, head: Version, settings: Settings) -> AsyncIterator[Finding]:
+    """Check that the bridge can read and build the site at a commit as ``pelican`` does."""
+    with tempfile.TemporaryDirectory(prefix="bridge-check-") as folder:
+        checkout = Path(folder, "site")
+        sandbox = sandbox_of(store, checkout, settings)
+        files = BuilderCheckout(
+            store,
+            checkout,
+            submodules=submodules_of(store, settings),
+            large_files=large_files_of(store, settings),
+            may_read=sandbox.may_read,
+            git_dir=sandbox.git_dirs / "check",
+        )
+        with step("Laying out the site's files and submodules"):
+            await asyncio.to_thread(files.bring_to, head)
+        for warning in files.warnings:
+            yield Finding("checkout", warning, _LACKING)
+        if finding := await asyncio.to_thread(check_folder, settings, store):
+            yield finding
+        async for finding in _check_pelican(store, files, head, settings):
+            yield finding
+
+
+async def _check_pelican(
+    store: GitStore, files: BuilderCheckout, head: Version, settings: Settings
+) -> AsyncIterator[Finding]:
+    checkout = files.folder
+    sandbox = sandbox_of(store, checkout, settings)
+    site = SiteProcess(start_of(settings, checkout), sandbox)
+    try:
+        with step("Reading the site's settings"):
+            facts = await site.load()
+        unread = await _unread(store, head, site, settings)
+        refusal = await _refusal_of_new_posts(site)
+    except SiteBroken as error:
+        yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
+        return
+    finally:
+        await site.close()
+    yield _check_settings(facts, settings)
+    if missing := facts.missing_locales:
+        yield Finding("locale", told_of_locales(missing), how_to_install(missing), broken=False)
+    yield _check_confinement(site)
+    yield _check_siteurl(facts, settings)
+    yield _check_articles(unread)
+    if refusal:
+        yield Finding("new posts", refusal, "Until then apps and the desk are refused.")
+    async for finding in check_build(store, files, head, settings, facts, site.denied):
+        yield finding
+
+
+async def _refusal_of_new_posts(site: SiteProcess) -> str:
+    """Why there could be no new post; ``""`` where there can."""
+    text = (
+        "Title: A new post\nDate: 2026-01-02T03:04:05Z\nCategory: notes\nStatus: published\n\nText."
+    )
+    try:
+        await site.ask(Ask(place=Locate(text, wishes=(_NEW_POST,))))
+    except BridgeError as error:
+        return error.description
+    return ""
+
+
+async def _unread(
+    store: GitStore, head: Version, site: SiteProcess, settings: Settings
+) -> list[Unread]:
+    """The articles that Pelican cannot read."""
+    suffixes = tuple(f".{suffix}" for suffix in site.facts.suffixes)
+
+    def sources() -> list[Source]:
+        listed = store.files(settings.content.folder, head)
+        files = [(path, blob) for path, blob in listed if path.endswith(suffixes)]
+        blobs = store.blobs(blob for _, blob in files)
+        return [
+            Source(path, blob, found.data) for (path, blob), found in zip(files, blobs, strict=True)
+        ]
+
+    files = await asyncio.to_thread(sources)
+    unread: list[Unread] = []
+    with step("Reading the posts") as tell:
+        for at in range(0, len(files), _AT_ONCE):
+            tell(f"{at} of {len(files)}")
+            described = await site.describe(files[at : at + _AT_ONCE])
+            unread += [each for each in described if isinstance(each, Unread)]
+    return unread
+
+
+def _check_settings(facts: SiteFacts, settings: Settings) -> Finding:
+    if not facts.problems:
+        return Finding("Pelican settings", f"{settings.site.settings} can be read")
+    return Finding(
+        "Pelican settings",
+        f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
+        remedy_of_logged("\n".join(facts.problems)),
+        broken=False,
+    )
+
+
+def _check_confinement(site: SiteProcess) -> Finding:
+    if not site.confined:
+        return Finding(
+            "confinement",
+            "this kernel has no Landlock: the site's own code, and anyone who can commit posts, can"
+            " read every file that the bridge can",
+            "Run the bridge on Linux 5.13 or newer, with Landlock switched on.",
+            broken=False,
+        )
+    if not site.denied:
+        return Finding("confinement", "the site's own code can access the site and no other files")
+    return Finding(
+        "confinement",
+        f"the site's own code may not read {', '.join(site.denied)}",
+        "If it needs to, name the folder in [site] folders.",
+        broken=False,
+    )
+
+
+def _check_articles(unread: Sequence[Unread]) -> Finding:
+    if not unread:
+        return Finding("articles", "all can be read")
+    shown = "; ".join(f"{each.path} ({each.reason})" for each in unread[:_SHOWN])
+    more = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    return Finding(
+        "articles",
+        f"Pelican makes no page for {shown}{more}",
+        remedy_of(shown)
+        if NO_MODULE.search(shown)
+        else "Correct these files, or move them out of the articles' folders.",
+        broken=False,
+    )
+
+
+def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
+    configured = str(facts.values.get("SITEURL") or "").rstrip("/")
+    if configured:
+        here, me = urlsplit(configured), urlsplit(settings.site.me)
+        fact, file = f"apps get URLs below {configured}", settings.site.settings
+        if (here.scheme or me.scheme, here.netloc) == (me.scheme, me.netloc):
+            return Finding("SITEURL", fact)
+        return Finding(
+            "SITEURL",
+            f"{fact}, but you sign in as {settings.site.me}",
+            f"If you did not mean that, correct SITEURL in {file}, or [site] me.",
+            broken=False,
+        )
+    return Finding(
+        "SITEURL",
+        f"it is empty in {settings.site.settings}: apps get URLs below"
+        f" {settings.site.me}, but feeds and the plugin need it",
+        "Set it there, or set [site] settings to your publishing settings.",
+        broken=False,
+    )
