@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.commands.checks.asking import ask
+from bridge.commands.checks.http_requests import ask
 from bridge.net.bounded import read_bounded
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]

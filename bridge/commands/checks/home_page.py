@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 
 from bridge.commands.checks import Finding
-from bridge.commands.checks.asking import HttpAnswer, ask
+from bridge.commands.checks.http_requests import HttpAnswer, ask
 from bridge.net.link_rels import header_links, html_links
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bridge.commands.checks import Finding, address_of
-from bridge.commands.checks.asking import HttpAnswer, ask
 from bridge.commands.checks.home_page import check_home_page
+from bridge.commands.checks.http_requests import HttpAnswer, ask
 from bridge.runtime.command_name import command, doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK

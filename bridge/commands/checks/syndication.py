@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 
 from bridge.commands.checks import Finding
-from bridge.commands.checks.asking import ask
+from bridge.commands.checks.http_requests import ask
 from bridge.indieauth.database import Database
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Settings, Target, prefix_of

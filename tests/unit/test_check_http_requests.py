@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from bridge.commands.checks.asking import _reason
+from bridge.commands.checks.http_requests import _reason
 
 KEY = ConnectionKey("x.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None,
                     proxy_headers_hash=None)  # fmt: skip
