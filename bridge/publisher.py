@@ -264,7 +264,7 @@ class Publisher:
             if action.seen and action.seen != post.blob:
                 raise Conflict("This post has changed since you opened it. Nothing was written.")
             _authorise(token, action, entry.status)
-            action = without_echoed(action, entry, self._catalogue.index.own)
+            action = without_echoed(action, entry, post.file, self._catalogue.index.own)
             old = await self._posts.read(post.file, entry)
             new = apply(old, self._writer.with_media_as_in_files(action))
             settled = await self._writer.edit(entry.path, post.file, old, new, action, self._now())

@@ -61,13 +61,15 @@ def config(
     }
 
 
-def source(post: Post, wanted: Sequence[str] = (), *, url: str = "", channel: str = "") -> Object:
+def source(
+    post: Post, wanted: Sequence[str] = (), *, url: str = "", slug: str = "", channel: str = ""
+) -> Object:
     """``q=source`` for one post: all of it, or only the ``wanted`` properties (3.7.2).
 
-    ``url`` is where the post lives, ``channel`` its Pelican category. Sending them back in an
-    update changes nothing.
+    ``url`` is where the post lives, ``slug`` the one that its file says, ``channel`` its Pelican
+    category. Sending them back in an update changes nothing.
     """
-    told = {"url": url, "mp-slug": slug_of(url), "mp-channel": channel}
+    told = {"url": url, "mp-slug": slug or slug_of(url), "mp-channel": channel}
     properties = _properties(post)
     for name, value in told.items():
         # Anything but an entry may have a URL of its own.

@@ -97,6 +97,14 @@ class PostReader:
         except UnicodeDecodeError as error:
             raise Conflict(f"{entry.path} is not in UTF-8: convert it, then try again.") from error
 
+    async def slug(self, entry: IndexedPost) -> str:
+        """The slug in a post's file; ``""`` where it leaves that to Pelican.
+
+        Raises what :meth:`open` raises.
+        """
+        file, _ = await asyncio.to_thread(self.open, entry)
+        return file.get("Slug") or ""
+
     async def open_newest(
         self, find: Callable[[], IndexedPost | None], *, patient: bool = False
     ) -> OpenPost | None:
@@ -326,11 +334,13 @@ def with_alias(file: PelicanFile, save_as: str, entry: IndexedPost) -> PelicanFi
     return file.with_header("Mf2", changed.text())
 
 
-def without_echoed(update: Update, entry: IndexedPost, own: frozenset[str]) -> Update:
+def without_echoed(
+    update: Update, entry: IndexedPost, file: PelicanFile, own: frozenset[str]
+) -> Update:
     """The update without the slug, channel and URL that ``q=source`` returned: a client that sends
     a whole post back does not want to change them. ``own`` are the site's host names.
     """
-    source = {"slug": slug_of(entry.url), "channel": entry.channel}
+    source = {"slug": file.get("Slug") or slug_of(entry.url), "channel": entry.channel}
     commands = {
         name: values for name, values in update.commands.items() if values != (source.get(name),)
     }

@@ -85,7 +85,9 @@ class Queries:
         await self._catalogue.refresh()
         entry = self._posts.find(url)
         post = await self._posts.post(entry)
-        return answers.source(post, query.properties, url=entry.url, channel=entry.channel)
+        slug = await self._posts.slug(entry)
+        told = {"url": entry.url, "slug": slug, "channel": entry.channel}
+        return answers.source(post, query.properties, **told)
 
     async def _list(self, query: Query) -> Object:
         await self._catalogue.refresh()

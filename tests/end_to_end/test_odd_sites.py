@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from git_kit import git
@@ -16,6 +17,9 @@ from publishing_kit import bench
 from site_kit import CONF
 
 from bridge.errors import InvalidRequest, SiteBroken
+from bridge.micropub.action import Update
+from bridge.settings import Settings, Site
+from bridge.web.queries import Queries
 
 MDEXT = """
 from markdown import Extension
@@ -509,6 +513,22 @@ async def test_addresses_that_the_files_name_decides(tmp_path: Path) -> None:
             assert await site.create(content="A note") == f"https://example.com/2026/{slug}.html"
         pages = await asyncio.to_thread(site.pages, tmp_path)
         assert {"2026/a-note.html", "2026/a-note-2.html", "2026/a-note-3.html"} <= pages
+
+
+async def test_a_slug_that_is_not_the_end_of_the_url_is_told_and_may_be_sent_back(
+    tmp_path: Path,
+) -> None:
+    conf = CONF.replace("{slug}/", "{slug}/post/")
+    files = {"content/a.md": "Title: A\nDate: 2020-01-02\nSlug: My-Walk\n\nx\n"}
+    async with bench(tmp_path, files, conf) as site:
+        queries = Queries(
+            site.catalogue, site.posts, Settings(Site("https://example.com/", tmp_path)), ""
+        )
+        url = "https://example.com/2020/My-Walk/post/"
+        found: Any = await queries.answer([("q", "source"), ("url", url)])
+        assert found["properties"]["mp-slug"] == ["My-Walk"]
+        await site.do(Update(url, replace={"name": ("B",)}, commands={"slug": ("My-Walk",)}))
+        assert "Slug: My-Walk\n" in site.read("content/a.md")
 
 
 @pytest.mark.parametrize(
