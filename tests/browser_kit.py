@@ -57,6 +57,15 @@ async def launched() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+async def window(chromium: Browser, **options: object) -> BrowserContext:
+    """A context, in which nothing fails only because the machine is busy. ``options`` are
+    Playwright's.
+    """
+    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    context.set_default_timeout(_PATIENCE)
+    return context
+
+
 @asynccontextmanager
 async def tab(
     chromium: Browser,
@@ -70,9 +79,8 @@ async def tab(
     context: ``page.route`` sees no request of a page that a service worker controls, so a test of
     such requests blocks it.
     """
-    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    context = await window(chromium, **options)
     await context.add_cookies(cookies)  # type: ignore[arg-type]
-    context.set_default_timeout(_PATIENCE)
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import is_fit, launched, tab
+from browser_kit import is_fit, launched, tab, window
 from demo_kit import Demo, demo_in
 from playwright.async_api import Browser, expect
 from soak_kit import SOAK, rounds
@@ -79,7 +79,7 @@ async def chromium() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def signed_in(chromium: Browser, there: Demo) -> list[dict[str, object]]:
     """The cookies of an owner signed in with the link that the demo prints."""
-    context = await chromium.new_context()
+    context = await window(chromium)
     page = await context.new_page()
     await page.goto(there.desk)
     await page.get_by_label("Password").fill(there.password)
@@ -279,7 +279,7 @@ async def test_text_can_be_enlarged_and_buttons_are_large_enough(
 async def test_the_desk_cannot_be_framed_by_another_site(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
-    context = await chromium.new_context()
+    context = await window(chromium)
     await context.add_cookies(signed_in)  # type: ignore[arg-type]
     page = await context.new_page()
     await page.set_content(f'<iframe src="{there.desk}new"></iframe>')

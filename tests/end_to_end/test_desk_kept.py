@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from bridge_kit import picture
-from browser_kit import is_fit, launched, tab, until
+from browser_kit import is_fit, launched, tab, until, window
 from demo_kit import PATIENCE
 from desk_kit import OwnHost, bridge_in
 from git_kit import git
@@ -55,7 +55,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cookies(chromium: Browser, apart: OwnHost) -> Cookies:
-    context = await chromium.new_context()
+    context = await window(chromium)
     page = await context.new_page()
     await page.goto(apart.desk)
     await page.get_by_label("Password").fill(PASSWORD)
@@ -124,7 +124,7 @@ async def test_pages_for_other_things_load_the_outbox_only_while_a_post_is_waiti
         await page.evaluate(f"async (item) => (await import({OUTBOX})).queue(item)", item)
         await page.goto(f"{apart.desk}files")
         await kept_until(page, 0, store="outbox")
-        await page.wait_for_function("!document.cookie.includes('desk-outbox')")
+        await until(page, "!document.cookie.includes('desk-outbox')")
         await page.goto(f"{apart.desk}files")
         await expect(page.locator(script)).to_have_count(0)
         await page.goto(apart.desk)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from browser_kit import launched, until
+from browser_kit import launched, until, window
 from indieauth_kit import (
     PASSWORD,
     Browser,
@@ -25,7 +25,7 @@ from indieauth_kit import (
     running,
 )
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import BrowserContext, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 from soak_kit import in_soak
 
 from bridge.indieauth.login.password import owner_reset
@@ -45,7 +45,7 @@ async def chromium() -> AsyncIterator[Chromium]:
 @asynccontextmanager
 async def tab(chromium: Chromium, **options: object) -> AsyncIterator[Page]:
     """A page in a browser of its own. Errors in its console fail the test."""
-    context: BrowserContext = await chromium.new_context(**options)  # type: ignore[arg-type]
+    context = await window(chromium, **options)
     page = await context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -520,7 +520,7 @@ async def too_faint(page: Page) -> list[str]:
 
 
 async def test_the_pages_cannot_be_framed(up: Running, chromium: Chromium) -> None:
-    context = await chromium.new_context()
+    context = await window(chromium)
     page = await context.new_page()
 
     async def evil(_: web.Request) -> web.Response:
