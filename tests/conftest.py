@@ -24,7 +24,10 @@ from warm_kit import Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from bridge.auth import endpoint
 from bridge.indieauth.login import password
+from bridge.indieauth.oauth import clients
+from bridge.net.fetch import GuardedFetch
 from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
@@ -211,6 +214,23 @@ def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
         cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         patch.setattr(password, "_HASHER", cheap)
         yield in_use
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_requests() -> Iterator[None]:
+    """Requests of this process may take a minute, where the bridge's wait for five seconds: a
+    machine that tests share may stand still for longer. Tests of a limit set their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "_SECONDS", 60.0)
+        for function, limit in (
+            (GuardedFetch.fetch, "timeout"),
+            (endpoint.ask, "seconds"),
+            (endpoint.IntrospectionVerifier.__init__, "seconds"),
+            (endpoint.TokenEndpointVerifier.__init__, "seconds"),
+        ):
+            patch.setitem(function.__kwdefaults__ or {}, limit, 60.0)
+        yield
 
 
 @pytest.fixture

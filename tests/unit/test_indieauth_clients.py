@@ -29,12 +29,6 @@ def metadata(
     return answer
 
 
-@pytest.fixture(autouse=True)
-def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages may take as long as a busy machine needs."""
-    monkeypatch.setattr(clients, "_SECONDS", 60.0)
-
-
 async def read(page: web.Response | str | Callable[[str], web.Response]) -> Client:
     async with client_site({"/id": page}) as app, GuardedFetch(allow_loopback=True) as fetch:
         client = await read_client(f"{app}/id", fetch, None)
