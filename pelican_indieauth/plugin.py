@@ -10,7 +10,7 @@ from pelican_indieauth import pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
-from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, withheld
+from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, translations, withheld
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.mentions import post_mentions
@@ -86,6 +86,7 @@ def article_generator_pretaxonomy(generator: Any) -> None:
         found = generator.settings[withheld.KEY] = withheld.Withheld()
         lists = ("drafts", "drafts_translations")
         found.take_from(generator, lists, every=site.private_drafts)
+        translations.drop_those_in_one_language(markup.articles_of(generator))
 
 
 def page_generator_finalized(generator: Any) -> None:

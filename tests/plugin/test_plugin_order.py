@@ -1,4 +1,6 @@
-"""Posts with equal date and slug have a fixed order, whatever Python's hash seed."""
+"""Posts with equal date and slug have a fixed order, whatever Python's hash seed, and are no
+translations of each other.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from plugin_site import post, write, write_settings
+from bs4 import BeautifulSoup
+from plugin_site import SITE, THEMES, build, post, write, write_settings
 
 SCRIPT = """
 import re
@@ -48,3 +51,31 @@ def test_equal_posts_have_a_fixed_order(tmp_path: Path) -> None:
     orders = {order(tmp_path, seed) for seed in (1, 2, 3)}
     assert len(orders) == 1
     assert len(set(orders.pop().split())) > 4
+
+
+def test_posts_of_one_slug_are_translations_only_in_another_language(tmp_path: Path) -> None:
+    posts = {
+        "may": post("weeknotes", category="may"),
+        "june": post("weeknotes", category="june"),
+        "mai": post("weeknotes", category="may", lang="de"),
+    }
+    where = {"URL": "{category}/{slug}.html", "LANG_URL": "{category}/{slug}-{lang}.html"}
+    places = {
+        f"ARTICLE_{name.replace('URL', end)}": path
+        for name, path in where.items()
+        for end in ("URL", "SAVE_AS")
+    }
+    built = build(tmp_path, posts, **places, **THEMES["notmyidea"])
+    linked = {
+        page: [
+            each["href"]
+            for each in BeautifulSoup(built.text(page), "html.parser").select("a[hreflang]")
+        ]
+        for page in ("may/weeknotes.html", "june/weeknotes.html", "may/weeknotes-de.html")
+    }
+    german, english = f"{SITE}/may/weeknotes-de.html", f"{SITE}/may/weeknotes.html"
+    assert linked == {
+        "may/weeknotes.html": [german],
+        "june/weeknotes.html": [german],
+        "may/weeknotes-de.html": [f"{SITE}/june/weeknotes.html", english],
+    }
