@@ -144,31 +144,37 @@ def mention_of(
     ``source`` was fetched from after redirects. An open redirect must not lend its host's name to
     another site's page, so no author is vouched for across hosts.
     """
-    said: Mapping[str, Any] | None = page["entry"]
-    if said is None:
-        host = bare_host(source)
-        author = {"type": "card", "name": host, "url": _origin(source)}
+    parsed: Mapping[str, Any] | None = page["entry"]
+    if parsed is None:
+        author = {"type": "card", "name": bare_host(source), "url": _origin(source)}
         entry = _entry("mention-of", source, target, source, via) | {"author": author}
         return Mention("mention-of", source, entry, plain=True, links=int(page["links"]))
-    kind = _kind(said, post)
+    kind = _kind(parsed, post)
     if at and is_elsewhere(source, at):
-        url, (author, _), vouched = source, _author(said["author"], at), False
+        url, (author, _), vouched = source, _author(parsed["author"], at), False
     else:
-        url = _canonical(said["url"], source)
-        author, vouched = _author(said["author"], source)
+        url = _canonical(parsed["url"], source)
+        author, vouched = _author(parsed["author"], source)
     entry = _entry(kind, url, target, source, via) | {"author": author}
-    if published := _moment(said["published"]):
-        entry["published"] = published
+    entry |= _contents(parsed, kind, post)
+    photo = web_url(parsed["author"].get("photo"))
+    return Mention(kind, url, entry, photo, vouched=vouched, links=int(parsed["links"]))
+
+
+def _contents(parsed: Mapping[str, Any], kind: str, post: MentionTarget) -> dict[str, Any]:
+    """The properties of a response that are stored beside its author and URLs."""
+    found: dict[str, Any] = {}
+    if published := _moment(parsed["published"]):
+        found["published"] = published
     if kind == "rsvp":
-        entry["rsvp"] = said["rsvp"]
+        found["rsvp"] = parsed["rsvp"]
     if kind not in _WITHOUT_TEXT:
-        if said["name"]:
-            entry["name"] = line(said["name"], _NAME)
-        if text := paragraphs(said["text"] or (said["name"] if kind == "in-reply-to" else "")):
-            entry["content"] = {"text": text}
-        entry["wm-children"] = [*_children(said["comments"], post)]
-    photo = web_url(said["author"].get("photo"))
-    return Mention(kind, url, entry, photo, vouched=vouched, links=int(said["links"]))
+        if parsed["name"]:
+            found["name"] = line(parsed["name"], _NAME)
+        if text := paragraphs(parsed["text"] or (parsed["name"] if kind == "in-reply-to" else "")):
+            found["content"] = {"text": text}
+        found["wm-children"] = [*_children(parsed["comments"], post)]
+    return found
 
 
 def is_elsewhere(source: str, at: str) -> bool:
@@ -246,13 +252,13 @@ def _entry(kind: str, url: str, target: str, source: str, via: str) -> dict[str,
     }
 
 
-def _kind(said: Mapping[str, Any], post: MentionTarget) -> str:
+def _kind(parsed: Mapping[str, Any], post: MentionTarget) -> str:
     """The ``wm-property``: which property of the h-entry points at the post, else
     ``mention-of``.
     """
-    responses: Mapping[str, Iterable[str]] = said["responses"]
+    responses: Mapping[str, Iterable[str]] = parsed["responses"]
     pointing = {name for name, urls in responses.items() if any(map(post.is_at, urls))}
-    if "in-reply-to" in pointing and said["rsvp"] in _RSVPS:
+    if "in-reply-to" in pointing and parsed["rsvp"] in _RSVPS:
         return "rsvp"
     return next((kind for kind in KINDS if kind in pointing), "mention-of")
 
@@ -268,10 +274,10 @@ def _canonical(urls: Iterable[str], source: str) -> str:
     return source
 
 
-def _author(said: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]:
+def _author(card: Mapping[str, Any], source: str) -> tuple[dict[str, Any], bool]:
     """The author's h-card, and whether it is vouched for by the host it was fetched from."""
-    url, host = web_url(said.get("url")), bare_host(source)
-    name = line(str(said.get("name", "")), _NAME) or bare_host(url) or host
+    url, host = web_url(card.get("url")), bare_host(source)
+    name = line(str(card.get("name", "")), _NAME) or bare_host(url) or host
     if not url:
         return {"type": "card", "name": name}, True
     if bare_host(url) == host or host in PROXIES:

@@ -145,28 +145,35 @@ def for_mastodon(
     body = RichText(text.without_stray_mentions(text.with_links_written_out(source.content)))
     if mention and f"@{mention}".casefold() not in body.text.casefold():
         body = RichText(f"@{mention} ") + body
-    warning = source.warning
-    if warning:
-        # A content warning counts towards the limit and must leave room for the text.
-        warning = shorten(RichText(warning), replace(measure, most=measure.most // 2)).text
-        measure = replace(measure, most=measure.most - measure.size(warning)[0])
+    warning, measure = _fit_warning(source.warning, measure)
     name = text.without_stray_mentions(source.name)
     composed = _compose(
         source, target, measure, body, name=name, answers=answers, most_photos=most_photos
     )
-    ranks = [
-        _RANKS.index(each)
-        for each in (source.visibility, target.visibility, privacy)
-        if each in _RANKS
-    ]
     language = source.language.partition("-")[0].lower()
     return replace(
         composed,
         card=None,
         warning=warning,
         language=language if re.fullmatch(r"[a-z]{2,3}", language) else "",
-        visibility=_RANKS[max(ranks, default=0)],
+        visibility=_narrowest(source.visibility, target.visibility, privacy),
     )
+
+
+def _fit_warning(warning: str, measure: Measure) -> tuple[str, Measure]:
+    """A content warning, shortened, and the measure of what remains for the text: it counts towards
+    the limit and must leave room.
+    """
+    if not warning:
+        return "", measure
+    warning = shorten(RichText(warning), replace(measure, most=measure.most // 2)).text
+    return warning, replace(measure, most=measure.most - measure.size(warning)[0])
+
+
+def _narrowest(*visibilities: str) -> str:
+    """The visibility of these that fewest people have; those that Mastodon lacks do not count."""
+    ranks = [_RANKS.index(each) for each in visibilities if each in _RANKS]
+    return _RANKS[max(ranks, default=0)]
 
 
 def for_bluesky(source: CopySource, target: Target, *, answers: bool = False) -> Composed:

@@ -239,18 +239,7 @@ class FakeMastodon:
     def _status(self, form: Mapping[str, Sequence[str]], status_id: str) -> dict[str, Any]:
         words = "".join(form.get("status", [""])[:1])
         media_ids = list(form.get("media_ids[]", form.get("media_ids", [])))
-        unknown = [each for each in media_ids if each not in self.media]
-        if unknown:
-            raise _refusal(422, f"Media not found: {unknown[0]}")
-        if any(self.media[each]["_left"] > 0 for each in media_ids):
-            raise _refusal(422, "Cannot attach files that have not finished processing.")
-        if not words.strip() and not media_ids:
-            raise _refusal(422, "Validation failed: Text can't be blank")
-        raw = self.dialect.counts_raw
-        count = len(words) if raw else mastodon_length(words)
-        if count > self.characters:
-            code, told = self.dialect.too_long
-            raise _refusal(code, told.format(self.characters))
+        self._check_status(words, media_ids)
         described = zip(
             form.get("media_attributes[][id]", ()),
             form.get("media_attributes[][description]", ()),
@@ -277,6 +266,21 @@ class FakeMastodon:
             "favourites_count": 0,
             "_text": words,
         }
+
+    def _check_status(self, words: str, media_ids: Sequence[str]) -> None:
+        """Refuse a status as the server does."""
+        unknown = [each for each in media_ids if each not in self.media]
+        if unknown:
+            raise _refusal(422, f"Media not found: {unknown[0]}")
+        if any(self.media[each]["_left"] > 0 for each in media_ids):
+            raise _refusal(422, "Cannot attach files that have not finished processing.")
+        if not words.strip() and not media_ids:
+            raise _refusal(422, "Validation failed: Text can't be blank")
+        raw = self.dialect.counts_raw
+        count = len(words) if raw else mastodon_length(words)
+        if count > self.characters:
+            code, told = self.dialect.too_long
+            raise _refusal(code, told.format(self.characters))
 
     def _find(self, request: web.Request) -> dict[str, Any]:
         wanted = request.match_info["id"]

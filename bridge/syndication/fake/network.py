@@ -54,6 +54,15 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
         return app
 
     def _routes(self) -> list[tuple[str, str, Handler]]:
+        return [
+            *self._mastodon_routes(),
+            *self._bluesky_routes(),
+            ("GET", "/", self.page),
+            ("GET", "/@you", self.page),
+            ("GET", "/@you/{id}", self.page),
+        ]
+
+    def _bluesky_routes(self) -> list[tuple[str, str, Handler]]:
         xrpc = {
             ("POST", "com.atproto.server.createSession"): self.sign_in,
             ("POST", "com.atproto.server.refreshSession"): self.refresh,
@@ -68,6 +77,9 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
             ("GET", "app.bsky.feed.getRepostedBy"): self.reposted,
             ("GET", "app.bsky.feed.getQuotes"): self.quotes_of_post,
         }
+        return [(method, f"/xrpc/{name}", handler) for (method, name), handler in xrpc.items()]
+
+    def _mastodon_routes(self) -> list[tuple[str, str, Handler]]:
         status = "/api/v1/statuses/{id}"
         return [
             ("GET", "/api/v2/instance", self.instance),
@@ -89,8 +101,4 @@ class FakeNetwork(FakeMastodon, FakeBluesky):
             ("POST", "/api/v2/media", self.upload),
             ("GET", "/api/v1/media/{id}", self.medium),
             ("GET", "/api/v2/search", self.search),
-            *((method, f"/xrpc/{name}", handler) for (method, name), handler in xrpc.items()),
-            ("GET", "/", self.page),
-            ("GET", "/@you", self.page),
-            ("GET", "/@you/{id}", self.page),
         ]

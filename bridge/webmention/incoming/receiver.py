@@ -21,7 +21,7 @@ from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of
 from bridge.webmention.incoming.commits import UNUSABLE, Batches, ChangeRules, MentionCommits
 from bridge.webmention.incoming.inbox import Inbox, Record, State, VerificationQueue, id_of
-from bridge.webmention.incoming.moderation.rules import decide
+from bridge.webmention.incoming.moderation.rules import Decision, decide
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET, OwnerUrls, RequestChecks
 from bridge.webmention.incoming.verification.verifier import Verification, Verifier
 from bridge.webmention.mention import Mention, MentionTarget, domain_of, folder_of, mention_of
@@ -305,20 +305,14 @@ class Receiver:
             await self._set_state(record, "refused", "It is the site owner's own.")
             return
         existing = self.files.same(mention.key, post)
-        rules, name = self.files.rules, mention.file_name(post.url)
+        name = mention.file_name(post.url)
         record.digest = digest_of(name)
         if existing is None and await self._was_refused(record.digest, post, name):
             await self._set_state(record, "refused", NOT_SHOWN)
             return
-        known = await asyncio.to_thread(self.files.known)
-        # All of Bluesky is one host, so many backfed mentions are no flood.
-        flood = not backfed and self._is_a_flood(record)
-        decision = decide(mention, record.source, self._approve, rules, known, flood=flood, at=at)
-        if own and decision == "wait":
-            decision = "show"
+        decision = await self._decide(record, mention, backfed=backfed, own=own, at=at)
         if decision == "drop":
-            paths = [each.path for each in self.files.of(record.source, post)]
-            await self.commits.remove(paths)
+            await self.commits.remove(each.path for each in self.files.of(record.source, post))
             await self._set_state(record, "refused", NOT_SHOWN)
             return
         # A mention that is shown already is updated without asking again.
@@ -327,6 +321,17 @@ class Receiver:
         await self._set_state(record, state)
         if state == "approved":
             self.batches.added()
+
+    async def _decide(
+        self, record: Record, mention: Mention, *, backfed: bool, own: bool, at: str
+    ) -> Decision:
+        """Apply the rules and the setting; the owner's own reply does not wait for them."""
+        rules = self.files.rules
+        known = await asyncio.to_thread(self.files.known)
+        # All of Bluesky is one host, so many backfed mentions are no flood.
+        flood = not backfed and self._is_a_flood(record)
+        decision = decide(mention, record.source, self._approve, rules, known, flood=flood, at=at)
+        return "show" if own and decision == "wait" else decision
 
     async def _was_refused(self, digest: str, post: MentionTarget, name: str) -> bool:
         """Whether the owner has refused a mention, or removed its file by hand."""

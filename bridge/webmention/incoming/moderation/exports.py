@@ -32,12 +32,12 @@ def records_of(data: bytes) -> Iterator[Record]:
     for anything else. Skips entries without a usable source and target.
     """
     try:
-        said = json.loads(data)
+        parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The file is not JSON: {error}.") from error
-    every = said
-    if isinstance(said, dict):
-        every = said.get("children", said.get("links", [said]))
+    every = parsed
+    if isinstance(parsed, dict):
+        every = parsed.get("children", parsed.get("links", [parsed]))
     if not isinstance(every, list) or not all(isinstance(each, dict) for each in every):
         raise InvalidRequest("The file is neither a JF2 feed nor a list of JF2 entries.")
     for entry in every[:_MOST]:
@@ -69,31 +69,19 @@ def _record(entry: Mapping[str, Any]) -> Record | None:
     kind = str(entry.get("wm-property"))
     kind = kind if kind in KINDS else "mention-of"
     url, card = web_url(entry.get("url")) or source, _table(entry.get("author"))
-    author = {"type": "card", "name": line(str(card.get("name") or ""), 100) or _host(url)}
-    if address := web_url(card.get("url")):
-        author["url"] = address
-    made: dict[str, Any] = {
+    jf2: dict[str, Any] = {
         "type": "entry",
         "url": url,
-        "author": author,
+        "author": _author(card, url),
         "wm-property": kind,
         "wm-source": source,
         "wm-target": target,
         "wm-via": "import",
         "wm-children": [],
         ("in-reply-to" if kind == "rsvp" else kind): target,
+        **_contents(entry, kind),
     }
-    content = entry.get("content")
-    text = content.get("text") if isinstance(content, dict) else content
-    if isinstance(text, str) and kind not in {"like-of", "repost-of"} and paragraphs(text):
-        made["content"] = {"text": paragraphs(text)}
-    if isinstance(name := entry.get("name"), str) and kind == "mention-of" and name.strip():
-        made["name"] = line(name, 100)
-    if kind == "rsvp":
-        made["rsvp"] = line(str(entry.get("rsvp") or "yes"), 20)
-    if published := _moment(entry.get("published")):
-        made["published"] = published.isoformat()
-    mention = Mention(kind, url, made, web_url(card.get("photo")), vouched=True)
+    mention = Mention(kind, url, jf2, web_url(card.get("photo")), vouched=True)
     received = _moment(entry.get("wm-received")) or datetime.now(UTC)
     if received.tzinfo is None:
         received = received.replace(tzinfo=UTC)
@@ -102,6 +90,30 @@ def _record(entry: Mapping[str, Any]) -> Record | None:
         source=source, target=target, received=seconds, changed=seconds, state="approved",
         mention=asdict(mention),
     )  # fmt: skip
+
+
+def _author(card: Mapping[str, Any], url: str) -> dict[str, str]:
+    """The h-card of the author of the response at ``url``."""
+    author = {"type": "card", "name": line(str(card.get("name") or ""), 100) or _host(url)}
+    if address := web_url(card.get("url")):
+        author["url"] = address
+    return author
+
+
+def _contents(entry: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The properties of a response that are stored beside its author and URLs."""
+    found: dict[str, Any] = {}
+    content = entry.get("content")
+    text = content.get("text") if isinstance(content, dict) else content
+    if isinstance(text, str) and kind not in {"like-of", "repost-of"} and paragraphs(text):
+        found["content"] = {"text": paragraphs(text)}
+    if isinstance(name := entry.get("name"), str) and kind == "mention-of" and name.strip():
+        found["name"] = line(name, 100)
+    if kind == "rsvp":
+        found["rsvp"] = line(str(entry.get("rsvp") or "yes"), 20)
+    if published := _moment(entry.get("published")):
+        found["published"] = published.isoformat()
+    return found
 
 
 def _table(value: object) -> Mapping[str, Any]:
