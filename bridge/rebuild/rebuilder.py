@@ -49,10 +49,10 @@ def make_rebuilder(
 ) -> Worker | NoRebuild:
     """The rebuilder that ``[rebuild] mode`` names; ``state`` is a folder for what it remembers.
 
-    ``output`` is where pages go. Builds see an environment of their own, with ``environment``
-    added. ``submodules`` has those of the repo, ``dates`` tells what the site's settings say of
-    dates once that is known. ``timing`` is by default what suits the mode.
-    ``.output`` of what comes back is the folder of pages, ``None`` where that is not on this
+    ``output`` is the folder of pages. Builds have an environment of their own, to which
+    ``environment`` is added. ``submodules`` has those of the repo, ``dates`` returns what the
+    site's settings say about dates once they are loaded. ``timing`` defaults to what suits the
+    mode. ``.output`` of the result is the folder of pages, ``None`` where that is not on this
     machine.
     """
     mode = settings.rebuild.mode
@@ -157,22 +157,31 @@ def make_builder(
     )
     if settings.rebuild.mode != "resident":
         return command
-    resident = Resident(
+    resident = _resident(settings, output, sandbox, environment, listed)
+    verifier = BuildVerifier(command, output, folder / "clean")
+    return ResidentBuilder(resident, output, command, verifier)
+
+
+def _resident(
+    settings: Settings,
+    output: Output,
+    sandbox: Sandbox,
+    environment: Mapping[str, str],
+    listed: Callable[[Version], Iterable[tuple[str, str]]],
+) -> Resident:
+    """The warm process, not started."""
+    content = settings.content.folder
+    folders = (settings.media.folder, settings.webmention.folder)
+    return Resident(
         settings=settings.site.settings,
         content=content,
-        run_in=run_in,
+        run_in=settings.run_in,
         staged=output.note.with_name("shadow"),
         note=output.note,
         environment=environment,
         sandbox=sandbox,
-        own=tuple(
-            f"{prefix_of(content)}{own}"
-            for own in (settings.media.folder, settings.webmention.folder)
-        ),
+        own=tuple(f"{prefix_of(content)}{folder}" for folder in folders),
         listed=listed,
-    )
-    return ResidentBuilder(
-        resident, output, command, BuildVerifier(command, output, folder / "clean")
     )
 
 

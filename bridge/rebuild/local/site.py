@@ -88,21 +88,13 @@ class SiteBuild:
             self._unbuilt.update(changed)
             stale = bool(self._unbuilt) or not settled or self._builder.needs_warm_up()
             if stale or await in_thread(self._gone):
-                task = replace(
-                    self._task(version, changed, bisection.left_out),
-                    shown=shown,
-                    previewed=previewed,
-                    unread=built_before,
-                )
-                try:
-                    outcome = await self._built(task)
-                except BuildFailed as failure:
-                    if not bisection.failed(failure):
-                        await self._builder.abandon()
-                        raise self._with_what_is_missing(failure) from failure
+                task = self._task(version, changed, bisection.left_out)
+                task = replace(task, shown=shown, previewed=previewed, unread=built_before)
+                succeeded = await self._try(task, bisection)
+                if succeeded is None:
                     continue
-                self._unbuilt.clear()
-                settled, unread = True, frozenset(path for path, _ in outcome.left_out)
+                outcome, settled = succeeded, True
+                unread = frozenset(path for path, _ in outcome.left_out)
             if not bisection.built():
                 break
         await in_thread(self._ledger.settle, version, bisection.culprits, unread, self._content)
@@ -111,6 +103,21 @@ class SiteBuild:
             left_out=(*bisection.culprits.items(), *outcome.left_out),
             warnings=(*self._checkout.warnings, *outcome.warnings),
         )
+
+    async def _try(self, task: Task, bisection: Bisection) -> BuildOutcome | None:
+        """Build; ``None`` where that fails and another selection of files is to be tried.
+
+        Raises :class:`BuildFailed` where there is none.
+        """
+        try:
+            outcome = await self._built(task)
+        except BuildFailed as failure:
+            if bisection.failed(failure):
+                return None
+            await self._builder.abandon()
+            raise self._with_what_is_missing(failure) from failure
+        self._unbuilt.clear()
+        return outcome
 
     async def _built(self, task: Task) -> BuildOutcome:
         """The outcome of a build, which is ended where other settings have been committed since.

@@ -165,26 +165,13 @@ def main() -> int:
     if (unsupported := _unsupported()) is not None:
         channel.tell(unsupported)
         return 0
-    checkout, staged = Path(start.checkout), Path(start.staged)
-    cache = Path(start.cache) if start.cache else None
-    site_paths = SitePaths(
-        *(checkout, start.settings, start.content, staged, start.own, cache, start.rest),
-        start.run_in,
+    logged, showing = (
+        LoggedErrors(SourcePaths(Path(start.checkout), start.content)),
+        Showing(channel),
     )
-    logged = LoggedErrors(SourcePaths(site_paths.checkout, site_paths.content))
     logging.getLogger().addHandler(logged)
-    showing = Showing(channel)
     try:
-        output = Output(Path(start.output), Path(start.note), start.most)
-        site = WarmSite(
-            site_paths,
-            output,
-            shown=showing,
-            previewed=lambda pages: channel.tell(Previewed(tuple(pages))),
-            newer=channel.waiting,
-            logged=logged,
-        )
-        logged.end_start()
+        site = _load(start, channel, showing, logged)
     except UnsupportedSiteError as reason:
         channel.tell(UnsupportedSite(str(reason), reason.remedy))
         return 0
@@ -199,6 +186,26 @@ def main() -> int:
             if waste.grows() or not channel.waiting(_PAUSE):
                 waste.collect()
     return 0
+
+
+def _load(start: StartBuilder, channel: Pipe, showing: Showing, logged: LoggedErrors) -> WarmSite:
+    """Load the site. Raises :class:`UnsupportedSiteError`, and what settings and plugins raise."""
+    checkout, staged = Path(start.checkout), Path(start.staged)
+    cache = Path(start.cache) if start.cache else None
+    site_paths = SitePaths(
+        *(checkout, start.settings, start.content, staged, start.own, cache, start.rest),
+        start.run_in,
+    )
+    site = WarmSite(
+        site_paths,
+        Output(Path(start.output), Path(start.note), start.most),
+        shown=showing,
+        previewed=lambda pages: channel.tell(Previewed(tuple(pages))),
+        newer=channel.waiting,
+        logged=logged,
+    )
+    logged.end_start()
+    return site
 
 
 def _unsupported() -> UnsupportedSite | None:

@@ -52,11 +52,7 @@ class StaticCopies:
 
         def wanted(source: str, name: str) -> bool:
             name = os.path.normpath(name) if not name.endswith("/") else ""
-            if not name.strip("./") or name.startswith("../") or self._staged.is_folder(name):
-                # Pelican would put it outside of the output folder, or cannot: folders are there.
-                return False
-            if not os.path.exists(source):  # noqa: PTH110 - called for every file of a site
-                # A post links to it; Pelican ignores that.
+            if not self._can_be_copied(source, name):
                 return False
             names[name] = source, stamp(source)
             if self._copied.get(name) == names[name]:
@@ -77,6 +73,14 @@ class StaticCopies:
             changed = self._publish(dict.fromkeys(copying), names)
         self.names = names
         return changed
+
+    def _can_be_copied(self, source: str, name: str) -> bool:
+        """Whether Pelican would copy this file: others it puts nowhere, or ignores."""
+        if not name.strip("./") or name.startswith("../") or self._staged.is_folder(name):
+            # Pelican would put it outside of the output folder, or cannot: folders are there.
+            return False
+        # A post may link to a file that does not exist; Pelican ignores that.
+        return os.path.exists(source)  # noqa: PTH110 - called for every file of a site
 
     def end(self) -> None:
         """The build is complete: forget files that it did not want."""

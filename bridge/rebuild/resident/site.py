@@ -112,18 +112,15 @@ class WarmSite:
         self.content_cache = ContentCache(
             whole=not plugins.sees_every_object(), logged=logged.__len__
         )
-        environment = type(
-            "Environment",
-            (TracingEnvironment,),
-            {"compiled": CompiledTemplates(), "read": self._loaded.also_read},
+        self._disk = self._parsed_on_disk()
+        generators.install(
+            type(
+                "Environment",
+                (TracingEnvironment,),
+                {"compiled": CompiledTemplates(), "read": self._loaded.also_read},
+            ),
+            readers_with(self.content_cache, self._disk),
         )
-        cache = site_paths.cache
-        self._disk = (
-            KeptOnDisk(cache, site_paths.checkout, site_paths.rest, self._site.settings)
-            if cache
-            else None
-        )
-        generators.install(environment, readers_with(self.content_cache, self._disk))
         self._links = Links()
         self._numbering = ValueNumbering()
         self._pages = Pages(self._staged, shown, plugins.wants_each())
@@ -136,6 +133,13 @@ class WarmSite:
         self.unlisted: list[str] = []
         #: No build has been completed yet.
         self._cold = True
+
+    def _parsed_on_disk(self) -> KeptOnDisk | None:
+        """What readers have made of posts, from an earlier process."""
+        paths = self.site_paths
+        if paths.cache is None:
+            return None
+        return KeptOnDisk(paths.cache, paths.checkout, paths.rest, self._site.settings)
 
     def build(self, order: Build) -> tuple[str, ...]:
         """Bring the output up to date; returns the files that differ from before.
@@ -192,21 +196,13 @@ class WarmSite:
         """Run the generators as far as Pelican's ``run`` does before it writes."""
         site = self._site
         context = site.settings.copy()
-        context["generated_content"] = {}
-        context["static_links"] = set()
-        context["static_content"] = {}
-        context["localsiteurl"] = site.settings["SITEURL"]
-        classes = generators.warm(site._get_generator_classes())
-        running = [
-            kind(
-                context=context,
-                settings=site.settings,
-                path=site.path,
-                theme=site.theme,
-                output_path=site.output_path,
-            )
-            for kind in classes
-        ]
+        context |= {
+            "generated_content": {},
+            "static_links": set(),
+            "static_content": {},
+            "localsiteurl": site.settings["SITEURL"],
+        }
+        running = self._generators(context)
         for generator in running if left_out else ():
             if isinstance(generator, Generator):
                 leave_out(generator, left_out)
@@ -232,6 +228,20 @@ class WarmSite:
         build = _Build(running, context, lists, inputs, writer)
         self._links.touch_in_order(context, lambda: _in_clean_order(build))
         return build
+
+    def _generators(self, context: dict[str, Any]) -> list[Generator]:
+        """The generators that Pelican would run, warm where they can be."""
+        site = self._site
+        return [
+            kind(
+                context=context,
+                settings=site.settings,
+                path=site.path,
+                theme=site.theme,
+                output_path=site.output_path,
+            )
+            for kind in generators.warm(site._get_generator_classes())
+        ]
 
     def _build_subsites(self) -> None:
         """Let a plugin build the site in further languages, each as Pelican does it."""

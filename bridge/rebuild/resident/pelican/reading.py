@@ -271,54 +271,69 @@ def _no() -> bool:
     return False
 
 
-def readers_with(content_cache: ContentCache, disk: KeptOnDisk | None = None) -> type[Readers]:
-    """Pelican's readers with a cache; ``disk`` has what an earlier process kept."""
+class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
+    """Pelican's readers with a cache; ``disk`` has what an earlier process stored.
 
-    class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not typed
-        _by_suffix = False
+    Pelican creates its readers itself, so :func:`readers_with` sets both in a subclass.
+    """
 
-        def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
-            if args or not {"content_class", "context"} <= options.keys():
-                # A plugin reads a file for itself.
-                self._by_suffix = False
-                return super().read_file(base_path, path, *args, **options)
-            whole = _whole(base_path, path)
-            kind = options["content_class"]
+    content_cache: ContentCache
+    disk: KeptOnDisk | None
+    _by_suffix = False
 
-            def read() -> Content:
-                self._by_suffix = options.get("fmt") is None
-                read_file = super(CachingReaders, self).read_file
-                return read_file(base_path, path, **options)
+    def read_file(self, base_path: str, path: str, *args: Any, **options: Any) -> Content:
+        """The content of a file, from the cache if it has not changed."""
+        if args or not {"content_class", "context"} <= options.keys():
+            # A plugin reads a file for itself.
+            self._by_suffix = False
+            return super().read_file(base_path, path, *args, **options)
+        whole = _whole(base_path, path)
+        read_file = super().read_file
 
-            def reader() -> object:
-                return self.readers.get(options.get("fmt") or file_suffix(path))
+        def read() -> Content:
+            self._by_suffix = options.get("fmt") is None
+            return read_file(base_path, path, **options)
 
-            site = str(self.settings["OUTPUT_PATH"])
-            return content_cache.content(kind, whole, site, options["context"], read, reader)
+        def reader() -> object:
+            return self.readers.get(options.get("fmt") or file_suffix(path))
 
-        def get_cached_data(self, filename: str, default: Any = None) -> Any:
-            # A post that is copied as well is a static file then, without any metadata.
-            if not self._by_suffix:
-                return default
-            site = str(self.settings["OUTPUT_PATH"])
-            found = content_cache.parsed(filename, site)
-            if found is None and disk is not None:
-                reader = self.readers.get(file_suffix(filename))
-                if (found := disk.find(filename, reader, self.settings)) is not None:
-                    content_cache.keep_parsed(filename, site, found, reader)
-            return default if found is None else found
+        kind, context = options["content_class"], options["context"]
+        return self.content_cache.content(kind, whole, self._site, context, read, reader)
 
-        def cache_data(self, filename: str, data: Any) -> None:
-            if not self._by_suffix:
-                return
+    def get_cached_data(self, filename: str, default: Any = None) -> Any:
+        """What a reader returned for a file, from memory or from disk; else ``default``."""
+        # A post that is copied as well is a static file then, without any metadata.
+        if not self._by_suffix:
+            return default
+        found = self.content_cache.parsed(filename, self._site)
+        if found is None and self.disk is not None:
             reader = self.readers.get(file_suffix(filename))
-            site = str(self.settings["OUTPUT_PATH"])
-            content_cache.keep_parsed(filename, site, data, reader)
-            opened = content_cache.opened()
-            if disk is not None and opened is not None and disk.is_of(self.settings):
-                disk.keep(filename, data, reader, opened)
+            if (found := self.disk.find(filename, reader, self.settings)) is not None:
+                self.content_cache.keep_parsed(filename, self._site, found, reader)
+        return default if found is None else found
 
-        def save_cache(self) -> None:
-            """What goes to disk goes there as each file is read."""
+    def cache_data(self, filename: str, data: Any) -> None:
+        """Cache what a reader returned for a file."""
+        if not self._by_suffix:
+            return
+        reader = self.readers.get(file_suffix(filename))
+        self.content_cache.keep_parsed(filename, self._site, data, reader)
+        opened, disk = self.content_cache.opened(), self.disk
+        if disk is not None and opened is not None and disk.is_of(self.settings):
+            disk.keep(filename, data, reader, opened)
 
-    return CachingReaders
+    def save_cache(self) -> None:
+        """Do nothing: each file is stored on disk as it is read."""
+
+    @property
+    def _site(self) -> str:
+        """The output folder: a plugin may build further sites of the same files."""
+        return str(self.settings["OUTPUT_PATH"])
+
+
+def readers_with(
+    content_cache: ContentCache, disk: KeptOnDisk | None = None
+) -> type[CachingReaders]:
+    """The class of readers with this cache; ``disk`` has what an earlier process stored."""
+    attributes = {"content_cache": content_cache, "disk": disk}
+    return type("CachingReaders", (CachingReaders,), attributes)
