@@ -55,13 +55,13 @@ def make_rebuilder(
     mode. ``.output`` of the result is the folder of pages, ``None`` where that is not on this
     machine.
     """
-    mode = settings.rebuild.mode
-    timing = timing or (EAGER_TIMING if mode == "resident" else DEFAULT_TIMING)
-    if mode == "none":
+    if settings.rebuild.mode == "none":
         return NoRebuild()
+    is_resident = settings.rebuild.mode == "resident"
+    timing = timing or (EAGER_TIMING if is_resident else DEFAULT_TIMING)
     folder = state / "rebuild"
     ledger = BuildLedger(folder / "built.json")
-    if mode == "webhook":
+    if settings.rebuild.mode == "webhook":
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, timing=timing)
     kept = _kept_in(folder)

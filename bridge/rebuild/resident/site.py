@@ -44,11 +44,10 @@ from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
 from bridge.rebuild.resident.reuse.templates import (
-    CompiledTemplates,
-    TracingEnvironment,
     forget_classes,
     known_to_pelican,
     trace_functions,
+    tracing_environment,
 )
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
@@ -105,22 +104,15 @@ class WarmSite:
         self._posts: set[str] = set()
         self._memory = SiteState(self._site, site_paths.checkout)
         self._counting = plugins.Counting.take_off()
-        staged = site_paths.staged
-        self._late = LatePlugins.take_off(staged.with_name(f"{staged.name}-made"))
+        made = site_paths.staged.with_name(f"{site_paths.staged.name}-made")
+        self._late = LatePlugins.take_off(made)
         self._staged.unfinished = self._late.holds or bool(self._late.by_file)
         self._pictures = plugins.Pictures()
-        self.content_cache = ContentCache(
-            whole=not plugins.sees_every_object(), logged=logged.__len__
-        )
+        whole = not plugins.sees_every_object()
+        self.content_cache = ContentCache(whole=whole, logged=logged.__len__)
         self._disk = self._parsed_on_disk()
-        generators.install(
-            type(
-                "Environment",
-                (TracingEnvironment,),
-                {"compiled": CompiledTemplates(), "read": self._loaded.also_read},
-            ),
-            readers_with(self.content_cache, self._disk),
-        )
+        readers = readers_with(self.content_cache, self._disk)
+        generators.install(tracing_environment(self._loaded.also_read), readers)
         self._links = Links()
         self._numbering = ValueNumbering()
         self._pages = Pages(self._staged, shown, plugins.wants_each())

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,48 @@ from pelican import Pelican
 from pelican import settings as pelican_settings
 
 from bridge.settings import SettingsError
+from bridge.site.pelican.audit import looking
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """A site's settings, with its plugins registered.
+
+    ``problems`` are what Pelican logged meanwhile, ``missing_locales`` named by the settings and
+    not on this machine, ``plugins`` is PLUGINS as the owner's file has it (loading puts names in
+    its place). ``looks_at_posts``: settings or plugins have looked into the content folder.
+    ``drafts_until_due``: Pelican makes drafts of posts with a date in the future.
+    """
+
+    settings: dict[str, Any]
+    problems: tuple[str, ...]
+    missing_locales: tuple[str, ...]
+    plugins: object
+    looks_at_posts: bool
+    drafts_until_due: bool
+    #: Signals hold their receivers weakly, and only this holds the plugins' modules.
+    pelican: Pelican | None
+
+
+def load(settings_file: Path, *, content: Path | None = None) -> LoadedSettings:
+    """Load settings and plugins, with ``content`` as the content folder (by default the settings').
+
+    Raises :class:`SettingsError` if the settings cannot be read.
+    """
+    problems: list[str] = []
+    with logged_errors(problems.append), looking() as looked:
+        settings = load_settings(settings_file, content=content)
+        # A scheduled post has the address that it will have when it is due; until then the build
+        # withholds it.
+        drafts_until_due = not settings["WITH_FUTURE_DATES"]
+        settings["WITH_FUTURE_DATES"] = True
+        lacking = missing_locales(settings)
+        plugins = settings.get("PLUGINS")
+        pelican = load_plugins(settings, problems.append)
+        looks_at_posts = looked.into(Path(str(settings["PATH"])))
+    return LoadedSettings(
+        settings, tuple(problems), lacking, plugins, looks_at_posts, drafts_until_due, pelican
+    )
 
 
 def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pelican
-from pelican import Pelican
 from pelican.contents import Article, Page
 
 from bridge import __version__
@@ -35,7 +34,7 @@ from bridge.site.pelican.addresses.listings import Listings
 from bridge.site.pelican.addresses.quick import QuickLocator
 from bridge.site.pelican.addresses.reserved_pages import ReservedPages
 from bridge.site.pelican.addresses.subsites import subsites
-from bridge.site.pelican.audit import looking, record
+from bridge.site.pelican.audit import record
 from bridge.site.pelican.description import Describer, Description
 from bridge.site.pelican.facts import (
     code_version,
@@ -64,22 +63,16 @@ class PelicanSite:
 
     def __init__(
         self,
-        settings: dict[str, Any],
+        loaded: loading.LoadedSettings,
         *,
         root: Path,
         siteurl: str = "",
         uploads: str = "",
         template: str = "",
-        problems: tuple[str, ...] = (),
-        missing_locales: tuple[str, ...] = (),
-        plugins: object = None,
-        looks_at_posts: bool = True,
-        drafts_until_due: bool = False,
     ) -> None:
-        """``plugins`` is PLUGINS as the owner's file has it: loading puts names in its place.
-        ``drafts_until_due``: Pelican makes drafts of posts with a date in the future.
-        """
         record()
+        settings = loaded.settings
+        self._loaded = loaded
         self.settings = settings
         self.root = root.resolve()
         self.siteurl: str = whole_siteurl(str(settings.get("SITEURL") or ""), siteurl).rstrip("/")
@@ -90,17 +83,11 @@ class PelicanSite:
         self.formatted_fields = frozenset(settings["FORMATTED_FIELDS"])
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._template = PathTemplate(self.content_folder, template or ContentSettings().path)
-        self._problems = problems
-        self._missing_locales = missing_locales
-        self._plugins = plugins
-        self._looks_at_posts = looks_at_posts
-        self._drafts_until_due = drafts_until_due
         self._readers = SiteReaders(settings, self.root, self.siteurl)
         self._listings = Listings(settings)
         languages = subsites(settings, self.siteurl)
         self._addresses = Addresses(settings, self.siteurl, self._listings, languages)
         self._reserved = ReservedPages(settings)
-        self._loaded: Pelican | None = None
         self._sources = Sources(settings, self._source_path(uploads) or "")
         self._quick = QuickLocator(settings, elsewhere=languages)
         # Without links of the bridge's own media: an index needs none.
@@ -114,7 +101,7 @@ class PelicanSite:
             source_path=self._source_path,
             quick_locate=self.quick_locate,
             locate_page=self.locate_page,
-            drafts_until_due=drafts_until_due,
+            drafts_until_due=loaded.drafts_until_due,
         )
 
     @classmethod
@@ -136,46 +123,23 @@ class PelicanSite:
         """
         settings_file = settings_file.resolve()
         root = (root or settings_file.parent).resolve()
-        problems: list[str] = []
-        with loading.logged_errors(problems.append), looking() as looked:
-            folder = root / content if content else None
-            settings = loading.load_settings(settings_file, content=folder)
-            # A scheduled post has the address that it will have when it is due; until then the
-            # build withholds it.
-            drafts_until_due = not settings["WITH_FUTURE_DATES"]
-            settings["WITH_FUTURE_DATES"] = True
-            missing_locales = loading.missing_locales(settings)
-            plugins = settings.get("PLUGINS")
-            loaded = loading.load_plugins(settings, problems.append)
-            let_future_posts_be_read()
-            with loading.unusable_settings(settings_file):
-                site = cls(
-                    settings,
-                    root=root,
-                    siteurl=siteurl,
-                    uploads=uploads,
-                    template=template,
-                    problems=tuple(problems),
-                    missing_locales=missing_locales,
-                    plugins=plugins,
-                    looks_at_posts=looked.into(Path(str(settings["PATH"]))),
-                    drafts_until_due=drafts_until_due,
-                )
-                # Signals hold their receivers weakly, and only this holds the plugins' modules.
-                site._loaded = loaded
-                site._readers.try_markdown()
+        loaded = loading.load(settings_file, content=root / content if content else None)
+        let_future_posts_be_read()
+        with loading.unusable_settings(settings_file):
+            site = cls(loaded, root=root, siteurl=siteurl, uploads=uploads, template=template)
+            site._readers.try_markdown()
         return site
 
     def facts(self) -> SiteFacts:
         """What the bridge has to know."""
-        settings = self.settings
+        settings, loaded = self.settings, self._loaded
         name = fingerprint(
             self.root,
             *(__version__, code_version(), pelican.__version__, self.siteurl, settings),
             sorted(self._readers.stock),
-            self._drafts_until_due,
+            loaded.drafts_until_due,
             # Names of months may be part of addresses.
-            self._missing_locales,
+            loaded.missing_locales,
         )
         output = Path(str(settings["OUTPUT_PATH"]))
         if output.is_relative_to(self.root):
@@ -192,11 +156,11 @@ class PelicanSite:
             suffixes=self._readers.suffixes,
             fingerprint=name,
             by_formatting=self._readers.by_headers and "md" in self._readers.stock,
-            problems=self._problems,
-            values=plain_values({**settings, "PLUGINS": self._plugins}),
-            missing_locales=self._missing_locales,
-            looks_at_posts=self._looks_at_posts,
-            drafts_until_due=self._drafts_until_due,
+            problems=loaded.problems,
+            values=plain_values({**settings, "PLUGINS": loaded.plugins}),
+            missing_locales=loaded.missing_locales,
+            looks_at_posts=loaded.looks_at_posts,
+            drafts_until_due=loaded.drafts_until_due,
         )
 
     def slugify(self, text: str) -> str:
@@ -374,20 +338,18 @@ class PelicanSite:
 
         usual = meant(filled("post", "posts"))
 
-        def names(slug: str) -> Iterator[str]:
-            for folder in (category, f"{category}-posts", f"posts-{category}"):
-                for name in (slug, f"post-{slug}", f"{slug}-post", _in_letters(slug)):
-                    yield filled(name, folder)
+        def paths(slug: str) -> Iterator[str]:
+            return (filled(name, folder) for name, folder in _names(slug, category))
 
         def path(slug: str) -> str:
             readable = ""
-            for each in names(slug):
+            for each in paths(slug):
                 found = meant(each) if self.is_article(each) else None
                 if found is not None and found == usual:
                     return each
                 if found is not None:
                     readable = readable or each
-            return readable or next(filter(self.is_article, names(slug)), filled(slug, category))
+            return readable or next(filter(self.is_article, paths(slug)), filled(slug, category))
 
         return path
 
@@ -420,6 +382,13 @@ class PelicanSite:
         """The path below the content folder, as Pelican names it; ``None`` outside."""
         prefix = f"{self.content_folder}/" if self.content_folder else ""
         return path[len(prefix) :] if path.startswith(prefix) else None
+
+
+def _names(slug: str, category: str) -> Iterator[tuple[str, str]]:
+    """The names of a new post's file and folder, from the usual ones on."""
+    for folder in (category, f"{category}-posts", f"posts-{category}"):
+        for name in (slug, f"post-{slug}", f"{slug}-post", _in_letters(slug)):
+            yield name, folder
 
 
 def _in_letters(slug: str) -> str:

@@ -153,6 +153,14 @@ class TracingEnvironment(Environment):
         return _traced(super().getitem, obj, argument)
 
 
+def tracing_environment(read: Callable[[Collection[str]], None]) -> type[TracingEnvironment]:
+    """The class of environments of a process; ``read`` is called with the files that extensions
+    open.
+    """
+    attributes = {"compiled": CompiledTemplates(), "read": read}
+    return type("Environment", (TracingEnvironment,), attributes)
+
+
 class CompiledTemplates(BytecodeCache):
     """Keeps compiled templates in memory, since every build has environments of its own."""
 
