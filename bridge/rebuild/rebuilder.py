@@ -66,7 +66,19 @@ def make_rebuilder(
         return Worker(store, hook, ledger, timing=timing)
     kept = _kept_in(folder)
     sandbox = _sandbox(settings, store, state, environment or {})
-    checkout = BuilderCheckout(
+    checkout = _checkout(settings, store, folder, sandbox, submodules, dates)
+    return _Site(settings, store, checkout, folder, kept, ledger, sandbox).rebuilder(output, timing)
+
+
+def _checkout(
+    settings: Settings,
+    store: GitStore,
+    folder: Path,
+    sandbox: Sandbox,
+    submodules: Submodules | None,
+    dates: Callable[[], SiteDates | None],
+) -> BuilderCheckout:
+    return BuilderCheckout(
         store,
         folder / "checkout",
         submodules=submodules,
@@ -76,7 +88,6 @@ def make_rebuilder(
         due=partial(due, dates=dates),
         git_dir=sandbox.git_dirs / "rebuild",
     )
-    return _Site(settings, store, checkout, folder, kept, ledger, sandbox).rebuilder(output, timing)
 
 
 def _sandbox(

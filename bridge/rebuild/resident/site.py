@@ -94,10 +94,7 @@ class WarmSite:
         logged: LoggedErrors,
     ) -> None:
         self.site_paths = site_paths
-        self._shown = shown
-        self._previewed = previewed
-        self._newer = newer
-        self._logged = logged
+        self._previewed, self._newer, self._logged = previewed, newer, logged
         self._staged = StagedSite(site_paths.staged, output)
         self._loaded = LoadedSite(site_paths)
         self._site = self._loaded.pelican

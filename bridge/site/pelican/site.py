@@ -92,17 +92,7 @@ class PelicanSite:
         self._quick = QuickLocator(settings, elsewhere=languages)
         # Without links of the bridge's own media: an index needs none.
         self._rules = SiteRules(self, MediaUrls("", ()), self._template)
-        self._describer = Describer(
-            self._readers,
-            self._sources,
-            self._addresses,
-            self._listings,
-            self._rules,
-            source_path=self._source_path,
-            quick_locate=self.quick_locate,
-            locate_page=self.locate_page,
-            drafts_until_due=loaded.drafts_until_due,
-        )
+        self._describer = self._make_describer()
 
     @classmethod
     def load(
@@ -161,6 +151,19 @@ class PelicanSite:
             missing_locales=loaded.missing_locales,
             looks_at_posts=loaded.looks_at_posts,
             drafts_until_due=loaded.drafts_until_due,
+        )
+
+    def _make_describer(self) -> Describer:
+        return Describer(
+            self._readers,
+            self._sources,
+            self._addresses,
+            self._listings,
+            self._rules,
+            source_path=self._source_path,
+            quick_locate=self.quick_locate,
+            locate_page=self.locate_page,
+            drafts_until_due=self._loaded.drafts_until_due,
         )
 
     def slugify(self, text: str) -> str:
