@@ -204,8 +204,9 @@ class Publisher:
                 f"This was not done within {_SECONDS:g} seconds, and nothing was written."
                 " Try again in a moment."
             ) from error
-        app = visible(token.client_id or "an unknown app")
-        log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, app)
+        # The client of an app token is the built-in server, whichever app it was pasted into.
+        app = f"the token {token.name!r}" if token.name else token.client_id or "an unknown app"
+        log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, visible(app))
         return published
 
     async def _steps(self, action: Action, token: Token, deadline: asyncio.Timeout) -> Published:

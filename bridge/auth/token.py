@@ -31,13 +31,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class Token:
     """The contents of an access token (IndieAuth 6, RFC 7662 2.2), without the token itself.
 
-    ``expires`` is in seconds since the epoch, ``None`` where the token does not expire.
+    ``expires`` is in seconds since the epoch, ``None`` where the token does not expire. ``name`` is
+    the owner's name for an app token of the built-in server, ``""`` for any other.
     """
 
     me: str
     scopes: frozenset[str]
     client_id: str | None = None
     expires: float | None = None
+    name: str = ""
 
 
 class TokenVerifier(Protocol):

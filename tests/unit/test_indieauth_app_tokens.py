@@ -55,6 +55,7 @@ async def test_a_token_allows_what_it_was_made_for(db: Database) -> None:
     assert token.me == ME
     assert token.scopes == {"create", "media"}
     assert token.expires is None
+    assert token.name == "Phone"
 
 
 async def test_all_scopes_do_not_narrow_anything(db: Database) -> None:

@@ -20,7 +20,7 @@ from yarl import URL
 from bridge.commands.checks import Finding
 from bridge.context.fetcher import ContextFetcher
 from bridge.errors import Unavailable
-from bridge.micropub.action import Create, Delete
+from bridge.micropub.action import Create, Delete, Undelete
 from bridge.micropub.post import Post
 from bridge.net.fetch import GuardedFetch
 from bridge.runtime.terminal import LogFormat
@@ -99,7 +99,10 @@ async def test_who_did_what_to_which_post(tmp_path: Path, caplog: pytest.LogCapt
         await site.catalogue.refresh(patient=True)
         url = (await site.publisher.carry_out(post, app)).url
         await site.publisher.carry_out(Delete(url), replace(ALL, client_id=None))
-    created, deleted = told(caplog)
+        pasted = replace(app, name=f"My script{HOSTILE}")
+        await site.publisher.carry_out(Undelete(url), pasted)
+    created, deleted, restored = told(caplog)
     assert created.startswith(f"create: {url}, by https://app.example/")
     assert "Secret" not in created
     assert deleted == f"delete: {url}, by an unknown app"
+    assert restored.startswith(f"undelete: {url}, by the token 'My script")

@@ -110,9 +110,10 @@ def rename_token(db: Database, token: int, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A valid access token, issued to an app or pasted."""
+    """A valid access token, issued to an app or pasted; ``name`` is the owner's for the latter."""
 
     id: int
+    name: str
     grant_id: int | None
     client_id: str
     scope: str
@@ -125,8 +126,8 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
     """The valid token with this secret, with its last use updated; ``None`` for any other text."""
     now = time.time()
     row = db.one(
-        "SELECT tokens.id, grant_id, tokens.client_id, tokens.scope, tokens.created, expires,"
-        " renewable, last_used FROM tokens LEFT JOIN grants ON grants.id = grant_id"
+        "SELECT tokens.id, tokens.name, grant_id, tokens.client_id, tokens.scope, tokens.created,"
+        " expires, renewable, last_used FROM tokens LEFT JOIN grants ON grants.id = grant_id"
         " WHERE hash = ? AND tokens.revoked IS NULL AND grants.revoked IS NULL"
         " AND (expires IS NULL OR expires > ?)",
         digest(secret),
@@ -138,6 +139,7 @@ def find_token(db: Database, secret: str) -> StoredToken | None:
         db.note("UPDATE tokens SET last_used = ? WHERE id = ?", now, row["id"])
     return StoredToken(
         id=row["id"],
+        name="" if row["grant_id"] else row["name"],
         grant_id=row["grant_id"],
         client_id=row["client_id"],
         scope=row["scope"],
@@ -180,4 +182,5 @@ class BuiltinVerifier:
             scopes=frozenset(found.scope.split()),
             client_id=found.client_id or None,
             expires=found.expires,
+            name=found.name,
         )
