@@ -38,7 +38,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
             *("Conflict", "InvalidRequest", "Unavailable", "NotFound", "Forbidden"),
             *("PayloadTooLarge", "UnsupportedMediaType", "InsufficientStorage"),
             *("TooManyRequests", "BadURL", "FetchError", "ForbiddenAddress"),
-            "_ForbiddenAddressError",
+            *("_ForbiddenAddressError", "SiteBroken", "SiteReplaced"),
         ),
         (0,),
     ),
@@ -49,6 +49,8 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "Advice": (0, 2),
     "Scope": (0,),
     "Verification": (1,),
+    "Refusal": (1,),
+    "Unread": (1,),
 }
 #: Names that hold such words, or a table of them, or a pair of an address and words.
 _NAMES = frozenset(
@@ -93,7 +95,17 @@ _TABLES = frozenset(
 )
 #: Functions that give such words.
 _TELLERS = frozenset(
-    {"_headline", "_building", "_pushing", "_job", "_seems", "_made_by", "_way_on", "_look"}
+    {
+        "_headline",
+        "_building",
+        "_pushing",
+        "_job",
+        "_seems",
+        "_made_by",
+        "_way_on",
+        "_look",
+        "_why_skipped",
+    }
 )
 _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
@@ -106,7 +118,10 @@ _FILES = (
     *("micropub/geo.py", "net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
-    "webmention/incoming/verification/verifier.py",
+    *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
+    *("site/current.py", "site/pelican/reading.py", "site/pelican/site.py"),
+    *("site/pelican/serve.py", "site/pelican/description.py"),
+    "site/pelican/addresses/addresses.py",
 )
 
 

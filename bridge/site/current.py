@@ -388,7 +388,7 @@ def _with_question(asked: Ask, place: Locate) -> Ask:
 
 def _endless() -> Conflict:
     return Conflict(
-        "The site's settings give another answer each time: does a plugin give random results?"
+        "The site's settings give a different answer each time: does a plugin use random values?"
     )
 
 

@@ -300,10 +300,12 @@ def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
         case "slow":
             return InvalidRequest(
                 f"This content takes the site too long to read ({refusal.reason}): split the post,"
-                " or see that each bracket in it is closed."
+                " or check that each bracket in it is closed."
             )
         case "busy":
-            return Unavailable(f"Try again: {refusal.reason}.", retry_after=10)
+            return Unavailable(
+                f"The site cannot answer just now, try again: {refusal.reason}.", retry_after=10
+            )
         case "broken":
             return SiteBroken(refusal.reason)
 

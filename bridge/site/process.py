@@ -152,7 +152,7 @@ class SiteProcess:
             if len(described) != len(files):
                 raise invalid_answer()
             return [
-                Unread(file.path, "Its page would be outside of the output folder: see its slug.")
+                Unread(file.path, "Its page would be outside of the output folder: check its slug.")
                 if isinstance(each, IndexedPost | ReservedPage) and not is_inside(each.save_as)
                 else each
                 for file, each in zip(files, described, strict=True)
@@ -222,11 +222,13 @@ class SiteProcess:
             except ProcessGone:
                 if not self._may_ask.is_set():
                     continue  # it was ended so that the files can be replaced
-                self._tell_end(running)
+                self._log_end(running)
                 await self._drop(running)
                 lost += 1
                 if lost > 1:
-                    raise Unavailable("The site's own code has ended.", retry_after=5) from None
+                    raise Unavailable(
+                        "The site's own code exited unexpectedly.", retry_after=5
+                    ) from None
                 continue
             if isinstance(reply, Refusal):
                 raise refused(reply)
@@ -252,9 +254,9 @@ class SiteProcess:
             except ProcessGone as error:
                 await running.end()
                 # Its output is complete now.
-                said = " ".join(running.printed.text.split())[-500:]
+                output = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(
-                    f"Pelican's settings end the process that loads them. {said}".rstrip()
+                    f"Pelican's settings end the process that loads them. {output}".rstrip()
                 ) from error
             except BaseException:
                 await running.end()
@@ -276,12 +278,17 @@ class SiteProcess:
             async with asyncio.timeout(self._limits.loading):
                 reply = await running.ask(self._start, QUICK, self._limits.loading)
         except TimeoutError as error:
-            told = f"it takes longer than {self._limits.loading:.0f} seconds"
-            raise SiteBroken(f"Pelican's settings cannot be loaded: {told}.") from error
+            seconds = f"{self._limits.loading:.0f}"
+            raise SiteBroken(
+                f"Pelican's settings cannot be loaded: it takes longer than {seconds} seconds."
+            ) from error
         if isinstance(reply, Ready):
             return reply
-        told = "the site's own code gave an invalid answer"
-        raise SiteBroken(reply.reason if isinstance(reply, Refusal) else told)
+        raise SiteBroken(
+            reply.reason
+            if isinstance(reply, Refusal)
+            else "The site's own code gave an invalid answer."
+        )
 
     async def _launch(self) -> RunningProcess:
         checkout = Path(self._start.checkout)
@@ -315,5 +322,5 @@ class SiteProcess:
             self._running = None
         await running.end()
 
-    def _tell_end(self, running: RunningProcess) -> None:
+    def _log_end(self, running: RunningProcess) -> None:
         log.error("The site's process has ended. %s", running.printed.text[-2000:].rstrip())

@@ -121,8 +121,8 @@ class Describer:
             raise
         except Exception as error:  # noqa: BLE001 - plugins and posts may hold anything
             # No file stops apps, which ask for all others as well.
-            told = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-            return Unread(path, f"The bridge cannot tell what it is ({told}).")
+            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+            return Unread(path, f"The bridge cannot tell what it is ({reason}).")
 
     def _entry(self, source: Source, inside: str) -> IndexedPost:
         file = PelicanFile.parse(source.data.decode("utf-8", "replace"), source.path)

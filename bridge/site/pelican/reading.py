@@ -99,7 +99,7 @@ CONTENT_SIGNALS = (
     signals.content_object_init,
 )
 #: An empty file of a format whose headers are inside of a document.
-_EMPTY = {"html": "<html><head><title>x</title></head><body></body></html>"}
+_EMPTY_FILES = {"html": "<html><head><title>x</title></head><body></body></html>"}
 #: Extensions of these packages turn text into HTML and leave the headers alone.
 _KNOWN_EXTENSIONS = ("markdown.extensions.", "pymdownx.", "pelican_indieauth.")
 
@@ -154,7 +154,7 @@ class SiteReaders:
         if has_other_format(f"x.{suffix}"):
             # Which part of it is the body only its reader knows.
             return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
-        file = PelicanFile.parse(_EMPTY.get(suffix, ""), f"x.{suffix}").with_body(text)
+        file = PelicanFile.parse(_EMPTY_FILES.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
         return self.read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
@@ -199,9 +199,11 @@ class SiteReaders:
                 )
         except ImportError as error:
             # Whatever the text: the owner has to install it.
-            raise SiteBroken(f"Pelican cannot read this post: {error}.") from error
+            reason = str(error)
+            raise SiteBroken(f"Pelican cannot read this post: {reason}.") from error
         except (Exception, SystemExit) as error:
-            raise InvalidRequest(f"Pelican cannot read this post: {self._told(error)}.") from error
+            reason = self._reason(error)
+            raise InvalidRequest(f"Pelican cannot read this post: {reason}.") from error
         html = self._raw[-1] if self._raw else str(content._content or "")
         return FileRead(content, Rendered(html, frozenset(effects)))
 
@@ -229,9 +231,10 @@ class SiteReaders:
                     context=self.generator.context,
                 )
         except Exception as error:
-            raise InvalidRequest(f"Pelican cannot read this post: {self._told(error)}.") from error
+            reason = self._reason(error)
+            raise InvalidRequest(f"Pelican cannot read this post: {reason}.") from error
 
-    def _told(self, error: BaseException) -> str:
+    def _reason(self, error: BaseException) -> str:
         return str(error).replace(f"{self._root}/", "") or type(error).__name__
 
     def said_by_name(self, path: str) -> dict[str, Any] | None:

@@ -247,14 +247,14 @@ class PelicanSite:
             )
         if path.rpartition(".")[2] not in self._readers.suffixes:
             raise SiteBroken(
-                f"The site reads no files like {path}, and new posts are written in Markdown: let"
-                " READERS in Pelican's settings leave it switched on."
+                f"The site reads no files like {path}, and new posts are written in Markdown: do"
+                " not disable it in READERS of Pelican's settings."
             )
         if not self.is_article(path):
             raise SiteBroken(
                 f"New posts would go to {path}, where the site's settings look for no articles"
                 " (ARTICLE_PATHS, ARTICLE_EXCLUDES, IGNORE_FILES), or which is the folder of"
-                " uploads: let [content] path in bridge.toml lead to where they do."
+                " uploads: set [content] path in bridge.toml to a path where they do."
             )
 
     def locate(self, text: str, path: str) -> Location:
@@ -366,8 +366,8 @@ class PelicanSite:
                 self._article(_PLAINEST, path)
             except InvalidRequest as plainest:
                 raise SiteBroken(
-                    f"No new post can be read in {path}: {plainest.description} See whether a"
-                    " plugin or a reader of the site's fails, or wants another name for the file"
+                    f"No new post can be read in {path}: {plainest.description} Check whether a"
+                    " plugin or a reader of the site fails, or needs another file name"
                     " ([content] path in bridge.toml)."
                 ) from error
             raise

@@ -105,14 +105,14 @@ class Addresses:
         except KeyError as error:
             raise InvalidRequest(
                 f"The site's ARTICLE_URL or ARTICLE_SAVE_AS names {{{error.args[0]}}}, which this"
-                " post does not say: DEFAULT_METADATA in Pelican's settings can."
+                " post does not have: set a default in DEFAULT_METADATA of Pelican's settings."
             ) from error
         except Exception as error:
             raise InvalidRequest(
                 f"The site's URL settings cannot hold this post: {error}{_what_is_empty(content)}."
             ) from error
         if not valid:
-            raise InvalidRequest(f"Pelican would skip this post: {_why_invalid(content)}.")
+            raise InvalidRequest(_why_skipped(content))
         category = str(getattr(content, "category", ""))
         save_as = f"{folder}{page.save_as}"
         if "/.." in save_as:
@@ -173,14 +173,15 @@ def _quiet() -> Iterator[None]:
 def _what_is_empty(content: Content) -> str:
     """What makes an address begin with a slash, which would lead outside of the output."""
     empty = [name for name in ("author", "category") if not getattr(content, name, None)]
-    told = " and no ".join(empty)
-    return f" (it has no {told}, and ARTICLE_SAVE_AS may name that)" if empty else ""
+    if not empty:
+        return ""
+    return f" (it has no {' and no '.join(empty)}, and ARTICLE_SAVE_AS may name that)"
 
 
-def _why_invalid(article: Content) -> str:
+def _why_skipped(article: Content) -> str:
     for name in article.mandatory_properties:
         if not hasattr(article, name):
-            return f"it has no {name}"
+            return f"Pelican would skip this post: it has no {name}."
     if article.status not in article.allowed_statuses:
-        return f"its status is {article.status!r}"
-    return f"its page would be {article.save_as!r}"
+        return f"Pelican would skip this post: its status is {article.status!r}."
+    return f"Pelican would skip this post: its page would be {article.save_as!r}."
