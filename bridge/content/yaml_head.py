@@ -19,9 +19,12 @@ _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
 #: A header of Pelican's own reader. Below a key with a value, it cannot belong to a YAML mapping.
 _PELICAN_KEY = re.compile(r" {0,3}[A-Za-z0-9_-]+:")
 _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
-#: How a value begins that Pelican's own reader would take for its words.
+#: How a value begins that is no plain text in YAML.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
+#: A whole value that only YAML means: a title may begin with a quoted word, or with a bracket.
+_ONLY_YAML = re.compile(rf"(?:{_QUOTED.pattern}|\[.*\]|\{{.*\}})(?:\s+#.*)?")
+_BLOCK = re.compile(r"[|>][+-]?")
 #: Without backtracking: a part that may be a quoted text is not tried in another way as well.
 _FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
 _FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
@@ -67,7 +70,14 @@ def has_yaml_head(text: str) -> bool:
     if not _FENCE.match(text):
         return False
     parts = _parse(text)
-    return parts is not None and any(map(_is_only_yaml, parts.lines[1:]))
+    if parts is None or any(map(_is_plain_mf2, parts.lines)):
+        return False
+    return any(map(_is_only_yaml, parts.lines[1:]))
+
+
+def _is_plain_mf2(line: Line) -> bool:
+    """Whether this is the bridge's own line in a file without YAML, in which it is quoted."""
+    return line.key == "mf2" and line.raw.partition(":")[2].lstrip().startswith("{")
 
 
 def _parse(text: str) -> FileParts | None:
@@ -103,7 +113,8 @@ def _is_only_yaml(line: Line) -> bool:
     first, *more = physical_lines(line.raw)
     match = _KEY.match(first.rstrip("\r\n"))
     value = (match["value"] or "").strip() if match else ""
-    return bool(_NOT_PLAIN.match(value)) or any(
+    whole = " ".join([value, *map(str.strip, more)])
+    return bool(_ONLY_YAML.fullmatch(whole) or _BLOCK.fullmatch(value)) or any(
         _ITEM.match(each) or not (each.startswith("    ") or (value and _PELICAN_KEY.match(each)))
         for each in (each.rstrip("\r\n").expandtabs(4) for each in more)
     )
@@ -124,7 +135,7 @@ def _value(raw: str) -> str:
     if value.startswith("["):
         flow = _FLOW.match(" ".join([value, *more]))
         return _joined([_read(each) for each in _FLOW_ITEM.findall(flow["items"])]) if flow else ""
-    if re.fullmatch(r"[|>][+-]?", value):
+    if _BLOCK.fullmatch(value):
         return " ".join(filter(None, map(str.strip, more)))
     return _read(" ".join(filter(None, [value, *map(str.strip, more)])))
 

@@ -111,6 +111,11 @@ def test_what_is_added_is_yaml() -> None:
         "---\nTitle: [A]\n\nBody of words\n---\n",
         "---\n\nA rule, and no head\n",
         "---\nTitle: 'A'\n",
+        '---\nTitle: "A" and "B"\nTags: a\n---\nBody\n',
+        "---\nTitle: [A] B\nSummary: *so*\n---\nBody\n",
+        "---\nTitle: 'Twas\n---\nBody\n",
+        '---\nTitle: A\nMf2: {"type":["h-entry"],"properties":{}}\n---\nBody\n',
+        "---\nTitle: 'A'\nMf2: {}\n---\nBody\n",
     ],
 )
 def test_files_that_pelicans_own_reader_understands_are_read_as_it_does(text: str) -> None:
