@@ -41,7 +41,7 @@ _ARGUMENTS = [
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 #: Milliseconds; large, since machines may be busy.
-_PATIENCE = 60_000
+_PATIENCE = 180_000
 _BETWEEN_LOOKS = 50
 expect.set_options(timeout=_PATIENCE)
 

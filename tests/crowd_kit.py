@@ -27,7 +27,7 @@ from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
 SITE = "https://example.com"
 HOOK_SECRET = "shared with the git host"
 #: Ten times the slowest response; only against hanging.
-PATIENCE = 60.0
+PATIENCE = 300.0
 PELICANCONF: Mapping[str, object] = {
     "SITEURL": SITE,
     "SITENAME": "A",

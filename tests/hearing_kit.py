@@ -29,7 +29,7 @@ from bridge.webmention.incoming.receiver import Receiver
 SITE = "https://example.com"
 POST = f"{SITE}/2026/hello/"
 OTHER = f"{SITE}/2026/other/"
-_PATIENCE = 60.0
+_PATIENCE = 300.0
 
 
 def article(title: str, **keys: str) -> str:

@@ -106,7 +106,7 @@ class Bench:
 
     async def arrived(self, files: Mapping[str, str | bytes | None]) -> None:
         """The same, and wait until the bridge has seen it."""
-        version, deadline = self.push(files), time.monotonic() + 60
+        version, deadline = self.push(files), time.monotonic() + 300
         while await self.catalogue.refresh() != version:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)

@@ -105,7 +105,7 @@ def worker_for(config: Settings, store: GitStore, folder: Path) -> Worker:
     return made
 
 
-async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 60) -> None:
+async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 300) -> None:
     """Wait until a version is built, or its build has failed."""
     async with asyncio.timeout(seconds):
         while True:

@@ -34,7 +34,7 @@ from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 QUICK = Timing(looks=(0.02,) * 500, again=0.05, upstream=0.0)
 HASTE = DeliveryTiming(again=(0.02,) * 5, refused=(0.02,), gap=0.0)
 #: Far more than anything takes on a busy machine.
-PATIENCE = 60
+PATIENCE = 300
 
 
 @dataclass

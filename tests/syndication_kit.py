@@ -38,7 +38,7 @@ from bridge.syndication.fake.network import FakeNetwork
 from bridge.syndication.jobs.ledger import Ledger
 from bridge.syndication.syndicator import Syndicator
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 _SESSION = web.AppKey("session", aiohttp.ClientSession)
 _TOLD = {"Content-Type", "Link", "Retry-After", "RateLimit-Remaining", "RateLimit-Reset", "Date"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

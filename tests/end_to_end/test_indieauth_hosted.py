@@ -130,7 +130,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
             )
             try:
                 assert process.stdout is not None
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(300):
                     line = (await process.stdout.readline()).decode()
                 assert "listening on " in line, (tmp_path / "log").read_text()
                 base = line.split("listening on ")[1].strip()

@@ -116,7 +116,7 @@ async def proxy(command: list[str], folder: Path, port: int) -> AsyncIterator[No
             env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
         )
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(300):
                 while True:
                     assert process.returncode is None, (folder / "output.log").read_text()
                     try:

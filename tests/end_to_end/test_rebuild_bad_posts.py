@@ -267,7 +267,7 @@ async def test_a_misspelt_content_folder_leaves_the_last_good_site(
         config, store, tmp_path / "state", output=tmp_path / "output", timing=QUICK
     )
     await again.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while again.status().state != "failed":
             await asyncio.sleep(0.05)
     status = again.status()

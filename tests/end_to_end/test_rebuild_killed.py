@@ -181,7 +181,7 @@ async def test_settings_that_never_end_are_given_up_when_others_are_committed(
     await worker.start()
     try:
         begun = tmp_path / "state" / "rebuild" / "checkout" / "begun"
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not begun.exists():
                 await asyncio.sleep(0.01)
         # Not by a post: a build that takes its time would never end.
@@ -225,7 +225,7 @@ async def test_a_first_build_that_gives_way_to_a_newer_one_leaves_nothing_out(
     shown = set[str]()
     async with building(tmp_path, bare_store, 60, GO_ON=str(go_on)) as (builder, task):
         first = asyncio.create_task(builder.build(replace(task, shown=shown.update)))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while "index.html" not in shown:
                 await asyncio.sleep(0.01)
         builder.preempt()

@@ -64,7 +64,7 @@ async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
     version = commit(store, {"content/new.md": post("New", 9)})
     worker.changed(version)
     await settled(worker, version)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while worker.status().reason is None:
             await asyncio.sleep(0.01)
     assert b"number 0<" in index.read_bytes()

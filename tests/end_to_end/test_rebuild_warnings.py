@@ -62,7 +62,7 @@ class Site:
         before = self.worker.status()
         version = commit(self.store, change)
         self.worker.changed(version)
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(300):
             while True:
                 status = self.worker.status()
                 failed_anew = status.state == "failed" and status.finished != before.finished

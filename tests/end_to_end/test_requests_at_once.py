@@ -142,7 +142,7 @@ async def test_an_update_while_a_reply_context_arrives(
         arrive.set()
         answers = [*await first, *await asyncio.gather(*updates[6:])]
         assert all(answer.ok for answer in answers)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while "A question" not in "".join(clients.repos.posts().values()):
                 await asyncio.sleep(0.01)
         source = await clients.source(created.location)

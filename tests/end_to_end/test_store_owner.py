@@ -60,7 +60,7 @@ async def bridge(clone: Path) -> AsyncIterator[tuple[GitStore, Remote]]:
 
 
 async def until(remote: Remote, state: str) -> RemoteStatus:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while remote.status().state != state:
             await asyncio.sleep(0.01)
     return remote.status()
@@ -379,7 +379,7 @@ async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
         # However many were met: the owner's commands end soon.
         remote._failures = 20
         await remote.fetch_now()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while remote.status().retry == status.retry:
                 await asyncio.sleep(0.01)
         assert (remote.status().retry or 0) < time.time() + 10

@@ -65,7 +65,7 @@ async def test_a_mention_is_stored_once_whichever_step_is_killed(
 
             monkeypatch.setattr(receiver.commits, "add", add)
         await first.send(source, POST)
-        await asyncio.wait_for(reached.wait(), 60)
+        await asyncio.wait_for(reached.wait(), 300)
     monkeypatch.undo()
     async with hearing(tmp_path, batch_seconds=0.0) as second:
         await _until(lambda: second.record(source).state == "shown")
@@ -80,7 +80,7 @@ def _at(start: float, day: float) -> float:
 
 async def _until(true: object) -> None:
     assert callable(true)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not true():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
@@ -202,7 +202,7 @@ async def test_a_clock_that_was_ahead_delays_no_retry_for_years(
         assert (record.state, record.due > time.time() + 3000 * DAY) == ("waiting", True)
     bob.page("/1", reply())
     async with hearing(tmp_path) as right:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while right.record(source).state != "shown":
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)

@@ -36,7 +36,7 @@ async def site() -> AsyncIterator[Elsewhere]:
 
 
 async def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not true():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

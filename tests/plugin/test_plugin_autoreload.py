@@ -18,7 +18,7 @@ import pelican_indieauth
 
 ROOT = Path(pelican_indieauth.__file__).parents[1]
 CITED = "https://example.org/post"
-PATIENCE = 60
+PATIENCE = 300
 OTHER = "https://other.example/"
 
 

@@ -30,7 +30,7 @@ def held(bench: Bench, method: str, path: str) -> Fault:
 async def begun(fault: Fault) -> asyncio.Event:
     assert fault.hang is not None
     assert fault.hold is not None
-    await asyncio.wait_for(fault.hang.wait(), 60)
+    await asyncio.wait_for(fault.hang.wait(), 300)
     return fault.hold
 
 

@@ -392,7 +392,7 @@ class TestSize:
         writer.write(f"{head}Content-Length: 5000\r\n\r\n--XX\r\n\r\nhalf".encode())
         await started.wait()
         writer.transport.abort()
-        assert await asyncio.wait_for(refused, 60) == 400
+        assert await asyncio.wait_for(refused, 300) == 400
         await runner.cleanup()
 
     async def test_a_body_with_a_wrong_content_encoding(self, send: Send) -> None:

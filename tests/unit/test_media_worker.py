@@ -38,7 +38,7 @@ def stubborn(data, kind, rules):
 clean.clean = stubborn
 clean.main()
 """
-PATIENT = 60.0
+PATIENT = 300.0
 SMALL = encoded(picture(1, 1), "PNG")
 
 

@@ -58,7 +58,7 @@ async def test_an_incomplete_index_closes_at_once_and_keeps_its_entries(
     site: Any = SimpleNamespace(reader=slow, bring_to=bring_to)
     catalogue = catalogue_of(store, site, tmp_path / "index.sqlite")
     looking = asyncio.create_task(catalogue.refresh(patient=True))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await slow.stuck.wait()
         while not catalogue.index.described:
             await asyncio.sleep(0.01)
@@ -83,6 +83,6 @@ async def test_a_site_that_is_being_loaded_does_not_delay_closing(tmp_path: Path
 
     catalogue = catalogue_of(store, SimpleNamespace(bring_to=bring_to), tmp_path / "index.sqlite")
     catalogue.changed(head)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await loading.wait()
         await catalogue.close()

@@ -29,7 +29,7 @@ async def _run(folder: Path, script: str, seconds: float = 300) -> process.Ended
 
 
 async def _gone(pid: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while is_running(pid):
             await asyncio.sleep(0.01)
 
@@ -86,7 +86,7 @@ async def test_a_program_that_has_the_number_of_one_that_has_ended_is_left_alone
 async def test_a_program_that_is_stopped_is_ended(tmp_path: Path) -> None:
     running = await asyncio.create_subprocess_exec("sleep", "600", start_new_session=True)
     os.kill(running.pid, signal.SIGSTOP)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         # Of two signals that have not arrived, SIGTERM comes first.
         while ") T " not in Path(f"/proc/{running.pid}/stat").read_text():
             await asyncio.sleep(0.01)

@@ -116,7 +116,7 @@ time.sleep(600)
         assert failure.value.passing
         if written.exists() and (pid := written.read_text()):
             break
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(300):
         while _runs(pid):
             await asyncio.sleep(0.01)
 

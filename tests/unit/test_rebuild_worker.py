@@ -143,7 +143,7 @@ async def test_a_temporary_failure_is_retried(
 ) -> None:
     script.results = [BuildFailed("away", passing=True), OSError("full"), BuildOutcome()]
     await worker.start()
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(300):
         while worker.status().version is None:
             await asyncio.sleep(0.01)
     assert worker.status().state == "idle"
@@ -172,7 +172,7 @@ async def test_a_bug_in_a_builder_does_not_end_building(
 ) -> None:
     script.results = [ValueError("a bug"), BuildOutcome()]
     await worker.start()
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(300):
         while worker.status().version is None:
             await asyncio.sleep(0.01)
 
@@ -224,7 +224,7 @@ async def test_a_due_post_is_built_automatically(
 ) -> None:
     script.due_after = timedelta(milliseconds=50)
     await worker.start()
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(300):
         while len(script.done) < 2:
             await asyncio.sleep(0.01)
     assert script.next_due is None
@@ -236,7 +236,7 @@ async def test_idle_work_runs_when_there_is_nothing_to_build(
     timing = BuildTiming(debounce=0.01, again=(), idle=0.01)
     worker = Worker(store, script, BuildLedger(tmp_path / "built.json"), timing=timing)
     await worker.start()
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(300):
         await script.looked_after.wait()
         while worker.status().reason is None:
             await asyncio.sleep(0.01)

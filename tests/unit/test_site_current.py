@@ -79,7 +79,7 @@ async def test_a_replaced_reader_closes_after_its_last_answer_and_at_shutdown_at
     await asyncio.sleep(0)
     assert not first.closed.is_set()
     first.answered.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await first.closed.wait()
     assert not second.closed.is_set()
     await current.close()

@@ -170,7 +170,7 @@ async def moved(site: SiteProcess, content: Path) -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not true():
             await asyncio.sleep(0.01)
 
@@ -232,7 +232,7 @@ async def test_a_process_that_hangs_is_killed_though_each_request_gives_up_befor
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await site.ask(QUESTION)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             await before.wait()
         site._limits = AnswerLimits(loading=600, quick=600, text=600)
         assert (await site.ask(QUESTION)).places[0].slug == "y"
@@ -256,7 +256,7 @@ async def test_nothing_is_left_running(tmp_path: Path) -> None:
         group = site._running.process.pid
     with pytest.raises(Unavailable):
         await slow
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while is_there(group):  # what is killed is not gone at once
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

@@ -273,7 +273,7 @@ async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 async def _send_until_hung_up_on(writer: asyncio.StreamWriter, data: bytes) -> None:
     with suppress(ConnectionError):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while True:
                 writer.write(data)
                 await writer.drain()
@@ -408,7 +408,7 @@ async def test_a_response_before_the_end_of_a_body_arrives_completely(tmp_path: 
     "data", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n", b"\r\n\r\n\r\n"]
 )
 async def test_an_incomplete_request_is_disconnected(tmp_path: Path, data: bytes) -> None:
-    async with listening(tmp_path, keepalive_timeout=0.3) as port, asyncio.timeout(60):
+    async with listening(tmp_path, keepalive_timeout=0.3) as port, asyncio.timeout(300):
         assert await say(port, data) == b""
 
 

@@ -423,7 +423,7 @@ async def test_killed_between_the_answer_and_its_record_a_mention_is_sent_again(
     sender = await town.sender(courier=Dies(town.fetch, HASTE, lambda: 0.0))
     await town.write("post", f"[x]({target})")
     await until(lambda: town.other.posted)
-    await asyncio.wait_for(town.stop(sender), 60)
+    await asyncio.wait_for(town.stop(sender), 300)
     sender = await town.sender()
     await town.idle(sender)
     assert town.other.mentions() == [(town.url("post"), target)] * 2
