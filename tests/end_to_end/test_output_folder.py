@@ -60,7 +60,7 @@ async def build(repo: Path) -> None:
         head = app[STORE].head()
         assert head is not None
         app[REBUILDER].changed(head)
-        assert await app[REBUILDER].live(head, "one.html", 60)
+        assert await app[REBUILDER].live(head, "one.html", 300)
 
 
 async def test_a_relative_output_folder_is_in_the_bridges_state(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ async def test_settings_leave_the_last_good_site(
     assert files(tmp_path / "output") == before
     fixed = commit(store, {"pelicanconf.py": CONF})
     rebuilder.changed(fixed)
-    assert await rebuilder.live(fixed, "new.html", 60)
+    assert await rebuilder.live(fixed, "new.html", 300)
 
 
 async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
@@ -252,7 +252,7 @@ async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
     assert files(tmp_path / "output") == before
     back = commit(store, {path: blob.data for path, blob in there.items() if blob})
     rebuilder.changed(back)
-    assert await rebuilder.live(back, "one.html", 60)
+    assert await rebuilder.live(back, "one.html", 300)
 
 
 @once
@@ -299,7 +299,7 @@ async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     assert files(tmp_path / "output") == before
     fixed = commit(store, {"over/tag.html": b"fine"})
     rebuilder.changed(fixed)
-    assert await rebuilder.live(fixed, "new.html", 60)
+    assert await rebuilder.live(fixed, "new.html", 300)
     await settled(rebuilder, fixed)
     now = files(tmp_path / "output")
     assert {"new.html", "media/new.png"} <= now.keys()

@@ -36,7 +36,7 @@ async def test_a_draft_is_in_the_preview_alone(
     async def after(change: dict[str, bytes | None], *, live: str) -> None:
         version = commit(store, change)
         worker.changed(version)
-        assert await worker.live(version, live, 60)
+        assert await worker.live(version, live, 300)
         await settled(worker, version)
         checkout = tmp_path / "state" / "rebuild" / "checkout"
         environment = importing_from(checkout, process.environment({}))

@@ -73,7 +73,7 @@ def assert_as_clean(folder: Path) -> None:
 
 async def first_page(rebuilder: Worker, version: Version) -> None:
     """Wait until a build has published its first page."""
-    assert await rebuilder.live(version, "index.html", 60)
+    assert await rebuilder.live(version, "index.html", 300)
 
 
 async def test_a_killed_build_process_is_made_good_by_the_command(

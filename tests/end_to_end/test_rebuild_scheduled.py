@@ -33,7 +33,7 @@ async def test_it_appears_when_it_is_due(
     await settled(worker, version)
     soon = tmp_path / "output" / "soon.html"
     assert not soon.exists() or datetime.now(UTC) >= due
-    assert await worker.live(version, "now.html", 60)
+    assert await worker.live(version, "now.html", 300)
     # The plugin holds it back, so that plain `pelican` does likewise.
     assert (tmp_path / "state" / "rebuild" / "checkout" / "content" / "soon.md").exists()
     if restart:

@@ -186,7 +186,7 @@ async def test_live_returns_as_soon_as_the_page_is_shown(
     await script.began.wait()
     version = commit(store, {"a": b"2"})
     worker.changed(version)
-    waiting = asyncio.create_task(worker.live(version, "post.html", 10))
+    waiting = asyncio.create_task(worker.live(version, "post.html", 300))
     await asyncio.sleep(0)
     assert not waiting.done(), "the page that was shown is that of an older version"
     script.gate.set()
@@ -203,7 +203,7 @@ async def test_live_waits_for_the_first_build_even_if_nothing_was_announced(
 ) -> None:
     script.gate.clear()
     await worker.start()
-    waiting = asyncio.create_task(worker.live(head(store), "index.html", 10))
+    waiting = asyncio.create_task(worker.live(head(store), "index.html", 300))
     await script.began.wait()
     assert not waiting.done()
     (tmp_path / "index.html").touch()
@@ -216,7 +216,7 @@ async def test_live_does_not_wait_for_a_build_that_failed(
 ) -> None:
     script.results = [BuildFailed("bad")]
     await worker.start()
-    assert await worker.live(head(store), "post.html", 60) is False
+    assert await worker.live(head(store), "post.html", 300) is False
 
 
 async def test_a_due_post_is_built_automatically(

@@ -642,12 +642,15 @@ for turn in range(150):
 
 
 def test_forks_reading_in_one_folder_read_their_own_files(tmp_path: Path) -> None:
-    running = [
-        subprocess.Popen([sys.executable, "-c", READING, str(tmp_path), str(number)])
-        for number in range(4)
-    ]
+    content, locks = tmp_path / "content", tmp_path / "tmp"
+    for folder in (content, locks):
+        folder.mkdir()
+    command = [sys.executable, "-c", READING, str(content)]
+    # The site's process has a folder of its own for temporary files.
+    own = {**os.environ, "TMPDIR": str(locks)}
+    running = [subprocess.Popen([*command, str(number)], env=own) for number in range(4)]
     assert [each.wait() for each in running] == [0] * 4
-    assert not [*tmp_path.iterdir()], "what was made for reading stays"
+    assert not [*content.iterdir()], "what was made for reading stays"
 
 
 def test_our_own_modules_are_compiled_once_and_the_sites_never(
