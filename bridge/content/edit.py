@@ -178,7 +178,7 @@ class _Change:
         """
         rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
         if suffix == "html" and not _FRAME.search(sent):
-            written, _ = _framed_like(file.body, rules.media.internalise_html(printable(sent)))
+            written = _indented_like(file.body, rules.media.internalise_html(printable(sent)))
             verdict = body.judge(written, suffix, rules, allowlist)
             if not verdict.acts and not self._foreign(verdict):
                 return file.with_body(written)
@@ -264,6 +264,14 @@ class _Change:
         if self._commands.get("syndicate-to"):
             mf2 = mf2.with_changes(syndicate_to=texts_of(self._commands["syndicate-to"]))
         return file, mf2
+
+
+def _indented_like(old: str, new: str) -> str:
+    """HTML with the same white space before and after it as other HTML."""
+    if not (old.strip() and new.strip()):
+        return _framed_like(old, new)[0]
+    start, end = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
+    return start + new.replace("\r\n", "\n").replace("\r", "\n").strip() + end
 
 
 def _framed_like(old: str, new: str) -> tuple[str, TextChanges]:

@@ -133,7 +133,9 @@ class PelicanFile:
             last = (
                 elements[-2] if kept[elements[-1]].key == "mf2" and elements[1:] else elements[-1]
             )
-            before = kept[last - 1].raw if last else ""
+            # One that was added just before has its white space with it.
+            raw = kept[last].raw
+            before = raw[: len(raw) - len(raw.lstrip())] or (kept[last - 1].raw if last else "")
             indent = before[before.rfind("\n") :] if "\n" in before else ""
             raw = new.raw.rstrip("\r\n")
             indented = indent.replace("\n", self.newline) if not indent.strip() else ""

@@ -49,7 +49,7 @@ HTML = """\
   <meta name="summary" content="One &lt;b&gt;line&lt;/b&gt;">
  </head>
  <body class="x">
-<p>Some <i>text</i></p>
+  <p>Some <i>text</i></p>
  </body>
 </html>
 """
@@ -168,6 +168,17 @@ def test_headers_of_html_change_one_by_one(rules: SiteRules) -> None:
     assert edited("content/old.html", rules, name="A <new> one")[1][:2] == [
         "-   <title>My old &amp; post</title>",
         "+   <title>A &lt;new&gt; one</title>",
+    ]
+
+
+def test_an_edit_of_html_keeps_its_indentation(rules: SiteRules) -> None:
+    html = "<p>Some <i>more</i></p>"
+    _, changes = edited("content/old.html", rules, content={"html": html}, mood="fine")
+    assert [line[:25] for line in changes] == [
+        '+   <meta name="modified"',
+        '+   <meta name="mf2" cont',
+        "-   <p>Some <i>text</i></",
+        "+   <p>Some <i>more</i></",
     ]
 
 
