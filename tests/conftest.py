@@ -25,9 +25,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from bridge.auth import endpoint
-from bridge.indieauth.login import password
+from bridge.indieauth.login import mail, password
 from bridge.indieauth.oauth import clients
 from bridge.net.fetch import GuardedFetch
+from bridge.posts.catalogue import Catalogue
 from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
@@ -218,12 +219,15 @@ def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_requests() -> Iterator[None]:
-    """Requests of this process may take a minute, where the bridge's wait for five seconds: a
-    machine that tests share may stand still for longer. Tests of a limit set their own.
+    """Requests of this process may take a minute, where the bridge's wait for seconds: a machine
+    that tests share may stand still for longer. Tests of a limit set their own.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "_SECONDS", 60.0)
+        patch.setattr(mail, "_CLOSING_SECONDS", 60.0)
         for function, limit in (
+            (Catalogue.__init__, "seconds"),
+            (Catalogue.__init__, "indexing"),
             (GuardedFetch.fetch, "timeout"),
             (endpoint.ask, "seconds"),
             (endpoint.IntrospectionVerifier.__init__, "seconds"),

@@ -97,6 +97,7 @@ async def test_who_did_what_to_which_post(tmp_path: Path, caplog: pytest.LogCapt
         post = Create(Post("h-entry", MappingProxyType({"content": ("Secret words",)})))
         app = replace(ALL, client_id=f"https://app.example/{HOSTILE}")
         await site.catalogue.refresh(patient=True)
+        caplog.clear()  # on a system without Landlock there is a warning
         url = (await site.publisher.carry_out(post, app)).url
         await site.publisher.carry_out(Delete(url), replace(ALL, client_id=None))
         pasted = replace(app, name=f"My script{HOSTILE}")
