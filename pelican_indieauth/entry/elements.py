@@ -18,6 +18,11 @@ def paragraph(html: str, name: str = "context") -> str:
     return f'<p class="indieauth-{name}">{html}</p>\n'
 
 
+def hidden(html: str, name: str) -> str:
+    """A paragraph for parsers only, of what the page shows elsewhere."""
+    return f'<p class="indieauth-{name}" hidden>{html}</p>\n'
+
+
 def linked_name(name: str, url: str | None) -> str:
     """A name, linked if there is a URL."""
     if url is None:

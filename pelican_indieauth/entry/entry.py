@@ -6,7 +6,7 @@ All texts are plain text, to be escaped when printed; all URLs are validated
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -59,7 +59,10 @@ def without_scheme(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place: venue, address, coordinates, or some of these."""
+    """A place: venue, address, coordinates, or some of these.
+
+    ``repeated``: the check-in says all of it already.
+    """
 
     name: str | None = None
     url: str | None = None
@@ -72,6 +75,13 @@ class Place:
     region: str | None = None
     country: str | None = None
     postal_code: str | None = None
+    repeated: bool = False
+
+    def is_told_by(self, other: Place) -> bool:
+        """Whether all that is known of this place is known of another, too."""
+        return all(
+            getattr(self, each.name) in {None, getattr(other, each.name)} for each in fields(self)
+        )
 
     @property
     def address(self) -> tuple[tuple[str, str], ...]:

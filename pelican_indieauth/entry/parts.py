@@ -17,6 +17,7 @@ from pelican.utils import strftime
 from pelican_indieauth.entry.elements import (
     anchor,
     class_attribute,
+    hidden,
     invisible,
     linked_name,
     paragraph,
@@ -178,7 +179,8 @@ class EntryParts:
         location = self.entry.location
         if location:
             root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
-            found += paragraph(_placed(location, f"p-location {root}"), "place")
+            shown = _placed(location, f"p-location {root}")
+            found += hidden(shown, "place") if location.repeated else paragraph(shown, "place")
         return found
 
     def syndication(self) -> str:
@@ -369,13 +371,19 @@ def _placed(place: Place, classes: str) -> str:
     elif place.url:
         label = without_scheme(place.url) or place.url
         shown.append(anchor(' class="u-url"', place.url, label))
-    shown += [f'<span class="p-{name}">{e(text)}</span>' for name, text in place.address]
-    point = ""
+    point, said = "", set[str]()
+    for name, text in place.address:
+        # Vienna is in the region Vienna.
+        if text in said:
+            point += invisible(f"p-{name}", text)
+        else:
+            shown.append(f'<span class="p-{name}">{e(text)}</span>')
+        said.add(text)
     if place.geo and place.latitude and place.longitude:
         if not shown:
             words = e(f"{place.latitude}, {place.longitude}")
             shown.append(f'<a href="{e(place.geo)}">{words}</a>')
-        point = invisible("p-latitude", place.latitude) + invisible("p-longitude", place.longitude)
+        point += invisible("p-latitude", place.latitude) + invisible("p-longitude", place.longitude)
         point += invisible("p-altitude", place.altitude) if place.altitude else ""
         point += invisible("p-accuracy", place.accuracy) if place.accuracy else ""
     return f'<span class="{classes}">{", ".join(shown)}{point}</span>'

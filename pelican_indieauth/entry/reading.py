@@ -129,6 +129,9 @@ class Reader:
                 read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
             elif name not in facts.SAID_OTHERWISE:
                 others[name] = values
+        here, there = read.get("location"), read.get("checkin")
+        if here and there and here.is_told_by(there):
+            read["location"] = replace(here, repeated=True)
         if documents := _refile(read):
             others["file"] = [*mf2.listed(others.get("file")), *documents]
         if post.type not in {"h-entry", ""}:

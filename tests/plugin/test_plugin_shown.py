@@ -31,6 +31,7 @@ def unnamed(**properties: Any) -> dict[str, Any]:
     return note(h("entry", **properties)["properties"])
 
 
+VIENNA = {"street_address": "Herrengasse 14", "locality": "Wien", "region": "Wien"}
 OWN = "{static}/media/a.jpg"
 BOOK = h("cite", name="A Book", author="Some One", uid="isbn:9780141439600")
 #: Posts without text: the properties, what must be displayed, and what a parser must find.
@@ -176,6 +177,14 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Main 1, 4000, Basel", "Berlin", "1,2", "3000"],
         {"checkin": ["Main 1, 4000, Basel"]},
     ),
+    "swarm": (
+        unnamed(
+            checkin=h("card", name="Café", latitude=48.2, longitude=16.4, **VIENNA),
+            location=h("adr", latitude=48.2, longitude=16.4, **VIENNA),
+        ),
+        ["Café"],
+        {"checkin": ["Café"]},
+    ),
     "two-things": (
         h("review", item=[h("product", name="A"), h("product", name="B")], rating="0"),
         ["A", "B", "0"],
@@ -308,6 +317,16 @@ def test_nested_objects_without_a_property_are_children(built: Built) -> None:
     (entry,) = [e for e in built.parsed("children.html")["items"] if "h-entry" in e["type"]]
     (child,) = entry["children"]
     assert (child["type"], child["properties"]["name"]) == (["h-cite"], ["A child"])
+
+
+def test_a_place_that_is_sent_twice_is_shown_once(built: Built) -> None:
+    page = BeautifulSoup(built.text("swarm.html"), "html.parser")
+    shown = [each for each in page.select(".p-street-address") if not each.find_parent(hidden=True)]
+    assert len(shown) == 1
+    for name in ("checkin", "location"):
+        (place,) = built.entry("swarm.html")[name]
+        assert [_plain(each) for each in place["properties"]["region"]] == ["Wien"]
+        assert place["properties"]["latitude"] == ["48.2"]
 
 
 def test_a_video_has_its_poster_and_a_label(built: Built) -> None:
