@@ -19,6 +19,10 @@ _BLOCKS = re.compile(
 )
 
 
+#: Characters that are invalid in XML, and so in a feed, but line ends and tabs.
+_INVALID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
 def stripped(markup: str) -> str:
     """The visible text of a title or summary, which Pelican keeps as HTML.
 
@@ -31,14 +35,18 @@ def stripped(markup: str) -> str:
 
 def without_attributes(markup: str) -> str:
     """Sanitised HTML of paragraphs, lists and emphasis only: nothing that links or loads."""
-    import nh3  # noqa: PLC0415  (as below)
-
-    return nh3.clean(markup, tags=_TEXT, attributes={}).strip()
+    return _clean(markup, _TEXT).strip()
 
 
 def sanitised(markup: str) -> str:
     """Sanitised HTML of another site's page, without scripts and styles."""
+    # Words of two blocks are two words.
+    return html.unescape(_clean(_BLOCKS.sub(r" \g<0>", markup), set()))
+
+
+def _clean(markup: str, tags: set[str]) -> str:
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
-    # Words of two blocks are two words.
-    return html.unescape(nh3.clean(_BLOCKS.sub(r" \g<0>", markup), tags=set()))
+    clean = nh3.clean(_INVALID.sub(" ", markup), tags=tags, attributes={})
+    # Again, because a reference may have stood for such a character.
+    return _INVALID.sub(" ", clean)

@@ -28,6 +28,13 @@ POSTS = {
     ),
     "divs": post("divs", note({"bookmark-of": [CITED]}), "<div><div><p>Deep</p></div></div>"),
     "told": post("told", None, "Long text.", summary="In short."),
+    # XML has no such characters: one of them in a feed would stop the whole build.
+    "steps": post(
+        "steps",
+        note({"instructions": [{"html": "<p>Mix\x0b&#1;it\ud800&#xFFFE;</p>"}]}),
+        "Words.",
+        title="Words",
+    ),
 }
 FEEDS = ["feeds/all.atom.xml", "feeds/all.rss.xml"]
 
