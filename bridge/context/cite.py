@@ -47,8 +47,8 @@ def cite(html: bytes, url: str, charset: str | None = None) -> dict[str, Any] | 
         "author": [author_of(found, proper)],
         "content": [_excerpt(found)],
     }
-    said = {name: values for name, values in cited.items() if values[0]}
-    return {"type": ["h-cite"], "properties": said} if said else None
+    properties = {name: values for name, values in cited.items() if values[0]}
+    return {"type": ["h-cite"], "properties": properties} if properties else None
 
 
 def utf8(html: bytes) -> str | None:

@@ -361,13 +361,13 @@ def _known(path: str, blob: BlobId, data: bytes) -> _Known:
     else:
         head = head.partition("\n\n")[0] if _KEY.search(head.partition("\n\n")[0]) else head
         title = head.partition("\n")[0]
-    said = {key.lower(): value for key, value in _KEY.findall(head)}
-    title = unescape(said.pop("title", title)).strip()[:_LONGEST]
+    headers = {key.lower(): value for key, value in _KEY.findall(head)}
+    title = unescape(headers.pop("title", title)).strip()[:_LONGEST]
     aliases = "".join(_ALIASES.findall(head)[:1])
     name = path.rpartition("/")[2].rpartition(".")[0]
-    parts = [name, *said.values(), aliases]
+    parts = [name, *headers.values(), aliases]
     words = "-".join(filter(None, (_words(part)[:_LONGEST] for part in parts)))
-    return _Known(blob, f"-{words}-", "" if "slug" in said else title)
+    return _Known(blob, f"-{words}-", "" if "slug" in headers else title)
 
 
 def _plain(text: str) -> str:

@@ -365,7 +365,7 @@ class PostIndex:
         then: Callable[[], None] = lambda: None,
     ) -> None:
         """Describe files and store the result; ``then`` is called after each batch."""
-        count, told = 0, time.monotonic()
+        count, reported = 0, time.monotonic()
         ahead: deque[tuple[int, Future[list[IndexedPost | ReservedPage | Unread | None]]]] = deque()
         batches = self._batches(files)
         while True:
@@ -385,8 +385,8 @@ class PostIndex:
             then()
             count += size
             self.described = count
-            if (now := time.monotonic()) - told >= _TELL_EVERY:
-                told = now
+            if (now := time.monotonic()) - reported >= _TELL_EVERY:
+                reported = now
                 log.info("looking at the site's posts: %d files so far", count)
 
     def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:

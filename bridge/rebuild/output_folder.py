@@ -34,7 +34,7 @@ class _OutputNote(msgspec.Struct):
     folder: str
 
 
-def output_folder(told: str, state: Path) -> Path:
+def output_folder(configured: str, state: Path) -> Path:
     """The folder for OUTPUT_PATH, whose value is ``told``, relative to the site's folder if it is
     inside of it.
 
@@ -42,17 +42,17 @@ def output_folder(told: str, state: Path) -> Path:
     there is nothing yet. Any other is not used: pages go to ``output`` in the state folder, and the
     log says what the owner can do.
     """
-    noted, wanted = _noted(state), _wanted(told, state)
-    if noted == told:
-        return state / told
+    noted, wanted = _noted(state), _wanted(configured, state)
+    if noted == configured:
+        return state / configured
     if wanted is not None and _is_free(wanted, state):
-        Tree(state).write(_NOTE, told.encode("utf-8", "surrogateescape"))
+        Tree(state).write(_NOTE, configured.encode("utf-8", "surrogateescape"))
         return wanted
     instead = state / _DEFAULT
     if noted is None:
-        if wanted == instead or _is_of_earlier_release(state / told, state):
-            Tree(state).write(_NOTE, told.encode("utf-8", "surrogateescape"))
-            return state / told
+        if wanted == instead or _is_of_earlier_release(state / configured, state):
+            Tree(state).write(_NOTE, configured.encode("utf-8", "surrogateescape"))
+            return state / configured
         Tree(state).write(_NOTE, _DEFAULT.encode())
     if wanted != instead:
         log.warning(
@@ -60,19 +60,19 @@ def output_folder(told: str, state: Path) -> Path:
             " site's code may write to it. For the one in OUTPUT_PATH, set [rebuild] output = %s in"
             " bridge.toml",
             instead,
-            msgspec.json.encode(str(state / told)).decode(),
+            msgspec.json.encode(str(state / configured)).decode(),
         )
     return instead
 
 
-def _wanted(told: str, state: Path) -> Path | None:
+def _wanted(configured: str, state: Path) -> Path | None:
     """The folder, where that is a place for one: inside the state folder, or beside it."""
-    names = PurePath(told).parts
-    if not names or ".." in names or "\0" in told:
+    names = PurePath(configured).parts
+    if not names or ".." in names or "\0" in configured:
         return None
-    if not PurePath(told).is_absolute():
-        return state / told
-    place = Path(told)
+    if not PurePath(configured).is_absolute():
+        return state / configured
+    place = Path(configured)
     beside = place.parent.resolve() == state.parent.resolve() != Path.home().resolve()
     return place if beside and not place.name.startswith(".") else None
 

@@ -189,12 +189,12 @@ class Worker:
     async def _run_when_idle(self) -> None:
         await asyncio.sleep(self._timing.idle)
         try:
-            told = await self._job.run_when_idle()
+            notice = await self._job.run_when_idle()
         except (BuildFailed, StoreError, OSError) as error:
             _log.warning("Maintenance of the site failed: %s", error)
             return
-        if told is not None:
-            self._tell(reason=told, warnings=(told, *self._status.warnings))
+        if notice is not None:
+            self._tell(reason=notice, warnings=(notice, *self._status.warnings))
 
     async def _woken(self) -> None:
         """Wait for work: a change, or a scheduled post that is due."""

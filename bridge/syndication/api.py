@@ -92,8 +92,8 @@ class ServerState:
         """The server's present time; ``None`` while it is not known."""
         if self._date is None:
             return None
-        told, read_headers = self._date
-        return told + timedelta(seconds=time.monotonic() - read_headers)
+        date, read_headers = self._date
+        return date + timedelta(seconds=time.monotonic() - read_headers)
 
     def pause(self) -> float:
         """Seconds to wait before the next request."""
@@ -146,8 +146,8 @@ class Api:
         Raises :class:`ApiError`, without a request while the server's rate limit is nearly used up.
         """
         if pause := self.server.pause():
-            told = f"{self.base} has nearly reached its rate limit"
-            raise ApiError(told, status=429, retry_after=pause)
+            words = f"{self.base} has nearly reached its rate limit"
+            raise ApiError(words, status=429, retry_after=pause)
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -205,12 +205,12 @@ def objects(value: object) -> list[dict[str, Any]]:
 
 def _failure(base: str, answer: Fetched) -> ApiError:
     try:
-        told = json.loads(answer.body)
+        body = json.loads(answer.body)
     except (ValueError, RecursionError):
-        told = {}
-    told = told if isinstance(told, dict) else {}
-    name = told.get("error") if isinstance(told.get("error"), str) else ""
-    words = told.get("error_description") or told.get("message") or name
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    name = body.get("error") if isinstance(body.get("error"), str) else ""
+    words = body.get("error_description") or body.get("message") or name
     words = words if isinstance(words, str) else ""
     if not words and "json" not in answer.headers.get("Content-Type", "html"):
         words = answer.body[:_WORDS].decode("utf-8", "replace")

@@ -150,14 +150,16 @@ class BridgeEnvironment:
         """The card completed from the linked page's metadata, where it can be fetched."""
         if card.own:
             return card
-        name, said = "", ""
+        name, content = "", ""
         with suppress(FetchError):
             page = await self._fetch.fetch(card.url, max_bytes=_PAGE_BYTES // 4, cut=True)
             cite = await read_cite(page) if page.status == 200 else None
             properties = (cite or {}).get("properties", {})
             name = _first(properties.get("name"))
-            said = _first(properties.get("content"))
-        return replace(card, title=name or card.title or card.url, description=said[:_DESCRIPTION])
+            content = _first(properties.get("content"))
+        return replace(
+            card, title=name or card.title or card.url, description=content[:_DESCRIPTION]
+        )
 
 
 def _first(values: object) -> str:

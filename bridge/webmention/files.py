@@ -210,8 +210,8 @@ class MentionFiles:
         """
         path = f"{self.folder}/{folder}/{OVERFLOW_COUNTS}"
         blob = self.blob(path)
-        said = _entry(blob.data) if blob else {}
-        counts = dict(said) if isinstance(said, dict) else {}
+        parsed = _entry(blob.data) if blob else {}
+        counts = dict(parsed) if isinstance(parsed, dict) else {}
         for kind, count in kinds.items():
             before = counts.get(kind, 0)
             counts[kind] = count + (before if isinstance(before, int) else 0)
@@ -227,8 +227,8 @@ class MentionFiles:
         """
         path = f"{self.folder}/{folder_of(post.url)}/{COPY_COUNTS}"
         blob = self.blob(path)
-        said = _entry(blob.data) if blob else {}
-        old = dict(said) if isinstance(said, dict) else {}
+        parsed = _entry(blob.data) if blob else {}
+        old = dict(parsed) if isinstance(parsed, dict) else {}
         known = old.get("counts")
         every = dict(known) if isinstance(known, dict) else {}
         every.pop(copy, None)
@@ -352,7 +352,7 @@ def _linked_hosts(data: bytes) -> Iterator[str]:
 def _entry(data: bytes) -> dict[str, Any] | str:
     """The file's JSON object, or a text that says why it is not one."""
     try:
-        said = json.loads(data)
+        parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
         return f"it is not JSON: {error}"
-    return said if isinstance(said, dict) else "it is not a JSON object"
+    return parsed if isinstance(parsed, dict) else "it is not a JSON object"

@@ -40,8 +40,8 @@ class Tombstones:
             return []
         path = self._path(entry.save_as)
         pages = dict.fromkeys([entry.save_as, *Mf2Line.of(seen.file).aliases])
-        told = {"deleted": f"{now:%Y-%m-%dT%H:%M:%SZ}", "pages": list(pages), "url": entry.url}
-        text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        content = {"deleted": f"{now:%Y-%m-%dT%H:%M:%SZ}", "pages": list(pages), "url": entry.url}
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         there = self.store.read(path, at)
         return [Change(path, text.encode(), there.id if there else None)]
 

@@ -79,12 +79,12 @@ class CommandBuilder:
 
     async def build(self, task: Task) -> BuildOutcome:
         """Build the whole site."""
-        said = await self.make(task, self.staging)
+        summary = await self.make(task, self.staging)
         if not self._stages:
-            return BuildOutcome((), said.left_out, said.warnings)
+            return BuildOutcome((), summary.left_out, summary.warnings)
         changed = await process.in_thread(self.output.take_over, self.staging)
         await process.in_thread(_clear, self.staging)
-        return BuildOutcome(changed, said.left_out, said.warnings)
+        return BuildOutcome(changed, summary.left_out, summary.warnings)
 
     async def make(self, task: Task, folder: Path) -> LogSummary:
         """Build the whole site into a separate folder; return the errors that were logged.
@@ -101,14 +101,14 @@ class CommandBuilder:
         logged = list(errors(ended.text, SourcePaths(task.checkout, self.content)))
         if ended.code != 0:
             raise self._failure(ended, logged)
-        said = LogSummary.of(logged)
-        said.check_plugins(lacks=task.lacks, unreadable=_NO_PLUGINS.findall(ended.text))
+        summary = LogSummary.of(logged)
+        summary.check_plugins(lacks=task.lacks, unreadable=_NO_PLUGINS.findall(ended.text))
         if task.excused is not None:
-            await process.in_thread(self._check_posts, task, said, ended.text)
+            await process.in_thread(self._check_posts, task, summary, ended.text)
         if self._stages and await process.in_thread(_is_empty, folder):
             where = OUTPUT if self.program != PELICAN else "its output folder"
             raise BuildFailed(f"{self._program} ended well, but wrote no page to {where}")
-        return said.with_unlisted(_unlisted(ended.text, task.checkout))
+        return summary.with_unlisted(_unlisted(ended.text, task.checkout))
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         """``False``: each run starts from a clean checkout."""
@@ -209,16 +209,16 @@ class CommandBuilder:
             # Measuring a large site takes time as well.
             pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
 
-    def _check_posts(self, task: Task, said: LogSummary, log: str) -> None:
+    def _check_posts(self, task: Task, summary: LogSummary, log: str) -> None:
         """Raise :class:`BuildFailed` if what could be read of the site before no longer can."""
-        if said.left_out:
+        if summary.left_out:
             texts = _texts(task.checkout, self.content) - task.left_out
             if not self.content and _NO_ARTICLE.search(log):
                 # At the repo's root there are also texts that are not posts.
-                texts &= {path for path, _ in said.left_out}
-            said.check_some_are_read(texts, task.excused or ())
+                texts &= {path for path, _ in summary.left_out}
+            summary.check_some_are_read(texts, task.excused or ())
         if _NO_ARTICLE.search(log):
-            said.check_not_emptied(task.checkout / self.content)
+            summary.check_not_emptied(task.checkout / self.content)
 
     def _environment(self) -> Mapping[str, str]:
         """With a sandbox its own environment, else the bridge's with what was given."""

@@ -95,7 +95,7 @@ class PublishedOutput:
 
         Returns the names of those that may be handed on. Raises ``OSError``.
         """
-        told = []
+        published = []
         gone = []
         for name in names:
             data = self._built(name)
@@ -105,7 +105,7 @@ class PublishedOutput:
                 self._withheld |= {name} if data is not None else set()
                 gone += [name] if name in self.output.ours else []
                 continue
-            told.append(name)
+            published.append(name)
             if data is None:
                 gone.append(name)
                 continue
@@ -113,7 +113,7 @@ class PublishedOutput:
             self.output.put(name, data)
         self.output.remove(gone)
         self.output.settle()
-        return sorted(told)
+        return sorted(published)
 
     def _built(self, name: str) -> bytes | None:
         """A page's bytes; ``None`` where there is no regular file. Any other trouble with the disk
@@ -209,11 +209,11 @@ class Deployed:
 
     async def run_when_idle(self) -> str | None:
         """Let the other job use the time. If it corrected files, the next run gets all names."""
-        told = await self._job.run_when_idle()
-        if told is not None:
+        notice = await self._job.run_when_idle()
+        if notice is not None:
             waiting = _Undeployed(self._waiting.files, everything=True)
             await process.in_thread(self._keep, waiting)
-        return told
+        return notice
 
     async def close(self) -> None:
         """End the other job; a running deployment ended with the task that waited for it."""

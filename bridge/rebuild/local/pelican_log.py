@@ -133,8 +133,8 @@ class LogSummary:
         new = [path for path in paths if path not in known]
         warnings = self.warnings
         if len(new) > _UNLISTED:
-            told = "further posts are in no list: a plugin takes them out of the site"
-            warnings = (*warnings, told)
+            warning = "further posts are in no list: a plugin takes them out of the site"
+            warnings = (*warnings, warning)
         left_out = (*self.left_out, *((path, _TAKEN_OUT) for path in new[:_UNLISTED]))
         return replace(self, left_out=left_out, warnings=warnings)
 
@@ -171,9 +171,9 @@ def errors(log: str, sources: SourcePaths) -> Iterator[LoggedError]:
     for line, after in pairwise([*log.splitlines(), ""]):
         match = _RECORD.match(line)
         if match:
-            said = match[2]
-            if said.startswith(_NO_PLUGIN) and after[:1].isspace() and not _RECORD.match(after):
+            message = match[2]
+            if message.startswith(_NO_PLUGIN) and after[:1].isspace() and not _RECORD.match(after):
                 # The next line names the module that is missing.
-                said = f"{said}\n{after.strip()}"
-            reason = said.replace(f"{sources.checkout}/", "")
+                message = f"{message}\n{after.strip()}"
+            reason = message.replace(f"{sources.checkout}/", "")
             yield LoggedError(reason, sources.named_in(match[2]))

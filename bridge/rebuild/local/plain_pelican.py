@@ -133,8 +133,8 @@ def _say_what_is_denied() -> None:
             try:
                 return function(*args, **options)
             except PermissionError as error:
-                told = f"\nPermission denied: {error.filename!r}"
-                print(told, file=sys.stderr, flush=True)
+                message = f"\nPermission denied: {error.filename!r}"
+                print(message, file=sys.stderr, flush=True)
                 raise
 
         return opening

@@ -103,20 +103,20 @@ class Showing:
     def __init__(self, channel: Pipe) -> None:
         self._channel = channel
         self._kept: list[str] = []
-        self._told = 0
+        self._reported = 0
         self._last = 0.0
 
     def begin(self) -> None:
         """A build begins."""
         self._kept.clear()
-        self._told = 0
+        self._reported = 0
 
     def __call__(self, pages: Iterable[str]) -> None:
         """Report these files, at once or with the next batch."""
         self._kept += pages
         now = time.monotonic()
-        if self._kept and (self._told < _AT_ONCE or now - self._last >= _OFTEN):
-            self._told += len(self._kept)
+        if self._kept and (self._reported < _AT_ONCE or now - self._last >= _OFTEN):
+            self._reported += len(self._kept)
             self._last = now
             self._channel.tell(Shown(tuple(self._kept)))
             self._kept.clear()
@@ -227,7 +227,7 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
     checkout = site.site_paths.checkout
     try:
         files = site.build(order)
-        said = logged.said().with_unlisted(_inside(checkout, site.unlisted))
+        summary = logged.summary().with_unlisted(_inside(checkout, site.unlisted))
     except Interrupted:
         return BuildAbandoned()
     except CachedFileChanged as what:
@@ -244,8 +244,8 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
         before = "".join(f"; before that: {one.reason}" for one in logged.take()[:1])
         reason = f"{type(error).__name__}: {error}{before}"
         return Failed(reason, _inside(checkout, [last]))
-    warnings = dict.fromkeys(logged.at_start.warnings + said.warnings)
-    return Done(files, said.left_out, tuple(warnings))
+    warnings = dict.fromkeys(logged.at_start.warnings + summary.warnings)
+    return Done(files, summary.left_out, tuple(warnings))
 
 
 def _is_about_a_file(error: Exception) -> bool:

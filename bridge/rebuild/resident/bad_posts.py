@@ -70,7 +70,7 @@ class LoggedErrors(logging.Handler):
         """How many errors there have been so far."""
         return len(self._messages)
 
-    def said(self) -> LogSummary:
+    def summary(self) -> LogSummary:
         """What the errors so far say."""
         return LogSummary.of(self._errors(self._messages))
 

@@ -74,7 +74,7 @@ class ResidentBuilder:
         self._odd: str | None = None
         #: Why the command has built last, ``None`` if it has not.
         self._slow: Slow | None = None
-        self._told = ""
+        self._notice = ""
         self._failures = 0
         self._pause = 0
         self._failed_alike: str | None = None
@@ -106,8 +106,8 @@ class ResidentBuilder:
             async with asyncio.timeout(self._resident.seconds):
                 outcome = await self._ask(task, new)
         except BuilderGone:
-            said = self._process.printed.text[-2000:] if self._process else ""
-            _log.error("The resident build exited unexpectedly. %s", said)
+            output = self._process.printed.text[-2000:] if self._process else ""
+            _log.error("The resident build exited unexpectedly. %s", output)
             self._slow = _failed("the resident build exited unexpectedly")
         except TimeoutError:
             _log.error("The resident build does not answer")
@@ -130,7 +130,7 @@ class ResidentBuilder:
             self._try_again()
 
     def _try_again(self) -> None:
-        self._unfit, self._told, self._failed_alike = None, "", None
+        self._unfit, self._notice, self._failed_alike = None, "", None
         self._failures = self._pause = 0
 
     def stays_warm(self, changed: Collection[str]) -> bool:
@@ -166,15 +166,15 @@ class ResidentBuilder:
         await self._end()
         names = ", ".join(differing[:_NAMED])
         self._unfit = f"{len(differing)} files were not those of a clean build ({names})"
-        self._told = (
+        self._notice = (
             f"{self._unfit}. The clean build has taken their place, and Pelican's own command"
             " builds the site until the bridge restarts or a file outside of the content folder"
             " changes"
         )
-        _log.error("%s", self._told)
+        _log.error("%s", self._notice)
         remedy = "See whether a setting or a plugin counts, or looks at something that changes"
         self._slow = Slow(self._unfit, remedy)
-        return self._told
+        return self._notice
 
     async def abandon(self) -> None:
         """Restore the last good site: pages are published one by one, so that a failed build leaves
@@ -290,7 +290,7 @@ class ResidentBuilder:
         """A clean build by the command; the process has to begin anew after it."""
         await self._end()
         outcome = await self._fallback.build(task)
-        warnings = (self._told, *outcome.warnings) if self._told else outcome.warnings
+        warnings = (self._notice, *outcome.warnings) if self._notice else outcome.warnings
         return replace(outcome, warnings=warnings, slow=self._slow)
 
     async def _send_preempt(self, running: ResidentProcess) -> None:

@@ -259,7 +259,7 @@ class WarmSite:
                 raise CachedFileChanged(f"{path} has changed, which is not a post")
         if order.excused is None:
             return
-        self._logged.said().check_some_are_read(self._posts, order.excused)
+        self._logged.summary().check_some_are_read(self._posts, order.excused)
         if not any(context.get(name) for name in ("articles", "drafts", "hidden_articles")):
             content = self.site_paths.checkout / self.site_paths.content
             self._logged.at_start.check_not_emptied(content)

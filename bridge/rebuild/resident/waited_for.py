@@ -14,7 +14,7 @@ class WaitedFor:
 
     def __init__(self, checkout: Path) -> None:
         self._root = f"{checkout}/"
-        self._said: dict[str, Any] | None = None
+        self._mentioned: dict[str, Any] | None = None
 
     def files(self, names: Collection[str]) -> set[str]:
         """Absolute paths of files in the checkout."""
@@ -33,17 +33,19 @@ class WaitedFor:
         ``read`` are the files that this build had to parse (absolute paths), ``posts`` all posts,
         and ``unseen`` those that no build has published yet (paths in the checkout).
         """
-        before, self._said = self._said, _mentions(context)
+        before, self._mentioned = self._mentioned, _mentions(context)
         unshown = self.files(unseen)
         found = unshown & self.files(posts)
         if before is None:
             # A process that was just started parses everything, and cannot tell which mentions are
             # gone.
-            new = (post for post, said in self._said.items() if _is_from(said, unshown))
+            new = (
+                post for post, mentions in self._mentioned.items() if _is_from(mentions, unshown)
+            )
             return found.union(new)
-        both = before.keys() | self._said.keys()
+        both = before.keys() | self._mentioned.keys()
         return found.union(
-            read, (post for post in both if before.get(post) != self._said.get(post))
+            read, (post for post in both if before.get(post) != self._mentioned.get(post))
         )
 
 
@@ -52,10 +54,10 @@ def _mentions(context: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for post in context["generated_content"].values():
         mentions: Any = getattr(post, "mentions", None)
-        if is_mentions(type(mentions)) and (said := mentions.version()):
-            found[post.source_path] = said
+        if is_mentions(type(mentions)) and (versions := mentions.version()):
+            found[post.source_path] = versions
     return found
 
 
-def _is_from(said: Any, files: Collection[str]) -> bool:
-    return any(file in files for file, _ in said)
+def _is_from(versions: Any, files: Collection[str]) -> bool:
+    return any(file in files for file, _ in versions)

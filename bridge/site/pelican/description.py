@@ -186,7 +186,7 @@ def _about(post: Post) -> str:
     """The addresses and names of what a post is about, and of the people whom it is tagged with:
     all that some posts have to be found by.
     """
-    said: list[str] = []
+    words: list[str] = []
     for name, values in post.properties.items():
         people = name == "category"
         if not people and name != "in-reply-to" and not name.endswith("-of"):
@@ -196,14 +196,14 @@ def _about(post: Post) -> str:
                 continue
             inner = value.get("properties") if isinstance(value, dict) else None
             parts = [*inner.values()] if isinstance(inner, dict) else [[value]]
-            said += [
+            words += [
                 text
                 for part in parts
                 if isinstance(part, list)
                 for text in part
                 if isinstance(text, str)
             ]
-    return " ".join(said)[:_TEXT_LENGTH]
+    return " ".join(words)[:_TEXT_LENGTH]
 
 
 def _found_beside(content: Content, post: Post, mf2: Mf2Line) -> dict[str, list[str]]:

@@ -92,17 +92,17 @@ def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
     if not settings_file.is_file():
         remedy = "Write its path in the repo into [site] settings of bridge.toml, or commit it."
         return SettingsError(str(settings_file), "", "the repo has no such file", remedy)
-    told, remedy = f"{type(error).__name__}: {error}", "Correct it until `pelican -s` accepts it."
+    reason, remedy = f"{type(error).__name__}: {error}", "Correct it until `pelican -s` accepts it."
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
     raised_by = trace.tb_frame.f_globals if trace else {}
     if isinstance(error, KeyError) and raised_by is vars(os):
         name = error.args[0]
-        told = f"they ask for the environment variable {name}, which is not set"
+        reason = f"they ask for the environment variable {name}, which is not set"
         remedy = f'Set it for init, or in bridge.toml: [site] environment = {{ {name} = "..." }}.'
     return SettingsError(
-        str(settings_file), "", f"Pelican's settings cannot be read ({told})", remedy
+        str(settings_file), "", f"Pelican's settings cannot be read ({reason})", remedy
     )
 
 
@@ -220,9 +220,9 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
 
     for name in ("PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME"):
         # An empty one is the folder of the settings. A theme may be a name instead.
-        said = settings.get(name)
-        if said is not None and (name != "THEME" or Path(absolute(said)).exists()):
-            settings[name] = absolute(said)
+        value = settings.get(name)
+        if value is not None and (name != "THEME" or Path(absolute(value)).exists()):
+            settings[name] = absolute(value)
     settings.setdefault("OUTPUT_PATH", absolute("output"))
     if settings.get("PLUGIN_PATHS") is not None:
         settings["PLUGIN_PATHS"] = [absolute(path) for path in settings["PLUGIN_PATHS"]]

@@ -131,15 +131,15 @@ class _Copy:
 class Supervisor:
     """Passes questions on to copies of the process, and limits their time."""
 
-    def __init__(self, site: PelicanSite, start: Start, asked: int, told: int) -> None:
+    def __init__(self, site: PelicanSite, start: Start, requests: int, replies: int) -> None:
         self._site = site
         self._start = start
-        self._asked, self._told = asked, told
+        self._requests, self._replies = requests, replies
         self._frames = Frames()
         # Read into again and again: new memory for each message takes as long as its relaying.
         self._read = memoryview(bytearray(_AT_ONCE))
         self._selector = selectors.DefaultSelector()
-        self._selector.register(asked, selectors.EVENT_READ, None)
+        self._selector.register(requests, selectors.EVENT_READ, None)
         self._copies: list[_Copy] = []
         self._waiting: dict[int, deque[tuple[Frame, float]]] = {TEXT: deque(), MANY: deque()}
 
@@ -152,7 +152,7 @@ class Supervisor:
         while True:
             for key, _ in self._selector.select(self._pause()):
                 if key.data is None:
-                    length = os.readv(self._asked, [self._read])
+                    length = os.readv(self._requests, [self._read])
                     if not length:
                         return
                     for frame in self._frames.feed(self._read[:length]):
@@ -265,8 +265,8 @@ class Supervisor:
             for copy in self._copies:
                 copy.pipe.close()
             self._selector.close()
-            os.close(self._asked)
-            os.close(self._told)
+            os.close(self._requests)
+            os.close(self._replies)
             _copy_main(self._site, theirs)
         theirs.close()
         gc.unfreeze()
@@ -292,7 +292,7 @@ class Supervisor:
         self._tell(job.number, _encode(refusal))
 
     def _tell(self, number: int, body: bytes) -> None:
-        write_all(self._told, Frame(number, 0, 0, body).pack())
+        write_all(self._replies, Frame(number, 0, 0, body).pack())
 
 
 def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
@@ -322,14 +322,14 @@ DENIALS = Denials()
 
 def main(arguments: list[str]) -> int:
     """Serve one bridge until it ends."""
-    asked, told = os.dup(0), os.dup(1)
-    for pipe in (asked, told):
+    requests, replies = os.dup(0), os.dup(1)
+    for pipe in (requests, replies):
         with contextlib.suppress(OSError, AttributeError):  # only Linux has larger pipes
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
     # What the site's settings and extensions print must not be taken for an answer.
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    start = msgspec.msgpack.decode(_first(asked).body, type=Start)
+    start = msgspec.msgpack.decode(_first(requests).body, type=Start)
     grants = confine_by(arguments[0])
     if grants is not None:
         DENIALS.watch(grants)
@@ -344,11 +344,11 @@ def main(arguments: list[str]) -> int:
     except BridgeError as error:
         reply = Refusal("broken", error.description)
     if denied := DENIALS.new():
-        write_all(told, Frame(UNASKED, 0, 0, _encode(Denied(denied))).pack())
-    write_all(told, Frame(UNASKED, 0, 0, _encode(reply)).pack())
+        write_all(replies, Frame(UNASKED, 0, 0, _encode(Denied(denied))).pack())
+    write_all(replies, Frame(UNASKED, 0, 0, _encode(reply)).pack())
     if site is None:
         return 1
-    supervisor = Supervisor(site, start, asked, told)
+    supervisor = Supervisor(site, start, requests, replies)
     try:
         supervisor.run()
     finally:
@@ -374,10 +374,10 @@ def _load(start: Start) -> PelicanSite:
     )
 
 
-def _first(asked: int) -> Frame:
+def _first(requests: int) -> Frame:
     """The first message; nothing is read beyond it."""
     frames = Frames()
-    while data := os.read(asked, 1):
+    while data := os.read(requests, 1):
         if found := frames.feed(data):
             return found[0]
     raise SystemExit(2)

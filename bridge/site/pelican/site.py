@@ -329,7 +329,7 @@ class PelicanSite:
         if published is None:
             raise InvalidRequest("This post has no date.")
         category = self.category_slug(file.get("Category") or "")
-        moment, said = published, {*file.keys(), "slug"}
+        moment, stated = published, {*file.keys(), "slug"}
 
         def filled(slug: str, folder: str) -> str:
             return self._template.path(slug=slug, category=folder, published=moment)
@@ -337,7 +337,7 @@ class PelicanSite:
         def meant(path: str) -> dict[str, Any] | None:
             """What this name says that the file itself does not; ``None`` if it cannot be read."""
             found = self._readers.said_by_name(path)
-            return None if found is None else {key: found[key] for key in found.keys() - said}
+            return None if found is None else {key: found[key] for key in found.keys() - stated}
 
         usual = meant(filled("post", "posts"))
 

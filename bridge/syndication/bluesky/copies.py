@@ -53,7 +53,7 @@ class BlueskyNetwork:
             for_bluesky, source, self._target, answers=parent is not None
         )
         created = self._created(job, source)
-        said = {composed.text, *([job.text] if job.maybe else [])}
+        texts = {composed.text, *([job.text] if job.maybe else [])}
         job.created = created
         facets = text.facets(composed.rich, await self._mentions(composed.text, job))
         embed, alts = await self._embed(composed)
@@ -72,7 +72,7 @@ class BlueskyNetwork:
             self._environment.save(job)
             if await self._client.put(POST, rkey, record) is not None:
                 return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
-            if await self._is_ours(rkey, job, source, said):
+            if await self._is_ours(rkey, job, source, texts):
                 return CreatedCopy(records.page_of(self._did, rkey), rkey, composed.text, alts)
         raise CopyRefused("all record keys for this post's time are taken by other posts")
 
@@ -149,7 +149,7 @@ class BlueskyNetwork:
         return records.tid(source.published, source.url, self._target.uid, *extra)
 
     async def _is_ours(
-        self, rkey: str, job: Job, source: CopySource, said: Collection[str]
+        self, rkey: str, job: Job, source: CopySource, texts: Collection[str]
     ) -> bool:
         """Whether the record under the key is this post's copy from an earlier attempt.
 
@@ -160,7 +160,7 @@ class BlueskyNetwork:
         if found is None or (page != job.old and self._environment.is_taken(page)):
             return False
         _, record = found
-        same = record.get("text") in said or record.get("createdAt") == job.created
+        same = record.get("text") in texts or record.get("createdAt") == job.created
         return same or source.url in str(record)
 
     async def _answered(self, source: CopySource) -> tuple[Ref, Ref] | None:

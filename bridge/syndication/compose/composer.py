@@ -277,8 +277,8 @@ def _card(source: CopySource, made: RichText, links: Iterable[str]) -> Card | No
     if source.url in links and _has(made.text, source.url):
         first = next(iter((*source.featured, *source.photos)), None)
         title = source.name or shorten(RichText(one_line(source.content.text)), _CARD_TITLE).text
-        said = source.summary or (one_line(source.content.text) if source.name else "")
-        description = shorten(RichText(said), _DESCRIPTION).text
+        summary = source.summary or (one_line(source.content.text) if source.name else "")
+        description = shorten(RichText(summary), _DESCRIPTION).text
         return Card(source.url, title, description, first.url if first else "", own=True)
     spans = sorted([*made.links, *text.urls(made.text)], key=lambda each: each.start)
     for span in spans:

@@ -101,8 +101,8 @@ def main() -> None:
     except NoImage as error:
         sys.stdout.buffer.write(json.dumps({"why": str(error)}).encode())
         return
-    told = {"mime": photo.mime, "width": photo.width, "height": photo.height}
-    sys.stdout.buffer.write(json.dumps(told).encode() + b"\n" + photo.data)
+    header = {"mime": photo.mime, "width": photo.width, "height": photo.height}
+    sys.stdout.buffer.write(json.dumps(header).encode() + b"\n" + photo.data)
 
 
 if __name__ == "__main__":

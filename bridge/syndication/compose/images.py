@@ -45,7 +45,7 @@ async def fit_in_subprocess(
     if not answer:
         raise NoImage("decoding it takes too much time or memory")
     line, _, made = answer.partition(b"\n")
-    told = json.loads(line)
-    if "why" in told:
-        raise NoImage(told["why"])
-    return Photo(made, told["mime"], told["width"], told["height"])
+    header = json.loads(line)
+    if "why" in header:
+        raise NoImage(header["why"])
+    return Photo(made, header["mime"], header["width"], header["height"])

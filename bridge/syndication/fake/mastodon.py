@@ -279,8 +279,8 @@ class FakeMastodon:
         raw = self.dialect.counts_raw
         count = len(words) if raw else mastodon_length(words)
         if count > self.characters:
-            code, told = self.dialect.too_long
-            raise _refusal(code, told.format(self.characters))
+            code, message = self.dialect.too_long
+            raise _refusal(code, message.format(self.characters))
 
     def _find(self, request: web.Request) -> dict[str, Any]:
         wanted = request.match_info["id"]

@@ -16,6 +16,6 @@ _KINDS: dict[int, type[web.HTTPException]] = {
 }
 
 
-def error(status: int, told: Mapping[str, str]) -> web.HTTPException:
+def error(status: int, body: Mapping[str, str]) -> web.HTTPException:
     """An HTTP error with this status and JSON, to raise."""
-    return _KINDS[status](text=json.dumps(dict(told)), content_type="application/json")
+    return _KINDS[status](text=json.dumps(dict(body)), content_type="application/json")

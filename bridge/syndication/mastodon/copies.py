@@ -227,8 +227,8 @@ class MastodonNetwork:
                 continue
             if _bare(status.text) == _bare(job.text):
                 return status
-            told = await self._client.source(status.id)
-            if told is not None and _bare(told) == _bare(job.text):
+            sent = await self._client.source(status.id)
+            if sent is not None and _bare(sent) == _bare(job.text):
                 return status
         return None
 

@@ -245,17 +245,17 @@ def _time(moment: datetime) -> str:
 
 def _subject(changes: MentionChanges) -> str:
     """The subject line, such as ``Mentions: 2 replies and a like``."""
-    told = [
+    parts = [
         one if changes.kinds[kind] == 1 else f"{changes.kinds[kind]} {many}"
         for kind, (one, many) in _WORDS.items()
         if changes.kinds[kind]
     ]
     if changes.removed:
-        told.append("one removed" if changes.removed == 1 else f"{changes.removed} removed")
-    if not told:
+        parts.append("one removed" if changes.removed == 1 else f"{changes.removed} removed")
+    if not parts:
         counted = any(path.endswith(COPY_COUNTS) for path in changes.changes)
         return "Mentions: likes and reposts elsewhere" if counted else "Mentions: rules"
-    *most, last = told
+    *most, last = parts
     return f"Mentions: {', '.join(most)} and {last}" if most else f"Mentions: {last}"
 
 

@@ -64,7 +64,7 @@ class WebmentionHandlers:
             again = location if status == 201 else ""
             about = (record.source, record.target)
             return state_page(request, title, text, *about, status=status, location=again)
-        said = {
+        answer = {
             "state": record.state,
             "message": text,
             "source": record.source,
@@ -75,7 +75,7 @@ class WebmentionHandlers:
         # response with a Location header".
         headers = {str(hdrs.CACHE_CONTROL): "no-store"}
         headers |= {str(hdrs.LOCATION): location} if status == 201 else {}
-        return web.json_response(said, status=status, headers=headers)
+        return web.json_response(answer, status=status, headers=headers)
 
 
 async def _read(request: web.Request) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class PublicPost:
     entry: IndexedPost
     file: PelicanFile
 
-    def said(self) -> tuple[object, ...]:
+    def visible(self) -> tuple[object, ...]:
         """Everything in the file that readers can see; two equal values mean no visible change."""
         mf2 = Mf2Line.of(self.file)
         shown = {name: values for name, values in mf2.properties.items() if name != "syndication"}
@@ -85,7 +85,7 @@ class ChangedPosts:
             before = next((old[each] for each in (url, *seen.entry.aliases) if each in old), None)
             if before is not None:
                 used.add(before.entry.url)
-            if before is None or before.said() != seen.said() or before.entry.url != url:
+            if before is None or before.visible() != seen.visible() or before.entry.url != url:
                 changed.append(PostChange(before, seen))
         index = self.catalogue.index
         for url, seen in old.items():
@@ -207,9 +207,9 @@ class ReplyChangeFinder:
         found: dict[str, ReplyChanges] = {}
         for each in inside:
             old, new = await asyncio.to_thread(self._read, each)
-            told = new or old
-            target, url = told.get("wm-target"), told.get("url")
-            if told.get("wm-property") != _REPLY or _shown(old) == _shown(new):
+            reply = new or old
+            target, url = reply.get("wm-target"), reply.get("url")
+            if reply.get("wm-property") != _REPLY or _shown(old) == _shown(new):
                 continue
             if isinstance(target, str) and isinstance(url, str):
                 changes = found.setdefault(target.partition("#")[0], ReplyChanges())
@@ -226,17 +226,17 @@ class ReplyChangeFinder:
 
     def _read(self, each: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
         """A file's JSON object before and after; ``{}`` where it is absent or invalid."""
-        said = [_object(b"")] * 2
+        versions = [_object(b"")] * 2
         for place, blob in enumerate((each.old, each.new)):
             if blob is not None:
                 (found,) = self.store.blobs([blob])
-                said[place] = _object(found.data)
-        return said[0], said[1]
+                versions[place] = _object(found.data)
+        return versions[0], versions[1]
 
 
-def _shown(told: dict[str, Any]) -> dict[str, Any]:
+def _shown(entry: dict[str, Any]) -> dict[str, Any]:
     """The part of a mention's file that its page shows, without the times of verification."""
-    return {name: value for name, value in told.items() if name not in _OF_THE_BRIDGE}
+    return {name: value for name, value in entry.items() if name not in _OF_THE_BRIDGE}
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def read(html: bytes, url: str) -> dict[str, Any]:
     page = BeautifulSoup(html, "html5lib", from_encoding=_utf8(html))
     base = page.select_one("base[href]")
     at = urljoin(url, str(base["href"])) if base else url
-    said = {
+    result = {
         "gone": _is_tombstone(page),
         "seen": [link for each in page.select("[href]") if (link := _link(each, at))][:_MAX_LINKS],
         "entry": False,
@@ -58,10 +58,10 @@ def read(html: bytes, url: str) -> dict[str, Any]:
         "digest": "",
     }
     entry = _entry(page, url, at)
-    return said if entry is None else {**said, **_said(entry, at)}
+    return result if entry is None else {**result, **_of_entry(entry, at)}
 
 
-def _said(entry: Tag, at: str) -> dict[str, Any]:
+def _of_entry(entry: Tag, at: str) -> dict[str, Any]:
     responses = list(_responses(entry, at))
     content = [each for each in entry.select(".e-content") if _is_direct(each, entry)]
     written = [

@@ -86,20 +86,20 @@ class LivePages:
             return LivePage(False, f"{out.url} answers {page.status}")
         if not self._is_at(page, out.url):
             return LivePage(False, f"{out.url} redirects to {page.url}")
-        said = await read_page(page.body, out.url)
-        if said is None:
+        parsed = await read_page(page.body, out.url)
+        if parsed is None:
             return LivePage(False, f"{out.url} cannot be parsed")
-        if said["gone"]:
+        if parsed["gone"]:
             return LivePage(False, f"{out.url} is still the tombstone of a deleted post")
-        if reason := await self._mismatch(out, page, said):
+        if reason := await self._mismatch(out, page, parsed):
             return LivePage(False, reason)
-        tells = self.is_local or bool(out.updated and said["updated"])
+        tells = self.is_local or bool(out.updated and parsed["updated"])
         return LivePage(
             True,
             is_certain=tells,
-            links=tuple(said["links"]),
-            replies=tuple(said["replies"]),
-            digest=said["digest"],
+            links=tuple(parsed["links"]),
+            replies=tuple(parsed["replies"]),
+            digest=parsed["digest"],
         )
 
     async def _check_gone(self, out: Outgoing) -> LivePage:
@@ -110,32 +110,32 @@ class LivePages:
         if page.status == 404:
             settled = self.is_local or out.looks >= _CHECKS_FOR_A_TOMBSTONE
             return LivePage(settled, f"{out.source} answers 404, and not 410")
-        said = await read_page(page.body, out.source)
-        if said is not None and said["gone"]:
+        parsed = await read_page(page.body, out.source)
+        if parsed is not None and parsed["gone"]:
             return LivePage(True)
         return LivePage(False, f"{out.source} is still there")
 
-    async def _mismatch(self, out: Outgoing, page: Fetched, said: dict[str, Any]) -> str:
+    async def _mismatch(self, out: Outgoing, page: Fetched, parsed: dict[str, Any]) -> str:
         """Why a page does not show the expected version; ``""`` if it does."""
         if self.is_local:
-            built = await self._built(out, page, said)
-            if built is None or built["digest"] != said["digest"]:
+            built = await self._built(out, page, parsed)
+            if built is None or built["digest"] != parsed["digest"]:
                 return f"{out.url} does not show the latest build yet"
             # A link that is not on the built page either is left out by the theme.
             missing = [link for link in out.links if link in built["seen"]]
         else:
             missing = out.links
             for what in ("updated", "published"):
-                wanted, shown = getattr(out, what), said[what]
+                wanted, shown = getattr(out, what), parsed[what]
                 if wanted and shown:
                     if not same_time(wanted, shown):
                         return f"{out.url} shows an older version"
                     break
-        missing = [link for link in missing if link not in said["seen"]]
+        missing = [link for link in missing if link not in parsed["seen"]]
         return f"{out.url} does not link to {missing[0]} yet" if missing else ""
 
     async def _built(
-        self, out: Outgoing, page: Fetched, said: dict[str, Any]
+        self, out: Outgoing, page: Fetched, parsed: dict[str, Any]
     ) -> dict[str, Any] | None:
         """The same page as this machine built it, parsed."""
         if (output := self.rebuilder.output) is None:
@@ -144,7 +144,7 @@ class LivePages:
             body = await asyncio.to_thread(beneath.read, output, out.save_as, _PAGE_BYTES)
         except OSError:
             return None
-        return said if body == page.body else await read_page(body, out.url)
+        return parsed if body == page.body else await read_page(body, out.url)
 
     def _is_at(self, page: Fetched, url: str) -> bool:
         return canonical(page.url, self.own) == canonical(url, self.own)
@@ -165,10 +165,10 @@ async def read_page(body: bytes, url: str) -> dict[str, Any] | None:
     """Parse a page of the site in a subprocess (see
     :func:`bridge.webmention.outgoing.links.read`).
     """
-    said: dict[str, Any] | None = await parse_in_subprocess(
+    parsed: dict[str, Any] | None = await parse_in_subprocess(
         _READ, url, page=body, seconds=_READ_SECONDS
     )
-    return said
+    return parsed
 
 
 def same_time(one: str, other: str) -> bool:

@@ -51,11 +51,11 @@ async def _send(settings: Settings, url: str, own: frozenset[str], public_url: s
             )
         except FetchError as error:
             raise Refused(f"{url} cannot be fetched: {error}.") from error
-        told = _told_before(settings, url)
+        notified = _notified_before(settings, url)
         linked = external_links(
             await _links(page, url), own, bridgy_fed=settings.webmention.bridgy_fed
         )
-        targets = list(dict.fromkeys([*linked, *told]))[:MOST_TARGETS]
+        targets = list(dict.fromkeys([*linked, *notified]))[:MOST_TARGETS]
         if not targets:
             print(f"{url} links to no other site in its text, so no webmention is sent.")
         courier = Courier(fetch, DeliveryTiming(), time.time)
@@ -79,16 +79,16 @@ async def _links(page: Fetched, url: str) -> list[str]:
             f"{url} answers {page.status}: the post is not live. The webmentions of a post that"
             " is not live yet are sent by themselves once it is."
         )
-    said = await read_page(page.body, page.url)
-    if said is None or not (said["entry"] or said["gone"]):
+    parsed = await read_page(page.body, page.url)
+    if parsed is None or not (parsed["entry"] or parsed["gone"]):
         raise Refused(
             f"{url} has no h-entry, so the bridge cannot tell which of its links"
             f" belong to the post. See {doc('themes.md')}."
         )
-    return [str(link) for link in said["links"]]
+    return [str(link) for link in parsed["links"]]
 
 
-def _told_before(settings: Settings, url: str) -> list[str]:
+def _notified_before(settings: Settings, url: str) -> list[str]:
     """The pages that the post has notified before, from the outbox."""
     outbox = Outbox(outbox_folder(settings.site.state))
     try:

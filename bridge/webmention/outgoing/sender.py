@@ -320,9 +320,9 @@ class Sender:
         """Notify the pages that a reply replies to when its own replies changed (Salmention): at
         most once an hour, and not for replies from their own host.
         """
-        told, hour = out.told_upstream, self._timing.upstream
+        notified, hour = out.told_upstream, self._timing.upstream
         # What is to be told already is told together with this.
-        waits = now + seconds_until(told if told > now else told + hour, now, hour)
+        waits = now + seconds_until(notified if notified > now else notified + hour, now, hour)
         for each in deliveries:
             if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
                 continue

@@ -278,10 +278,10 @@ def _depends_on_nothing_else(path: str, reader: object, made: Any) -> bool:
     text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
     if type(reader) is RstReader and _LOOKS_AROUND.search(text):
         return False
-    said = [(line or meta).strip() for line, meta in _DATE.findall(text[:_HEAD])]
+    dates = [(line or meta).strip() for line, meta in _DATE.findall(text[:_HEAD])]
     _, found = made
     wanted = sum(name in found for name in ("date", "modified"))
-    return len(said) >= wanted and all(map(_WHOLE.match, said))
+    return len(dates) >= wanted and all(map(_WHOLE.match, dates))
 
 
 class _Pickler(pickle.Pickler):

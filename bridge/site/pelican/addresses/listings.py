@@ -114,8 +114,8 @@ class Listings:
         for sort in self._contested_sorts:
             names: Iterable[object] = [place.category]
             if sort == "author":
-                said = keys.AUTHOR.decode(file, rules).get("author")
-                names = said or [self._settings.get("AUTHOR") or ""]
+                authors = keys.AUTHOR.decode(file, rules).get("author")
+                names = authors or [self._settings.get("AUTHOR") or ""]
             elif sort == "tag":
                 names = keys.TAGS.decode(file, rules).get("category") or ()
             listed += self.contested(sort, map(str, names))

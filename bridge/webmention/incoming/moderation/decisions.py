@@ -241,7 +241,7 @@ def of_record(record: Record) -> ModeratedMention:
             record.target, text=record.why, received=record.received,
         )  # fmt: skip
     mention = record.of_mention()
-    said = mention.entry
+    entry = mention.entry
     warnings = []
     if mention.plain:
         warnings.append("The page has no h-entry: it only links here.")
@@ -253,13 +253,13 @@ def of_record(record: Record) -> ModeratedMention:
         record.id,
         record.state,
         mention.kind,
-        str(said["author"].get("name", "")),
-        str(said["author"].get("url", "")),
+        str(entry["author"].get("name", "")),
+        str(entry["author"].get("url", "")),
         mention.url,
         bare_host(record.source),
         record.target,
-        name=str(said.get("name", "")),
-        text=str(said.get("content", {}).get("text", "")),
+        name=str(entry.get("name", "")),
+        text=str(entry.get("content", {}).get("text", "")),
         received=record.received,
         warnings=tuple(warnings),
     )
@@ -276,10 +276,10 @@ def shown_in(
 
 def _of_file(files: MentionFiles, kept: StoredMention) -> ModeratedMention:
     read = files.read(kept.path)
-    said: dict[str, Any] = read[0] if read else {}
-    author = said.get("author")
+    entry: dict[str, Any] = read[0] if read else {}
+    author = entry.get("author")
     card = author if isinstance(author, dict) else {}
-    content = said.get("content")
+    content = entry.get("content")
     text = content.get("text", "") if isinstance(content, dict) else ""
     return ModeratedMention(
         kept.digest,
@@ -290,7 +290,7 @@ def _of_file(files: MentionFiles, kept: StoredMention) -> ModeratedMention:
         kept.url,
         bare_host(kept.source) or bare_host(kept.url),
         kept.target,
-        name=str(said.get("name", "")),
+        name=str(entry.get("name", "")),
         text=str(text),
         received=kept.received,
         face=kept.photo,

@@ -58,24 +58,24 @@ class Rules:
         if data is None:
             return cls()
         try:
-            said = json.loads(data)
+            parsed = json.loads(data)
         except (ValueError, RecursionError) as error:
             return cls(broken=f"it is not JSON: {error}")
-        if not isinstance(said, dict):
+        if not isinstance(parsed, dict):
             return cls(broken="it is not a JSON object")
         lists: dict[str, tuple[str, ...]] = {}
         for name in ("trust", "block", "refused"):
-            values = said.pop(name, [])
+            values = parsed.pop(name, [])
             if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
                 return cls(broken=f"{name!r} is not a list of texts")
             lists[name] = tuple(values)
-        return cls(lists["trust"], lists["block"], lists["refused"], tuple(said.items()))
+        return cls(lists["trust"], lists["block"], lists["refused"], tuple(parsed.items()))
 
     def to_file(self) -> bytes:
         """The bytes of the file, unknown keys included."""
-        said = dict(self.other)
-        said |= {"trust": self.trust, "block": self.block, "refused": self.refused}
-        return f"{json.dumps(said, ensure_ascii=False, indent=2, sort_keys=True)}\n".encode()
+        content = dict(self.other)
+        content |= {"trust": self.trust, "block": self.block, "refused": self.refused}
+        return f"{json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True)}\n".encode()
 
     def with_added(self, *, trust: str = "", block: str = "", refused: Iterable[str] = ()) -> Rules:
         """The rules with these added. Trust removes a block of the same name, and the reverse."""

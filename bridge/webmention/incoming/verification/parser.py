@@ -64,11 +64,11 @@ def read(
     # an exact match for the URL. If the source is plain text, the receiver should look for the URL
     # by searching for the string."
     if kind == "application/json" or kind.endswith("+json"):
-        return _said(linked=_in_json(text, target))
-    return _said(linked=kind == "text/plain" and target in text)
+        return _result(linked=_in_json(text, target))
+    return _result(linked=kind == "text/plain" and target in text)
 
 
-def _said(
+def _result(
     *, linked: bool, gone: bool = False, links: int = 0, entry: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     return {"linked": linked, "gone": gone, "links": links, "entry": entry}
@@ -82,14 +82,14 @@ def _of_html(page: bytes, url: str, source: str, target: str, charset: str) -> d
     links = list(_links(soup, url))
     linked = exact(target) in {exact(link) for link in links}
     if not linked:
-        return _said(linked=False, gone=_is_tombstone(soup))
+        return _result(linked=False, gone=_is_tombstone(soup))
     try:
         parsed = mf2py.parse(doc=soup, url=url)
         entry = _entry(parsed, url, source)
     except RecursionError:
         # Nested too deeply for the microformats parser. The link still counts.
         entry = None
-    return _said(linked=True, gone=_is_tombstone(soup), links=len(links), entry=entry)
+    return _result(linked=True, gone=_is_tombstone(soup), links=len(links), entry=entry)
 
 
 def _links(soup: BeautifulSoup, url: str) -> Iterator[str]:
@@ -196,8 +196,10 @@ def _author(
 ) -> dict[str, str]:
     """The author: of the entry, else the page's only h-card, else its ``rel=author``."""
     card = author_of(entry, items)
-    said = {} if card is None else card["properties"]
-    found = {name: str(said[name][0]) for name in ("name", "url", "photo") if name in said}
+    properties = {} if card is None else card["properties"]
+    found = {
+        name: str(properties[name][0]) for name in ("name", "url", "photo") if name in properties
+    }
     rel = parsed.get("rels", {}).get("author", [])
     if not found and rel:
         found = {"url": first_url({"properties": {"url": rel[:1]}}, "url")}

@@ -79,8 +79,8 @@ class Reverification:
 
     def _read(self) -> dict[str, float]:
         try:
-            said = json.loads(self._file.read_bytes())
-            return {str(path): float(when) for path, when in said.items()}
+            parsed = json.loads(self._file.read_bytes())
+            return {str(path): float(when) for path, when in parsed.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 

@@ -100,17 +100,17 @@ class Verifier:
 
     async def _check_link(self, page: Fetched, source: str, target: str) -> Verification:
         kind, charset = _media_type(page.headers.get("Content-Type", ""))
-        said: dict[str, Any] | None = await parse_in_subprocess(
+        parsed: dict[str, Any] | None = await parse_in_subprocess(
             _READ, page.url, source, target, kind, charset, page=page.body,
             seconds=self._reading,
         )  # fmt: skip
-        if said is None:
+        if parsed is None:
             return Verification("unreachable", "The source is too large or too complex to parse.")
-        if said["gone"]:
+        if parsed["gone"]:
             return Verification("gone", "The source was deleted.")
-        if not said["linked"]:
+        if not parsed["linked"]:
             return Verification("no link", "The source does not link to the target.")
-        return Verification("linked", page=said, url=page.url)
+        return Verification("linked", page=parsed, url=page.url)
 
 
 def _host(url: str) -> str:
