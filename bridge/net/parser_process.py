@@ -42,11 +42,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=0) as bridge, bridge.makefile("rb") as questions:
         while head := questions.read(QUESTION.size):
-            asked, page = map(questions.read, QUESTION.unpack(head))
+            request, page = map(questions.read, QUESTION.unpack(head))
             _limit_processor_time()
-            answer = json.dumps(_parse(page, **json.loads(asked))).encode()
+            answer = json.dumps(_parse(page, **json.loads(request))).encode()
             bridge.sendall(ANSWER.pack(len(answer), not _is_large()) + answer)
-            del asked, page, answer
+            del request, page, answer
             # A parsed page contains reference cycles.
             gc.collect()
             give_back()

@@ -77,8 +77,8 @@ class _Parser:
 
         Raises ``OSError`` or ``EOFError`` if the process has ended.
         """
-        asked = json.dumps({"function": function, "arguments": arguments}).encode()
-        data = QUESTION.pack(len(asked), len(page)) + asked + page
+        request = json.dumps({"function": function, "arguments": arguments}).encode()
+        data = QUESTION.pack(len(request), len(page)) + request + page
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
         size, more = ANSWER.unpack(await self._receive(ANSWER.size))
         return await self._receive(size), more

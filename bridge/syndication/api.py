@@ -157,8 +157,8 @@ class Api:
         if form is not None:
             data = urlencode(form, errors="replace").encode()
             sent["Content-Type"] = "application/x-www-form-urlencoded"
-        asked = urlencode(query or {}, doseq=True)
-        url = f"{self.base}{path}{f'?{asked}' if asked else ''}"
+        encoded = urlencode(query or {}, doseq=True)
+        url = f"{self.base}{path}{f'?{encoded}' if encoded else ''}"
         try:
             answer = await self._caller.call(method, url, headers=sent, data=data, timeout=seconds)
         except FetchError as error:

@@ -68,9 +68,9 @@ class AccountConnector:
 
     def pending(self, target: Target, state: str) -> bool:
         """Whether ``state`` is that of the authorization request in progress for this target."""
-        kept = self._kept(target, "pending")
-        in_time = float(kept.get("until", "0")) > time.time()
-        known, given = kept.get("state", "").encode(), state.encode("utf-8", "replace")
+        request = self._stored(target, "pending")
+        in_time = float(request.get("until", "0")) > time.time()
+        known, given = request.get("state", "").encode(), state.encode("utf-8", "replace")
         return in_time and secrets.compare_digest(known, given)
 
     async def end(self, target: Target, code: str) -> str:
@@ -78,7 +78,7 @@ class AccountConnector:
 
         Raises :class:`NotConnected`.
         """
-        client, kept = self._kept(target, "client"), self._kept(target, "pending")
+        client, request = self._stored(target, "client"), self._stored(target, "pending")
         self.vault.put(target.uid, "pending", "")
         api = Api(self.own, target.base)
         form = {
@@ -87,7 +87,7 @@ class AccountConnector:
             "client_id": client.get("client_id", ""),
             "client_secret": client.get("client_secret", ""),
             "redirect_uri": self.callback,
-            "code_verifier": kept.get("verifier", ""),
+            "code_verifier": request.get("verifier", ""),
             "scope": SCOPES,
         }
         try:
@@ -98,12 +98,12 @@ class AccountConnector:
             account = await Mastodon(api, token).account()
         except ApiError as error:
             raise NotConnected(f"The account could not be connected: {error}.") from error
-        wanted = urlsplit(target.uid).path.strip("/").removeprefix("@")
-        if target.uid.startswith(target.base) and wanted.casefold() != account.acct.casefold():
+        handle = urlsplit(target.uid).path.strip("/").removeprefix("@")
+        if target.uid.startswith(target.base) and handle.casefold() != account.acct.casefold():
             await self._revoke(target, token)
             raise NotConnected(
-                f"You are signed in there as @{account.acct}, but this target is @{wanted}."
-                " Sign in there as @{wanted} and connect again."
+                f"You are signed in there as @{account.acct}, but this target is @{handle}."
+                f" Sign in there as @{handle} and connect again."
             )
         self.vault.put(target.uid, "token", token)
         return f"@{account.acct}"
@@ -131,9 +131,9 @@ class AccountConnector:
 
     async def _client(self, target: Target) -> dict[str, str]:
         """The bridge's client registration at a server; registers it the first time."""
-        kept = self._kept(target, "client")
-        if kept.get("redirect_uri") == self.callback and kept.get("base") == target.base:
-            return kept
+        known = self._stored(target, "client")
+        if known.get("redirect_uri") == self.callback and known.get("base") == target.base:
+            return known
         form = {
             "client_name": _NAME,
             "redirect_uris": self.callback,
@@ -155,7 +155,7 @@ class AccountConnector:
         return client
 
     async def _revoke(self, target: Target, token: str) -> None:
-        client = self._kept(target, "client")
+        client = self._stored(target, "client")
         form = {
             "client_id": client.get("client_id", ""),
             "client_secret": client.get("client_secret", ""),
@@ -167,7 +167,7 @@ class AccountConnector:
             # The token is deleted here all the same; the owner can revoke it at the server.
             return
 
-    def _kept(self, target: Target, name: str) -> dict[str, str]:
+    def _stored(self, target: Target, name: str) -> dict[str, str]:
         try:
             found = json.loads(self.vault.get(target.uid, name) or "{}")
         except ValueError:

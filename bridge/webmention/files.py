@@ -232,8 +232,8 @@ class MentionFiles:
         known = old.get("counts")
         every = dict(known) if isinstance(known, dict) else {}
         every.pop(copy, None)
-        if kept := {kind: count for kind, count in counts.items() if count > 0}:
-            every[copy] = kept
+        if stored := {kind: count for kind, count in counts.items() if count > 0}:
+            every[copy] = stored
         new = {**old, "wm-target": post.url, "counts": every}
         if blob is None and not every:
             return None
@@ -301,7 +301,7 @@ class MentionFiles:
             return
         author = entry.get("author")
         card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-        kept = self._mentions[path] = StoredMention(
+        stored = self._mentions[path] = StoredMention(
             path,
             blob.id,
             kind=str(entry.get("wm-property", "mention-of")),
@@ -314,17 +314,17 @@ class MentionFiles:
             checked=str(entry.get("wm-checked", "")),
             via=str(entry.get("wm-via", "")),
         )
-        self._by_key[kept.key].add(path)
+        self._by_key[stored.key].add(path)
         # A file may have the spelling that was sent, from an earlier version or another service.
-        self._by_source[one_spelling(kept.source)].add(path)
+        self._by_source[one_spelling(stored.source)].add(path)
 
     def _forget(self, path: str) -> bool:
         """Remove a file from the index; true if it was a mention."""
-        kept = self._mentions.pop(path, None)
-        if kept is None:
+        stored = self._mentions.pop(path, None)
+        if stored is None:
             return False
-        source = one_spelling(kept.source)
-        for index, key in ((self._by_key, kept.key), (self._by_source, source)):
+        source = one_spelling(stored.source)
+        for index, key in ((self._by_key, stored.key), (self._by_source, source)):
             index[key].discard(path)
             if not index[key]:
                 del index[key]

@@ -117,8 +117,8 @@ class BlueskyNetwork:
         now = " ".join(str(post.get(name)) for name in names)
         if now == seen and not full:
             return None
-        asked = {"uri": uri, "depth": 10, "parentHeight": 0}
-        thread = (await client.view("app.bsky.feed.getPostThread", **asked)).get("thread")
+        query = {"uri": uri, "depth": 10, "parentHeight": 0}
+        thread = (await client.view("app.bsky.feed.getPostThread", **query)).get("thread")
         hidden = await client.opted_out(dids_in(thread) - {self._did})
         found = [*from_thread(thread, self._did, hidden)]
         if target.backfeed == "all" and target.likes == "faces":

@@ -40,8 +40,8 @@ async def fit_in_subprocess(
 ) -> Photo:
     """Run :func:`~.fit.fit` in a subprocess. Raises :class:`NoImage`."""
     limits = {"most_bytes": most_bytes, "longest": longest, "most_pixels": most_pixels}
-    asked = json.dumps({**limits, "mimes": [*mimes]}).encode()
-    answer = await run_in_subprocess("-m", _PROGRAM, data=asked + b"\n" + data, seconds=_SECONDS)
+    request = json.dumps({**limits, "mimes": [*mimes]}).encode()
+    answer = await run_in_subprocess("-m", _PROGRAM, data=request + b"\n" + data, seconds=_SECONDS)
     if not answer:
         raise NoImage("decoding it takes too much time or memory")
     line, _, made = answer.partition(b"\n")

@@ -124,8 +124,8 @@ class MentionCommits:
 
             def build() -> None:
                 self._files.refresh()
-                kept = [each for path in sorted(paths) if (each := self._files.get(path))]
-                self._remove(kept, changes)
+                removed = [each for path in sorted(paths) if (each := self._files.get(path))]
+                self._remove(removed, changes)
                 self._with_rules(rules, changes)
 
             await self._commit(build, changes)
@@ -206,9 +206,9 @@ class MentionCommits:
             "wm-checked": _time(self._now()),
         }
 
-    def _remove(self, kept: Sequence[StoredMention], changes: MentionChanges) -> None:
-        photos = Counter(each.photo for each in kept if each.photo)
-        for each in kept:
+    def _remove(self, stored: Sequence[StoredMention], changes: MentionChanges) -> None:
+        photos = Counter(each.photo for each in stored if each.photo)
+        for each in stored:
             changes.add(Change(each.path, None, each.blob))
             changes.removed += 1
             changes.concern(each.target.partition("#")[0], each.source)

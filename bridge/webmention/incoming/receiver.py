@@ -180,8 +180,8 @@ class Receiver:
             return
         await asyncio.to_thread(self.files.refresh)
         sources = list(sources)
-        kept = [each.path for source in sources for each in self.files.of(source, post)]
-        await self.commits.remove(kept)
+        stored = [each.path for source in sources for each in self.files.of(source, post)]
+        await self.commits.remove(stored)
         for source in sources:
             record = self.inbox.get(id_of(source, target))
             if record is not None and record.state != "refused":

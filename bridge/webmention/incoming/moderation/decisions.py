@@ -87,17 +87,17 @@ class Moderation:
                 f"{self._receiver.files.folder}/rules.json cannot be used:"
                 f" {self._receiver.files.rules.broken}. Fix it, commit, and try again."
             )
-        waiting, kept = self._find(ids)
+        waiting, stored = self._find(ids)
         match action:
             case "approve" | "trust":
-                await self._approve(waiting, kept, trust=action == "trust")
+                await self._approve(waiting, stored, trust=action == "trust")
             case "restore":
                 await self._restore(waiting)
             case "refuse":
-                await self._refuse(waiting, kept)
+                await self._refuse(waiting, stored)
             case _:
-                await self._block(waiting, kept, author=action == "block-author")
-        return len(waiting) + len(kept)
+                await self._block(waiting, stored, author=action == "block-author")
+        return len(waiting) + len(stored)
 
     async def run(self) -> None:
         """Carry out the commands left by the command line, until cancelled."""
@@ -147,28 +147,28 @@ class Moderation:
 
     def _find(self, ids: Iterable[str]) -> tuple[list[Record], list[StoredMention]]:
         waiting: list[Record] = []
-        kept: list[StoredMention] = []
+        stored: list[StoredMention] = []
         for name in ids:
             record = self._receiver.inbox.get(name)
             files = self._receiver.files.by_digest(name)
             if record is not None:
                 waiting.append(record)
             elif files:
-                kept += files
+                stored += files
             else:
                 raise InvalidRequest(
                     f"There is no mention {name[:40]!r}. It may have been removed."
                 )
-        return waiting, kept
+        return waiting, stored
 
     async def _approve(
-        self, waiting: list[Record], kept: list[StoredMention], *, trust: bool
+        self, waiting: list[Record], stored: list[StoredMention], *, trust: bool
     ) -> None:
         trusted = list[str]()
         if trust:
             mentions = [(each.of_mention(), each.source) for each in waiting if each.mention]
             trusted = [_rule_subject(mention.author_url, source) for mention, source in mentions]
-            trusted += [_rule_subject(each.author, each.source) for each in kept]
+            trusted += [_rule_subject(each.author, each.source) for each in stored]
 
         def change(rules: Rules) -> Rules:
             for name in trusted:
@@ -177,31 +177,35 @@ class Moderation:
 
         await self._receiver.show([each for each in waiting if each.mention], change)
 
-    async def _refuse(self, waiting: list[Record], kept: list[StoredMention]) -> None:
-        digests = [each.digest for each in kept] + [each.digest for each in waiting if each.digest]
+    async def _refuse(self, waiting: list[Record], stored: list[StoredMention]) -> None:
+        digests = [each.digest for each in stored] + [
+            each.digest for each in waiting if each.digest
+        ]
 
         def change(rules: Rules) -> Rules:
             return rules.with_added(refused=digests)
 
-        await self._receiver.commits.remove([each.path for each in kept], change)
-        await self._receiver.refuse([*waiting, *map(self._record_of, kept)])
+        await self._receiver.commits.remove([each.path for each in stored], change)
+        await self._receiver.refuse([*waiting, *map(self._record_of, stored)])
 
-    def _record_of(self, kept: StoredMention) -> Record:
+    def _record_of(self, stored: StoredMention) -> Record:
         """The record of a stored mention; a new one where the inbox has none."""
-        known = self._receiver.inbox.get(id_of(kept.source, kept.target))
+        known = self._receiver.inbox.get(id_of(stored.source, stored.target))
         now = time.time()
-        record = known or Record(source=kept.source, target=kept.target, received=now, changed=now)
-        record.digest = kept.digest
+        record = known or Record(
+            source=stored.source, target=stored.target, received=now, changed=now
+        )
+        record.digest = stored.digest
         return record
 
     async def _block(
-        self, waiting: list[Record], kept: list[StoredMention], *, author: bool
+        self, waiting: list[Record], stored: list[StoredMention], *, author: bool
     ) -> None:
         named = [
             (str(each.of_mention().entry["author"].get("url", "")), each.source)
             for each in waiting
             if each.mention
-        ] + [(each.author, each.source) for each in kept]
+        ] + [(each.author, each.source) for each in stored]
         blocked = {
             _rule_subject(who, source) if author else bare_host(source) for who, source in named
         }
@@ -274,26 +278,26 @@ def shown_in(
     return [_of_file(files, each) for each in every[offset : offset + limit]], len(every)
 
 
-def _of_file(files: MentionFiles, kept: StoredMention) -> ModeratedMention:
-    read = files.read(kept.path)
+def _of_file(files: MentionFiles, stored: StoredMention) -> ModeratedMention:
+    read = files.read(stored.path)
     entry: dict[str, Any] = read[0] if read else {}
     author = entry.get("author")
     card = author if isinstance(author, dict) else {}
     content = entry.get("content")
     text = content.get("text", "") if isinstance(content, dict) else ""
     return ModeratedMention(
-        kept.digest,
+        stored.digest,
         "shown",
-        kept.kind,
+        stored.kind,
         str(card.get("name", "")),
-        kept.author,
-        kept.url,
-        bare_host(kept.source) or bare_host(kept.url),
-        kept.target,
+        stored.author,
+        stored.url,
+        bare_host(stored.source) or bare_host(stored.url),
+        stored.target,
         name=str(entry.get("name", "")),
         text=str(text),
-        received=kept.received,
-        face=kept.photo,
+        received=stored.received,
+        face=stored.photo,
     )
 
 
@@ -343,6 +347,6 @@ def _rule_subject(author: str, source: str) -> str:
     return author or host
 
 
-def _is_blocked(kept: StoredMention, rules: Rules) -> bool:
-    entry = {"author": {"url": kept.author}}
-    return rules.blocks(Mention(kept.kind, kept.url, entry), kept.source)
+def _is_blocked(stored: StoredMention, rules: Rules) -> bool:
+    entry = {"author": {"url": stored.author}}
+    return rules.blocks(Mention(stored.kind, stored.url, entry), stored.source)

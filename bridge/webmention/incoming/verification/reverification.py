@@ -73,8 +73,8 @@ class Reverification:
             await asyncio.sleep(self._apart)
         if due:
             there = {each.path for each in every}
-            kept = {path: when for path, when in checked.items() if path in there}
-            await asyncio.to_thread(self._write, kept)
+            known = {path: when for path, when in checked.items() if path in there}
+            await asyncio.to_thread(self._write, known)
         return len(due)
 
     def _read(self) -> dict[str, float]:
@@ -88,15 +88,15 @@ class Reverification:
         write_durably(self._file, json.dumps(checked).encode())
 
 
-def _due(kept: StoredMention, looked: float, now: float) -> float:
+def _due(stored: StoredMention, looked: float, now: float) -> float:
     """When the mention is to be verified next, in seconds since the epoch.
 
     Times in the future were stored while the clock was ahead, and do not count.
     """
-    if kept.kind not in _KINDS or kept.via not in {"webmention", "import"} or not kept.source:
+    if stored.kind not in _KINDS or stored.via not in {"webmention", "import"} or not stored.source:
         return float("inf")
-    received = _seconds(kept.received)
-    times = (received, _seconds(kept.checked), looked)
+    received = _seconds(stored.received)
+    times = (received, _seconds(stored.checked), looked)
     checked = max((each for each in times if each <= now), default=0.0)
     for after in _AFTER if received <= now else ():
         if received + after > checked:
