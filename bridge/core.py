@@ -141,7 +141,7 @@ def _make_remote(settings: Settings, repo: Repo, moved: list[Listener]) -> Remot
         on_moved=partial(_tell, moved),
         token=publish.token,
         poll=publish.poll_seconds,
-        # The owner may force-push away their own commits; the bridge's posts are kept.
+        # The owner may force-push away their own commits; the bridge's posts stay.
         is_post=is_ours,
     )
 

@@ -146,4 +146,4 @@ class CsrfError(Exception):
 
 
 class Refused(Exception):
-    """A command cannot do what was asked; the text says why, and what to do instead."""
+    """A command cannot be carried out; the text says why, and what to do instead."""

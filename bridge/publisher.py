@@ -141,7 +141,7 @@ class Publisher:
         """Carry out an action; when this returns, it is committed and on disk.
 
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`; then
-        nothing has changed. The one exception is said in the error's text: a commit that takes so
+        nothing has changed. The one exception is named in the error's text: a commit that takes so
         long that its outcome is not known yet. An action goes on when its client hangs up. One that
         comes again with the same ``once`` gets the result of the first.
         """

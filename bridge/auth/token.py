@@ -49,7 +49,7 @@ class TokenVerifier(Protocol):
         """Verify a token with its issuer.
 
         ``fresh`` bypasses any cache. Raises :class:`bridge.errors.InvalidToken` where the issuer
-        rejects it, :class:`bridge.errors.Unavailable` where the issuer cannot be asked.
+        rejects it, :class:`bridge.errors.Unavailable` where the issuer cannot be reached.
         """
         ...
 

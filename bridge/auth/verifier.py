@@ -1,4 +1,4 @@
-"""Makes the token verifier that the settings ask for."""
+"""Makes the token verifier that ``[auth]`` and ``[indieauth]`` describe."""
 
 from __future__ import annotations
 

@@ -342,8 +342,8 @@ async def _body(response: aiohttp.ClientResponse, limit: _Limit) -> bytes:
 
 
 def _decompressor(encoding: str) -> zlib._Decompress | None:
-    """A decompressor, for servers that compress although they were asked not to; ``None`` for
-    identity.
+    """A decompressor, for servers that compress although the request does not accept it; ``None``
+    for identity.
     """
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:

@@ -18,7 +18,7 @@ _Found = list[tuple[Any, ...]]
 
 
 class Resolver(AbstractResolver):
-    """The system's resolver, asked in daemon threads.
+    """The system's resolver, called in daemon threads.
 
     A lookup that hangs cannot be cancelled. In the event loop's own few threads, a handful would
     delay all other work that is done there, and the end of the process.

@@ -166,7 +166,7 @@ class Catalogue:
             await self.refresh(patient=True)
         except (BridgeError, StoreError) as error:
             if not self._closing:
-                log.warning("%s", error)  # the next request looks again, and tells
+                log.warning("%s", error)  # the next request looks again, and raises it
 
     async def _refreshed(self, indexing: float | None) -> Version:
         """As :meth:`refresh`, but waits at most ``indexing`` seconds from when indexing began;

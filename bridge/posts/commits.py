@@ -165,7 +165,7 @@ def shorten(text: str, length: int) -> str:
 
 
 class Committer:
-    """Commits, then tells the listeners.
+    """Commits, then notifies the listeners.
 
     ``listeners`` (the catalogue, the rebuilder, the remote) are called with each new version and
     return at once. No answer waits for what they do, or fails because of it.
@@ -189,7 +189,7 @@ class Committer:
 
         Raises the store's :class:`~bridge.store.StoreError`; after FileChanged and BranchMoved,
         reading again helps (:func:`retry_on_conflict`). If the caller is cancelled, the commit is
-        still made and the listeners are still told.
+        still made and the listeners are still notified.
         """
         commit = Commit(tuple(changes), message, base)
         return await asyncio.shield(self._background.start(self._commit(commit)))

@@ -32,8 +32,8 @@ from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
 #: How many deleted posts are looked at at a time.
 _AT_ONCE = 20
-#: A slug until the site has said which ones it allows (``Locate.wishes``): ``Reservations`` puts
-#: the chosen one into the file.
+#: A slug until the site has returned those that it allows (``Locate.wishes``): ``Reservations``
+#: puts the chosen one into the file.
 _PLACEHOLDER = "-"
 
 

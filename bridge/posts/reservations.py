@@ -154,7 +154,7 @@ class Reservations:
                     await self._refuse_rival_lists(free.candidate, own)
                     self._reserved |= free.reservation.names
                     break
-            # Other requests need not wait while the site is asked for more candidates.
+            # Other requests need not wait while the site computes more candidates.
             settled = await more_places(self._catalogue.site, settled)
             if not settled.answer.places:
                 raise _refusal(settled.file, refused)

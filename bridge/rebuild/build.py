@@ -1,4 +1,4 @@
-"""Protocols and values of one build: its task, its outcome, its errors."""
+"""Protocols and values of one build: the task, the outcome, the errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.rebuild import Slow
 from bridge.settings import prefix_of
 from bridge.store import Version
 
-#: Told which output files are in place.
+#: Called with output files that are in place.
 Shown: TypeAlias = Callable[[Iterable[str]], None]
 
 
@@ -25,12 +25,12 @@ def ignore(pages: Iterable[str]) -> None:
 class Task:
     """Build ``version``, whose files are in ``checkout``.
 
-    ``changed`` are the files that are other than in the last build that went well, ``new`` those
-    that are other than in the last one that was tried (``None``: the same). ``unread`` are those
-    that Pelican passed over in the last that went well, ``None`` where there was none. ``shown`` is
-    to be called with output files as soon as they are in place, early ones first, ``previewed``
-    with the previews of private drafts. ``left_out`` are posts to build the site without; their
-    files are there, unless the builder cannot be told. ``lacks``: a clone would have submodules or
+    ``changed`` are the files that have changed since the last successful build, ``new`` those that
+    have changed since the last attempt (``None``: the same). ``unread`` are those that Pelican
+    skipped in the last successful build, ``None`` where there was none. ``shown`` is to be called
+    with output files as soon as they are in place, early ones first, ``previewed`` with the
+    previews of private drafts. ``left_out`` are posts to build the site without; their files are
+    there, unless the builder is the owner's command. ``lacks``: a clone would have submodules or
     links that the checkout does not.
     """
 
@@ -124,7 +124,7 @@ class Builder(Protocol):
     async def run_when_idle(self, task: Task) -> str | None:
         """Verify the site while there is nothing to build; cancelled when there is.
 
-        ``task`` is the build that went well last. Returns what the owner should know.
+        ``task`` is the last successful build. Returns what the owner should know.
         """
         ...
 
@@ -146,7 +146,7 @@ class BuildJob(Protocol):
         ...
 
     async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
-        """Do it, telling of pages and previews as of a :class:`Task`.
+        """Do it; ``shown`` and ``previewed`` are those of a :class:`Task`.
 
         Raises what a builder raises, ``StoreError`` or ``OSError``.
         """

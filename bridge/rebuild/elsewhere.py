@@ -1,4 +1,4 @@
-"""Building elsewhere: a webhook tells another service about new versions, or another program
+"""Building elsewhere: a webhook notifies another service of new versions, or another program
 watches the repo.
 """
 
@@ -29,7 +29,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 class Webhook:
     """A :class:`~bridge.rebuild.build.BuildJob`: posts the version to ``url``.
 
-    It tries again after each of ``pauses`` while that fails in a way that may pass. With a
+    Temporary failures are retried after each of ``pauses``. With a
     ``secret`` the body is signed as GitHub signs its own (``X-Hub-Signature-256``).
     """
 
@@ -40,11 +40,11 @@ class Webhook:
 
     @property
     def next_due(self) -> datetime | None:
-        """The program that builds decides about posts of the future."""
+        """Scheduled posts are up to the program that builds."""
         return None
 
     async def do(self, version: Version, shown: Shown, previewed: Shown = ignore) -> BuildOutcome:
-        """Call the webhook; raises :class:`BuildFailed` if it does not answer well."""
+        """Call the webhook; raises :class:`BuildFailed` if it does not answer with 2xx."""
         del shown, previewed
         record = self.ledger.record
         if record.settled and record.version == version:
@@ -65,17 +65,17 @@ class Webhook:
         return BuildOutcome()
 
     def preempt(self) -> None:
-        """There is nothing to give up."""
+        """There is nothing to cancel."""
 
     async def run_when_idle(self) -> str | None:
-        """Nothing of it is here to be looked after."""
+        """There is no maintenance: nothing is built here."""
         return None
 
     async def close(self) -> None:
-        """Nothing stays open between two posts."""
+        """Nothing stays open between two requests."""
 
     async def _post(self, body: bytes) -> None:
-        # The address of a build hook is a secret in itself: only its host is ever told.
+        # The URL of a build hook is a secret: only its host is ever logged.
         host = urlsplit(self.url).hostname
         try:
             async with (
@@ -89,7 +89,7 @@ class Webhook:
                 f"the webhook at {host} does not answer: {kind}", passing=True
             ) from None
         if not 200 <= status < 300:
-            # Too many requests, or trouble of theirs: that passes. A 404 does not.
+            # Too many requests and server errors are temporary. A 404 is not.
             passing = status == 429 or status >= 500
             raise BuildFailed(f"the webhook at {host} answered {status}", passing=passing)
 
@@ -102,20 +102,20 @@ class Webhook:
 
 
 class NoRebuild:
-    """Takes note of changes and does nothing about them."""
+    """Ignores changes."""
 
     is_local = False
     output: Path | None = None
     previews: Path | None = None
 
     async def start(self) -> None:
-        """Nothing to begin."""
+        """Nothing to start."""
 
     def changed(self, version: Version) -> None:
         """Another program finds it in the repo."""
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
-        """No one here knows when a page is live, so waiting would be in vain."""
+        """It is not known here when a page is live, so there is no use in waiting."""
         del version, page, seconds
         return False
 
@@ -124,4 +124,4 @@ class NoRebuild:
         return BuildStatus()
 
     async def close(self) -> None:
-        """Nothing to end."""
+        """Nothing to close."""

@@ -35,8 +35,8 @@ class _OutputNote(msgspec.Struct):
 
 
 def output_folder(configured: str, state: Path) -> Path:
-    """The folder for OUTPUT_PATH, whose value is ``told``, relative to the site's folder if it is
-    inside of it.
+    """The folder for OUTPUT_PATH, whose value is ``configured``, relative to the site's folder if
+    it is inside of it.
 
     One that is used already stays. A new one may be inside the state folder, or beside it, where
     there is nothing yet. Any other is not used: pages go to ``output`` in the state folder, and the
@@ -125,7 +125,7 @@ class DeferredRebuilder:
     def __init__(
         self, find: Callable[[], Awaitable[Path]], make: Callable[[Path], Rebuilder]
     ) -> None:
-        """``find`` tells the folder of pages, ``make`` what builds to it."""
+        """``find`` returns the folder of pages, ``make`` a rebuilder for it."""
         self._find = find
         self._make = make
         self._rebuilder: Rebuilder | None = None

@@ -1,4 +1,4 @@
-"""Makes the rebuilder that the settings ask for."""
+"""Makes the rebuilder that ``[rebuild]`` describes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _sandbox(
 
 
 def _published(output: Path, folder: Path) -> PublishedOutput:
-    """What brings pages to the folder that is deployed, where builds do not write."""
+    """What copies pages to the folder that is deployed, which builds may not write to."""
     note, kept = folder / "published.json", folder / "kept"
     if not note.exists() and Output(output, kept / "output.json").ours:
         # Builds wrote there, before this release or while nothing was deployed.
@@ -116,7 +116,7 @@ def _kept_in(folder: Path) -> Path:
     """The folder of what builds keep, beside what only the bridge itself writes.
 
     The site's code may write to it, and not to ``folder``: who may write to a folder may put a
-    link in the place of a checkout, and tells which posts are left out.
+    link in the place of a checkout, and decides which posts are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Earlier releases let the site's code write here.
@@ -221,8 +221,8 @@ class _Site:
         self._sandbox = sandbox
         previews = {PREVIEWS: str(self._previews)}
         self._environment = importing_from(beside, sandbox.environment(**previews))
-        # The owner's own program, which brings the pages away: with keys, perhaps. It imports
-        # nothing from the checkout.
+        # The deploy command is the owner's, and may need keys. It imports nothing from the
+        # checkout.
         self._trusted = process.environment(sandbox.extra)
 
     def rebuilder(self, output: Path, timing: BuildTiming) -> Worker:
@@ -241,7 +241,7 @@ class _Site:
         )
 
     def _job(self, public: Path, timing: BuildTiming) -> BuildJob:
-        """A build, and what brings its pages away from ``public``."""
+        """A build, and the deploy command for its pages in ``public``."""
         published = None
         if self._settings.rebuild.deploy and self._sandbox.confined:
             published = _published(public, self._folder)

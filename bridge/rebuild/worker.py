@@ -137,7 +137,7 @@ class Worker:
     async def _settled(self, order: int, page: str) -> bool:
         """Whether the page is live, as soon as that is certain."""
         if self.output is None:
-            raise RuntimeError("asked for a page where none are built")
+            raise RuntimeError("pages are not built on this machine")
         place = self.output / page
         private = (self.previews or self.output) / page
         while True:

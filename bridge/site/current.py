@@ -26,7 +26,7 @@ from bridge.content.markup.links import IntrasiteLinks
 from bridge.content.rules import Rendered
 from bridge.errors import Conflict, SiteBroken
 from bridge.settings import prefix_of
-from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.locales import how_to_install, locales_warning
 from bridge.site.messages import Answer, Ask, Locate, SiteFacts, SiteReport, Sort
 from bridge.site.protocol import SiteReader
 from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
@@ -56,7 +56,7 @@ class VersionFiles(Protocol):
 
 
 class LoadableSite(SiteReader, Protocol):
-    """A reader whose site is loaded when that is asked for.
+    """A reader whose site is loaded by :meth:`load`.
 
     ``confined``: whether the kernel keeps its code from other files; ``denied`` are those that it
     has tried to read.
@@ -148,7 +148,7 @@ class CurrentSite:
             return SiteReport(self.problem or "it has not been read yet")
         facts = reader.facts
         missing = facts.missing_locales
-        locales = f"{told_of_locales(missing)}. {how_to_install(missing)}" if missing else ""
+        locales = f"{locales_warning(missing)}. {how_to_install(missing)}" if missing else ""
         warnings = (*facts.problems, *filter(None, [locales]))
         return SiteReport(self.problem, reader.confined, warnings, tuple(reader.denied))
 
@@ -194,7 +194,7 @@ class CurrentSite:
                 raise SiteBroken(self.problem) from error
         else:
             raise SiteBroken(self.problem)
-        log.error("the site's settings of before stay in use: %s", self.problem)
+        log.error("the previous settings of the site stay in use: %s", self.problem)
 
     async def _use(self, version: Version) -> None:
         await self._move(version)
@@ -215,8 +215,8 @@ class CurrentSite:
     async def _move(self, version: Version) -> None:
         """Bring the checkout to a version.
 
-        No question is answered during the move: the process puts the texts that it is asked about
-        into the checkout, and restores what was there before.
+        No question is answered during the move: the process writes the texts of questions into the
+        checkout, and restores what was there before.
         """
         async with AsyncExitStack() as stack:
             for reader in filter(None, (self._reader, *self._retiring.values())):

@@ -1,15 +1,15 @@
-"""Locales that a site's settings name and this machine lacks: what to tell the owner."""
+"""Messages for the owner about locales that a site's settings name and this machine lacks."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-#: What may stand in a command that an owner is told to run: settings may hold anything.
+#: Names that are safe in a command for the owner to run: settings may hold anything.
 _NAME = re.compile(r"(?P<place>[a-z]{2,3}_[A-Z]{2})(?P<charset>\.[A-Za-z0-9-]+)?(?P<kind>@[a-z]+)?")
 
 
-def told_of_locales(missing: Sequence[str]) -> str:
+def locales_warning(missing: Sequence[str]) -> str:
     """What is wrong, in one sentence; ``""`` where nothing is."""
     if not missing:
         return ""

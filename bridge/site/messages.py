@@ -24,7 +24,7 @@ Listing: TypeAlias = str
 
 
 class _Message(msgspec.Struct, frozen=True, tag=True, tag_field="message"):
-    """One of several that may come."""
+    """One kind of message."""
 
 
 class Start(_Message, frozen=True):
@@ -124,7 +124,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Locate(msgspec.Struct, frozen=True):
-    """Where would this file be? ``text`` is all of it.
+    """Where would this file be? ``text`` is its whole text.
 
     ``path`` is the file's path, ``""`` for a new post, which gets one by ``[content] path``.
     ``wishes`` are texts to make the slug of, the first that gives one; without any the file's own
@@ -138,7 +138,7 @@ class Locate(msgspec.Struct, frozen=True):
 
 
 class Ask(_Message, frozen=True):
-    """Everything that there is to ask about one post, at once.
+    """All questions about one post, in one message.
 
     ``slugs`` are texts to make slugs of, ``names`` lists that may or may not have pages of their
     own, ``texts`` bodies (with the suffix of their format) of which the site's reader makes HTML.
@@ -154,8 +154,8 @@ class Answer(_Message, frozen=True):
     """The answers to :class:`Ask`, in its order; of ``names`` their slugs, ``""`` for those that
     cannot have pages.
 
-    ``places`` and ``whole``, what the site makes of the whole file, are there where a place was
-    asked for.
+    ``places`` and ``whole``, what the site makes of the whole file, answer a question with a
+    ``place``.
     """
 
     slugs: tuple[str, ...] = ()
@@ -194,7 +194,7 @@ class Describe(_Message, frozen=True):
 
 
 class IndexedPost(_Message, frozen=True):
-    """One post, as far as questions need it.
+    """One post, as far as queries need it.
 
     ``url`` is absolute, ``save_as`` the path of its page in the output. ``published`` is in seconds
     since the epoch. ``status`` is Pelican's (``published``, ``draft``, ``hidden``), ``type`` the
@@ -251,8 +251,9 @@ class Described(_Message, frozen=True):
 
 
 class Refusal(_Message, frozen=True):
-    """No answer. ``invalid``: what was asked cannot be; ``slow``: it took too long; ``busy``: too
-    many such questions at once; ``broken``: the site itself cannot be read."""
+    """No answer. ``invalid``: the question cannot be answered; ``slow``: it took too long;
+    ``busy``: too many such questions at once; ``broken``: the site itself cannot be read.
+    """
 
     kind: Literal["invalid", "slow", "busy", "broken"]
     reason: str
@@ -293,7 +294,7 @@ Reply: TypeAlias = Answer | Rivals | Described | Refusal | Ready | Denied
 
 
 def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
-    """What a client is told."""
+    """The error that a client gets for a refusal."""
     match refusal.kind:
         case "invalid":
             return InvalidRequest(refusal.reason)
@@ -311,7 +312,7 @@ def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
 
 
 def invalid_answer() -> Unavailable:
-    """What a client is told of a reply that does not fit its question."""
+    """The error that a client gets where a reply does not match its question."""
     return Unavailable("The site's own code gave an invalid answer.", retry_after=5)
 
 
@@ -321,7 +322,7 @@ def is_inside(save_as: str) -> bool:
 
 
 def may_be_at(question: Locate, candidate: Candidate, content: str, template: str) -> bool:
-    """Whether a place is one for the file that was asked about. ``content`` is the content folder
+    """Whether a candidate is valid for the file in the question. ``content`` is the content folder
     with a slash, ``template`` that of new paths.
 
     The site's code names the file that is committed and pushed: it is a post in the content
@@ -336,7 +337,7 @@ def may_be_at(question: Locate, candidate: Candidate, content: str, template: st
 
 
 _HEADER = struct.Struct("!IIBI")
-#: The answer to the first message, and what is told without having been asked.
+#: The number of the answer to the first message, and of messages that answer no question.
 UNASKED = 0
 #: A question that is answered at once, one about a text, and one about many files.
 QUICK, TEXT, MANY = 0, 1, 2
@@ -357,7 +358,7 @@ class Frame(NamedTuple):
 
 
 class Frames:
-    """What has come out of a pipe so far, taken apart into messages."""
+    """Splits what is read from a pipe into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

@@ -55,7 +55,7 @@ def start_of(settings: Settings, checkout: Path) -> Start:
     return Start(
         checkout=str(checkout),
         settings=settings.site.settings,
-        # Nothing said would be the folder that the site's settings name.
+        # An empty value would mean the folder that the site's settings name.
         content=content or ".",
         uploads=f"{prefix_of(content)}{settings.media.folder}",
         template=settings.content.path,
@@ -92,7 +92,7 @@ class SiteProcess:
 
     @property
     def facts(self) -> SiteFacts:
-        """What the settings said when they were loaded. Raises :class:`Unavailable` before that."""
+        """The settings as of the last start. Raises :class:`Unavailable` before the first."""
         if self._facts is None:
             raise Unavailable("The site's settings have not been read yet.", retry_after=1)
         return self._facts
@@ -106,7 +106,7 @@ class SiteProcess:
         return self.facts
 
     async def ask(self, question: Ask) -> Answer:
-        """Answer all that ``question`` asks about one post."""
+        """The answers about one post."""
         kind = TEXT if question.texts or question.place else QUICK
         answer = await self._ask(question, Answer, kind)
         pairs = (
@@ -168,8 +168,8 @@ class SiteProcess:
     async def held(self) -> AsyncIterator[None]:
         """Keep the process idle until the block ends, so that the files it reads can be replaced.
 
-        A text that is asked about is among these files. A question that is not answered in time is
-        asked again after the block; new ones wait for its end.
+        The text of a question is written to one of these files. A question that is not answered in
+        time is repeated after the block; new ones wait for its end.
         """
         self._may_ask.clear()
         try:
@@ -295,8 +295,8 @@ class SiteProcess:
         if self._start.is_owners:
             grants = self._sandbox.grants(read=[checkout])
         else:
-            # A text that is asked about is written to its future path for the time of the question,
-            # and settings and plugins may create files, as they do in a build.
+            # The text of a question is written to its future path until it is answered, and
+            # settings and plugins may create files, as they do in a build.
             content = checkout / self._start.content
             await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
             grants = self._sandbox.grants(write=[checkout])

@@ -59,8 +59,8 @@ class RunningProcess:
     ) -> Reply:
         """Send a question, and wait for its answer.
 
-        After ``late`` seconds without it the process is killed, also where the request that asked
-        has been given up before: a process that hangs would stop every later one. Raises
+        After ``late`` seconds without it the process is killed, also where the request has been
+        given up before: a process that hangs would stop every later one. Raises
         :class:`ProcessGone`; :class:`Overdue` where this question was the late one.
         """
         loop = asyncio.get_running_loop()

@@ -30,8 +30,8 @@ class Sandbox:
     ``state`` is the bridge's state folder, in which the site gets its own home and temporary
     folder. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
     repo's history. ``protected`` are files and folders with secrets; ``confined`` is ``False``
-    where the owner wants no confinement. ``denied`` collects the files that builds were not allowed
-    to read.
+    where the owner has disabled confinement. ``denied`` collects the files that builds were not
+    allowed to read.
     """
 
     state: Path

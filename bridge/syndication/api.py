@@ -82,7 +82,7 @@ class Caller(Protocol):
 
 
 class ServerState:
-    """What a server's responses tell about it: its clock and its rate limit."""
+    """A server's clock and rate limit, as its responses report them."""
 
     def __init__(self) -> None:
         self._date: tuple[datetime, float] | None = None

@@ -9,7 +9,7 @@ from bridge.micropub.post import Json
 from bridge.syndication.jobs.ledger import Job
 from bridge.syndication.syndicator import Syndicator
 
-#: Largest number of entries in each list; the newest are kept.
+#: Largest number of entries in each list; the newest are listed.
 _SHOWN = 100
 _ACTIONS = {"post": "copy", "edit": "edit", "delete": "delete"}
 

@@ -1,5 +1,4 @@
-"""Index of the received mentions that are stored in the site's repo, kept at the branch's newest
-commit.
+"""Index of the received mentions in the site's repo, which follows the branch.
 
 Each mention has a file of its own (``FOLDER/PATH-OF-POST/KIND-HASH12.json``): storing one twice is
 idempotent, and two writers never conflict over a file.

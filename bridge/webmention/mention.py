@@ -33,7 +33,7 @@ KINDS: Mapping[str, str] = {
 #: controls everything those say.
 PROXIES = frozenset({"brid.gy", "www.brid.gy", "fed.brid.gy", "webmention.io"})
 _RSVPS = frozenset({"yes", "no", "maybe", "interested"})
-#: Kinds whose text is not kept.
+#: Kinds whose text is not stored.
 _WITHOUT_TEXT = frozenset({"like-of", "repost-of"})
 _GRAPHEMES = 500
 _NAME = 100

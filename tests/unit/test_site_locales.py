@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from site_kit import CONF, InProcessSite, lay_out, start_of
 
-from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.locales import how_to_install, locales_warning
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ async def test_locales_that_pelican_could_not_set_are_missing(
 )
 def test_the_commands_for_installing_a_locale(name: str, line: str) -> None:
     assert f"echo '{line}' >> /etc/locale.gen; locale-gen" in how_to_install([name])
-    assert name in told_of_locales([name])
+    assert name in locales_warning([name])
 
 
 def test_names_in_settings_cannot_inject_commands() -> None:
     assert "locale -a" in how_to_install(["x'; rm -r /; '"])
-    assert told_of_locales([]) == ""
+    assert locales_warning([]) == ""

@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, SiteBroken
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
-from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.locales import how_to_install, locales_warning
 from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess, start_of
 from bridge.store import Version
@@ -75,7 +75,7 @@ async def _check_pelican(
         await site.close()
     yield _check_settings(facts, settings)
     if missing := facts.missing_locales:
-        yield Finding("locale", told_of_locales(missing), how_to_install(missing), broken=False)
+        yield Finding("locale", locales_warning(missing), how_to_install(missing), broken=False)
     yield _check_confinement(site)
     yield _check_siteurl(facts, settings)
     yield _check_articles(unread)

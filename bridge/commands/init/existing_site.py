@@ -28,7 +28,7 @@ from bridge.errors import Refused
 from bridge.runtime.command_name import doc
 from bridge.settings import prefix_of, usual_folder
 from bridge.settings_file import LOOPBACK, is_url
-from bridge.site.locales import how_to_install, told_of_locales
+from bridge.site.locales import how_to_install, locales_warning
 from bridge.store.setup import has_files_below, submodule_of
 
 #: Matches Pelican, an action of that name, or its Makefile.
@@ -104,7 +104,7 @@ class ExistingSite:
         """Advice for the owner on what the bridge cannot decide."""
         found = self._on_folders()
         if missing := self.missing_locales:
-            told = told_of_locales(missing)
+            told = locales_warning(missing)
             found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
         host = urlsplit(self.address).hostname or ""
         if host in LOOPBACK:

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 #: whose picture or style is not there yet.
 _LAST = (".xml", ".rss", ".atom", ".json", ".txt")
 _PAGES = (".html", ".htm")
-#: So many files of ours tell whether the folder has been emptied.
+#: Number of our files that are checked to find out whether the folder was emptied.
 _SOME = 20
 #: A larger file is not a page or a picture: it would fill the memory.
 _LARGEST = 2_000_000_000

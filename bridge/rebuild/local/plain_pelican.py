@@ -126,7 +126,7 @@ def _say_why_files_are_skipped() -> None:
 
 
 def _say_what_is_denied() -> None:
-    """Many plugins do not tell that they were not allowed to open a file."""
+    """Print files that plugins were not permitted to open: many plugins hide the error."""
 
     def telling(function: Callable[..., Any]) -> Callable[..., Any]:
         def opening(*args: Any, **options: Any) -> Any:

@@ -34,12 +34,12 @@ from bridge.store import (
 class SiteBuild:
     """A :class:`~bridge.rebuild.build.BuildJob` that builds on this machine.
 
-    ``content`` is the folder of posts in the repo. ``gone`` tells whether pages are missing from
+    ``content`` is the folder of posts in the repo. ``gone`` returns whether pages are missing from
     the output, so that the site has to be built although nothing has changed. Every ``look_every``
     seconds of a build it is checked whether newer settings make it useless; less and less often
     while one build after the other is given up. Posts that are left out stay in the checkout, and
-    the builder is told to skip them; ``take_away`` removes them instead, for an owner's program
-    that cannot be told.
+    the builder gets a list of them; ``take_away`` removes them instead, for a command of the
+    owner's, which has no such list.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Loads a site's settings and plugins once, and notices when what they have read has changed."""
+"""Loads a site's settings and plugins once, and detects when a file they have read has changed."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
     root = site_paths.checkout
     content, settings_file = root / site_paths.content, root / site_paths.settings
     run_as_pelican(root / site_paths.run_in, content, settings_file)
-    # Git keeps no empty folders, and Pelican wants this one even without a post.
+    # Git has no empty folders, and Pelican needs this one even without a post.
     content.mkdir(parents=True, exist_ok=True)
     override = {
         "PATH": str(content),
         "OUTPUT_PATH": str(site_paths.staged),
         "DEBUG": False,
-        # What Pelican would keep on disk is kept here.
+        # What Pelican would cache on disk is cached here.
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }

@@ -37,8 +37,8 @@ class WaitedFor:
         unshown = self.files(unseen)
         found = unshown & self.files(posts)
         if before is None:
-            # A process that was just started parses everything, and cannot tell which mentions are
-            # gone.
+            # A process that was just started parses everything, and does not know which mentions
+            # are gone.
             new = (
                 post for post, mentions in self._mentioned.items() if _is_from(mentions, unshown)
             )

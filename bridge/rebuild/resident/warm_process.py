@@ -181,5 +181,5 @@ class ResidentProcess:
 
 
 def today() -> date:
-    """The day where this machine is, as Python's ``date.today`` tells a site's settings."""
+    """The day where this machine is, as a site's settings get it from Python's ``date.today``."""
     return datetime.now().astimezone().date()

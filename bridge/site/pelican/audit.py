@@ -148,7 +148,7 @@ def _lists(grants: Grants, path: str) -> bool:
 
 
 class Looked:
-    """What was looked at: folders that were listed, and files or folders that were asked for."""
+    """What was looked at: folders that were listed, and files or folders whose status was read."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()

@@ -68,7 +68,7 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
     on it. Raises :class:`SettingsError`.
     """
     try:
-        # Pelican's own function would run the file a second time to be told what to override.
+        # Pelican's own function would run the file a second time to apply overrides.
         own: dict[str, Any] = dict(pelican_settings.get_settings_from_file(str(settings_file)))
         # Older forms of settings, as one path in place of a list, before paths are looked at.
         own = dict(pelican_settings.handle_deprecated_settings(own))
@@ -134,7 +134,7 @@ def _has_locale(name: str) -> bool:
 
 
 def run_as_pelican(folder: Path, content: Path, settings: Path) -> None:
-    """Have this process look to settings and plugins like ``pelican`` in this folder."""
+    """Make this process look like ``pelican`` in this folder to settings and plugins."""
     os.chdir(folder)
     # As a shell sets it.
     os.environ["PWD"] = str(folder)
@@ -175,7 +175,7 @@ def unusable_settings(settings_file: Path) -> Iterator[None]:
 
 @contextmanager
 def logged_errors(tell: Callable[[str], None]) -> Iterator[None]:
-    """Hand on what Pelican and plugins log at ERROR within the block."""
+    """Call ``tell`` with what Pelican and plugins log at ERROR within the block."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -169,7 +169,7 @@ class SiteReaders:
             self._markdown("")
 
     def headers_decide(self, path: str) -> bool:
-        """Whether headers alone tell what Pelican makes of this file."""
+        """Whether headers alone determine what Pelican makes of this file."""
         return path.endswith(self._decided)
 
     def read(self, data: bytes, source: str, kind: type[Content]) -> FileRead:
@@ -298,7 +298,7 @@ def _generator(settings: dict[str, Any], siteurl: str) -> ArticlesGenerator:
 
 
 def _keep_what_is_read(readers: Readers) -> list[str]:
-    """Have the HTML of the last file kept as its reader gave it.
+    """Store the HTML of the last file as its reader returned it; returns where.
 
     ``Readers.read_file`` hands it to the cache before typography and plugins come to it.
     """

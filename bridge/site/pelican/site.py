@@ -46,7 +46,7 @@ from bridge.site.pelican.facts import (
 from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
 from bridge.site.pelican.sources import Sources
 
-#: How many places are told of at once.
+#: Number of candidates in one answer.
 _CANDIDATES = 10
 #: A post that any site can read.
 _PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
@@ -301,7 +301,7 @@ class PelicanSite:
     def quick_locate(self, file: PelicanFile, path: str) -> Location | None:
         """The same as :meth:`locate` by formatting alone, for indexes over many posts.
 
-        ``None`` where only Pelican can tell, or where it would make no page.
+        ``None`` where only Pelican can decide, or where it would make no page.
         """
         source = self._source_path(path)
         if (

@@ -13,7 +13,7 @@ class Sources:
     """Sorts paths below the content folder by a site's settings.
 
     ``uploads`` is the folder of uploads, ``""`` for none. Nothing in it is a post or a page: the
-    plugin tells Pelican the same, and the bridge serves its files to everyone.
+    plugin configures Pelican accordingly, and the bridge serves its files to everyone.
     """
 
     def __init__(self, settings: Mapping[str, Any], uploads: str = "") -> None:

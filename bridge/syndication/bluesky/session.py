@@ -159,7 +159,7 @@ class PdsSession:
         return "https://bsky.social" if _is_blueskys(pds) else pds
 
     async def _find_did(self) -> str:
-        """The DID of the handle (atproto.com/specs/handle): asked of Bluesky, which also uses
+        """The DID of the handle (atproto.com/specs/handle): resolved by Bluesky, which also uses
         DNS, and if that knows no such account, of the handle's host.
         """
         path = "/xrpc/com.atproto.identity.resolveHandle"

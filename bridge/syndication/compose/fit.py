@@ -71,7 +71,7 @@ def _made(image: Image.Image, most_bytes: int, longest: int, most_pixels: int) -
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     plain = image.convert("RGBA" if has_alpha else "RGB")
     kind, mime = ("WEBP", "image/webp") if has_alpha else ("JPEG", "image/jpeg")
-    # Comments would be written again; the colour profile is kept.
+    # Comments would be written again; the colour profile stays.
     profile = image.info.get("icc_profile") if image.mode in {"RGB", "RGBA"} else None
     plain.info = {}
     pixels = plain.width * plain.height

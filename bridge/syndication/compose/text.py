@@ -134,7 +134,7 @@ def _is_digit_or_mark(char: str) -> bool:
 
 
 def handles(text: str) -> Iterator[Span]:
-    """Possible Bluesky mentions (``@alice.example``); only resolving them tells."""
+    """Possible Bluesky mentions (``@alice.example``), which may not resolve."""
     taken = list(urls(text))
     for match in _HANDLE.finditer(text):
         if not any(each.start <= match.start() < each.end for each in taken):

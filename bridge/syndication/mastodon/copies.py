@@ -169,7 +169,7 @@ class MastodonNetwork:
             "edited_at",
         )
         now = " ".join(str(status.get(name)) for name in names)
-        # The counts leave out private replies, so they do not tell whether replies have changed.
+        # The counts leave out private replies, so they do not show whether replies have changed.
         replies = await client.context(status_id)
         now += digest(*(f"{each.get('id')} {each.get('edited_at')}" for each in replies))
         if now == seen and not full:

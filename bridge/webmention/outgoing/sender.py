@@ -34,7 +34,7 @@ _CHECKS_FOR_A_CHANGE = 15
 _NOT_DUE = frozenset({"held", "unseen"})
 _UPSTREAM_SECONDS = 3600.0
 _LONGEST_SLEEP = 600.0
-#: Longer than any pause before a retry, also one for which the other site has asked.
+#: Longer than any pause before a retry, also one that the other site requests.
 _LONGEST_PAUSE = 7 * 86400.0
 _RETRY_SECONDS = 30.0
 _CLOSE_SECONDS = 3.0
@@ -321,7 +321,7 @@ class Sender:
         most once an hour, and not for replies from their own host.
         """
         notified, hour = out.told_upstream, self._timing.upstream
-        # What is to be told already is told together with this.
+        # A notification that is scheduled already includes this.
         waits = now + seconds_until(notified if notified > now else notified + hour, now, hour)
         for each in deliveries:
             if each.target not in page.replies or not set(out.answered) - {host_of(each.target)}:
@@ -347,13 +347,13 @@ class Sender:
                 delivery.next = now + outcome.wait
             case "sent":
                 delivery.state, delivery.heard = "sent", True
-                log.info("%s was told of %s", delivery.target, out.source)
+                log.info("%s was notified of %s", delivery.target, out.source)
             case "none":
                 delivery.state = "none"
             case _:
                 delivery.state = "failed"
                 log.warning(
-                    "%r was not told of %s: %s", delivery.target, out.source, outcome.reason
+                    "%r was not notified of %s: %s", delivery.target, out.source, outcome.reason
                 )
         # A removed link is forgotten once its target was notified.
         if delivery.state in {"sent", "none"} and not delivery.linked and not out.gone:

@@ -14,7 +14,7 @@ _ANY_LINK = DEFAULT_CONFIG["INTRASITE_LINK_REGEX"]
 _SLUG_OF = {"category": attrgetter("category.slug"), "author": attrgetter("author.slug")}
 _ATTRIBUTES = frozenset({"slug", "lang", "date"})
 
-#: Addresses by what they are computed from: those that this build and the last one asked for.
+#: Addresses by what they are computed from: those used in this build or the last one.
 _addresses: dict[Hashable, str] = {}
 _addresses_before: dict[Hashable, str] = {}
 _fields: dict[str, tuple[str, ...]] = {}

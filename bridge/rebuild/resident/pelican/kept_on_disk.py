@@ -108,7 +108,7 @@ class KeptOnDisk:
         return None
 
     def keep(self, path: str, made: Any, reader: object, opened: Collection[str]) -> None:
-        """Cache a reader's result for the file that :meth:`find` was asked for.
+        """Cache a reader's result for the file that :meth:`find` was called with.
 
         ``opened`` are the files that the reader opened.
         """

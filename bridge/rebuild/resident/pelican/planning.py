@@ -25,10 +25,10 @@ Local: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlannedPage:
-    """One file that a generator wants written.
+    """One file that a generator would write.
 
-    ``local`` are the variables that only this file has; ``made_by`` tells it from a page with equal
-    variables (its template, the file of its post). ``write`` writes it.
+    ``local`` are the variables that only this file has; ``made_by`` distinguishes it from a page
+    with equal variables (its template, the file of its post). ``write`` writes it.
     """
 
     name: str

@@ -163,7 +163,7 @@ class ContentCache:
         self._used.clear()
 
     def end(self) -> None:
-        """Forget files that this build did not ask for."""
+        """Forget files that this build did not read."""
         for key in self._contents.keys() - self._used:
             del self._contents[key]
         for parsed in self._parsed.keys() - {(path, site) for _, path, site in self._used}:
@@ -226,7 +226,7 @@ class ContentCache:
             self._parsed[path, site] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def posts(self) -> Iterator[str]:
-        """Every post and page that this build has asked for, valid or not."""
+        """Every post and page that this build has read, valid or not."""
         return (path for kind, path, _ in self._used if kind != Static.__name__)
 
 

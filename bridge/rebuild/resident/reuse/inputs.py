@@ -196,7 +196,7 @@ class BuildInputs:
         return type(content), attributes, self._links_of(content)
 
     def _stamp(self, value: Any) -> Any:
-        """What is equal to another value's stamp exactly if templates cannot tell the two apart."""
+        """Equal to another value's stamp if and only if templates cannot distinguish the two."""
         kind = type(value)
         if kind in _PLAIN:
             return value

@@ -43,8 +43,8 @@ class _Made:
 class Pages:
     """All pages of the site as they were last rendered.
 
-    ``shown`` is told of output files as soon as they are in place. Files of the kinds ``anew`` are
-    rendered in every build.
+    ``shown`` is called with output files as soon as they are in place. Files of the kinds ``anew``
+    are rendered in every build.
     """
 
     def __init__(

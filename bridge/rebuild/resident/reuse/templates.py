@@ -113,7 +113,7 @@ def _stateless(module: TemplateModule) -> TemplateModule:
 class TracingEnvironment(Environment):
     """Records the attributes that a template reads; keeps compiled templates.
 
-    ``read`` is told of files that extensions of Jinja open while they parse.
+    ``read`` is called with the files that extensions of Jinja open while they parse.
     """
 
     context_class = TracingContext

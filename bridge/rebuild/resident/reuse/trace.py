@@ -81,7 +81,7 @@ def current() -> Trace | None:
 def is_mentions(kind: type) -> bool:
     """Whether this is the class of ``article.mentions``.
 
-    The plugin loads mentions when they are asked for, so that pages that do not show them do not
+    The plugin loads mentions when they are read, so that pages that do not show them do not
     depend on them.
     """
     return (

@@ -51,7 +51,7 @@ _PRISTINE: Mapping[type, Mapping[str, Any]] = {
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__.startswith(("pelican.", contents.__name__))
 }
-#: These methods tell nothing about an object that exists already.
+#: These methods reveal nothing about an object that exists already.
 _SILENT = frozenset(
     {"__init__", "__new__", "__post_init__", "__init_subclass__", "__class_getitem__",
      "__setattr__", "__delattr__", "__del__", "__hash__", "__reduce__", "__reduce_ex__",

@@ -127,7 +127,7 @@ class QuickLocator:
         return {name: value for name, value in found.items() if value is not None}
 
     def _path_metadata(self, source_path: str) -> dict[str, Any]:
-        """What a file's path says. Where that is nothing but its folder's name, it is kept."""
+        """The metadata in a file's path, cached by folder where only the folder's name counts."""
         folder, _, name = source_path.rpartition("/")
         pattern = self._settings.get("FILENAME_METADATA")
         named = pattern and re.match(pattern, name.rpartition(".")[0])

@@ -53,7 +53,7 @@ class ModeratedMention:
 class Moderation:
     """Lists mentions and applies the owner's decisions.
 
-    The command line leaves its commands as files in ``folder``, so that only the serving process
+    The command line writes its commands to files in ``folder``, so that only the serving process
     changes anything.
     """
 
