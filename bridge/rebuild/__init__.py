@@ -23,7 +23,7 @@ class BuildStatus:
 
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;
     ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
-    else the owner should know of a build that went well, ``denied`` files that the site's code has
+    else the owner should know about a successful build, ``denied`` files that the site's code has
     tried to read, and may not. ``slow`` says why the site is not kept warm, where that is wanted.
     ``finished`` is in seconds since the epoch, ``version`` the last version that is wholly on
     disk.
@@ -60,11 +60,13 @@ class Rebuilder(Protocol):
         ...
 
     async def start(self) -> None:
-        """Begin to work; catches up with whatever was committed before."""
+        """Start; builds what was committed before."""
         ...
 
     def changed(self, version: Version) -> None:
-        """Have this version built soon. Returns at once; calls together cost one build."""
+        """Schedule a build of this version. Returns at once; calls in quick succession cost one
+        build.
+        """
         ...
 
     async def live(self, version: Version, page: str, seconds: float) -> bool:
@@ -72,9 +74,9 @@ class Rebuilder(Protocol):
         ...
 
     def status(self) -> BuildStatus:
-        """What is going on."""
+        """The current status."""
         ...
 
     async def close(self) -> None:
-        """End cleanly: no half-written page stays, no process is left behind."""
+        """End cleanly: no partially written page and no process is left behind."""
         ...

@@ -66,7 +66,7 @@ def output_folder(configured: str, state: Path) -> Path:
 
 
 def _wanted(configured: str, state: Path) -> Path | None:
-    """The folder, where that is a place for one: inside the state folder, or beside it."""
+    """The configured folder, if it is inside the state folder or beside it."""
     names = PurePath(configured).parts
     if not names or ".." in names or "\0" in configured:
         return None
@@ -78,7 +78,7 @@ def _wanted(configured: str, state: Path) -> Path | None:
 
 
 def _is_free(folder: Path, state: Path) -> bool:
-    """Whether nothing is there yet, nor will be: some folders of the bridge's are made later."""
+    """Whether nothing exists there, and the bridge will create nothing there later."""
     inside = folder.is_relative_to(state)
     top = state / folder.relative_to(state).parts[0] if inside else folder
     if inside and (top.name in _OURS or top.name.startswith(".")):
@@ -144,11 +144,11 @@ class DeferredRebuilder:
         return None if self._rebuilder is None else self._rebuilder.previews
 
     async def start(self) -> None:
-        """Begin to look for the folder, and to build as soon as it is found."""
+        """Start looking for the folder; building starts once it is found."""
         self._task = asyncio.create_task(self._begin(), name="rebuild later")
 
     def changed(self, version: Version) -> None:
-        """Have this version built soon. The first build is of the newest, whatever it is."""
+        """Schedule a build. The first one builds the newest version in any case."""
         if self._rebuilder is not None:
             self._rebuilder.changed(version)
 
@@ -164,7 +164,7 @@ class DeferredRebuilder:
         return await self._rebuilder.live(version, page, left)
 
     def status(self) -> BuildStatus:
-        """What is going on."""
+        """The current status."""
         if self._rebuilder is not None:
             return self._rebuilder.status()
         if self._problem is not None:

@@ -25,9 +25,9 @@ from bridge.store.checkout.checkout import Checkout, Submodules
 from bridge.store.checkout.lfs_pointers import LargeFiles
 from bridge.store.git import GitStore
 
-#: How much of a file is looked at.
+#: Number of bytes of a file that are read.
 HEADER_LIMIT = 64_000
-#: Where the date is, in nearly every post.
+#: The date line of nearly every post.
 _USUAL_HEAD = 4_096
 _DATE = re.compile(rb"^:?[ \t]*date[ \t]*:.*|<meta[^>]*\bdate\b[^>]*", re.IGNORECASE | re.MULTILINE)
 _YEAR = re.compile(rb"\d{4}")
@@ -232,7 +232,7 @@ class BuilderCheckout:
         self._save(_State())
         self._files.bring_to(version, exact=not known or is_exact(changed))
         if not known:
-            # Nothing is known of what is on disk: check when each file is due.
+            # It is unknown what is on disk: check when each file is due.
             before = _State()
             changed.update(self._files.paths())
         # Also of those that wait: it may depend on the site's time zone, which is only known later.

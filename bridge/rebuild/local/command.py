@@ -128,7 +128,7 @@ class CommandBuilder:
         return None
 
     async def abandon(self) -> None:
-        """A run that failed has touched nothing, unless its pages could not all be taken over."""
+        """A failed run has changed nothing, unless its pages could not all be copied."""
         await process.in_thread(self.output.restore)
 
     async def close(self) -> None:
@@ -210,7 +210,7 @@ class CommandBuilder:
             pause = max(_LOOK_EVERY, 20 * (time.monotonic() - begun))
 
     def _check_posts(self, task: Task, summary: LogSummary, log: str) -> None:
-        """Raise :class:`BuildFailed` if what could be read of the site before no longer can."""
+        """Raise :class:`BuildFailed` if posts that could be read before no longer can."""
         if summary.left_out:
             texts = _texts(task.checkout, self.content) - task.left_out
             if not self.content and _NO_ARTICLE.search(log):

@@ -22,7 +22,7 @@ from bridge.rebuild.local.output import Output
 from bridge.runtime import beneath, process
 from bridge.store import Version
 
-#: Taken as an order at any depth.
+#: Configuration files of programs, at any depth.
 _ANYWHERE = frozenset(
     {
         *(".git", "git~1", ".gitattributes", ".gitmodules", ".hg", ".hgsub", ".svn", ".bzr", ".jj"),
@@ -30,7 +30,7 @@ _ANYWHERE = frozenset(
         *(".ssh", ".aws", ".venv", ".devcontainer", ".vscode", ".idea"),
     }
 )
-#: Taken as an order by programs that run in the folder itself.
+#: Configuration files of programs that run in the folder itself.
 _AT_THE_TOP = frozenset(
     {
         *("makefile", "gnumakefile", "bsdmakefile", "justfile", ".justfile", "rakefile"),
@@ -50,7 +50,7 @@ _NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 def is_order(path: str) -> bool:
-    """Whether programs could take a file of this name in a folder as an order."""
+    """Whether a program could read a file of this name as its configuration."""
     if any(ord(sign) < 32 or ord(sign) == 127 for sign in path):
         # Names come one a line.
         return True
@@ -83,24 +83,24 @@ class PublishedOutput:
         )
 
     def is_missing(self) -> bool:
-        """Whether files that were taken over are not there any more, or none were yet."""
+        """Whether copied files are missing, or none has been copied yet."""
         return self.output.missing()
 
     def every(self) -> set[str]:
-        """The name of every file that is there or was built."""
+        """The name of every file that exists there or was built."""
         return self.output.remembered() | set(Tree(self._pages).walk())
 
     def bring(self, names: Iterable[str]) -> list[str]:
-        """Take these files over, and remove those that are no longer built.
+        """Copy these files, and remove those that are no longer built.
 
-        Returns the names of those that may be handed on. Raises ``OSError``.
+        Returns the names to pass to the deploy command. Raises ``OSError``.
         """
         published = []
         gone = []
         for name in names:
             data = self._built(name)
             if is_order(name):
-                # One of ours from before is removed; the owner's own stays.
+                # Our own file from an earlier build is removed; the owner's stays.
                 self._withheld.discard(name)
                 self._withheld |= {name} if data is not None else set()
                 gone += [name] if name in self.output.ours else []

@@ -98,11 +98,11 @@ class Tree:
                 self.remove(path)
 
     def forget(self) -> None:
-        """Drop what is cached about the folder, since another process may have changed it."""
+        """Drop what is cached about the folder: another process may have changed it."""
         self._real.clear()
 
     def _ready(self, path: str) -> Path:
-        """The place of a file, its folders made and nothing but a file in its way."""
+        """The place of a file, after creating its folders and removing what is not a file there."""
         place = self.place(path)
         self._make(place.parent)
         with contextlib.suppress(FileNotFoundError):

@@ -115,11 +115,11 @@ class Output:
             self._save()
 
     def has(self, path: str) -> bool:
-        """Whether a file of ours is there."""
+        """Whether this is one of our files, and exists."""
         return path in self.ours and os.path.isfile(f"{self.folder}/{path}")  # noqa: PTH113 - hot
 
     def put(self, path: str, data: bytes) -> bool:
-        """Have a file there; whether it is other than before. Raises :class:`TooMuchOutput`."""
+        """Write a file; returns whether it has changed. Raises :class:`TooMuchOutput`."""
         before = self._tree.read(path)
         if before == data:
             return False
@@ -136,7 +136,7 @@ class Output:
         return self.remove(self.ours - set(paths))
 
     def remove(self, paths: Iterable[str]) -> list[str]:
-        """Remove files, as far as they are ours; return those."""
+        """Remove those of these files that are ours; return their names."""
         gone = sorted(self.ours & set(paths))
         for path in gone:
             self._journal.note(path, self._tree.read(path))
@@ -178,15 +178,15 @@ class Output:
             raise BuildFailed(f"{file.name} in the output cannot be read: {reason}") from error
 
     def settle(self) -> None:
-        """What was written is good, and stays."""
+        """Keep what was written: the build has succeeded."""
         self._journal.clear()
 
     def is_settled(self) -> bool:
-        """Whether everything is as the last build that went well has left it."""
+        """Whether everything is as the last successful build left it."""
         return self._journal.is_empty()
 
     def restore(self) -> None:
-        """Have the last good site there again: a build has failed, and will not be tried on."""
+        """Restore the last good site: a build has failed, and will not be continued."""
         if not self._journal.is_empty():
             self._confined([], self._restore)
 
@@ -197,7 +197,7 @@ class Output:
         self._save()
 
     def _confined(self, read: Sequence[Path], function: Callable[[], _T]) -> _T:
-        """Do something where no link leads anywhere else."""
+        """Do something while confined to these folders, so that no link leads out of them."""
         for folder in (self.folder, self.note.parent):
             folder.mkdir(parents=True, exist_ok=True)
         grants = self._grants(read, [self.folder, self.note.parent])

@@ -48,7 +48,7 @@ class LoggedError:
 
     @property
     def passes_over(self) -> bool:
-        """Whether it says that Pelican has skipped the file."""
+        """Whether it means that Pelican has skipped the file."""
         return self.file is not None and _PASSED_OVER.match(self.reason) is not None
 
 
@@ -94,7 +94,7 @@ class LogSummary:
 
     @classmethod
     def of(cls, logged: Iterable[LoggedError]) -> LogSummary:
-        """Sort the errors of a run that built the site all the same."""
+        """Sort the errors of a successful run."""
         left_out: dict[str, str] = {}
         warnings: dict[str, None] = {}
         plugin = ""

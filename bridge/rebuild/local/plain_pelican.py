@@ -28,7 +28,7 @@ _NO_PAGES = frozenset({"dates", "staticfiles"})
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
-    """Have one of Pelican's generators find all files except these, which stay on disk.
+    """Make one of Pelican's generators find all files except these, which stay on disk.
 
     ``posts`` are paths below the content folder. Nothing links to them, as if they did not exist.
     """
@@ -38,7 +38,8 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
         files = found(*args, **options)
         out = [file for file in files if os.path.normpath(file) in posts]
         for file in out:
-            # Pelican's own mark of a file without a page: it is not copied as a static file either.
+            # Pelican's own marker of a file without a page: it is not copied as a static file
+            # either.
             generator.context["generated_content"].setdefault(os.path.normpath(file), None)
         if isinstance(files, set):
             files.difference_update(out)

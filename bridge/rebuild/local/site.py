@@ -122,7 +122,7 @@ class SiteBuild:
     async def _built(self, task: Task) -> BuildOutcome:
         """The outcome of a build, which is ended where other settings have been committed since.
 
-        What it was begun with may never end: a setting that waits for ever, say.
+        The build may never end by itself: a setting may wait for ever, say.
         """
         building = asyncio.ensure_future(self._builder.build(task))
         try:
@@ -132,7 +132,7 @@ class SiteBuild:
                     self._pause = self._look_every
                     return building.result()
                 if await in_thread(self._is_useless, task.version):
-                    # Where settings are changed all the time, a long build has to end, too.
+                    # A long build must also end where settings change all the time.
                     self._pause *= 2
                     raise Superseded
         finally:
@@ -162,7 +162,9 @@ class SiteBuild:
         )
 
     def _task(self, version: Version, changed: Collection[str], left_out: Collection[str]) -> Task:
-        """Building what is checked out; ``changed`` are those that the last try had otherwise."""
+        """The task of building the checkout; ``changed`` are files that differ from the last
+        attempt.
+        """
         return Task(
             version,
             self._checkout.folder,

@@ -89,7 +89,7 @@ class Pipe:
         return bool(self._buffer or select.select([self._in], [], [], seconds)[0])
 
     def tell(self, report: Report) -> None:
-        """Send a report, after one of the files that were refused until now."""
+        """Send a report, preceded by one of files that were refused since the last."""
         if not isinstance(report, Shown | Previewed | RefusedFiles) and (paths := denied()):
             self.tell(RefusedFiles(paths))
         data = msgspec.json.encode(report) + b"\n"
@@ -140,7 +140,7 @@ class GarbageCollection:
         return self._builds >= _BUILDS
 
     def collect(self) -> None:
-        """Free it."""
+        """Collect garbage."""
         self._builds = 0
         first, thorough = self._collections == 0, self._collections % _THOROUGHLY == 0
         self._collections += 1

@@ -59,7 +59,7 @@ class LoggedErrors(logging.Handler):
         self.at_start = LogSummary()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep an error, with the exception, which Pelican leaves out."""
+        """Record an error, with the exception, which Pelican leaves out."""
         text, error = record.getMessage(), sys.exc_info()[1]
         if text.startswith("Could not process ") and error is not None:
             why = f"{type(error).__name__}: {error}"
@@ -71,7 +71,7 @@ class LoggedErrors(logging.Handler):
         return len(self._messages)
 
     def summary(self) -> LogSummary:
-        """What the errors so far say."""
+        """A summary of the errors so far."""
         return LogSummary.of(self._errors(self._messages))
 
     def end_start(self) -> None:

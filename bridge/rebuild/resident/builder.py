@@ -39,7 +39,7 @@ from bridge.store import Version
 
 _log = logging.getLogger(__name__)
 
-#: Of what a process reports.
+#: Limits of what a process reports.
 _MOST_WARNINGS, _LONGEST_REASON = 200, 4_000
 
 #: After how many builds the output is verified, at first and in the long run.
@@ -70,7 +70,7 @@ class ResidentBuilder:
         self._verifier = verifier
         self._process: ResidentProcess | None = None
         self._unfit: str | None = None
-        #: The same, while the name of a file is the reason.
+        #: The same, if the reason is the name of a file.
         self._odd: str | None = None
         #: Why the command has built last, ``None`` if it has not.
         self._slow: Slow | None = None
@@ -93,7 +93,7 @@ class ResidentBuilder:
             if any(self._resident.is_of_the_site(path) for path in new):
                 # Settings, theme or plugins have changed: what failed with the old ones may work.
                 self._try_again()
-        # No message can carry such a name, not even that of a file that goes.
+        # No message can contain such a name, not even that of a removed file.
         carried = not any(map(shown_if_not_utf8, new | task.changed))
         if self._process is None or not carried:
             await self._look_at_names(task.version)
@@ -142,7 +142,7 @@ class ResidentBuilder:
         return self._process is None and self._unfit is None and self._pause == 0
 
     def preempt(self) -> None:
-        """A newer version waits."""
+        """A newer version is waiting."""
         self._overtaken = True
         if self._process is not None and self._building:
             self._building = False
@@ -215,7 +215,7 @@ class ResidentBuilder:
                     case BuildAbandoned():
                         raise Superseded
                     case Outdated(reason=reason):
-                        _log.info("Pelican starts anew, since %s", reason)
+                        _log.info("Pelican is started again, since %s", reason)
                         await self._end()
                         return await self._ask(task, frozenset())
                     case UnsupportedSite(reason=reason, remedy=remedy):
@@ -254,7 +254,7 @@ class ResidentBuilder:
         return self._process
 
     async def _judge(self, failed: Failed, task: Task) -> None:
-        """Raise what a failure means; without a file at fault the command decides."""
+        """Raise the error that a failure means; without a file at fault the command decides."""
         if failed.files:
             changed = [path for path in failed.files if path in task.changed]
             raise BuildFailed(failed.reason, file=(changed or list(failed.files))[0])
@@ -287,7 +287,7 @@ class ResidentBuilder:
         return outcome
 
     async def _fall_back(self, task: Task) -> BuildOutcome:
-        """A clean build by the command; the process has to begin anew after it."""
+        """A clean build by the command, after which the process has to be started again."""
         await self._end()
         outcome = await self._fallback.build(task)
         warnings = (self._notice, *outcome.warnings) if self._notice else outcome.warnings
@@ -304,5 +304,5 @@ class ResidentBuilder:
 
 
 def _failed(reason: str) -> Slow:
-    """A failure that may pass."""
+    """A temporary failure."""
     return Slow(reason, "It is tried again by itself; the log has more")

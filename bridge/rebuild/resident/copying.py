@@ -75,7 +75,7 @@ class StaticCopies:
         return changed
 
     def _can_be_copied(self, source: str, name: str) -> bool:
-        """Whether Pelican would copy this file: others it puts nowhere, or ignores."""
+        """Whether Pelican would copy this file."""
         if not name.strip("./") or name.startswith("../") or self._staged.is_folder(name):
             # Pelican would put it outside of the output folder, or cannot: folders are there.
             return False
@@ -83,7 +83,7 @@ class StaticCopies:
         return os.path.exists(source)  # noqa: PTH110 - called for every file of a site
 
     def end(self) -> None:
-        """The build is complete: forget files that it did not want."""
+        """The build is complete: forget files that it did not copy."""
         self._copied = self.names
 
     def _publish(self, copying: Iterable[str], names: dict[str, tuple[str, Stamp]]) -> list[str]:

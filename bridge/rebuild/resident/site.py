@@ -76,11 +76,11 @@ class _Build:
 
 
 class WarmSite:
-    """A site that is kept in memory. Raises :class:`UnsupportedSiteError` for some sites.
+    """A site that stays in memory. Raises :class:`UnsupportedSiteError` for some sites.
 
     ``shown`` is called with output files as soon as they are in place, ``previewed`` with the
     previews of private drafts. ``newer`` says whether a newer version is waiting, for which a build
-    is given up between two pages. ``logged`` collects errors.
+    is interrupted between two pages. ``logged`` collects errors.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class WarmSite:
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
         signals.all_generators_finalized.connect(self._runs.note)
-        #: Posts that the last build has read, and made no page of.
+        #: Posts that the last build has read, and of which it has made no page.
         self.unlisted: list[str] = []
         #: No build has been completed yet.
         self._cold = True
