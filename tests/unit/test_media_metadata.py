@@ -569,10 +569,21 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     laced = b"\2\x1e\xff" + bytes([len(comments) - 255])
     headers = b"\1vorbis" + bytes(23) + comments + b"\5vorbis set up"
     entry += element(b"\x63\xa2", laced + headers)
-    cluster = element(b"\xe7", b"\0") + element(b"\xa3", b"block") + element(b"\xec", SECRET)
+    cluster = (
+        element(b"\xe7", b"\0") + element(b"\xa3", b"\x81\0\0\0block") + element(b"\xec", SECRET)
+    )
+    # Nor are blocks of tracks kept that are neither picture, sound nor captions, or that are none.
+    places = element(b"\xd7", b"\2") + element(b"\x83", b"\x21") + element(b"\x86", SECRET)
+    for number in (b"\x82", b"\x83"):
+        cluster += element(b"\xa3", number + bytes(3) + SECRET)
+        cluster += element(b"\xa0", element(b"\xa1", number + bytes(3) + SECRET))
+    cluster += element(b"\xa0", element(b"\xa1", b"\x81\0\0\0group"))
     parts = [
         element(b"\x15\x49\xa9\x66", info),
-        element(b"\x16\x54\xae\x6b", element(b"\xae", entry + element(b"\x25\x86\x88", SECRET))),
+        element(
+            b"\x16\x54\xae\x6b",
+            element(b"\xae", entry + element(b"\x25\x86\x88", SECRET)) + element(b"\xae", places),
+        ),
         element(b"\x12\x54\xc3\x67", SECRET),
         element(b"\x19\x41\xa4\x69", SECRET),
         element(b"\x1f\x43\xb6\x75", cluster, unknown=unknown),
@@ -583,7 +594,7 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     clean = cleaned(told)
     assert SECRET not in clean
     assert len(clean) == len(told)
-    assert clean.count(b"block") == 2
+    assert (clean.count(b"block"), clean.count(b"group")) == (2, 2)
     assert b"V_VP9" in clean
     assert b"\3vorbis" + bytes(8) + b"\1" + bytes(len(comments) - 16) + b"\5vorbis set" in clean
     assert b"\x2a\xd7\xb1" in clean

@@ -76,6 +76,9 @@ _ELEMENTS: dict[int, frozenset[int]] = {
         | {0xAA, 0x56AA, 0x56BB, 0xE0, 0xE1, 0xE2, 0x6D80}
     ),
 }
+_SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK, _TRACK_NUMBER, _TRACK_TYPE = 0xA3, 0xA0, 0xA1, 0xD7, 0x83
+#: The types of tracks that are kept: video, audio, subtitles (RFC 9559 5.1.4.1.3).
+_SHOWN = frozenset({1, 2, 17})
 #: Required elements that name the writing program: their content is emptied.
 _EMPTIED = frozenset({0x4D80, 0x5741})
 
@@ -307,12 +310,14 @@ def _ogg_crc(page: bytes | bytearray) -> int:
 def strip_webm(data: bytes) -> bytes:
     """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
     whole = bytearray(data)
-    end = _void_elements(whole, 0, 0, len(data))
+    end = _void_elements(whole, 0, 0, len(data), set())
     return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else _only_head(data)
 
 
-def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> int:
-    """Void elements in a range; returns where the last one ends."""
+def _void_elements(data: bytearray, parent: int, position: int, stop: int, tracks: set[int]) -> int:
+    """Void elements in a range; returns where the last one ends. ``tracks`` are the numbers of the
+    tracks that are kept, once they are known: their entries come before all blocks.
+    """
     while position < stop:
         name, after = _vint(data, position, stop, marked=True)
         size, inside = _vint(data, after, stop, marked=False)
@@ -325,11 +330,11 @@ def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> in
             if parent not in {0, _SEGMENT}:
                 break
             end = stop
-        if name in _ELEMENTS[parent]:
+        if _is_kept(data, parent, name, (inside, end), tracks):
             if unknown and name == _CLUSTER:
                 end = inside
             elif name in _ELEMENTS:
-                read = _void_elements(data, name, inside, end)
+                read = _void_elements(data, name, inside, end, tracks)
                 if unknown:
                     end = read
                 else:
@@ -342,6 +347,50 @@ def _void_elements(data: bytearray, parent: int, position: int, stop: int) -> in
             _make_void(data, position, end)
         position = end
     return position
+
+
+def _is_kept(
+    data: bytearray, parent: int, name: int, place: tuple[int, int], tracks: set[int]
+) -> bool:
+    """Whether an element is needed, whose content is at ``place``."""
+    if name not in _ELEMENTS[parent]:
+        return False
+    if name == _ENTRY:
+        return _is_shown(data, *place, tracks)
+    track = _track_of(data, name, *place)
+    return track is None or not tracks or track in tracks
+
+
+def _is_shown(data: bytearray, start: int, end: int, tracks: set[int]) -> bool:
+    """Whether a track is kept; if so, its number is added to ``tracks``."""
+    found = {name: data[inside:after] for name, inside, after in _children(data, start, end)}
+    # Both are required; what is missing says nothing against a track.
+    if int.from_bytes(found.get(_TRACK_TYPE, b"\1"), "big") not in _SHOWN:
+        tracks.add(0)  # no track's number: if there is no other, all blocks are left out
+        return False
+    tracks.add(int.from_bytes(found.get(_TRACK_NUMBER, b""), "big"))
+    return True
+
+
+def _track_of(data: bytearray, name: int, start: int, end: int) -> int | None:
+    """The number of a block's track; ``None`` for another element."""
+    if name == _SIMPLE_BLOCK:
+        return _vint(data, start, end, marked=False)[0]
+    if name == _BLOCK_GROUP:
+        blocks = (each for each in _children(data, start, end) if each[0] == _BLOCK)
+        return next((_vint(data, *place, marked=False)[0] for _, *place in blocks), None)
+    return None
+
+
+def _children(data: bytearray, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """The elements in a range, all of known size: their names, and where their contents are."""
+    while position < stop:
+        name, after = _vint(data, position, stop, marked=True)
+        size, inside = _vint(data, after, stop, marked=False)
+        if name is None or size is None or inside is None or inside + size > stop:
+            return
+        yield name, inside, inside + size
+        position = inside + size
 
 
 def _empty_comments(data: bytearray, start: int, end: int) -> None:
