@@ -15,9 +15,20 @@ from bridge.content.markup.characters import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import unescape, without_endless_references
 
-#: Elements that show something and do nothing. nh3's own list, audio and video, and tables' feet.
-TAGS = frozenset(
-    nh3.ALLOWED_TAGS | {"audio", "video", "source", "track", "picture", "section", "tfoot", "main"}
+#: The elements of a formula (MathML Core 3): those that draw.
+_FORMULA = frozenset(
+    {
+        *("math", "semantics", "mrow", "mi", "mn", "mo", "mtext", "ms", "mspace", "msup", "msub"),
+        *("msubsup", "mfrac", "msqrt", "mroot", "mover", "munder", "munderover", "mmultiscripts"),
+        *("mprescripts", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom"),
+    }
+)
+#: Elements that show something and do nothing. nh3's own list, audio and video, tables' feet, and
+#: formulas.
+TAGS = (
+    frozenset(nh3.ALLOWED_TAGS)
+    | {"audio", "video", "source", "track", "picture", "section", "tfoot", "main"}
+    | _FORMULA
 )
 _EVERYWHERE = {"class", "id", "title", "lang", "dir"}
 _MEDIA = {"src", "controls", "loop", "muted", "poster", "preload", "width", "height"}
@@ -34,6 +45,14 @@ ATTRIBUTES: dict[str, set[str]] = {
     "ol": {"start", "type", "reversed"},
     "li": {"value"},
     "details": {"open"},
+    "math": {"display"},
+    "mi": {"mathvariant"},
+    "mo": {"stretchy", "fence", "separator", "form", "largeop", "movablelimits"},
+    "mover": {"accent"},
+    "munder": {"accentunder"},
+    "mfrac": {"linethickness"},
+    "mspace": {"width"},
+    "mtd": {"columnspan", "rowspan"},
     **{tag: {"align"} for tag in ("p", "div", "h1", "h2", "h3", "h4", "h5", "h6")},
     "*": _EVERYWHERE,
 }
@@ -102,11 +121,10 @@ _BLOCKS = re.compile(
 )
 #: Elements that no post may have, although they say something.
 _ELSEWISE = re.compile(
-    rf"<(?P<tag>iframe|input|/?(?:math|semantics|m(?:row|i|n|o|text|s|space|sup|sub|subsup|frac|sqrt"
-    rf"|root|over|under|underover|table|tr|td|style|padded|phantom|enclose)))\b"
-    rf"(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>",
-    re.IGNORECASE,
+    rf"<(?P<tag>iframe|input)\b(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>", re.IGNORECASE
 )
+#: In a formula, nh3 would remove what is not of it, with its words.
+_FORMULA_TAG = re.compile(rf"</?(?:{'|'.join(_FORMULA)})\b{_ANY_ATTRIBUTES}\s*/?>", re.IGNORECASE)
 #: Elements whose text is for machines.
 _WITHOUT_WORDS = {"script", "style", "annotation", "annotation-xml"}
 _WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
@@ -147,7 +165,7 @@ def sanitise(html: str) -> str:
 
 def _in_other_words(html: str) -> str:
     """The HTML with what cannot be in a post as something that can: an embedded page as a link to
-    it, a box to tick as a character, a formula as its text, styles as the elements that they mean.
+    it, a box to tick as a character, styles as the elements that they mean.
     """
     return _ELSEWISE.sub(_otherwise, editors.with_elements(html))
 
@@ -252,7 +270,7 @@ def find_unsafe(html: str) -> frozenset[str]:
 def plain(html: str) -> str:
     """The text of some HTML without elements and attributes, for titles and slugs."""
     refuse_what_grows(html)
-    spaced = _BLOCKS.sub("\n", _in_other_words(printable(html)))
+    spaced = _FORMULA_TAG.sub("", _BLOCKS.sub("\n", _in_other_words(printable(html))))
     clean = nh3.clean(spaced, tags=set(), clean_content_tags=_WITHOUT_WORDS, link_rel=None)
     return unescape(clean)
 
