@@ -39,7 +39,8 @@ _BESIDES = frozenset(
         *("name", "content", "summary", "published", "updated", "author", "category", "url", "uid"),
         *("post-status", "visibility", "syndication", "featured", "location", "read-status"),
         *("photo", "video", "audio", "rating", "best", "end", "checkin", "item", "rsvp", "start"),
-        "lang",
+        *("lang", "sensitive", "location-visibility", "shortlink", "created", "deleted", "channel"),
+        *("h-card", "me", "rel", "key", "logo"),
     }
 )
 _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))

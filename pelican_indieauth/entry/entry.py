@@ -165,7 +165,7 @@ class Entry(NamedTuple):
     exists only because Pelican requires one; then ``name`` is empty. ``bodiless``: the post has no
     content, so its summary is shown. ``cited`` are targets of further ``*-of`` properties
     (``jam-of``), by property; ``facts`` are all other properties. ``guests`` are further authors
-    that the posting app named.
+    that the posting app named. ``sensitive``: not everybody wants to see its pictures.
     """
 
     kind: str
@@ -204,3 +204,4 @@ class Entry(NamedTuple):
     cited: tuple[tuple[str, tuple[Cite, ...]], ...] = ()
     facts: tuple[Fact, ...] = ()
     guests: tuple[Person, ...] = ()
+    sensitive: bool = False

@@ -28,7 +28,7 @@ SAID_OTHERWISE = frozenset(
     {
         *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
         *("post-status", "visibility", "shortlink", "created", "deleted", "channel", "h-card"),
-        *("me", "rel", "key", "logo", "lang", "location-visibility", "sensitive"),
+        *("me", "rel", "key", "logo", "lang", "location-visibility"),
     }
 )
 #: The URL of what a post is about; it must not be a ``u-url`` of the entry.

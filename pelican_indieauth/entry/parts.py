@@ -154,7 +154,16 @@ class EntryParts:
         return f'<p class="indieauth-summary p-summary">{e(self.entry.summary)}</p>\n'
 
     def media(self) -> str:
-        """Photos with alt texts, videos, sounds."""
+        """Photos with alt texts, videos, sounds; to be opened where they are sensitive."""
+        entry, shown = self.entry, self._media()
+        files = (*entry.featured, *entry.photos, *entry.videos, *entry.audios)
+        # What the body shows is open.
+        if not entry.sensitive or all(file.shown for file in files):
+            return shown
+        label = e(self.words["sensitive"])
+        return f"<details><summary>{label}</summary>\n{shown}</details>\n"
+
+    def _media(self) -> str:
         entry = self.entry
         if not (entry.photos or entry.videos or entry.audios or entry.featured):
             return ""

@@ -290,6 +290,9 @@ class Reader:
     def _moment(self, values: list[Any], _: _PostContext) -> date | datetime | None:
         return mf2.moment(values[0]) if values else None
 
+    def _flag(self, values: list[Any], around: _PostContext) -> bool:
+        return (self._text(values, around) or "").lower() in {"true", "1", "yes"}
+
     def _answer(self, values: list[Any], around: _PostContext) -> str | None:
         answer = (self._text(values, around) or "").lower()
         return answer if answer in RSVP else None
@@ -304,6 +307,7 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     **dict.fromkeys(("checkin", "location"), Reader._place),
     **dict.fromkeys(("start", "end"), Reader._moment),
     "rsvp": Reader._answer,
+    "sensitive": Reader._flag,
     "item": Reader._item,
     "syndication": Reader._syndication,
 }

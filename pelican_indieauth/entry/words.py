@@ -40,6 +40,7 @@ ENGLISH: Mapping[str, str] = {
     "category": "With",
     "checkin": "At",
     "syndication": "Also on",
+    "sensitive": "Sensitive content",
     "ingredient": "Ingredients",
     "instructions": "Instructions",
     "yield": "Yield",

@@ -246,6 +246,16 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["File: example.com/plan.pdf"],
         {"file": [f"{SITE}/plan.pdf"], "photo": []},
     ),
+    "sensitive": (
+        unnamed(photo=f"{SITE}/a.jpg", sensitive="true"),
+        ["Sensitive content"],
+        {"photo": [f"{SITE}/a.jpg"]},
+    ),
+    "harmless": (
+        unnamed(photo=f"{SITE}/a.jpg", sensitive="false"),
+        [],
+        {"photo": [f"{SITE}/a.jpg"]},
+    ),
     "poster": (
         unnamed(video={"value": f"{SITE}/v.mp4", "poster": f"{SITE}/p.jpg", "alt": 'A "cat"'}),
         [],
@@ -317,6 +327,12 @@ def test_nested_objects_without_a_property_are_children(built: Built) -> None:
     (entry,) = [e for e in built.parsed("children.html")["items"] if "h-entry" in e["type"]]
     (child,) = entry["children"]
     assert (child["type"], child["properties"]["name"]) == (["h-cite"], ["A child"])
+
+
+def test_sensitive_pictures_are_opened_by_the_reader(built: Built) -> None:
+    pages = {s: BeautifulSoup(built.text(f"{s}.html"), "html.parser") for s in SHOWN}
+    closed = {slug for slug, page in pages.items() if page.select_one("details img.u-photo")}
+    assert closed == {"sensitive"}
 
 
 def test_a_place_that_is_sent_twice_is_shown_once(built: Built) -> None:

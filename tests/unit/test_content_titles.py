@@ -74,6 +74,7 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"setting": {"film": "Fast"}}, "Setting: Fast"),
         ({"photo": {"value": URL, "alt": "The sea"}}, "The sea"),
         ({"photo": URL}, "Photo"),
+        ({"sensitive": "true", "location-visibility": "public", "photo": URL}, "Photo"),
         ({"video": URL}, "Video"),
         ({"rsvp": "yes"}, "RSVP: yes"),
         ({"location": h("adr", locality="Berlin")}, "At Berlin"),
