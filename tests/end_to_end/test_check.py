@@ -299,9 +299,11 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     """
     odd = world.site / "content" / "odd.md"
     odd.write_text("Title: Odd\nDate: some day\n\nText.\n")
+    other = world.site / "content" / "other.md"
+    other.write_text("Title: Other\nDate: 2026-01-02\nLang: xx\nStatus: draft\n\nText.\n")
     settings = (
         'PLUGINS = ["nonesuch", "pelican_indieauth"]',
-        'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y")}',
+        'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y"), "xx": ("xx_YY.utf8", "%d")}',
         'LOCALE = ["xx_YY.utf8", "Nowhere"]',
         'SITEURL = ""',
         "import subprocess",
@@ -320,6 +322,7 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert "Name the site's locale in LOCALE" in told
     assert "the locale xx_YY.utf8 is not on this machine" in told
     assert "locale-gen" in told
+    assert re.search(r"content/other\.md.*\n.*Install the locales that LOCALE and DATE_FORM", told)
     assert "no cover found\n     -> The site is built nevertheless" in told
     assert "Build the site by hand" not in told
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)

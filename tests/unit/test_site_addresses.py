@@ -37,6 +37,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"ARTICLE_URL": "{date.year}/{slug}", "ARTICLE_SAVE_AS": "{date.year}-{date:%j}/{slug}.html"},
     {"ARTICLE_URL": "{title}", "ARTICLE_SAVE_AS": "{x_mine}/{slug}.html"},
     {"ARTICLE_URL": "/{slug}/", "DRAFT_URL": "d/{slug}/", "DRAFT_SAVE_AS": "d/{slug}/index.html"},
+    {"DATE_FORMATS": {"fr": ("xx_YY.utf8", "%d")}},
     {"AUTHOR": "Jane Doe", "TIMEZONE": "America/New_York", "DEFAULT_LANG": "FR"},
     {"FILENAME_METADATA": r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<slug>.*)"},
     {"PATH_METADATA": r"(?P<category>[^/]*)/(?P<date>\d{4})/.*"},

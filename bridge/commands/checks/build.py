@@ -29,6 +29,7 @@ from bridge.store.git import GitStore
 _THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
+NO_LOCALE = "unsupported locale setting"
 _ELSEWHERE = "The bridge builds in a checkout elsewhere"
 
 
@@ -145,6 +146,11 @@ def sandbox_of(store: GitStore, checkout: Path, settings: Settings) -> Sandbox:
 
 def remedy_of(reason: str) -> str:
     """The remedy for a failure of Pelican."""
+    if NO_LOCALE in reason:
+        return (
+            "Install the locales that LOCALE and DATE_FORMATS name (`locale -a` lists those that"
+            " are there); then restart the bridge."
+        )
     if "[site] folders" in reason:
         return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
     if NO_MODULE.search(reason) or _PLUGIN.search(reason):

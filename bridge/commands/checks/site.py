@@ -9,7 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bridge.commands.checks import Finding
-from bridge.commands.checks.build import check_build, remedy_of, remedy_of_logged, sandbox_of
+from bridge.commands.checks.build import (
+    NO_LOCALE,
+    check_build,
+    remedy_of,
+    remedy_of_logged,
+    sandbox_of,
+)
 from bridge.commands.checks.comparison import check_folder
 from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
@@ -160,7 +166,7 @@ def _check_articles(unread: Sequence[Unread]) -> Finding:
         "articles",
         f"Pelican makes no page for {shown}{more}",
         remedy_of(shown)
-        if NO_MODULE.search(shown)
+        if NO_MODULE.search(shown) or NO_LOCALE in shown
         else "Correct these files, or move them out of the articles' folders.",
         broken=False,
     )

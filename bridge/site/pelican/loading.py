@@ -115,15 +115,16 @@ def missing_locales(settings: dict[str, Any]) -> tuple[str, ...]:
     # An empty name is the locale of the environment.
     usual = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_TIME", "LANG"))), "")
     missing: list[str] = []
-    if wanted and not any(map(_has_locale, wanted)):
+    if wanted and not any(map(has_locale, wanted)):
         missing += [next((name for name in wanted if "_" in name), wanted[0]) or usual]
     formats = (settings["DEFAULT_DATE_FORMAT"], *settings["DATE_FORMATS"].values())
     named = [str(each[0]) for each in formats if isinstance(each, tuple) and each]
-    missing += [name for name in named if not _has_locale(name)]
+    missing += [name for name in named if not has_locale(name)]
     return tuple(dict.fromkeys(filter(None, missing)))
 
 
-def _has_locale(name: str) -> bool:
+def has_locale(name: str) -> bool:
+    """Whether this machine has a locale."""
     before = locale.setlocale(locale.LC_ALL)
     try:
         locale.setlocale(locale.LC_ALL, name)

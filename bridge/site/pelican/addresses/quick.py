@@ -24,6 +24,7 @@ from pelican.utils import SafeDatetime, get_date, set_date_tzinfo, slugify
 from bridge.content.file import PelicanFile
 from bridge.content.keys import date_as_pelican_reads
 from bridge.site.pelican.addresses.addresses import has_long_name
+from bridge.site.pelican.loading import has_locale
 
 _MOST_FOLDERS = 4096
 
@@ -49,6 +50,8 @@ _QUICK_DATES: Mapping[str, Callable[[datetime], str]] = {
     "%Y/%m/%d": lambda date: f"{date.year}/{date.month:02d}/{date.day:02d}",
     "%Y-%m-%d": lambda date: f"{date.year}-{date.month:02d}-{date.day:02d}",
 }
+
+_NAMES_OF_DATES = re.compile(r"%[-_0^#]?[aAbBchpPrxX]")
 
 
 class _Unclear(Exception):
@@ -96,6 +99,9 @@ class QuickLocator:
             and all(_only_known_fields(pattern) for pattern in self._formats.values())
             and not any(map(_is_taken, self._defaults))
         )
+        formats = settings["DATE_FORMATS"].items()
+        self._in_locale = {str(lang): self._needs_locale(form) for lang, form in formats}
+        self._others_in_locale = self._needs_locale(settings["DEFAULT_DATE_FORMAT"])
         # The checkout's own file times are unknown here, but a file may say its date itself.
         self._by_file_times = settings.get("DEFAULT_DATE") == "fs"
         extra = [str(place) for place in settings["EXTRA_PATH_METADATA"]]
@@ -114,6 +120,12 @@ class QuickLocator:
             return self._address(self._metadata(file, source_path), source_path)
         except (_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError):
             return None
+
+    def _needs_locale(self, form: object) -> bool:
+        """Whether it matters that Pelican reads posts with this date format in another locale: the
+        address has names of months, or the locale is not there, and Pelican skips the post."""
+        by_name = any(map(_NAMES_OF_DATES.search, self._formats.values()))
+        return isinstance(form, tuple) and (by_name or not has_locale(str(form[0])))
 
     def _default_metadata(self) -> dict[str, Any]:
         settings = self._settings
@@ -177,7 +189,7 @@ class QuickLocator:
         if status not in {"published", "hidden", "draft"}:
             return None
         lang = metadata.get("lang", self._default_lang)
-        if lang in self._elsewhere:
+        if lang in self._elsewhere or self._in_locale.get(lang, self._others_in_locale):
             raise _Unclear
         values = {
             "slug": metadata.get("slug") or self._made_slug(metadata, source_path),
