@@ -402,7 +402,7 @@ async def test_a_plugin_that_reads_files_by_itself(site: BothWays) -> None:
 
 #: Ways to remember what was computed for a post, as filters do to save time.
 REMEMBERING = b'''
-import collections, functools, threading
+import collections, functools, os, threading
 
 def length(post):
     return len(post._content)
@@ -434,6 +434,8 @@ class Locked:
     def __eq__(self, other):
         raise ValueError("ambiguous")
 objects = {"locked": Locked()}
+thread = threading.local()
+thread.known = {}
 
 def in_module(post):
     return remembered(KNOWN, post)
@@ -475,9 +477,18 @@ def read(path):
     return len(open(path).read())
 def in_cache(post):
     return read(post.source_path)
+def in_late_module(post):
+    import late
+    from shelf import later
+    return [remembered(each.known, post) for each in (late, later)]
+def in_environment(post):
+    return os.environ.setdefault(f"LENGTH_OF_{post.slug}", str(length(post)))
+def in_thread(post):
+    return remembered(thread.known, post)
 
-ALL = (in_module, in_order, in_variable, in_class, in_class_variable, in_slots, in_mapping,
-       in_alias, in_tuple, in_object, in_default, in_attribute, in_closure, in_cache)
+ALL = (in_late_module, in_environment, in_thread, in_module, in_order, in_variable, in_class,
+       in_class_variable, in_slots, in_mapping, in_alias, in_tuple, in_object, in_default,
+       in_attribute, in_closure, in_cache)
 def what(post):
     return [function(post) for function in ALL]
 '''
@@ -505,6 +516,8 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
     start = {
         "pelicanconf.py": CONF + REMEMBERING + FILTERS,
         "helpers.py": REMEMBERING,
+        "late.py": b"known = {}",
+        "shelf/later.py": b"known = {}",
         "mine.py": REMEMBERING + FILTERING,
         "templates/article.html": article.encode(),
         "content/a.md": post("A", 1),

@@ -1,7 +1,8 @@
 """What the site's own code keeps from build to build, and resets it.
 
-A clean build begins with plugins as they are right after ``register`` and ``initialized``, and with
-modules of the site as they are right after they were imported.
+A clean build begins with plugins as they are right after ``register`` and ``initialized``, with
+modules of the site as they are right after they were imported, and without those that it imports
+later.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import enum
 import functools
 import operator
+import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,14 +30,17 @@ _DATA = frozenset({*_ATOMS, tuple, list, dict, set})
 _CONTAINERS = (list, dict, set, deque)
 #: What a closure's variable holds that has no value yet.
 _EMPTY = object()
+#: Attributes of these are looked into, as those of the site's own objects are.
+_HOLDERS = (SimpleNamespace, threading.local)
 _Cached: Any = type(functools.cache(len))
 
 
 class SiteState:
     """The state of plugins, of the settings, and of modules in the ``checkout``.
 
-    That is: variables; lists, dictionaries and sets in them; the same in the site's own classes and
-    their objects; and what its functions keep in attributes, default values, closures and caches.
+    That is: the environment; variables; lists, dictionaries and sets in them; the same in the
+    site's own classes and their objects; and what its functions keep in attributes, default values,
+    closures and caches.
     What else there is (a lock, an open file) stays as it is.
     """
 
@@ -45,8 +51,10 @@ class SiteState:
         self._caches: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
         self._waiting: list[Any] = []
-        modules = {module.__name__: module for module in _modules(site, checkout)}
-        self._names = modules.keys()
+        self._site, self._checkout = site, checkout
+        self._environment = dict(os.environ)
+        self._modules = dict(_modules(site, checkout))
+        self._names = {module.__name__ for module in self._modules.values()}
         try:
             self._kept_settings = fresh(dict(site.settings), {})
         except (TypeError, ValueError, RecursionError) as error:
@@ -54,13 +62,19 @@ class SiteState:
                 f"a setting keeps what cannot be copied: {error}",
                 "Take out that setting, if you can do without it",
             ) from error
-        for module in modules.values():
+        for module in self._modules.values():
             self._note_names(module, vars(module))
         while self._waiting:
             self._look_into(self._waiting.pop())
 
     def forget(self) -> None:
         """Restore everything as it was before the first build."""
+        for name, module in list(_modules(self._site, self._checkout)):
+            if name not in self._modules:
+                _forget_module(name, module)
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
         for clear in self._caches:
             clear()
         for owner, name, was in self._variables:
@@ -109,7 +123,7 @@ class SiteState:
         elif isinstance(value, (FunctionType, _Cached)):
             if value.__module__ in self._names:
                 self._note_function(value)
-        elif type(value).__module__ in self._names or type(value) is SimpleNamespace:
+        elif type(value).__module__ in self._names or type(value) in _HOLDERS:
             self._note_object(value)
 
     def _note_function(self, function: Any) -> None:
@@ -150,7 +164,7 @@ def _inside(cell: CellType) -> Any:
         return _EMPTY
 
 
-def _modules(site: Pelican, checkout: Path) -> Iterator[ModuleType]:
+def _modules(site: Pelican, checkout: Path) -> Iterator[tuple[str, ModuleType]]:
     """The modules of plugins, and those in the checkout."""
     names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
     for name, module in list(sys.modules.items()):
@@ -158,4 +172,14 @@ def _modules(site: Pelican, checkout: Path) -> Iterator[ModuleType]:
         if place.startswith(f"{checkout}/") or any(
             name == of or name.startswith(f"{of}.") for of in names
         ):
-            yield module
+            yield name, module
+
+
+def _forget_module(name: str, module: ModuleType) -> None:
+    """Have a module imported again when it is next needed."""
+    if name.startswith("pelican_indieauth"):
+        return
+    del sys.modules[name]
+    package, _, inside = name.rpartition(".")
+    if getattr(sys.modules.get(package), inside, None) is module:
+        delattr(sys.modules[package], inside)
