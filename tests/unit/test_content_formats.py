@@ -171,6 +171,41 @@ def test_headers_of_html_change_one_by_one(rules: SiteRules) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "head", "text"),
+    [
+        (
+            "a.md",
+            "Title: A\nDate: 2010-12-03\n\n",
+            "Old [x]({filename}hand.md#p) ![i]({static}/images/x.png) [a]({attach}a.pdf) {index}\n",
+        ),
+        (
+            "a.rst",
+            "A\n#\n\n:date: 2010-12-03\n\n",
+            "Old `x <{filename}hand.md>`_ and `a <|static|/a.pdf>`_.\n\n.. image:: {static}x.png\n",
+        ),
+        (
+            "a.html",
+            '<title>A</title><meta name="date" content="2010-12-03"></head><body>\n',
+            '<p>Old <a href="{filename}b.md">x</a> <img src="{attach}x.png"></p>\n</body>\n',
+        ),
+    ],
+)
+def test_the_owners_links_to_own_files_survive_an_edit(
+    path: str, head: str, text: str, rules: SiteRules
+) -> None:
+    file = PelicanFile.parse(head + text, f"content/{path}")
+    old = read(file, rules)
+    content = old.first("content")
+    sent: Any = (
+        {"html": str(content["html"]).replace("Old", "New")}
+        if isinstance(content, dict)
+        else str(content).replace("Old", "New")
+    )
+    changed = edit(file, old, old.with_properties({"content": (sent,)}), when=LATER, rules=rules)
+    assert changed.text().endswith(text.replace("Old", "New"))
+
+
 def test_an_edit_of_html_keeps_its_indentation(rules: SiteRules) -> None:
     html = "<p>Some <i>more</i></p>"
     _, changes = edited("content/old.html", rules, content={"html": html}, mood="fine")
