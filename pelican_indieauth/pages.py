@@ -44,10 +44,10 @@ class PageTemplate(Template):
             self.environment.handle_exception()
         # Only the head is searched and copied; the rest of the page may be long.
         home = context["output_file"] == context[KEY].index
-        said = _said(context, self.environment.getattr)
+        mentions = _mentions_of(context, self.environment.getattr)
         heads = (at for at, chunk in enumerate(chunks, 1) if "<body" in chunk)
-        end = len(chunks) if home or said else next(heads, len(chunks))
-        chunks[:end] = [finished("".join(chunks[:end]), context, said)]
+        end = len(chunks) if home or mentions else next(heads, len(chunks))
+        chunks[:end] = [finished("".join(chunks[:end]), context, mentions)]
         page = "".join(chunks)
         return with_breakable_titles(page) if context[KEY].wraps else page
 
@@ -59,14 +59,14 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
     file = Path(path)
     # Undecodable bytes are written back unchanged.
     page = file.read_bytes().decode("utf-8", "surrogateescape")
-    amended = finished(page, context, _said(context, getattr))
+    amended = finished(page, context, _mentions_of(context, getattr))
     if context[KEY].wraps and context["output_file"].lower().endswith(_ENDINGS):
         amended = with_breakable_titles(amended)
     if amended != page:
         file.write_bytes(amended.encode("utf-8", "surrogateescape"))
 
 
-def _said(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) -> str:
+def _mentions_of(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) -> str:
     """The mentions of the page's post as HTML, where the theme does not show them.
 
     ``look`` gets an attribute as a template does, so that a build records what the page depends on.
@@ -80,9 +80,9 @@ def _said(context: MutableMapping[str, Any], look: Callable[[Any, str], Any]) ->
     return str(look(mentions, "html")()) if isinstance(mentions, PostMentions) else ""
 
 
-def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> str:
+def finished(page: str, context: MutableMapping[str, Any], mentions: str = "") -> str:
     """A page, or its start, with the links added; the home page with the owner's h-card, a
-    post's page with its mentions ``said``.
+    post's page with its mentions ``mentions``.
     """
     site: PluginSettings = context[KEY]
     name: str = context["output_file"]
@@ -90,8 +90,8 @@ def finished(page: str, context: MutableMapping[str, Any], said: str = "") -> st
         page = site.head.put_into(page)
         if site.carded and site.owner and name == site.index:
             page = with_card(page, site.owner)
-        if said:
-            page = put_into(page, context["article"].entry_frame.opening, said)
+        if mentions:
+            page = put_into(page, context["article"].entry_frame.opening, mentions)
     return page
 
 

@@ -59,7 +59,7 @@ _NAMES = frozenset(
         "problems",
         "link",
         "also",
-        "told",
+        "notice",
         "text",
         "label",
         "headline",

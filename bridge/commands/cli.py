@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         # Values that make sense only together are checked where the file is no longer known.
         file = getattr(options, "config", DEFAULT_FILE)
-        told = (
+        message = (
             str(error).replace("settings: ", f"{file}: ", 1)
             if error.source == "settings"
             else error
         )
-        print(f"micropub-bridge: {told}", file=sys.stderr)
+        print(f"micropub-bridge: {message}", file=sys.stderr)
         return 1
     except (Refused, BridgeError, StoreError, TooNew, OSError) as error:
         logging.debug("it came from here", exc_info=True)
@@ -117,8 +117,8 @@ def _explain(error: Exception) -> str:
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else cause
     is_known = isinstance(cause, OSError | sqlite3.Error) and reason is not None
-    told = is_known and str(reason) not in str(error)
-    return f"{error} ({reason})" if told else str(error)
+    adds_something = is_known and str(reason) not in str(error)
+    return f"{error} ({reason})" if adds_something else str(error)
 
 
 def load_settings(file: Path) -> Settings:

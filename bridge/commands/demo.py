@@ -80,7 +80,7 @@ def demo(folder: Path | None, port: int, *, fake_network: bool = False) -> None:
     _refuse_others(folder, config)
     listener = _listen(config, port)
     origin = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    # From here on nobody else sets up this folder.
+    # From here on no other process sets up this folder.
     with listener, only_bridge(folder / "state"):
         _run(folder, config, origin, listener, fake_network=fake_network)
 

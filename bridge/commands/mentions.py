@@ -50,7 +50,7 @@ def list_mentions(settings: Settings, state: str) -> None:
 def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
     """Have the serving bridge apply a decision. Raises :class:`Refused`."""
     _check(settings)
-    _told(send_command(commands_folder(settings.site.state), action, ids, _SECONDS))
+    _print_answer(send_command(commands_folder(settings.site.state), action, ids, _SECONDS))
 
 
 def import_mentions(settings: Settings, file: Path) -> None:
@@ -61,10 +61,10 @@ def import_mentions(settings: Settings, file: Path) -> None:
     with file.open("rb"):
         pass  # can it be read? The serving process does so.
     folder = commands_folder(settings.site.state)
-    _told(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
+    _print_answer(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
 
 
-def _told(answer: str) -> None:
+def _print_answer(answer: str) -> None:
     if answer == "waiting":
         print("The bridge is not running. It does this when it is started.")
     elif answer.startswith("refused: "):
@@ -84,5 +84,5 @@ def _keep(settings: Settings) -> Path:
 
 def _line(item: ModeratedMention) -> str:
     text = " ".join((item.name or item.text).split())[:100]
-    said = [item.id, item.state, item.kind, item.author, item.url, item.target, text]
-    return "\t".join(visible(each.replace("\t", " ")) for each in said)
+    columns = [item.id, item.state, item.kind, item.author, item.url, item.target, text]
+    return "\t".join(visible(each.replace("\t", " ")) for each in columns)

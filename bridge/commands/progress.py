@@ -28,18 +28,18 @@ def step(
 
     ``what`` is a phrase such as "Cloning the site". The yielded function is called with details.
     """
-    said = _Said(what, out or sys.stderr, between)
-    timer = threading.Timer(after, said.begin)
+    progress = _Progress(what, out or sys.stderr, between)
+    timer = threading.Timer(after, progress.begin)
     timer.daemon = True
     timer.start()
     try:
-        yield said.tell
+        yield progress.update
     finally:
         timer.cancel()
-        said.end()
+        progress.end()
 
 
-class _Said:
+class _Progress:
     """The progress output of one step."""
 
     def __init__(self, what: str, out: TextIO, between: float) -> None:
@@ -67,7 +67,7 @@ class _Said:
                 self._update = self._print
                 self._print(self._line())
 
-    def tell(self, detail: str) -> None:
+    def update(self, detail: str) -> None:
         """Show the details."""
         with self._lock:
             self._detail = detail

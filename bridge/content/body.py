@@ -184,17 +184,17 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     """
     old = rules.media.externalise_note(_unix(file.body)).removesuffix("\n").split("\n")
     new = rules.media.externalise_note(written).removesuffix("\n").split("\n")
-    said = [note.decode(line.removesuffix("  ")) for line in old]
-    says = [note.decode(line.removesuffix("  ")) for line in new]
+    old_text = [note.decode(line.removesuffix("  ")) for line in old]
+    new_text = [note.decode(line.removesuffix("  ")) for line in new]
     kept = written.removesuffix("\n").split("\n")
     before = _unix(file.body).removesuffix("\n").split("\n")
-    for start, there in _unchanged(said, says):
+    for start, there in _unchanged(old_text, new_text):
         if before[start].removesuffix("  ") == kept[there].removesuffix("  "):
             continue
         # Not where emphasis or a link goes on from one line to another.
         if not note.is_encoded(old[start].removesuffix("  ")):
             continue
-        if note.encode(says[there]) != new[there].removesuffix("  "):
+        if note.encode(new_text[there]) != new[there].removesuffix("  "):
             continue
         end = "  " if kept[there].endswith("  ") else ""
         kept[there] = before[start].removesuffix("  ") + end

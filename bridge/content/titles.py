@@ -163,17 +163,17 @@ def _further(post: Post) -> str:
     """By any other property, or by its pictures."""
     for name, values in post.properties.items():
         if name not in _BESIDES and not name.startswith((COMMAND_PREFIX, "p3k-")):
-            told = ", ".join(filter(None, map(_words, values[:3])))
-            if told:
-                return f"{_humanised(name)}: {_short(told)}"
+            words = ", ".join(filter(None, map(_words, values[:3])))
+            if words:
+                return f"{_humanised(name)}: {_short(words)}"
     for name, word in _FILES:
         if post.all(name):
             value = post.first(name)
             alt = value.get("alt") if isinstance(value, dict) else None
             return _short(_text(alt)) or word
     for name, word in (("rsvp", "RSVP"), ("rating", "Rating"), ("start", "On")):
-        if told := _words(post.first(name)):
-            return f"{word}: {_short(told)}"
+        if words := _words(post.first(name)):
+            return f"{word}: {_short(words)}"
     place = _words(post.first("location"))
     tags = ", ".join(filter(None, map(_words, post.all("category")[:3])))
     return f"At {_short(place)}" if place else _short(tags)
@@ -181,11 +181,11 @@ def _further(post: Post) -> str:
 
 def _called(value: Json, references: Mapping[str, Json]) -> str:
     """A page or a thing by its name, else by how it begins, else by where it is."""
-    url, told = _address(value), _named(value)
-    if url and not told:
-        told = _named(references.get(url))
-    if told:
-        return f"“{_short(told)}”"
+    url, name = _address(value), _named(value)
+    if url and not name:
+        name = _named(references.get(url))
+    if name:
+        return f"“{_short(name)}”"
     return _host(url) if url else f"“{_short(_words(value))}”" if _words(value) else "a post"
 
 
@@ -215,9 +215,9 @@ def _words(value: Json, depth: int = 0) -> str:
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
     ends = [_words(_first(properties, n), depth + 1) for n in ("origin", "destination")]
     leg = " – ".join(ends) if all(ends) and depth < _DEEPEST else ""
-    told = _named(value) or number or leg or _host(_text(_first(properties, "url")))
-    if told or depth >= _DEEPEST:
-        return told
+    words = _named(value) or number or leg or _host(_text(_first(properties, "url")))
+    if words or depth >= _DEEPEST:
+        return words
     return next(filter(None, (_words(_first(properties, n), depth + 1) for n in properties)), "")
 
 

@@ -90,8 +90,8 @@ async def upload(submission: Submission) -> web.StreamResponse:
         body = {"urls": taken, "problems": problems}
         return web.json_response(body, status=201 if taken else 400)
     count = counted("{count} file added.", "{count} files added.", len(taken)) if taken else ""
-    said = " ".join(filter(None, [count, *problems])) or translated("Choose a file first.")
-    return owner.back("/desk/files", Notice(said))
+    summary = " ".join(filter(None, [count, *problems])) or translated("Choose a file first.")
+    return owner.back("/desk/files", Notice(summary))
 
 
 async def change(owner: Owner, sent: Form) -> web.StreamResponse:
@@ -109,7 +109,7 @@ async def change(owner: Owner, sent: Form) -> web.StreamResponse:
         named = ", ".join(map(shown_url, posts[:5]))
         if (more := len(posts) - 5) > 0:
             named += counted(", and {count} more", ", and {count} more", more)
-        told = f"This file is in use, and stays: take it out of {named} first."
-        return owner.back("/desk/files", Notice(told))
+        notice = f"This file is in use, and stays: take it out of {named} first."
+        return owner.back("/desk/files", Notice(notice))
     await delete_file(desk.media, desk.committer, url, desk.token)
     return owner.back("/desk/files", Notice("Deleted."))

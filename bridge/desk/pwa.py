@@ -75,8 +75,8 @@ async def post_waiting(submission: Submission) -> web.StreamResponse:
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         refused = sheet.refused(error)
-        told = " ".join(translated(text) for text in refused.problems.values())
-        return _answer({"problem": told}, refused.status)
+        problem = " ".join(translated(text) for text in refused.problems.values())
+        return _answer({"problem": problem}, refused.status)
     return _answer({"url": done.url}, 200)
 
 

@@ -137,24 +137,24 @@ class StatusHandlers:
             raise NotFound("No webmentions are sent.")
         match form.get("do"):
             case "send":
-                told = counted(
+                notice = counted(
                     "The webmentions of {count} post are sent.",
                     "The webmentions of {count} posts are sent.",
                     await self._sender.release(),
                 )
             case "again":
-                told = counted(
+                notice = counted(
                     "The webmentions of {count} post are tried again.",
                     "The webmentions of {count} posts are tried again.",
                     await self._sender.try_again(),
                 )
             case _:
-                told = counted(
+                notice = counted(
                     "The webmentions of {count} post are not sent.",
                     "The webmentions of {count} posts are not sent.",
                     await self._sender.discard(),
                 )
-        return owner.back("/status", Notice(told))
+        return owner.back("/status", Notice(notice))
 
     def _site(self, build: BuildStatus) -> SiteReport:
         """How the site can be read, for questions and for builds."""
@@ -258,7 +258,7 @@ def inbox_facts(receiver: Receiver) -> dict[str, Json]:
 
 
 def outbox_facts(report: OutboxReport) -> dict[str, Json]:
-    """The outbox: what was sent, waits, or failed and why; and posts that are not told of yet."""
+    """The outbox: what was sent, waits, or failed and why; and posts that have sent none yet."""
     lists = {"sent": report.sent, "waiting": report.waiting, "failed": report.failed}
     posts = {"held": report.held, "not_live": report.unseen, "coming": report.coming}
     return {

@@ -69,18 +69,18 @@ class SyndicationPages:
                     return redirect(await self._connecting.begin(target))
                 case "connect":
                     await self._connecting.by_password(target, form.need("password"))
-                    told = f"{target.name} is connected now."
+                    notice = f"{target.name} is connected now."
                 case "disconnect":
                     await self._connecting.disconnect(target)
-                    told = f"{target.name} is not connected any more."
+                    notice = f"{target.name} is not connected any more."
                 case "look":
-                    told = await self._look(target)
+                    notice = await self._look(target)
                 case _:
                     raise InvalidRequest(f"{action!r} is nothing that this page does.")
         except NotConnected as error:
             return owner.back(PATH, Notice(str(error)))
         self._syndicator.connected(target.uid)
-        return owner.back(PATH, Notice(told))
+        return owner.back(PATH, Notice(notice))
 
     async def come_back(self, owner: Owner) -> web.StreamResponse:
         """The OAuth callback: the owner has agreed or not."""
@@ -90,8 +90,8 @@ class SyndicationPages:
         targets = [each.target for each in accounts if each.target.type == "mastodon"]
         target = next((each for each in targets if self._connecting.pending(each, state)), None)
         if target is None or not state:
-            told = "This was begun too long ago, or in another browser: connect again."
-            return owner.back(PATH, Notice(told))
+            notice = "This was begun too long ago, or in another browser: connect again."
+            return owner.back(PATH, Notice(notice))
         if not code:
             return owner.back(PATH, Notice(f"{target.name} is not connected: you did not agree."))
         try:

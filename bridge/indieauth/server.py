@@ -80,16 +80,16 @@ class IndieAuthServer:
         """The settings for an app, merged with the built-in ones of apps that need
         exceptions; or ``None``.
         """
-        said = next(
+        configured = next(
             (known for known in self.config.clients if _canonical(known.id) == canonical_id), None
         )
         known = OLD_APPS.get(canonical_id)
-        if said is None or known is None:
-            return said or known
+        if configured is None or known is None:
+            return configured or known
         return KnownClient(
-            id=said.id,
-            pkce=known.pkce if said.pkce is None else said.pkce,
-            redirect_uris=(*said.redirect_uris, *known.redirect_uris),
+            id=configured.id,
+            pkce=known.pkce if configured.pkce is None else configured.pkce,
+            redirect_uris=(*configured.redirect_uris, *known.redirect_uris),
         )
 
     async def close(self) -> None:

@@ -130,23 +130,23 @@ class Cleaner:
                 deadline = await stack.enter_async_context(asyncio.timeout(self._seconds))
                 stdin.write(json.dumps(asked).encode() + b"\n" + data)
                 await stdin.drain()
-                told = json.loads(await stdout.readline())
-                if told.get("wait"):
+                reply = json.loads(await stdout.readline())
+                if reply.get("wait"):
                     # Waiting for another large photo does not count as this one's time.
                     deadline.reschedule(None)
                     await stack.enter_async_context(self._one_large)
                     deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
                     stdin.write(b'{"sizes": []}\n')
-                    told = json.loads(await stdout.readline())
-                if "refused" in told:
-                    raise REFUSALS[told["refused"]](told["why"])
-                whole, *copies = [await stdout.readexactly(size) for size in told["sizes"]]
+                    reply = json.loads(await stdout.readline())
+                if "refused" in reply:
+                    raise REFUSALS[reply["refused"]](reply["why"])
+                whole, *copies = [await stdout.readexactly(size) for size in reply["sizes"]]
         except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
             # At its limits the process dies, maybe in the middle of its answer.
             log.info("a file of type %s could not be processed: %r", kind.type, error)
             raise PayloadTooLarge(_TOO_LONG) from error
         return Picture(
-            whole, told["width"], told["height"], tuple(zip(told["copies"], copies, strict=True))
+            whole, reply["width"], reply["height"], tuple(zip(reply["copies"], copies, strict=True))
         )
 
 

@@ -69,9 +69,9 @@ def source(
     ``url`` is where the post lives, ``slug`` the one that its file says, ``channel`` its Pelican
     category. Sending them back in an update changes nothing.
     """
-    told = {"url": url, "mp-slug": slug or slug_of(url), "mp-channel": channel}
+    commands = {"url": url, "mp-slug": slug or slug_of(url), "mp-channel": channel}
     properties = _properties(post)
-    for name, value in told.items():
+    for name, value in commands.items():
         # Anything but an entry may have a URL of its own.
         if value and not (name == "url" and "url" in properties):
             properties[name] = [value]

@@ -267,11 +267,11 @@ class _Form:
     def _describe_files(self) -> None:
         """Give the files the alt texts that stand beside them: ``photo[0]``, ``photo[0][alt]``."""
         for place, file in self._files.items():
-            said, slots = self._objects.get(place, {}), self._values[place[0]]
-            if said.keys() == {"alt"}:
-                described = replace(file, alt=str(said["alt"]))
+            given, slots = self._objects.get(place, {}), self._values[place[0]]
+            if given.keys() == {"alt"}:
+                described = replace(file, alt=str(given["alt"]))
                 self._values[place[0]] = [
-                    described if slot is file else slot for slot in slots if slot is not said
+                    described if slot is file else slot for slot in slots if slot is not given
                 ]
 
     def operate(self, name: FieldName, value: str) -> None:

@@ -76,12 +76,12 @@ def is_media_upload(body: RequestBody) -> bool:
 
     Two clients in use send a bare ``file`` part there. Commands beside it change nothing.
     """
-    said = [
+    stated = [
         base_name(name)
         for name, value in body.fields
         if not isinstance(value, str) or (value.strip() and not name.startswith(COMMAND_PREFIX))
     ]
-    return said == ["file"] and len(body.files) == 1
+    return stated == ["file"] and len(body.files) == 1
 
 
 def media_file(body: RequestBody) -> Upload:
@@ -284,11 +284,11 @@ def split_commands(
     commands.pop("photo-alt", None)
     _describe_photos(properties, values.get(ALT_TEXTS, ()))
     given = aliases | {name: texts for name, texts in commands.items() if texts}
-    said = {name: texts for name, texts in given.items() if texts}
+    stated = {name: texts for name, texts in given.items() if texts}
     if _TARGETS in given or _TARGETS in commands:
         # An empty list of targets differs from a missing one.
-        said.setdefault(_TARGETS, ())
-    return properties, MappingProxyType(said)
+        stated.setdefault(_TARGETS, ())
+    return properties, MappingProxyType(stated)
 
 
 def _texts(name: str, slots: Sequence[Slot]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def contacts(posts: Iterable[Post], text: str = "") -> Object:
             if name in _PLACES:
                 continue
             for card in _objects(values, "h-card"):
-                person = _said(card, ("name", "nickname", "url", "photo"))
+                person = _first_texts(card, ("name", "nickname", "url", "photo"))
                 key = str(person.get("url") or person.get("name") or "")
                 if key and _has(person, text):
                     found.setdefault(key, person)
@@ -76,21 +76,23 @@ def _objects(values: Iterable[Json], kind: str, depth: int = 0) -> Iterator[Mapp
                 yield from _objects(inner, kind, depth + 1)
 
 
-def _said(card: Mapping[str, Json], names: Iterable[str]) -> Object:
+def _first_texts(card: Mapping[str, Json], names: Iterable[str]) -> Object:
     """The first text of each property."""
-    said: Object = {}
+    found: Object = {}
     for name in names:
         given = card.get(name)
         values = given if isinstance(given, list) else [given]
         texts = (each.get("value") if isinstance(each, dict) else each for each in values)
         text = next((each for each in texts if isinstance(each, str) and each.strip()), None)
         if text is not None:
-            said[name] = text.strip()
-    return said
+            found[name] = text.strip()
+    return found
 
 
 def _place(card: Mapping[str, Json]) -> Object:
-    place = _said(card, ("name", "url", "street-address", "locality", "region", "country-name"))
+    place = _first_texts(
+        card, ("name", "url", "street-address", "locality", "region", "country-name")
+    )
     if "name" not in place and "locality" in place:
         place["name"] = place["locality"]
     for name in ("latitude", "longitude"):

@@ -43,7 +43,7 @@ def preferred(accept_language: str) -> str:
 
 
 def _weight(parameter: str) -> float:
-    """``q=0.8``, or 1 where nothing is said; 0 for what is none."""
+    """``q=0.8``, or 1 where there is none; 0 for an invalid one."""
     name, _, value = parameter.strip().partition("=")
     if not name:
         return 1.0
@@ -84,10 +84,10 @@ def translated(text: str) -> str:
     (``The photo ({type}) is damaged.``), which the same words fill in the translation.
     """
     catalogue = _catalogue(_CURRENT.get())
-    said = catalogue.gettext(text) if text else ""
-    if said == text and text and isinstance(catalogue, GNUTranslations):
+    translation = catalogue.gettext(text) if text else ""
+    if translation == text and text and isinstance(catalogue, GNUTranslations):
         return _filled_in(text, _CURRENT.get()) or text
-    return said
+    return translation
 
 
 #: The fewest letters of a message with placeholders: shorter ones would match other texts, too.
@@ -108,8 +108,8 @@ def _value(value: str, language: str) -> str:
     """A placeholder's value: a number in the reader's notation, or words with a translation."""
     if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
         return value.replace(",", _THOUSANDS[language])
-    said = _catalogue(language).gettext(value) if value else ""
-    return said if said != value else _filled_in(value, language) or value
+    translation = _catalogue(language).gettext(value) if value else ""
+    return translation if translation != value else _filled_in(value, language) or value
 
 
 _THOUSANDS = {"de": ".", "es": ".", "fr": "\u202f"}
@@ -143,8 +143,8 @@ def _singular_messages(compiled: bytes) -> list[str]:
 
 def _words(text: str, **values: object) -> str:
     """A sentence for a template, in the language of the page: text, which is escaped like any."""
-    said = translated(text)
-    return said % values if values else said
+    translation = translated(text)
+    return translation % values if values else translation
 
 
 def counted(one: str, many: str, count: int) -> str:

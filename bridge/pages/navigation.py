@@ -26,7 +26,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told on the next page, once: a sentence, and perhaps a button or a link.
+    """A message on the next page, once: a sentence, and perhaps a button or a link.
 
     ``action`` is where the button posts to, with ``fields`` and the page's own CSRF value;
     ``link`` is an address and its words.

@@ -51,7 +51,7 @@ _FORM = """\
 <p>{programs} <a href="https://www.w3.org/TR/webmention/">Webmention</a>. {taken_away}</p>
 """
 
-#: What the sender is told for each state of a webmention: a heading and a sentence.
+#: The message to the sender for each state of a webmention: a heading and a sentence.
 STATUS_TEXT = {
     "waiting": ("Thank you", "Your page will be verified in a moment."),
     "approved": ("Thank you", "Your page was verified and will be shown soon."),
@@ -112,7 +112,7 @@ def state_page(
     """
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     body = (
-        f"{_told(text)}"
+        f"{_paragraph(text)}"
         f"<p>{translated('Your page:')}"
         f' <a rel="nofollow ugc noreferrer" href="{escape(source)}">{escape(source)}</a><br>'
         f"{translated('The page here:')}"
@@ -132,16 +132,16 @@ def refusal_page(
     """What was wrong, with a way back."""
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     again = escape(translated("Try again"))
-    body = f'{_told(text)}<p><a href="{escape(action)}">{again}</a></p>'
+    body = f'{_paragraph(text)}<p><a href="{escape(action)}">{again}</a></p>'
     title = translated("This does not work")
     return _page(title, body, status=status, headers=headers, language=current())
 
 
-def _told(text: str) -> str:
+def _paragraph(text: str) -> str:
     """A sentence in the language of the page, or marked as English where it has no translation."""
-    said = translated(text)
-    mark = ' lang="en"' if said == text and current() != "en" else ""
-    return f"<p{mark}>{escape(said)}</p>"
+    translation = translated(text)
+    mark = ' lang="en"' if translation == text and current() != "en" else ""
+    return f"<p{mark}>{escape(translation)}</p>"
 
 
 def _page(

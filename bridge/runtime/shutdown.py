@@ -63,7 +63,7 @@ class LastResort:
 
 def _tell_where() -> None:
     """Print what each thread is doing, as far as that can be done without waiting: all threads
-    are stopped meanwhile, and the output can be a pipe that nothing reads.
+    are stopped at the same time, and the output can be a pipe that nothing reads.
     """
     with suppress(OSError, ValueError, AttributeError):
         output = sys.stderr.fileno()

@@ -276,8 +276,8 @@ class Housekeeper:
         if self._closed:
             terminate(process)
         try:
-            _, said = communicate(process, self._seconds)
-            process.wait(said)
+            _, err = communicate(process, self._seconds)
+            process.wait(err)
         except TimeoutError as error:
             terminate(process)
             raise TimeoutError(f"git repack {error}") from error

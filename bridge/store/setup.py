@@ -399,8 +399,8 @@ def _usual_author(repo: git.Repo) -> str:
 
 
 def _reason(error: git.GitCommandError) -> str:
-    """What git said, in one line and without credentials."""
-    said = error.stderr.strip().removeprefix("stderr:").strip(" '\n")
-    lines = (line.strip() for line in said.splitlines())
+    """Git's error message in one line and without credentials."""
+    message = error.stderr.strip().removeprefix("stderr:").strip(" '\n")
+    lines = (line.strip() for line in message.splitlines())
     text = "; ".join(line for line in lines if line and not line.startswith("Cloning into"))
     return _CREDENTIALS.sub("", text) or "git gave no reason"

@@ -45,13 +45,13 @@ class MediaHandlers:
             body, token = await self._gate.receive(request, max_bytes=limit)
         else:
             body, token = RequestBody("empty"), await self._gate.admit(request, None)
-        action = _said(request, body, "action")
+        action = _parameter(request, body, "action")
         if action is None:
             return await self.upload(body, token)
         token = await self._gate.admit(request, body.access_token, fresh=True)
         if action != "delete":
             raise InvalidRequest(f"The media endpoint knows the action “delete”, not {action!r}.")
-        return await self._delete(_said(request, body, "url"), token)
+        return await self._delete(_parameter(request, body, "url"), token)
 
     async def upload(self, body: RequestBody, token: Token) -> web.Response:
         """Store the one file of a body, sent to this endpoint or to the Micropub one."""
@@ -130,7 +130,7 @@ async def delete_file(
         await committer.commit_media(changes, message)
 
 
-def _said(request: web.Request, body: RequestBody, name: str) -> str | None:
+def _parameter(request: web.Request, body: RequestBody, name: str) -> str | None:
     """A parameter of the request: from the form, the JSON, or the query."""
     in_json = body.json.get(name) if isinstance(body.json, dict) else None
     given = body.first(name) or in_json or request.query.get(name)

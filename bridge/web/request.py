@@ -95,7 +95,7 @@ async def read_body(
     limits: BodyLimits = AUTHENTICATED,
     take: Take = _unlimited,
 ) -> RequestBody:
-    """The body of a POST. ``max_bytes`` limits all of it; ``take`` is told the size of each piece.
+    """The body of a POST. ``max_bytes`` limits all of it; ``take`` gets the size of each piece.
 
     Raises what ``take`` raises, :class:`InvalidRequest` for what cannot be read,
     :class:`~bridge.errors.PayloadTooLarge` and :class:`UnsupportedMediaType`.

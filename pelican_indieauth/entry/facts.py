@@ -24,7 +24,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}\S*)?")
 _OWN_ROOTS = frozenset({"h-entry", "h-feed", "h-app", "h-x-app", "h-resume"})
 #: Properties that are in Pelican's metadata, that the page has anyway, or that are for the bridge.
 #: A post's author and URL are the site's to say, not the app's.
-SAID_OTHERWISE = frozenset(
+WITH_A_FIELD = frozenset(
     {
         *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
         *("post-status", "visibility", "shortlink", "created", "deleted", "channel", "h-card"),
@@ -60,8 +60,10 @@ def facts_of_thing(
     """
     if not thing.type or thing.type in _PAGES:
         return "h-cite", ()
-    told = SAID_OTHERWISE | _NAMING | {"photo"}
-    others = {name: values for name, values in thing.properties.items() if name not in told}
+    elsewhere_shown = WITH_A_FIELD | _NAMING | {"photo"}
+    others = {
+        name: values for name, values in thing.properties.items() if name not in elsewhere_shown
+    }
     return thing.type, tuple(_FactReader(urls, elsewhere).facts(others, 2))
 
 

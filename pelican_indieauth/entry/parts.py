@@ -280,10 +280,10 @@ class EntryParts:
             shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
         elif value.url:
             shown = anchor(' class="u-url"', value.url, without_scheme(value.url))
-        told, pictures = self._told(value.facts)
-        return (f"{shown} ({told})" if shown and told else shown or told) + pictures
+        facts, pictures = self._in_words(value.facts)
+        return (f"{shown} ({facts})" if shown and facts else shown or facts) + pictures
 
-    def _told(self, facts: tuple[Fact, ...]) -> tuple[str, str]:
+    def _in_words(self, facts: tuple[Fact, ...]) -> tuple[str, str]:
         """The facts of an object as words, and its pictures."""
         words, pictures = [], ""
         for fact in facts:
@@ -295,8 +295,8 @@ class EntryParts:
 
     def facts_of(self, cite: Cite) -> tuple[str, str]:
         """What else is known of a cited thing, with a space before it, and its further pictures."""
-        told, pictures = self._told(cite.facts)
-        return f" ({told})" if told else "", pictures
+        facts, pictures = self._in_words(cite.facts)
+        return f" ({facts})" if facts else "", pictures
 
     def _inside(self, name: str, value: Value) -> str:
         """A value inside a line: its HTML becomes text."""
@@ -307,8 +307,8 @@ class EntryParts:
 
 def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:
     """The target of a response: a link, or an h-cite where more is known."""
-    told, pictures = parts.facts_of(cite)
-    if cite.url and not (cite.name or cite.author or cite.excerpt or told or pictures):
+    facts, pictures = parts.facts_of(cite)
+    if cite.url and not (cite.name or cite.author or cite.excerpt or facts or pictures):
         link = anchor(f' class="u-{name}"', cite.url, cite.label)
         return paragraph(f"{before}{e(word)} {link}")
     author = quoted = ""
@@ -329,7 +329,7 @@ def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = ""
     prefix = "u" if cite.url else "p"
     return (
         f'<div class="indieauth-context">{before}<div class="{prefix}-{name} {cite.type}">'
-        f"<p>{e(word)} {named}{author}{told}{uid}{pictures}</p>\n{quoted}</div></div>\n"
+        f"<p>{e(word)} {named}{author}{facts}{uid}{pictures}</p>\n{quoted}</div></div>\n"
     )
 
 

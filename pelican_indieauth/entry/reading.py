@@ -127,7 +127,7 @@ class Reader:
         for name, values in post.properties.items():
             if name in _READERS:
                 read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
-            elif name not in facts.SAID_OTHERWISE:
+            elif name not in facts.WITH_A_FIELD:
                 others[name] = values
         here, there = read.get("location"), read.get("checkin")
         if here and there and here.is_told_by(there):
@@ -195,10 +195,10 @@ class Reader:
         card = Mf2.of(cite.first("author")) or _NOTHING
         website = self._elsewhere(self.urls.web(card.first("url")))
         uid = plain(cite.first("uid"))
-        told = mf2.excerpt(cite.first("content") or cite.first("summary"))
-        name = cite.text("name") or (None if told else uid or author or plain(cite.first("url")))
+        excerpt = mf2.excerpt(cite.first("content") or cite.first("summary"))
+        name = cite.text("name") or (None if excerpt else uid or author or plain(cite.first("url")))
         photo = self.urls.web(mf2.value_of(cite.first("photo")))
-        known = name or told
+        known = name or excerpt
         if not known:
             return None
         type_, further = facts.facts_of_thing(cite, self.urls, self._elsewhere)
@@ -207,7 +207,7 @@ class Reader:
             name,
             author,
             author_url=website,
-            excerpt=told,
+            excerpt=excerpt,
             uid=uid,
             photo=photo,
             type=type_,

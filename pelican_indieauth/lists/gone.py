@@ -52,8 +52,8 @@ def pages(settings: Mapping[str, Any]) -> Iterator[str]:
     folder = Path(settings["PATH"], site.mentions or _MENTIONS, FOLDER)
     for file in islice(sorted(folder.glob("*.json")), _MOST):
         try:
-            told = json.loads(file.read_bytes()[:_MOST_BYTES])
-            found = told["pages"]
+            tombstone = json.loads(file.read_bytes()[:_MOST_BYTES])
+            found = tombstone["pages"]
             if not isinstance(found, list):
                 raise TypeError(f"{found!r} is not a list")
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:

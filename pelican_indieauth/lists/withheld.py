@@ -100,11 +100,11 @@ def _is_from_an_app(draft: Any) -> bool:
     if not line:
         return False
     try:
-        said = json.loads(line)
+        data = json.loads(line)
     except (ValueError, TypeError, RecursionError):
         # If in doubt it is withheld: a page can be published later, but not taken back.
         return True
-    return not isinstance(said, dict) or said.get("draft") == "app"
+    return not isinstance(data, dict) or data.get("draft") == "app"
 
 
 def _save_as(post: Any) -> str:

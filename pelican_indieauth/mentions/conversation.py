@@ -85,7 +85,7 @@ def _group(
     if faces:
         shown = "".join(f'<li class="{root} h-cite">{_person(each)}</li>\n' for each in mentions)
         return f'{heading}<ul class="indieauth-{name}" {_ROW}>\n{shown}</ul>\n'
-    shown = "".join(_said(each, root, words, date_format) for each in mentions)
+    shown = "".join(_response(each, root, words, date_format) for each in mentions)
     return f'{heading}<ol class="indieauth-{name}">\n{shown}</ol>\n'
 
 
@@ -99,7 +99,7 @@ def _person(mention: ShownMention) -> str:
     return f'<a class="u-url" href="{e(mention.url)}" {_REL}>{card}</a>'
 
 
-def _said(mention: ShownMention, root: str, words: Mapping[str, str], date_format: str) -> str:
+def _response(mention: ShownMention, root: str, words: Mapping[str, str], date_format: str) -> str:
     """A reply or the like with its text, and below it the responses to it."""
     name = e(mention.author)
     author = f'<span class="p-name">{name}</span>'
@@ -111,14 +111,16 @@ def _said(mention: ShownMention, root: str, words: Mapping[str, str], date_forma
         word = words.get(f"answer-{mention.rsvp}", mention.rsvp)
         answer = f' <data class="p-rsvp" value="{e(mention.rsvp)}">{e(word)}</data>'
     text = "".join(f"<p>{e(paragraph)}</p>" for paragraph in mention.paragraphs)
-    said = f'<div class="p-content">{text}</div>' if text else ""
+    content = f'<div class="p-content">{text}</div>' if text else ""
     if mention.name:
-        said = f'<p class="p-name"><b>{e(mention.name)}</b></p>{said}'
-    children = "".join(_said(each, "u-comment", words, date_format) for each in mention.children)
+        content = f'<p class="p-name"><b>{e(mention.name)}</b></p>{content}'
+    children = "".join(
+        _response(each, "u-comment", words, date_format) for each in mention.children
+    )
     under = f"<ol>\n{children}</ol>\n" if children else ""
     return (
         f'<li class="{root} h-cite"><p>{card}{answer} {_link(mention, date_format)}</p>\n'
-        f"{said}{under}</li>\n"
+        f"{content}{under}</li>\n"
     )
 
 

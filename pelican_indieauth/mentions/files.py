@@ -103,12 +103,12 @@ def _overflow(path: str, counts_by_kind: Any) -> dict[str, Any] | None:
     return None
 
 
-def _copy_counts(said: Any) -> dict[str, Any] | None:
+def _copy_counts(data: Any) -> dict[str, Any] | None:
     """The number of likes and reposts of a post's syndicated copies."""
-    if not isinstance(said, dict) or not isinstance(said.get("wm-target"), str):
+    if not isinstance(data, dict) or not isinstance(data.get("wm-target"), str):
         return None
-    copies = said.get("counts")
+    copies = data.get("counts")
     kinds = copies.values() if isinstance(copies, dict) else ()
     counts = [count for each in kinds if isinstance(each, dict) for count in each.values()]
     more = sum(count for count in counts if isinstance(count, int) and count > 0)
-    return {"wm-target": said["wm-target"], "more": more}
+    return {"wm-target": data["wm-target"], "more": more}

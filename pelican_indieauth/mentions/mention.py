@@ -86,14 +86,14 @@ def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
     """
     lists: defaultdict[str, dict[str, tuple[str, ShownMention]]] = defaultdict(dict)
     more = 0
-    for said in entries:
-        if "more" in said and "wm-property" not in said:
-            more += said["more"]
+    for entry in entries:
+        if "more" in entry and "wm-property" not in entry:
+            more += entry["more"]
             continue
-        name = LISTS.get(str(said.get("wm-property")), "mentions")
-        mention = _mention(said, urls, with_text=name not in _WITHOUT_TEXT)
+        name = LISTS.get(str(entry.get("wm-property")), "mentions")
+        mention = _mention(entry, urls, with_text=name not in _WITHOUT_TEXT)
         if mention is not None:
-            when = str(said.get("published") or said.get("wm-received") or "")
+            when = str(entry.get("published") or entry.get("wm-received") or "")
             # A response may be in two files, such as after a manual merge; it is shown once.
             lists[name].setdefault(mention.url, (_sortable(when), mention))
     in_order = {
@@ -104,16 +104,16 @@ def mentions_of(entries: Iterable[Mapping[str, Any]], urls: Urls) -> Mentions:
 
 
 def _mention(
-    said: Mapping[str, Any], urls: Urls, *, with_text: bool = True, depth: int = 0
+    entry: Mapping[str, Any], urls: Urls, *, with_text: bool = True, depth: int = 0
 ) -> ShownMention | None:
-    url = _web(said.get("url"), urls) or _web(said.get("wm-source"), urls)
+    url = _web(entry.get("url"), urls) or _web(entry.get("wm-source"), urls)
     if url is None:
         return None
-    author = said.get("author")
+    author = entry.get("author")
     card: Mapping[str, Any] = author if isinstance(author, dict) else {}
-    content = said.get("content")
+    content = entry.get("content")
     text = content.get("text") if isinstance(content, dict) else content
-    children = said.get("wm-children") if depth < _DEEPEST else None
+    children = entry.get("wm-children") if depth < _DEEPEST else None
     photo = card.get("photo")
     return ShownMention(
         url,
@@ -121,10 +121,10 @@ def _mention(
         author_url=_web(card.get("url"), urls),
         face=urls.web(photo) if urls.own(photo) else None,
         text=_text(text) if with_text else Markup(),
-        name=_text(said.get("name")) if with_text else Markup(),
-        published=_moment(said.get("published")),
-        via=_text(said.get("wm-via")),
-        rsvp=_text(said.get("rsvp")),
+        name=_text(entry.get("name")) if with_text else Markup(),
+        published=_moment(entry.get("published")),
+        via=_text(entry.get("wm-via")),
+        rsvp=_text(entry.get("rsvp")),
         children=tuple(
             child
             for each in (children if isinstance(children, list) else [])

@@ -49,7 +49,7 @@ async def _prove(settings: Settings) -> None:
 
 
 def _once_added(finding: Finding) -> Finding:
-    """Downgrade a finding that follows from lines which ``init`` has just said to add."""
+    """Downgrade a finding that follows from lines that ``init`` has just asked for."""
     if finding.subject != "plugin" or finding.is_good:
         return finding
     remedy = "Add the lines above, commit them, and run check."

@@ -76,7 +76,7 @@ async def check_comparison(
 
 
 def _finding(other: Sequence[str], total: int, causes: Sequence[str]) -> Finding:
-    """What is said of the files that differ, ``other``, out of ``total``."""
+    """The finding on the files that differ, ``other``, out of ``total``."""
     if not other:
         return Finding("comparison", f"`pelican` builds the same {total} files in a clone")
     more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""

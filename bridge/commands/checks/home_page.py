@@ -53,15 +53,15 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
             "the live home page has no such link",
             f'Set INDIEAUTH_BRIDGE = "{base}" in your Pelican settings, build and publish.',
         )
-    told = ", ".join(found)
+    listed = ", ".join(found)
     if right is None and not any(url.startswith(base) for url in found):
-        return Finding(f"rel={rel}", told)
+        return Finding(f"rel={rel}", listed)
     if found == [right]:
-        return Finding(f"rel={rel}", told)
+        return Finding(f"rel={rel}", listed)
     but = f"not {right}" if right else "but the built-in server is off"
     return Finding(
         f"rel={rel}",
-        f"the live home page says {told}, {but}",
+        f"the live home page says {listed}, {but}",
         "Make your Pelican settings and bridge.toml agree, build and publish.",
     )
 

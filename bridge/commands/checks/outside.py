@@ -60,8 +60,8 @@ async def _check_bridge(
     yield _check_size(await ask(session, f"{base}media", token=_PROBE, data=photo), settings)
 
 
-def _check_header(asked: HttpAnswer) -> Finding:
-    error = asked.json.get("error")
+def _check_header(answer: HttpAnswer) -> Finding:
+    error = answer.json.get("error")
     if error == "invalid_token":
         return Finding("Authorization header", "it arrives, and an invalid token is rejected")
     if error == "unauthorized":
@@ -70,22 +70,22 @@ def _check_header(asked: HttpAnswer) -> Finding:
             "it does not arrive: something in front of the bridge removes it",
             f"Have your proxy pass it on: see {doc('proxies.md')}.",
         )
-    told = f"{asked.words} {error or ''}".rstrip()
+    response = f"{answer.words} {error or ''}".rstrip()
     return Finding(
         "Authorization header",
-        f"an invalid token is not rejected as it should be: the bridge {told}",
+        f"an invalid token is not rejected as it should be: the bridge {response}",
         "See the bridge's log: its token endpoint may not answer.",
     )
 
 
-def _check_size(asked: HttpAnswer, settings: Settings) -> Finding:
+def _check_size(answer: HttpAnswer, settings: Settings) -> Finding:
     """Check that a photo-sized body arrives: the bridge rejects it with JSON, a proxy does not."""
-    if asked.json.get("error"):
+    if answer.json.get("error"):
         return Finding("uploads", "a body of the size of a photo arrives")
     return Finding(
         "uploads",
         "a body of the size of a photo does not arrive: something in front of the bridge"
-        f" {asked.words}",
+        f" {answer.words}",
         f"Have your proxy let bodies of {settings.media.max_bytes} bytes through"
         f" ({doc('proxies.md')}).",
     )

@@ -75,9 +75,9 @@ def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
             broken=False,
         )
     if opened:
-        told = ", ".join(str(path) for path in opened)
+        listed = ", ".join(str(path) for path in opened)
         return Finding(
-            "privacy", f"{told} could be opened by other users of this machine; no longer"
+            "privacy", f"{listed} could be opened by other users of this machine; no longer"
         )
     return Finding("privacy", "settings, state and database are accessible to this user only")
 

@@ -53,8 +53,8 @@ async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
                     remedy = "Set token_file, or connect the account at /desk/syndication."
                     if not error.denied:
                         remedy = "Check whether its server is up, and its URL in the settings."
-                    told = f"{error}{_since(settings, target.uid)}"
-                    yield Finding(f"copies at {target.name}", told, remedy)
+                    fact = f"{error}{_since(settings, target.uid)}"
+                    yield Finding(f"copies at {target.name}", fact, remedy)
                 else:
                     yield Finding(
                         f"copies at {target.name}", f"the bridge is signed in as {account}"

@@ -104,8 +104,8 @@ class ExistingSite:
         """Advice for the owner on what the bridge cannot decide."""
         found = self._on_folders()
         if missing := self.missing_locales:
-            told = locales_warning(missing)
-            found.append(f"{told[:1].upper()}{told[1:]}. {how_to_install(missing)}")
+            problem = locales_warning(missing)
+            found.append(f"{problem[:1].upper()}{problem[1:]}. {how_to_install(missing)}")
         host = urlsplit(self.address).hostname or ""
         if host in LOOPBACK:
             found.append(
@@ -164,14 +164,14 @@ class ExistingSite:
         paths = self.values.get("PLUGIN_PATHS") or []
         named = [("THEME", self.values.get("THEME")), *(("PLUGIN_PATHS", path) for path in paths)]
         inside = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
-        said = "".join(
+        sources = "".join(
             file.read_text(encoding="utf-8", errors="replace")
             for file in {self.conf, self.settings}
         )
         found = []
         for setting, path in named:
             folder = Path(str(path))
-            if folder.is_relative_to(self.root) and str(folder) in said:
+            if folder.is_relative_to(self.root) and str(folder) in sources:
                 relative = os.path.relpath(folder, self.conf.parent)
                 value = f'"{relative}"' if setting == "THEME" else f'["{relative}"]'
                 found.append(

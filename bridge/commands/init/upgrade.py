@@ -98,20 +98,22 @@ def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
     moved = _move_state(clone, settings)
     names = ("bridge.toml", "site.git", "state", "indieauth.sqlite*")
     keep_out(found.root, [config.parent.resolve() / name for name in names])
-    told = _set_up(found)
+    remote = _set_up(found)
     new = config.with_name(f"{config.name}.new")
     new.write_text(text, encoding="utf-8")
     shutil.copymode(config, new)
     new.replace(config)
-    settings_told = "\n".join(f"    [{s}] {key} = {value!r}" for (s, key), value in changes.items())
+    changed_settings = "\n".join(
+        f"    [{s}] {key} = {value!r}" for (s, key), value in changes.items()
+    )
     named = "BRIDGE_SITE__REPO" in os.environ
     also = f"\nSet BRIDGE_SITE__REPO to {bare}, too." if named else ""
     return f"""\
 The bridge now has a bare clone of its own. These settings in {config} have changed:
 
-{settings_told}
+{changed_settings}
 
-{told}
+{remote}
 {moved}{also}"""
 
 

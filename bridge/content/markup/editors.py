@@ -90,13 +90,13 @@ def _elements(match: re.Match[str]) -> tuple[str, str]:
     """The start tags for an element with a style, and their end tags."""
     tag = match["tag"].lower()
     found = _STYLE.search(match["attributes"])
-    said = frozenset(_said(found[1] or found[2] or "")) if found else frozenset()
-    is_plain = (tag in {"b", "strong"} and said & _NOT_BOLD) or (
-        tag in {"i", "em"} and said & _NOT_SLANTED
+    declared = frozenset(_declarations(found[1] or found[2] or "")) if found else frozenset()
+    is_plain = (tag in {"b", "strong"} and declared & _NOT_BOLD) or (
+        tag in {"i", "em"} and declared & _NOT_SLANTED
     )
     if is_plain:
         tag = "span"
-    added = [name for name, ways in _MEANINGS.items() if said & ways]
+    added = [name for name, ways in _MEANINGS.items() if declared & ways]
     if tag in {"b", "strong"}:
         added = [name for name in added if name != "strong"]
     if tag in {"i", "em"}:
@@ -106,7 +106,7 @@ def _elements(match: re.Match[str]) -> tuple[str, str]:
     return first + starts, "".join(f"</{name}>" for name in reversed(added)) + f"</{tag}>"
 
 
-def _said(style: str) -> Iterator[tuple[str, str]]:
+def _declarations(style: str) -> Iterator[tuple[str, str]]:
     """The properties of a style, with each word of their values."""
     for declaration in style.lower().split(";"):
         name, _, value = declaration.partition(":")

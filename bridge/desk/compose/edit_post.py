@@ -72,13 +72,13 @@ async def show(owner: Owner) -> web.StreamResponse:
 
 
 async def _as_it_was(desk: Desk, opened: _Opened, sheet: Sheet, at: str) -> Sheet:
-    """The sheet with what an earlier version of the post said; only the button writes it."""
+    """The sheet with the text of an earlier version of the post; only the button writes it."""
     text = await file_at(desk, opened.entry, at)
     if text is None:
         return replace(sheet, problems={"": "The post had no such version."}, status=404)
     post = await desk.posts.read(PelicanFile.parse(text, opened.entry.path), opened.entry)
     typed = _typed(post, opened.entry, desk)
-    # What it did not say then is empty in the form, and so is said.
+    # A field that it did not have then is empty in the form, and is submitted as such.
     blank = dict.fromkeys(opened.typed.texts, ("",))
     none = dict.fromkeys(opened.typed.files, ())
     shown = FormValues({**blank, **typed.texts}, {**none, **typed.files})

@@ -1,6 +1,6 @@
 """The form field of each property of a post: one table, for every post type.
 
-Which properties a kind has is :data:`bridge.micropub.post.POST_TYPES`, as apps are told.
+Which properties a kind has is :data:`bridge.micropub.post.POST_TYPES`, as ``q=config`` lists them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ FIELDS: dict[str, FormField] = {
 
 #: Fields that are rarely needed are behind "More".
 MORE = ("summary", "location", "visibility", "published", "lang")
-#: Fields of every kind that apps are not told of: Micropub has no word for it, Pelican has.
+#: Fields of every kind that apps are not offered: Pelican has a word for it, Micropub has none.
 _OURS = frozenset({"lang"})
 #: Which button is pressed says it.
 _BY_BUTTON = frozenset({"post-status"})

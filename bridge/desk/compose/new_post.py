@@ -117,7 +117,7 @@ async def _address(sheet: Sheet, desk: Desk) -> str:
             return ""
         return await desk.publisher.address_of(_create(sheet, found, "published"))
     except (Problems, BridgeError, StoreError):
-        # What is wrong with it is told when it is sent.
+        # Its errors are shown when it is submitted.
         return ""
 
 
@@ -137,7 +137,7 @@ def _after(submission: Submission, action: Create, done: Published, seconds: flo
             "/desk/?show=scheduled", Notice("It will be published when its time comes.")
         )
     if done.live:
-        # It is told on the next page of the desk: the post's own is the site's.
+        # It is shown on the next page of the desk: the post's own is the site's.
         took = translated("Live in {seconds} seconds:").format(seconds=decimal(seconds))
         return owner.back(done.url, Notice(took, link=(done.url, title_of(action.post))))
     if done.again:

@@ -44,13 +44,13 @@ async def receive(owner: Owner) -> web.StreamResponse:
     if headers.get("Sec-Fetch-Site") in CROSS_SITE or not is_page:
         raise CsrfError
     await desk.catalogue.refresh()
-    kind, typed, uploads = _told(body)
+    kind, typed, uploads = _shared(body)
     sheet = Sheet(kind_named(kind), typed, desk.new_name())
     filled = SubmittedForm(typed, {}, uploads)
     return await post_form.show(owner, desk, await post_form.take_in(desk, sheet, filled))
 
 
-def _told(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:
+def _shared(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:
     """The kind of post, what stands in its form, and its files."""
     title, text, url = (
         values.read_text(body.first(name) or "") for name in ("title", "text", "url")

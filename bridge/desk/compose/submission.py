@@ -26,7 +26,7 @@ from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 #: signed in before have a budget of their own, and may send files: others cannot use it up.
 _KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 
-#: What the owner is told whose form cannot be trusted as it is.
+#: The message to an owner whose form cannot be trusted as it is.
 STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
 BACK = "You are signed in again, and nothing was sent yet. Look it over, and press again."
 _FILES = " Choose your files again."

@@ -16,8 +16,8 @@ async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
     """POST ``/desk/context`` (``url``), from a script of ours: what that page says, as JSON; empty
     for what is no address of a page."""
     found = await owner.request.app[DESK].contexts.of((sent.get("url") or "").strip())
-    told = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
-    return web.json_response(told, headers={hdrs.CACHE_CONTROL: "no-store"})
+    context = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
+    return web.json_response(context, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 #: So many tags are suggested from while one is typed, those of most posts first.

@@ -85,10 +85,10 @@ def check_redirect(raw: str, known: KnownClient | None) -> None:
         )
     # The responses to old apps have ``me``, too.
     answers = _ANSWERS if known is None or known.pkce is not False else _ANSWERS | {"me"}
-    if said := sorted(answers & _names(raw)):
+    if reserved := sorted(answers & _names(raw)):
         raise OAuthError(
             "invalid_request",
-            f"redirect_uri may not have {said[0]!r} in its own query: the answer says that.",
+            f"redirect_uri may not have {reserved[0]!r} in its own query: the answer says that.",
         )
 
 

@@ -88,9 +88,9 @@ def main() -> None:
         name = next(name for name, refusal in REFUSALS.items() if isinstance(error, refusal))
         write(answers, {"refused": name, "why": error.description})
         return
-    told = {"width": picture.width, "height": picture.height}
+    facts = {"width": picture.width, "height": picture.height}
     widths = [width for width, _ in picture.copies]
-    write(answers, {**told, "copies": widths}, picture.data, *(data for _, data in picture.copies))
+    write(answers, {**facts, "copies": widths}, picture.data, *(data for _, data in picture.copies))
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ class PhotoRules:
     square: int = 0
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Self:
+    def of(cls, data: Mapping[str, Any]) -> Self:
         """The rules from decoded JSON."""
-        return cls(**{**told, "sizes": tuple(told["sizes"])})
+        return cls(**{**data, "sizes": tuple(data["sizes"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
-#: The offsets of the first byte and of the one after the last. An end of ``None``: not said, at the
+#: The offsets of the first byte and of the one after the last. An end of ``None``: unknown, at the
 #: next range of any track.
 Range: TypeAlias = tuple[int, int | None]
 
@@ -139,14 +139,14 @@ def _number(content: bytes, at: int, size: int = 4) -> int:
 
 
 def joined(ranges: Iterable[Range], starts: Iterable[int], size: int) -> list[tuple[int, int]]:
-    """The ranges in order, without overlaps. One whose end is not said ends at the next one, at the
+    """The ranges in order, without overlaps. One whose end is unknown ends at the next one, at the
     next of ``starts``, or where the file does, which has this ``size``.
     """
     given = sorted(ranges, key=lambda each: each[0])
     ends = sorted({*starts, *(start for start, _ in given), size})
     found = list[tuple[int, int]]()
-    for start, said in given:
-        end = ends[min(bisect_right(ends, start), len(ends) - 1)] if said is None else said
+    for start, stated in given:
+        end = ends[min(bisect_right(ends, start), len(ends) - 1)] if stated is None else stated
         if found and start <= found[-1][1]:
             found[-1] = found[-1][0], max(found[-1][1], end)
         elif end > start:

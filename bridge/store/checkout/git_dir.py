@@ -208,15 +208,15 @@ class CheckoutRepo:
                 strip_newline_in_stdout=False,
             )
         except GitCommandError as error:
-            raise StoreBroken(f"git {arguments[0]}: {git_said(error)}") from error
+            raise StoreBroken(f"git {arguments[0]}: {git_error(error)}") from error
         return os.fsdecode(out)
 
 
-def git_said(error: GitCommandError) -> str:
+def git_error(error: GitCommandError) -> str:
     """Git's own error message, without GitPython's wrapping."""
     lines = error.stderr.strip().removeprefix("stderr: '").removesuffix("'").splitlines()
-    said = [line.strip(" .") for line in lines if not line.startswith("hint:")]
-    return "; ".join(filter(None, said))[:1000]
+    parts = [line.strip(" .") for line in lines if not line.startswith("hint:")]
+    return "; ".join(filter(None, parts))[:1000]
 
 
 def _uses_sha256(objects: Path) -> bool:

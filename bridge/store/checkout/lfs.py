@@ -14,7 +14,7 @@ from git import GitCommandError
 from bridge.settings import Settings
 from bridge.store import StoreBroken
 from bridge.store.bounded_git import BoundedGit
-from bridge.store.checkout.git_dir import git_said
+from bridge.store.checkout.git_dir import git_error
 from bridge.store.checkout.submodules import GitUrl, SiteRemote
 from bridge.store.git import GitStore
 from bridge.store.sync.transport import Transport
@@ -81,7 +81,7 @@ class LargeFileCache:
         try:
             self._ask(remote, version)
         except GitCommandError as error:
-            return f"git-lfs could not fetch them: {git_said(error)}"
+            return f"git-lfs could not fetch them: {git_error(error)}"
         except StoreBroken as error:
             return f"git-lfs could not fetch them: {error}"
         lacks = f"{address.host} does not have them; {_WITHOUT}"

@@ -26,7 +26,7 @@ from bridge.settings import Settings
 from bridge.store import StoreBroken
 from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout.checkout import SubmoduleMissing, Submodules
-from bridge.store.checkout.git_dir import git_said
+from bridge.store.checkout.git_dir import git_error
 from bridge.store.git import GitStore
 from bridge.store.sync.transport import Transport
 
@@ -323,7 +323,7 @@ def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
             stdout_as_string=False,
         )
     except GitCommandError as error:
-        raise SubmoduleMissing(git_said(error)) from error
+        raise SubmoduleMissing(git_error(error)) from error
     except StoreBroken as error:
         raise SubmoduleMissing(str(error)) from error
     return os.fsdecode(out)

@@ -296,7 +296,7 @@ class Transport:
         return environment
 
     def _presentable(self, output: bytes) -> str:
-        """What git said, without hints to a person at a terminal, and without secrets."""
+        """Git's error message, without hints to a person at a terminal, and without secrets."""
         lines = (line.strip() for line in output.decode("utf-8", "replace").splitlines())
         text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
         if self._token:
