@@ -103,8 +103,8 @@ def _prepare_git() -> None:
     if shutil.which("git") is None:
         # GitPython reports this as a long ImportError.
         raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
-    asked = ["git", "rev-parse", "--local-env-vars"]
-    for name in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split():
+    command = ["git", "rev-parse", "--local-env-vars"]
+    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split():
         # Configuration passed in the environment is kept.
         if not name.startswith("GIT_CONFIG"):
             os.environ.pop(name, None)

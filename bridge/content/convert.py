@@ -179,11 +179,11 @@ def with_originals(
     mf2: Mf2Line, file: PelicanFile, post: Post, names: Iterable[str], rules: SiteRules
 ) -> Mf2Line:
     """The line with those of these properties that the file's keys and body do not give back."""
-    wanted = set(names)
+    needed = set(names)
     kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
     crlf = False
     given_back = _given_back(file, mf2, rules)
-    for name in [*filter(wanted.__contains__, post.properties), *(wanted - set(post.properties))]:
+    for name in [*filter(needed.__contains__, post.properties), *(needed - set(post.properties))]:
         if not post.all(name) or post.all(name) == given_back.get(name):
             kept.pop(name, None)
         elif name == "content":
@@ -194,7 +194,7 @@ def with_originals(
         else:
             kept[name] = tuple(rules.media.internalise(value) for value in post.all(name))
     digest = mf2.digest
-    if "content" in wanted:
+    if "content" in needed:
         digest = body.digest(file.body) if "content" in kept or mf2.changes else None
         mf2 = mf2.with_changes(crlf=crlf)
     return mf2.with_changes(properties=MappingProxyType(kept), digest=digest)

@@ -82,15 +82,15 @@ class PelicanFile:
         """Every value of a key, from repeated keys and continuation lines, as Pelican reads
         them.
         """
-        wanted = key.lower()
-        return tuple(line.value for line in self.lines if line.key == wanted)
+        lowered = key.lower()
+        return tuple(line.value for line in self.lines if line.key == lowered)
 
     def get(self, key: str) -> str | None:
         """The first value of a key, which counts if Pelican allows only one, or ``None``."""
-        wanted = key.lower()
+        lowered = key.lower()
         # A loop: asked ten times of each file of a site.
         for line in self.lines:
-            if line.key == wanted:
+            if line.key == lowered:
                 return line.value
         return None
 
@@ -104,13 +104,13 @@ class PelicanFile:
         Raises ``ValueError`` for a value that would not stay on one line: callers must clean what a
         client sent.
         """
-        wanted = key.lower()
+        lowered = key.lower()
         if not _NAME.fullmatch(key) or not is_one_clean_line(value or ""):
             raise ValueError(f"not a header: {key!r}: {value!r}")
         kept: list[Line] = []
         written = value is None
         for line in self.lines:
-            if line.key != wanted:
+            if line.key != lowered:
                 kept.append(line)
             elif not written and value is not None:
                 same = line.value == value

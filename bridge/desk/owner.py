@@ -72,10 +72,10 @@ class Owner:
 
     def number(self, name: str, least: int) -> int:
         """A number in the query, of a page or a row; ``least`` where it is less, or none."""
-        asked = self.request.query.get(name, "")
+        text = self.request.query.get(name, "")
         # Python reads no number of thousands of digits, and no list is as long.
-        is_number = asked.isascii() and asked.isdigit() and len(asked) <= _MOST_DIGITS
-        return max(least, int(asked)) if is_number else least
+        is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+        return max(least, int(text)) if is_number else least
 
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
         """Go on to another page after a form (303), which tells ``notice`` once."""

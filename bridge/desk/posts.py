@@ -47,13 +47,13 @@ class Row:
 
 async def show(owner: Owner) -> web.StreamResponse:
     """GET: posts by kind, by status, by their words (``show post-type search after before``)."""
-    desk, asked = owner.request.app[DESK], owner.request.query
+    desk, parameters = owner.request.app[DESK], owner.request.query
     await desk.catalogue.refresh()
-    tab = asked.get("show", "all")
+    tab = parameters.get("show", "all")
     if tab == "bin":
         return await _bin(owner, desk)
     tab = tab if tab in _TABS else "all"
-    query = parse_query([("q", "source"), *asked.items(), ("limit", str(_ROWS))])
+    query = parse_query([("q", "source"), *parameters.items(), ("limit", str(_ROWS))])
     later_than = desk.now() if tab == "scheduled" else None
     found = desk.catalogue.index.newest(
         limit=_ROWS + 1,

@@ -42,9 +42,9 @@ async def once(request: web.Request) -> web.Response:
     """
     if browser_session(request).session is None:
         return _answer({"error": "unauthorized"}, 401)
-    asked = [name for name in request.query.getall("once", []) if 0 < len(name) <= _LONGEST]
+    names = [name for name in request.query.getall("once", []) if 0 < len(name) <= _LONGEST]
     try:
-        done = await request.app[DESK].publisher.once.carried_out(asked[:_MOST])
+        done = await request.app[DESK].publisher.once.carried_out(names[:_MOST])
     except StoreError:
         return _answer({"error": "unavailable"}, 503)
     return _answer({"done": done}, 200)
@@ -68,7 +68,7 @@ async def post_waiting(submission: Submission) -> web.StreamResponse:
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
     try:
         await desk.catalogue.refresh()
-        action = new_post.asked(sheet, "published", desk)
+        action = new_post.creation_of(sheet, "published", desk)
         is_known = await desk.publisher.once.carried_out([sheet.once])
         if is_known and not await desk.publisher.once.has_done(action.once):
             raise Conflict("This form has been sent before, with another text. Look at your posts.")

@@ -31,8 +31,8 @@ def json_endpoint(handler: Handler) -> Handler:
                 {"error": error.code, "error_description": error.description},
                 status=error.status,
             )
-            if asked := challenge(error):
-                refused.headers[hdrs.WWW_AUTHENTICATE] = asked
+            if authenticate := challenge(error):
+                refused.headers[hdrs.WWW_AUTHENTICATE] = authenticate
             return refused
 
     return endpoint

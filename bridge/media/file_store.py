@@ -85,12 +85,12 @@ class FileStore:
     def pending(self, paths: Iterable[str]) -> tuple[Change, ...]:
         """The changes that commit the pending ones of these files, with their scaled copies."""
         with self._lock:
-            wanted = [
+            parts = [
                 part for path in paths if (file := self._known.get(path)) for part in file.paths
             ]
             return tuple(
                 Change(self._committed.in_repo(path), self._spool.read(path), expected=None)
-                for path in dict.fromkeys(wanted)
+                for path in dict.fromkeys(parts)
                 if self._spool.has(path) and not self._is_committed(path)
             )
 

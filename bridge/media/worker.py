@@ -116,7 +116,7 @@ class Cleaner:
     async def _answer(
         self, process: asyncio.subprocess.Process, data: bytes, kind: Kind
     ) -> Picture:
-        asked = {
+        request = {
             "kind": kind.extension,
             "rules": asdict(self._rules),
             "seconds": self._processor_seconds,
@@ -128,7 +128,7 @@ class Cleaner:
                 raise ValueError("no pipes")
             async with contextlib.AsyncExitStack() as stack:
                 deadline = await stack.enter_async_context(asyncio.timeout(self._seconds))
-                stdin.write(json.dumps(asked).encode() + b"\n" + data)
+                stdin.write(json.dumps(request).encode() + b"\n" + data)
                 await stdin.drain()
                 reply = json.loads(await stdout.readline())
                 if reply.get("wait"):

@@ -62,11 +62,11 @@ def config(
 
 
 def source(
-    post: Post, wanted: Sequence[str] = (), *, url: str = "", slug: str = "", channel: str = ""
+    post: Post, names: Sequence[str] = (), *, url: str = "", slug: str = "", channel: str = ""
 ) -> Object:
-    """``q=source`` for one post: all of it, or only the ``wanted`` properties (3.7.2).
+    """``q=source`` for one post: all of it, or only the properties in ``names`` (3.7.2).
 
-    ``url`` is where the post lives, ``slug`` the one that its file says, ``channel`` its Pelican
+    ``url`` is where the post lives, ``slug`` the one in its file, ``channel`` its Pelican
     category. Sending them back in an update changes nothing.
     """
     commands = {"url": url, "mp-slug": slug or slug_of(url), "mp-channel": channel}
@@ -75,9 +75,9 @@ def source(
         # Anything but an entry may have a URL of its own.
         if value and not (name == "url" and "url" in properties):
             properties[name] = [value]
-    if not wanted:
+    if not names:
         return {"type": [f"h-{post.type}"], "properties": properties, **_children(properties)}
-    return {"properties": {name: properties[name] for name in wanted if name in properties}}
+    return {"properties": {name: properties[name] for name in names if name in properties}}
 
 
 def _children(properties: Object) -> Object:
@@ -100,20 +100,20 @@ def slug_of(url: str) -> str:
 
 
 def source_list(
-    items: Iterable[ListedPost], paging: Paging | None = None, wanted: Sequence[str] = ()
+    items: Iterable[ListedPost], paging: Paging | None = None, names: Sequence[str] = ()
 ) -> Object:
     """``q=source`` without a URL: posts, newest first, each with its ``url``."""
-    return {"items": [_item(item, wanted) for item in items], "paging": _paging(paging or Paging())}
+    return {"items": [_item(item, names) for item in items], "paging": _paging(paging or Paging())}
 
 
-def _item(item: ListedPost, wanted: Sequence[str]) -> Object:
+def _item(item: ListedPost, names: Sequence[str]) -> Object:
     """A post of a list. Its ``url`` is always included, because a list is useless without it."""
     post = item.post.with_properties({"url": (item.url,)})
     properties = _properties(post)
     found: Object = {"type": [f"h-{post.type}"], "properties": properties}
-    if not wanted:
+    if not names:
         return found | _children(properties)
-    return found | source(post, (*wanted, "url"), url=item.url, channel=item.channel)
+    return found | source(post, (*names, "url"), url=item.url, channel=item.channel)
 
 
 def syndicate_to(targets: Iterable[Target]) -> Object:

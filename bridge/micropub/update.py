@@ -84,8 +84,8 @@ def _added(name: str, present: tuple[Json, ...], values: tuple[Json, ...]) -> tu
     if name in _ONE_FACT:
         return values
     known = {_fingerprint(value) for value in present}
-    wanted = {_fingerprint(value): value for value in values}
-    new = tuple(value for fingerprint, value in wanted.items() if fingerprint not in known)
+    given = {_fingerprint(value): value for value in values}
+    new = tuple(value for fingerprint, value in given.items() if fingerprint not in known)
     if name in _ONE_TEXT and present and new:
         raise InvalidRequest(f"The post has a '{name}' already: use 'replace' to change it.")
     return present + new

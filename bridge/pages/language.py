@@ -20,8 +20,8 @@ import jinja2
 LOCALE = Path(__file__).parent / "locale"
 #: The language that the templates are written in comes first.
 LANGUAGES = ("en", "de", "es", "fr")
-#: More wishes than a browser has.
-_MOST_WISHES = 30
+#: More language ranges than a browser sends.
+_MOST_RANGES = 30
 
 #: The language of the page that is being made: macros see nothing of what a page is given.
 _CURRENT: ContextVar[str] = ContextVar("language", default="en")
@@ -30,11 +30,11 @@ _CURRENT: ContextVar[str] = ContextVar("language", default="en")
 def preferred(accept_language: str) -> str:
     """The best of :data:`LANGUAGES` for a value of Accept-Language (RFC 9110 12.5.4).
 
-    A wish for a region (``de-AT``) is met by its language. What is not a wish is passed over.
+    A range with a region (``de-AT``) matches its language. What is not a range is ignored.
     """
     best, most = "en", 0.0
-    for wish in accept_language.split(",")[:_MOST_WISHES]:
-        tag, _, parameter = wish.strip().partition(";")
+    for each in accept_language.split(",")[:_MOST_RANGES]:
+        tag, _, parameter = each.strip().partition(";")
         language = tag.strip().lower().split("-")[0]
         weight = _weight(parameter)
         if language in LANGUAGES and weight > most:

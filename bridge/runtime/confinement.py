@@ -280,12 +280,12 @@ def run_confined(grants: Grants | None, function: Callable[[Outside], _T]) -> _T
     """
     if grants is None:
         return function(_directly)
-    asked = queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]()
+    calls = queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]()
     result = Future[_T]()
 
-    def outside(wanted: Callable[[], Any]) -> Any:
+    def outside(call: Callable[[], Any]) -> Any:
         future = Future[Any]()
-        asked.put((wanted, future))
+        calls.put((call, future))
         return future.result()
 
     def run() -> None:
@@ -295,19 +295,19 @@ def run_confined(grants: Grants | None, function: Callable[[Outside], _T]) -> _T
         except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
             result.set_exception(error)
         finally:
-            asked.put(None)
+            calls.put(None)
 
     thread = threading.Thread(target=run, name="confined", daemon=True)
     thread.start()
-    while (order := asked.get()) is not None:
-        wanted, future = order
-        _settle(future, wanted)
+    while (next_call := calls.get()) is not None:
+        call, future = next_call
+        _settle(future, call)
     thread.join()
     return result.result()
 
 
-def _directly(wanted: Callable[[], Any]) -> Any:
-    return wanted()
+def _directly(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def _settle(future: Future[_T], function: Callable[[], _T]) -> None:

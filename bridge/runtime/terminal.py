@@ -60,9 +60,9 @@ class TerminalOutput:
             data = data[os.write(file, data[: select.PIPE_BUF]) :]
 
     def _is_ready(self, file: int) -> bool:
-        asked = select.poll()
-        asked.register(file, select.POLLOUT)
-        is_ready = bool(asked.poll(1000 * self._left))
+        poll = select.poll()
+        poll.register(file, select.POLLOUT)
+        is_ready = bool(poll.poll(1000 * self._left))
         self._left = self._patience if is_ready else 0
         return is_ready
 

@@ -36,7 +36,7 @@ class BoundedGit(Git):
     seconds (by default :data:`SECONDS`).
 
     Raises :class:`StoreBroken` if git was ended for that, or by any signal. A
-    process that was asked for (``as_process``) has no limit.
+    process that is returned itself (``as_process``) has no limit.
     """
 
     def execute(  # type: ignore[override]  # GitPython has an overload for each kind of result

@@ -163,9 +163,9 @@ class GitStore:
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The contents of many blobs."""
         with _translated():
-            wanted = list(ids)
-            found = self.database.read_many(map(_oid, wanted), "blob")
-            for blob, data in zip(wanted, found, strict=True):
+            names = list(ids)
+            found = self.database.read_many(map(_oid, names), "blob")
+            for blob, data in zip(names, found, strict=True):
                 yield Blob(blob, data)
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:
@@ -363,18 +363,18 @@ def _translated() -> Iterator[None]:
         raise StoreBroken(f"the repo cannot be used: {error}") from error
 
 
-def _author_of_commits(repo: Repo, wanted: str, otherwise: str) -> str:
-    """``Name <address>`` for commits: ``wanted``, else git's own, else ``otherwise``.
+def _author_of_commits(repo: Repo, configured: str, fallback: str) -> str:
+    """``Name <address>`` for commits: ``configured``, else git's own, else ``fallback``.
 
     Raises :class:`StoreBroken` where there is none.
     """
-    if wanted:
-        return _author(wanted)
+    if configured:
+        return _author(configured)
     try:
         return _author(repo.git.var("GIT_AUTHOR_IDENT").rpartition(">")[0] + ">")
     except GitCommandError as error:
-        if otherwise:
-            return _author(otherwise)
+        if fallback:
+            return _author(fallback)
         raise StoreBroken(
             "git does not know whose the commits are; set [publish] author ="
             ' "Name <you@example.com>", or run: git config --global user.name and user.email'

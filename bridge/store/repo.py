@@ -175,11 +175,11 @@ def _refuse_worktrees(bare_repo: BareRepo) -> None:
             )
 
 
-def _branch(repo: Repo, common: Path, wanted: str) -> Branch:
+def _branch(repo: Repo, common: Path, configured: str) -> Branch:
     """The branch to work on: the one named, or the one that the repo's HEAD names."""
     head = (Path(repo.git_dir) / "HEAD").read_text("utf-8").strip()
     current = head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else ""
-    name = wanted or current
+    name = configured or current
     if not name:
         raise StoreBroken(f"HEAD of {repo.git_dir} is detached; set [site] branch")
     if name != current:

@@ -208,8 +208,8 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     if target.exists():
         _use_again((source,), target)
         return
-    wanted = ["--branch", branch] if branch else []
-    arguments = ["--bare", "--single-branch", *wanted, "--", source, str(target)]
+    only = ["--branch", branch] if branch else []
+    arguments = ["--bare", "--single-branch", *only, "--", source, str(target)]
     try:
         private.make_folder(target)
         try:

@@ -131,8 +131,8 @@ def _asked(request: web.Request) -> str:
 def error_response(error: BridgeError) -> web.Response:
     """An error as a response."""
     headers = dict[str, str]()
-    if asked := challenge(error):
-        headers[hdrs.WWW_AUTHENTICATE] = asked
+    if authenticate := challenge(error):
+        headers[hdrs.WWW_AUTHENTICATE] = authenticate
     if isinstance(error, Unavailable | TooManyRequests):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     extra = {"scope": error.scope} if isinstance(error, InsufficientScope) else {}

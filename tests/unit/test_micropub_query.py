@@ -189,7 +189,7 @@ class TestAnswers:
         }
 
     def test_a_list_with_selected_properties_always_has_the_url(self) -> None:
-        found = answers.source_list([ListedPost("u", POST)], wanted=("category",))
+        found = answers.source_list([ListedPost("u", POST)], names=("category",))
         expected = {"type": ["h-entry"], "properties": {"category": ["a", "b"], "url": ["u"]}}
         assert found["items"] == [expected]
 

@@ -36,13 +36,13 @@ async def check_home_page(
 
 
 def _check_links(page: HttpAnswer, base: str, settings: Settings) -> Iterator[Finding]:
-    wanted = {"micropub": f"{base}micropub"}
+    expected = {"micropub": f"{base}micropub"}
     if settings.indieauth.enabled:
-        wanted |= {"authorization_endpoint": f"{base}auth", "token_endpoint": f"{base}token"}
+        expected |= {"authorization_endpoint": f"{base}auth", "token_endpoint": f"{base}token"}
     elif settings.auth.token_endpoint:
-        wanted["token_endpoint"] = settings.auth.token_endpoint
+        expected["token_endpoint"] = settings.auth.token_endpoint
     for rel in ("micropub", *_ENDPOINTS):
-        yield _check_link(rel, _links(page, rel), wanted.get(rel), base)
+        yield _check_link(rel, _links(page, rel), expected.get(rel), base)
 
 
 def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Finding:

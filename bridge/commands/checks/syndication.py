@@ -77,14 +77,14 @@ def _since(settings: Settings, uid: str) -> str:
 
 async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncIterator[Finding]:
     """Check that responses are not imported by both the bridge and Bridgy."""
-    wanted = {target.type for target in targets if target.backfeed != "none"}
-    if not (wanted and settings.webmention.receive):
+    with_backfeed = {target.type for target in targets if target.backfeed != "none"}
+    if not (with_backfeed and settings.webmention.receive):
         return
     used = await asyncio.to_thread(_sent_by_bridgy, settings)
     async with aiohttp.ClientSession() as session:
         page = await ask(session, settings.site.me, accept="text/html")
         used |= {match[1].decode() for match in _NAMED.finditer(page.body)}
-    for kind in sorted(wanted & used):
+    for kind in sorted(with_backfeed & used):
         yield Finding(
             f"answers from {kind.title()}",
             "both Bridgy and the bridge import them",

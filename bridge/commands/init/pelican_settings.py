@@ -49,8 +49,8 @@ def asked_for(files: Iterable[Path]) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
         given = Sandbox(Path(folder)).environment()
     # The programs that run the site's code set PWD themselves.
-    wanted = sorted(names - {*given, "PWD"})
-    return {name: os.environ[name] for name in wanted if name in os.environ}
+    needed = sorted(names - {*given, "PWD"})
+    return {name: os.environ[name] for name in needed if name in os.environ}
 
 
 def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tuple[str, SiteFacts]:
@@ -190,13 +190,13 @@ def find_others(root: Path, start: Path, choose: Callable[[list[str]], str]) -> 
             f"{root} has no {_CONF}, and no other file that looks like Pelican's settings. Is this"
             " the folder of a Pelican site? Then name its settings with --settings FILE."
         )
-    wanted = [file for file in likely_settings(root, here[0].parent) if file in here] or here
-    if len(wanted) > 1:
-        live = [file for file in wanted if is_live(read_settings(root, file))]
-        wanted = live or wanted
-    if len(wanted) == 1:
-        return wanted[0]
-    names = [file.relative_to(root).as_posix() for file in wanted]
+    candidates = [file for file in likely_settings(root, here[0].parent) if file in here] or here
+    if len(candidates) > 1:
+        live = [file for file in candidates if is_live(read_settings(root, file))]
+        candidates = live or candidates
+    if len(candidates) == 1:
+        return candidates[0]
+    names = [file.relative_to(root).as_posix() for file in candidates]
     chosen = choose(names)
     if chosen not in names:
         raise Refused(

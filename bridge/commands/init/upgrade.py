@@ -130,10 +130,10 @@ def _move_state(repo: Path, settings: Settings) -> str:
     if not earlier.is_dir():
         return ""
     _unlock(common, earlier)
-    wanted = dict(_KEPT)
+    moves = dict(_KEPT)
     if not settings.rebuild.output:
-        wanted["output"] = "output"
-    for old, new in wanted.items():
+        moves["output"] = "output"
+    for old, new in moves.items():
         source, target = earlier / old, state / new
         if source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -155,12 +155,12 @@ def _unlock(common: Path, earlier: Path) -> None:
 def _changed(config: Path, changes: dict[tuple[str, str], str]) -> str:
     """The text of ``bridge.toml`` with changed values, otherwise unchanged."""
     text = config.read_text(encoding="utf-8")
-    wanted: dict[str, Any] = tomllib.loads(text)
+    expected: dict[str, Any] = tomllib.loads(text)
     for (section, key), value in changes.items():
         text = _set(text, section, key, value)
-        wanted.setdefault(section, {})[key] = value
+        expected.setdefault(section, {})[key] = value
     try:
-        if tomllib.loads(text) == wanted:
+        if tomllib.loads(text) == expected:
             return text
     except tomllib.TOMLDecodeError:
         pass  # an unusual notation: the owner has to change it

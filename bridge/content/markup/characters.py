@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
 
 def beginning(text: str, length: int) -> str:
     """At most so many characters of a text, and none cut in two, such as a flag or a family."""
-    # A grapheme that is longer than all that is wanted is cut all the same.
+    # A grapheme that is longer than that is cut all the same.
     return text[: grapheme.safe_split_index(text[: 2 * length], length) or length]
 
 

@@ -232,8 +232,8 @@ class _Writer:
 
     def _write_marker(self, marker: re.Match[str], indent: int) -> None:
         """The marker of the innermost item, indented as Python-Markdown wants it."""
-        wanted = TAB * (len(self.items) - 1)
-        self._insert(" " * (wanted - indent))
+        column = TAB * (len(self.items) - 1)
+        self._insert(" " * (column - indent))
         self._keep(" " * indent)
         self._keep(marker["number"] or marker["mark"])
         if marker["delimiter"]:

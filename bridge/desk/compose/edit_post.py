@@ -118,18 +118,18 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
         seen = await _as_seen(desk, opened.entry, sheet.was)
         if seen is None or _differing(opened.fields, seen, opened.typed):
             return await _conflict(submission, sheet, opened, seen)
-    asked = micropub_request.update(
+    request = micropub_request.update(
         opened.entry.url, opened.fields, opened.post, opened.typed, sheet.typed, desk.zone
     )
-    _ask_for_status(asked, opened, status, desk)
-    if asked.keys() == {"action", "url"} and "look" in owner.request.query and desk.previews:
+    _set_status(request, opened, status, desk)
+    if request.keys() == {"action", "url"} and "look" in owner.request.query and desk.previews:
         return owner.back(look_of(opened.entry.url))
-    if asked.keys() == {"action", "url"}:
+    if request.keys() == {"action", "url"}:
         return owner.back(_form_of(opened.entry.url), Notice("Nothing was changed."))
-    action = parse_action(RequestBody("json", json=asked))
+    action = parse_action(RequestBody("json", json=request))
     if not isinstance(action, Update):
         raise InvalidRequest("This form changes a post, and nothing else.")
-    named = micropub_request.named_once(f"{sheet.once} {sheet.was}", asked)
+    named = micropub_request.named_once(f"{sheet.once} {sheet.was}", request)
     done = await desk.publisher.carry_out(
         replace(action, once=named, seen=opened.entry.blob), desk.token
     )
@@ -142,14 +142,12 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
     return owner.back(_form_of(done.url), Notice(text, link=(done.url, "Look at it")))
 
 
-def _ask_for_status(
-    asked: dict[str, Json], opened: _Opened, status: str | None, desk: Desk
-) -> None:
+def _set_status(request: dict[str, Json], opened: _Opened, status: str | None, desk: Desk) -> None:
     """Publish a draft, or take a post back, as the button says."""
     is_draft = opened.entry.status == "draft"
     if status not in {"published", "draft"} or (status == "draft") == is_draft:
         return
-    replaced = asked.setdefault("replace", {})
+    replaced = request.setdefault("replace", {})
     if not isinstance(replaced, dict):
         return
     replaced["post-status"] = [status]
@@ -164,14 +162,14 @@ async def _conflict(
 ) -> web.StreamResponse:
     """409: show both versions. Where only one side has changed a field, the form has that one."""
     typed, theirs = sheet.typed, list[tuple[str, str, str]]()
-    for asked in opened.fields:
-        mine, now = _words(asked, typed), _words(asked, opened.typed)
+    for field in opened.fields:
+        mine, now = _words(field, typed), _words(field, opened.typed)
         if mine == now:
             continue
-        if seen is not None and _words(asked, seen) == mine:
-            typed = _taken_from(asked, opened.typed, typed)
-        elif seen is None or _words(asked, seen) != now:
-            theirs.append((asked.label, mine, now))
+        if seen is not None and _words(field, seen) == mine:
+            typed = _taken_from(field, opened.typed, typed)
+        elif seen is None or _words(field, seen) != now:
+            theirs.append((field.label, mine, now))
     shown = replace(
         sheet,
         typed=typed,
@@ -183,35 +181,35 @@ async def _conflict(
     return await post_form.show(submission.owner, submission.desk, shown)
 
 
-def _words(asked: FormField, typed: FormValues) -> str:
+def _words(field: FormField, typed: FormValues) -> str:
     """All values of one field."""
-    files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(asked.name, ())]
+    files = [f"{each.url} {each.alt}".strip() for each in typed.files.get(field.name, ())]
     texts = [
         " ".join(values)
         for name, values in sorted(typed.texts.items())
-        if name.partition("[")[0] == asked.name and any(values)
+        if name.partition("[")[0] == field.name and any(values)
     ]
-    default = ["public"] if asked.name == "visibility" and not texts else []
+    default = ["public"] if field.name == "visibility" and not texts else []
     return "\n".join([*files, *texts, *default])
 
 
-def _taken_from(asked: FormField, source: FormValues, into: FormValues) -> FormValues:
+def _taken_from(field: FormField, source: FormValues, into: FormValues) -> FormValues:
     """A form with one field's values taken from another form."""
 
     others = {
-        name: values for name, values in into.texts.items() if name.partition("[")[0] != asked.name
+        name: values for name, values in into.texts.items() if name.partition("[")[0] != field.name
     }
     mine = {
         name: values
         for name, values in source.texts.items()
-        if name.partition("[")[0] == asked.name
+        if name.partition("[")[0] == field.name
     }
-    files = {**into.files, asked.name: source.files.get(asked.name, ())}
+    files = {**into.files, field.name: source.files.get(field.name, ())}
     return FormValues({**others, **mine}, files)
 
 
 def _differing(fields: Sequence[FormField], one: FormValues, other: FormValues) -> list[FormField]:
-    return [asked for asked in fields if _words(asked, one) != _words(asked, other)]
+    return [field for field in fields if _words(field, one) != _words(field, other)]
 
 
 async def _as_seen(desk: Desk, entry: IndexedPost, blob: str) -> FormValues | None:

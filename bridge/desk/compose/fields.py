@@ -110,5 +110,5 @@ def fields_of(kind: PostType, also: Iterable[str] = ()) -> list[FormField]:
 
     What a kind cannot do without comes first, apart from its text and files.
     """
-    wanted = {*kind.properties, *_OURS, *also} - _BY_BUTTON
-    return [field for name, field in FIELDS.items() if name in wanted]
+    names = {*kind.properties, *_OURS, *also} - _BY_BUTTON
+    return [field for name, field in FIELDS.items() if name in names]

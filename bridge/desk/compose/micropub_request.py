@@ -40,12 +40,12 @@ class Problems(Exception):
 
 
 def values_of(
-    asked: FormField, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
+    field: FormField, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
 ) -> list[Json]:
     """The values of one property. What of ``old`` no form shows is kept. Raises InvalidRequest."""
-    name = asked.name
+    name = field.name
     text = typed.text(name)
-    match asked.widget:
+    match field.widget:
         case "files":
             return [_file(name, each, old) for each in typed.files.get(name, ())]
         case "tags":
@@ -73,7 +73,7 @@ def values_of(
         raise InvalidRequest("Write the language as a code, like de or pt-BR.")
     if name == "content" and (html := typed.text("content[html]")).strip():
         return [{"html": html}]
-    shown = text if asked.widget == "text" else in_a_line(text)
+    shown = text if field.widget == "text" else in_a_line(text)
     return [*([shown] if text.strip() else []), *old[1:]]
 
 
@@ -115,15 +115,15 @@ def read_values(
     """Every property that a form gives. Raises :class:`Problems`."""
     found: dict[str, list[Json]] = {}
     problems: dict[str, str] = {}
-    for asked in fields:
+    for field in fields:
         try:
-            values = values_of(asked, typed, zone)
-            normalise(asked.name, values)
+            values = values_of(field, typed, zone)
+            normalise(field.name, values)
         except InvalidRequest as error:
-            problems[asked.name] = error.description
+            problems[field.name] = error.description
         else:
             if values:
-                found[asked.name] = values
+                found[field.name] = values
     if problems:
         raise Problems(problems)
     return found
@@ -216,24 +216,24 @@ def _differing_values(
     return replaced, deleted
 
 
-def differs(asked: FormField, was: FormValues, typed: FormValues) -> bool:
+def differs(field: FormField, was: FormValues, typed: FormValues) -> bool:
     """Whether a field's value has changed. A field that was not sent has not: not every form has
     every field.
     """
-    if asked.widget == "files":
-        new = typed.files.get(asked.name)
-        return new is not None and new != was.files.get(asked.name, ())
-    if asked.widget == "tags":
-        sent = typed.texts.get(asked.name)
-        return sent is not None and split_tags(was.text(asked.name)) != split_tags(", ".join(sent))
-    names = {name for name in typed.texts if split_name(name).base == asked.name}
-    default = "public" if asked.name == "visibility" else ""
+    if field.widget == "files":
+        new = typed.files.get(field.name)
+        return new is not None and new != was.files.get(field.name, ())
+    if field.widget == "tags":
+        sent = typed.texts.get(field.name)
+        return sent is not None and split_tags(was.text(field.name)) != split_tags(", ".join(sent))
+    names = {name for name in typed.texts if split_name(name).base == field.name}
+    default = "public" if field.name == "visibility" else ""
     return any((was.text(name) or default) != typed.text(name) for name in names)
 
 
-def named_once(word: str, asked: Mapping[str, Json]) -> str:
+def named_once(word: str, request: Mapping[str, Json]) -> str:
     """The name of a request (``once``): that of its form, and a hash of its action.
 
     A form that is sent again with other words, after a step back in the browser, is another.
     """
-    return f"{word} {json.dumps(asked, sort_keys=True)}"
+    return f"{word} {json.dumps(request, sort_keys=True)}"

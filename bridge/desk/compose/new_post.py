@@ -67,8 +67,8 @@ async def create(submission: Submission) -> web.StreamResponse:
     owner, desk, filled = submission.owner, submission.desk, submission.filled
     begun = time.monotonic()
     await desk.catalogue.refresh()
-    wanted = owner.request.query.get("kind") if submission.does == "kind" else None
-    kind = kind_named(wanted or filled.controls.get("kind", ""))
+    chosen = owner.request.query.get("kind") if submission.does == "kind" else None
+    kind = kind_named(chosen or filled.controls.get("kind", ""))
     sheet = sheet_of(filled, desk, kind)
     sheet = replace(sheet, typed=post_form.with_target(sheet.typed, kind))
     sheet, is_to_be_sent = await post_form.settled(submission, sheet)
@@ -77,14 +77,14 @@ async def create(submission: Submission) -> web.StreamResponse:
         return await post_form.show(owner, desk, sheet)
     status = filled.controls.get("post-status", "published")
     try:
-        action = asked(sheet, status, desk)
+        action = creation_of(sheet, status, desk)
         done = await desk.publisher.carry_out(action, desk.token)
     except (Problems, BridgeError, StoreError) as error:
         return await post_form.show(owner, desk, sheet.refused(error))
     return _after(submission, action, done, time.monotonic() - begun)
 
 
-def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
+def creation_of(sheet: Sheet, status: str, desk: Desk) -> Create:
     """The Micropub action of the form. Raises Problems, InvalidRequest."""
     found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
     if status != "draft" and (lacking := micropub_request.missing(sheet.kind, found)):
@@ -93,10 +93,10 @@ def asked(sheet: Sheet, status: str, desk: Desk) -> Create:
 
 
 def _create(sheet: Sheet, found: dict[str, list[Json]], status: str) -> Create:
-    wanted = micropub_request.creation(sheet.kind, found, sheet.typed, status)
-    match parse_action(RequestBody("json", json=wanted)):
+    request = micropub_request.creation(sheet.kind, found, sheet.typed, status)
+    match parse_action(RequestBody("json", json=request)):
         case Create() as action:
-            return replace(action, once=micropub_request.named_once(sheet.once, wanted))
+            return replace(action, once=micropub_request.named_once(sheet.once, request))
     raise InvalidRequest("This form makes a new post, and nothing else.")
 
 

@@ -44,8 +44,8 @@ async def at_once(submission: Submission) -> web.StreamResponse:
             photos = sheet.typed.files.get("photo", ())
             found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):
-                asked = micropub_request.creation(sheet.kind, found, sheet.typed, "draft")
-                post = _post(parse_action(RequestBody("json", json=asked)))
+                request = micropub_request.creation(sheet.kind, found, sheet.typed, "draft")
+                post = _post(parse_action(RequestBody("json", json=request)))
             shown = await _rendered(desk, post)
         except (Problems, BridgeError, StoreError) as error:
             problem = str(error)

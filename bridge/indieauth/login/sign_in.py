@@ -135,14 +135,14 @@ async def send_link(request: web.Request) -> web.Response:
     key = one_time_links.make(server.db, "sign-in", browser=browser.secret, then=then)
     # In the language of the page that asks for it.
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
-    asked = translated(
+    instruction = translated(
         "Someone, hopefully you, wants to sign in as {me}. This link works once, for ten minutes,"
         " in the browser that asked:"
     )
     otherwise = translated("If that was not you, there is nothing to do.")
     server.mail.send_soon(
         translated("Sign in to {host}").format(host=urlsplit(str(server.me)).netloc),
-        f"{asked.format(me=server.me)}\n\n{server.url(one_time_links.path(key))}\n\n{otherwise}\n",
+        f"{instruction.format(me=server.me)}\n\n{server.url(one_time_links.path(key))}\n\n{otherwise}\n",
     )
     return page(request, browser, "mail_sent.html")
 

@@ -89,8 +89,8 @@ async def confirm(request: web.Request) -> web.Response:
     browser, form = browser_session(request), await read_form(request)
     browser.check_form(request, form)
     then = local_path(form.get("then"))
-    asked = await ask_again(request, browser, form, action=CONFIRM, fields=[("then", then)])
-    return asked or redirect(then)
+    question = await ask_again(request, browser, form, action=CONFIRM, fields=[("then", then)])
+    return question or redirect(then)
 
 
 def _page(

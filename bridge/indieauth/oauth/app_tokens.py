@@ -43,9 +43,9 @@ def create_token(
     ``renewable``: its holder can extend its lifetime (:func:`renew_token`). Raises ``ValueError``
     for an unknown scope, no scope, or a blank name.
     """
-    wanted = tuple(dict.fromkeys(scopes))
-    unknown = [scope for scope in wanted if scope not in OFFERED]
-    if unknown or not wanted:
+    granted = tuple(dict.fromkeys(scopes))
+    unknown = [scope for scope in granted if scope not in OFFERED]
+    if unknown or not granted:
         raise ValueError(f"unknown scope; the known ones are: {' '.join(OFFERED)}")
     if not name.strip():
         raise ValueError("the name is empty; give the token a name to recognise it by")
@@ -55,7 +55,7 @@ def create_token(
             "INSERT INTO tokens (hash, name, client_id, scope, created, expires, renewable)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                *(digest(secret), name.strip(), client_id, " ".join(wanted)),
+                *(digest(secret), name.strip(), client_id, " ".join(granted)),
                 *(time.time(), expires, renewable),
             ),
         )

@@ -60,7 +60,7 @@ async def ask(request: web.Request) -> web.Response:
     form = Form(query)
     sender = read_sender(form, server.known_client)
     try:
-        wish = read_request(form, sender, server.known_client(sender.client_id))
+        authorization = read_request(form, sender, server.known_client(sender.client_id))
     except OAuthError as error:
         advice, is_owner = _advice(form, sender), browser.session is not None
         if is_owner:
@@ -76,7 +76,7 @@ async def ask(request: web.Request) -> web.Response:
         raise refused from error
     if browser.session is None:
         return sign_in_page(request, browser, then=f"/auth?{query}", app=sender.client_id)
-    return _question(request, browser, wish, await _trusted(server, sender))
+    return _question(request, browser, authorization, await _trusted(server, sender))
 
 
 @page_endpoint
@@ -129,13 +129,15 @@ def _ticked(pending: Pending, form: Form) -> tuple[str, ...]:
 
 def _yes(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> str:
     """The redirect with a code for these scopes."""
-    wish, sender = pending.request, pending.request.sender
+    authorization, sender = pending.request, pending.request.sender
     if scopes != pending.scopes:
         _withdraw(server, pending)
     if pending.code is None or not can_be_redeemed(server.db, pending.code):
         pending.scopes, pending.code = scopes, _new_code(server, pending, scopes)
     answer = {"code": pending.code, "state": sender.state, "iss": server.issuer}
-    return answer_url(sender.redirect_uri, answer | {"me": server.me} if wish.old_way else answer)
+    return answer_url(
+        sender.redirect_uri, answer | {"me": server.me} if authorization.old_way else answer
+    )
 
 
 def _withdraw(server: IndieAuthServer, pending: Pending) -> None:
@@ -146,14 +148,14 @@ def _withdraw(server: IndieAuthServer, pending: Pending) -> None:
 
 
 def _new_code(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> str:
-    wish, sender = pending.request, pending.request.sender
+    authorization, sender = pending.request, pending.request.sender
     code = issue_code(
         server.db,
         Consent(
             client_id=sender.client_id,
             client_name=pending.client.name or "",
             redirect_uri=sender.redirect_uri,
-            challenge=wish.challenge,
+            challenge=authorization.challenge,
             scope=" ".join(scopes),
         ),
     )
@@ -165,16 +167,21 @@ def _new_code(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]
 
 
 def _question(
-    request: web.Request, browser: BrowserSession, wish: AuthorizationRequest, client: Client
+    request: web.Request,
+    browser: BrowserSession,
+    authorization: AuthorizationRequest,
+    client: Client,
 ) -> web.Response:
     server = request.app[SERVER]
     if browser.session is None:
         raise CsrfError
-    known = [word for word in wish.scopes if word in SCOPES or word in READERS]
+    known = [word for word in authorization.scopes if word in SCOPES or word in READERS]
     # Not a secret: it is valid in this session only.
     key = secrets.token_hex(16)
-    server.pending.put(key, Pending(wish, client, browser.session.id, _page_led_here(request)))
-    redirect_to = urlsplit(wish.sender.redirect_uri)
+    server.pending.put(
+        key, Pending(authorization, client, browser.session.id, _page_led_here(request))
+    )
+    redirect_to = urlsplit(authorization.sender.redirect_uri)
     return page(
         request,
         browser,
@@ -185,10 +192,10 @@ def _question(
         host=redirect_to.netloc or f"{redirect_to.scheme}:",
         scheme=redirect_to.scheme,
         scopes=[(word, SCOPES[word].meaning if word in SCOPES else None) for word in known],
-        unknown=[word for word in wish.scopes if word not in known],
+        unknown=[word for word in authorization.scopes if word not in known],
         unticked=UNTICKED,
-        reads=grants_any_access(frozenset(wish.scopes)),
-        without_pkce=wish.challenge is None,
+        reads=grants_any_access(frozenset(authorization.scopes)),
+        without_pkce=authorization.challenge is None,
     )
 
 

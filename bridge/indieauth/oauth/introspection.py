@@ -24,8 +24,8 @@ async def introspect(request: web.Request) -> web.Response:
     """
     server = request.app[SERVER]
     _caller(request)
-    asked = (await read_form(request)).need("token")
-    found = find_token(server.db, asked)
+    token = (await read_form(request)).need("token")
+    found = find_token(server.db, token)
     if found is None:
         # 6.2: no further information, whatever the reason.
         return answer({"active": False})

@@ -45,12 +45,12 @@ def clean(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
 class _LargePhotoLock:
     """The lock on large photos, held by the parent process: asks it and waits."""
 
-    def __init__(self, asked: BinaryIO, answers: BinaryIO) -> None:
-        self._asked, self._answers = asked, answers
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests, self._answers = requests, answers
 
     def __enter__(self) -> None:
         write(self._answers, {"wait": True})
-        read(self._asked)
+        read(self._requests)
 
     def __exit__(self, *_: object) -> Literal[False]:
         return False
@@ -75,15 +75,15 @@ def main() -> None:
     # Standard output is the channel of the answer, so what libraries print goes elsewhere.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    asked, (data,) = read(sys.stdin.buffer)
-    seconds, rules = asked["seconds"], PhotoRules.of(asked["rules"])
+    request, (data,) = read(sys.stdin.buffer)
+    seconds, rules = request["seconds"], PhotoRules.of(request["rules"])
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     memory = _FOR_THE_REST + _FOR_EACH_PIXEL * rules.max_pixels + 10 * len(data)
     with contextlib.suppress(ValueError):  # macOS takes no limit on memory
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     images.ONE_LARGE = _LargePhotoLock(sys.stdin.buffer, answers)
     try:
-        picture = clean(data, KINDS[asked["kind"]], rules)
+        picture = clean(data, KINDS[request["kind"]], rules)
     except (InvalidRequest, PayloadTooLarge) as error:
         name = next(name for name, refusal in REFUSALS.items() if isinstance(error, refusal))
         write(answers, {"refused": name, "why": error.description})

@@ -44,7 +44,7 @@ class Submodules(Protocol):
 
 
 class NoSubmodules:
-    """For a repo whose submodules are not wanted."""
+    """For a repo whose submodules are not checked out."""
 
     def find(self, name: str, url: str, commit: str) -> tuple[Path, Submodules]:
         """Refuse."""
@@ -79,7 +79,7 @@ class Checkout:
         own = (git_dir or folder.with_name(f"{folder.name}.git")).absolute()
         self._repo = CheckoutRepo(objects, folder, own)
         self._within = within
-        self._outside: Outside = lambda wanted: wanted()
+        self._outside: Outside = lambda function: function()
         self._pointers = Pointers(self._repo, _FoundOutside(self, large_files or NoLargeFiles()))
         self._submodules = submodules or NoSubmodules()
         self._may_read = may_read
@@ -149,11 +149,11 @@ class Checkout:
                 self._repo.begin_anew()
             self._confined(lambda: self._move(None, version))
 
-    def outside(self, wanted: Callable[[], _T]) -> _T:
+    def outside(self, function: Callable[[], _T]) -> _T:
         """Do something that is not confined to the checkout, while that is being moved."""
         if self._within is not None:
-            return self._within.outside(wanted)
-        found: _T = self._outside(wanted)
+            return self._within.outside(function)
+        found: _T = self._outside(function)
         return found
 
     def _confined(self, function: Callable[[], None]) -> None:
@@ -177,13 +177,13 @@ class Checkout:
         """Remove files of the version from disk, and restore those left out before."""
         self._confined(lambda: self._leave_out(frozenset(paths)))
 
-    def _leave_out(self, wanted: frozenset[str]) -> None:
-        self._repo.restore(self._left_out - wanted)
-        for path in wanted:
+    def _leave_out(self, paths: frozenset[str]) -> None:
+        self._repo.restore(self._left_out - paths)
+        for path in paths:
             place = self.folder / path
             if place.is_symlink() or place.is_file():
                 place.unlink()
-        self._left_out = wanted
+        self._left_out = paths
         self._hide()
 
     def _move(self, before: Version | None, version: Version) -> None:
@@ -328,9 +328,9 @@ class _FoundOutside:
         self._checkout = checkout
         self._large_files = large_files
 
-    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+    def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """See :class:`LargeFiles`."""
-        return self._checkout.outside(partial(self._large_files.find, version, wanted))
+        return self._checkout.outside(partial(self._large_files.find, version, digests))
 
 
 def _is_attributes(path: str) -> bool:

@@ -149,11 +149,11 @@ class CheckoutRepo:
 
     def hide(self, absent: Collection[str]) -> None:
         """Make ``git status`` ignore that these files, and no others, are not on disk."""
-        wanted, before = set(self.tracked(absent)), self.hidden
-        self.expect(before - wanted)
-        if new := sorted(wanted - before):
+        paths, before = set(self.tracked(absent)), self.hidden
+        self.expect(before - paths)
+        if new := sorted(paths - before):
             # Noted first: what is marked and not noted would never be put back.
-            self._hidden.write(wanted)
+            self._hidden.write(paths)
             self.git("update-index", "--skip-worktree", "--", *new)
 
     def expect(self, paths: Set[str]) -> None:

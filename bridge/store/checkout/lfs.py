@@ -46,14 +46,14 @@ class LargeFileCache:
         self._clock = clock
         self._failed: dict[frozenset[str], tuple[float, str]] = {}
 
-    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+    def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """The files of a version with these SHA-256 hashes, and why others are missing.
 
         Blocks for as long as it takes to fetch what is not here yet.
         """
-        missing = frozenset(each for each in wanted if not self._place(each).is_file())
+        missing = frozenset(each for each in digests if not self._place(each).is_file())
         reason = self._fetch_once(version, missing) if missing else ""
-        found = {each: self._place(each) for each in wanted if self._place(each).is_file()}
+        found = {each: self._place(each) for each in digests if self._place(each).is_file()}
         return found, reason
 
     def _place(self, sha256: str) -> Path:

@@ -27,7 +27,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class LargeFiles(Protocol):
     """Where a checkout gets what git-lfs keeps beside git's own objects."""
 
-    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+    def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """The files of a version with these SHA-256 hashes, and why others are missing. Blocks."""
         ...
 
@@ -35,9 +35,9 @@ class LargeFiles(Protocol):
 class NoLargeFiles:
     """For a checkout that does without."""
 
-    def find(self, version: str, wanted: Collection[str]) -> tuple[Mapping[str, Path], str]:
+    def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """None."""
-        del version, wanted
+        del version, digests
         return {}, "commit them without git-lfs"
 
 
@@ -83,8 +83,8 @@ class Pointers:
         """Put the pointers back for these paths (by default, all), as far as :meth:`fill` put
         files in their place: git writes over nothing that it has not written."""
         filled = self._filled.read()
-        wanted = filled if paths is None else filled & set(paths)
-        if emptied := self._repo.tracked(sorted(wanted)):
+        to_empty = filled if paths is None else filled & set(paths)
+        if emptied := self._repo.tracked(sorted(to_empty)):
             self._repo.git("update-index", "--no-assume-unchanged", "--", *emptied)
             self._repo.git("checkout-index", "--force", "--", *emptied)
 

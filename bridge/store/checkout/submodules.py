@@ -192,24 +192,24 @@ class SubmoduleCache:
 
     def _ways(self, url: str, beside: Path | None) -> Iterator[_Try]:
         remote = self._remote()
-        site, wanted = GitUrl.parse(remote.url), GitUrl.parse(url)
+        site, target = GitUrl.parse(remote.url), GitUrl.parse(url)
         if beside is not None and (beside / "objects").is_dir():
             yield _Try(str(beside), _QUIET)
-        if wanted is None:
+        if target is None:
             return
-        if wanted.scheme == "file":
+        if target.scheme == "file":
             never = self._never and self._never.resolve()
-            refused = never and Path(wanted.path).resolve().is_relative_to(never)
+            refused = never and Path(target.path).resolve().is_relative_to(never)
             if site is not None and site.scheme == "file" and not refused:
-                yield _Try(wanted.url, _QUIET)
+                yield _Try(target.url, _QUIET)
             return
-        own_host = site is not None and site.name == wanted.name
+        own_host = site is not None and site.name == target.name
         if site is not None and own_host:
-            own = GitUrl(site.scheme, site.host, wanted.path, site.user)
+            own = GitUrl(site.scheme, site.host, target.path, site.user)
             yield _Try(own.url, {**_QUIET, **remote.environment})
-        if wanted.scheme != "http":
-            host = wanted.host if wanted.scheme == "https" else wanted.name
-            yield _Try(GitUrl("https", host, wanted.path).url, _ANONYMOUS, guarded=not own_host)
+        if target.scheme != "http":
+            host = target.host if target.scheme == "https" else target.name
+            yield _Try(GitUrl("https", host, target.path).url, _ANONYMOUS, guarded=not own_host)
 
     def _fetch_by(self, way: _Try, repo: Path, commit: str) -> None:
         scheme = GitUrl.parse(way.url)

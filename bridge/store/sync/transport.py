@@ -191,10 +191,10 @@ class Transport:
     def _note(self, refs: Mapping[str, str]) -> None:
         """Have refs of ours name these commits; git is only started if some do not yet."""
         common = self._bare_repo.common
-        wanted = [f"update {ref} {commit}\n" for ref, commit in refs.items()
+        updates = [f"update {ref} {commit}\n" for ref, commit in refs.items()
                   if not _is_at(common, ref, commit)]  # fmt: skip
-        if wanted:
-            self._run("update-ref", "--stdin", remote=False, stdin="".join(wanted))
+        if updates:
+            self._run("update-ref", "--stdin", remote=False, stdin="".join(updates))
 
     def _refuse_itself(self) -> None:
         """Refuse our own repo: where ``site`` is missing, git uses ``site.git``."""
