@@ -7,8 +7,8 @@ sanitised and wrapped in one ``<div>``, which Markdown leaves alone.
 
 Markdown can hide scripts in many ways (raw HTML, ``javascript:`` links, attribute lists), and each
 of the site's extensions adds some. So the check is not of the Markdown, but of the HTML that the
-site makes of it: if that could act, or link to files of the site (``{static}``), the body is the
-sanitised HTML instead. The original stays in ``Mf2`` if the body does not give it back exactly.
+site makes of it: if that HTML is active, or links to files of the site (``{static}``), the body is
+the sanitised HTML instead. The original stays in ``Mf2`` if the body does not give it back exactly.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class PostBody:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """What a body may contain although a client may not send it, because the owner's file
-    contains it already.
+    """What a body may contain although a client may not send it, since the owner's file already
+    contains it.
     """
 
     links: frozenset[str] = frozenset()
@@ -115,8 +115,8 @@ def encode(
 ) -> PostBody:
     """The body for a content value.
 
-    ``markdown``: plain text is Markdown (an article). ``as_it_is``: it is meant for the site's own
-    Markdown, not CommonMark. Raises :class:`InvalidRequest` for HTML that would grow without
+    ``markdown``: plain text is Markdown (an article). ``as_it_is``: it is written for the site's
+    own Markdown, not CommonMark. Raises :class:`InvalidRequest` for HTML that would grow without
     bounds, and for Markdown that would make the site include something.
     """
     if isinstance(content, dict):
@@ -164,7 +164,8 @@ def is_adapted(file: PelicanFile, mf2: Mf2Line) -> bool:
 
 
 def changes_of(file: PelicanFile, mf2: Mf2Line) -> TextChanges:
-    """The changes with which a body was written; none if it was edited by hand since."""
+    """The changes that were made when a body was written; none if it has been edited by hand
+    since."""
     return mf2.changes if mf2.changes and mf2.digest == digest(file.body) else ()
 
 
@@ -179,8 +180,8 @@ def form_of(file: PelicanFile, form: Form | None, rules: SiteRules) -> Form | No
 
 
 def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> str:
-    """A note's new body, in which lines that say the same as before are kept as they were
-    written, whether by hand or by an earlier version.
+    """A note's new body. Lines whose text has not changed stay as they were written, whether by
+    hand or by an earlier version.
     """
     old = rules.media.externalise_note(_unix(file.body)).removesuffix("\n").split("\n")
     new = rules.media.externalise_note(written).removesuffix("\n").split("\n")
@@ -191,7 +192,7 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
     for start, there in _unchanged(old_text, new_text):
         if before[start].removesuffix("  ") == kept[there].removesuffix("  "):
             continue
-        # Not where emphasis or a link goes on from one line to another.
+        # Not where emphasis or a link continues on another line.
         if not note.is_encoded(old[start].removesuffix("  ")):
             continue
         if note.encode(new_text[there]) != new[there].removesuffix("  "):
@@ -202,7 +203,7 @@ def with_unchanged_lines(written: str, file: PelicanFile, rules: SiteRules) -> s
 
 
 def _unchanged(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
-    """The places in two texts of lines that are the same in both, in order."""
+    """Pairs of indices of the lines that two texts have in common, in order."""
     shorter = min(len(old), len(new))
     start = next((n for n in range(shorter) if old[n] != new[n]), shorter)
     most = shorter - start
@@ -210,8 +211,8 @@ def _unchanged(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
     yield from zip(range(start), range(start), strict=True)
     inner, further = old[start : len(old) - end], new[start : len(new) - end]
     counts = Counter(further)
-    # What it costs to compare each line with every one that is like it: of a text of equal lines
-    # all with all.
+    # The cost of comparing each line with every equal one, which is quadratic for a text of equal
+    # lines.
     if sum(counts[line] for line in inner) <= _MOST_COMPARED:
         matcher = SequenceMatcher(None, inner, further, autojunk=False)
         for place, there, length in matcher.get_matching_blocks():
@@ -222,7 +223,7 @@ def _unchanged(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def digest(body: str) -> str:
-    """A hash of a body, ignoring line ends: shows whether it was edited by hand since."""
+    """A hash of a body, ignoring line ends. It shows whether the body has been edited by hand."""
     unix = _unix(body).rstrip("\n")
     return hashlib.sha256(unix.encode(errors="surrogatepass")).hexdigest()[:16]
 

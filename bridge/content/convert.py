@@ -22,7 +22,7 @@ from bridge.content.titles import content_type, synthetic_title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
-#: Properties that only say when, how and by whom something is published.
+#: Properties about when, how and by whom something is published, without content of their own.
 _UNSEEN = frozenset(
     {"published", "updated", "post-status", "visibility", "post-type", "author", "lang", "uid"}
 )
@@ -47,8 +47,8 @@ def new_file(
 ) -> PelicanFile:
     """The file of a new post. ``when`` dates a post that has no date of its own.
 
-    Without ``slug``, one is made of the post's own words. Raises :class:`InvalidRequest` for what
-    the site cannot hold, saying what to change.
+    Without ``slug``, one is derived from the post's words. Raises :class:`InvalidRequest` for what
+    the site cannot represent, with what to change.
     """
     refuse_private(post)
     written = body.encode(content_to_write(post), markdown=is_markdown(post), rules=rules)
@@ -89,8 +89,8 @@ def refuse_private(post: Post) -> None:
 def refuse_nothing_to_see(post: Post, rules: SiteRules, before: Post | None = None) -> None:
     """Raise :class:`InvalidRequest` for a post whose page would be empty.
 
-    ``before`` is what an update has found: a page may have been as empty before, and a draft may
-    become so, which has no page.
+    ``before`` is the post before an update: one that was already empty may stay so, and so may a
+    draft, which has no page.
     """
     if _shows_something(post, rules):
         return
@@ -121,8 +121,8 @@ def _shows_something(post: Post, rules: SiteRules) -> bool:
 
 
 def _is_shown(value: Json, rules: SiteRules) -> bool:
-    """Whether a value can be seen: words, numbers and nested objects; HTML with words, or with an
-    element that shows something by itself."""
+    """Whether a value is visible: words, numbers and nested objects; HTML with words, or with an
+    element that is visible without any."""
     if isinstance(value, str):
         return is_seen(value)
     sent = value.get("html") if isinstance(value, dict) else None
@@ -178,7 +178,8 @@ def content_to_write(post: Post) -> Json:
 def with_originals(
     mf2: Mf2Line, file: PelicanFile, post: Post, names: Iterable[str], rules: SiteRules
 ) -> Mf2Line:
-    """The line with those of these properties that the file's keys and body do not give back."""
+    """The line, with those of the named properties that cannot be read back from the file's keys
+    and body."""
     needed = set(names)
     kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
     crlf = False
@@ -236,7 +237,7 @@ def outline(file: PelicanFile, rules: SiteRules) -> Post:
     """The post in a file with only what an index of many posts needs, several times as fast as
     :func:`read`: its type, its name and its tags, and every property without a key of Pelican's.
 
-    Where there is no name, there is no content either: then it decides nothing
+    A post without a name has no content here: the type does not depend on it then
     (:func:`~bridge.micropub.post.discover`). Never fails.
     """
     mf2 = Mf2Line.of(file)
@@ -256,7 +257,7 @@ def channel(file: PelicanFile) -> str | None:
 
 
 def _title(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> Mapping[str, tuple[Json, ...]]:
-    """The name. Where the Title was made up, one from which none could be made, if any."""
+    """The name. Where the Title is synthetic: a name that gave no Title, if there is one."""
     if mf2.synthetic_title:
         return _originals(keys.TITLE, mf2, rules)
     return _of_key(keys.TITLE, file, mf2, rules)
@@ -296,8 +297,8 @@ def _of_key(
 def _exact_tags(
     decoded: dict[str, tuple[Json, ...]], originals: dict[str, tuple[Json, ...]]
 ) -> dict[str, tuple[Json, ...]]:
-    """The tags of a list that was edited by hand; those that are unchanged are as they were
-    sent. The list cannot hold person tags, so these stay.
+    """The tags of a list that was edited by hand; unchanged ones are as they were sent. The list
+    cannot hold person tags, so these stay.
     """
     sent = {label(tag): tag for tag in originals["category"] if isinstance(tag, str)}
     people = tuple(tag for tag in originals["category"] if not isinstance(tag, str))
@@ -326,7 +327,7 @@ def _content(file: PelicanFile, mf2: Mf2Line, rules: SiteRules) -> tuple[Json, .
 
 
 def _with_crlf(content: Json) -> Json:
-    """A content with the line ends that forms send; the body's own are those of Unix."""
+    """A content with the line ends of forms (CRLF); the body has those of Unix."""
     match content:
         case str(text):
             return text.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -60,7 +60,7 @@ def edit(
     edited, mf2 = change.commands_beside(edited, mf2)
     mf2 = with_originals(mf2, edited, new, change.names, rules)
     if mf2 != before:
-        # A line that says nothing any more was only about an earlier form of the text.
+        # A line that has become empty was only about an earlier form of the text.
         edited = edited.with_header("Mf2", None if mf2 == Mf2Line() else mf2.text())
     if edited != file and "updated" not in change.names:
         edited = edited.with_header("Modified", keys.date_form(_in_zone(when, rules)))
@@ -68,8 +68,8 @@ def edit(
 
 
 def _outer_lines_kept(old: Post, new: Post) -> Post:
-    """The new post with its old content where the contents differ by line ends, or by blank lines
-    around them, alone: many an editor ends a text with a newline."""
+    """The new post, with its old content if the contents differ only in line ends or surrounding
+    blank lines: many editors end a text with a newline."""
     content = old.all("content")
     same = _without_outer_lines(new.all("content")) == _without_outer_lines(content)
     return new.with_properties({"content": content}) if same else new
@@ -94,7 +94,7 @@ def with_references(
     line, date = Mf2Line.of(file), keys.date_of(file, "Date", rules)
     changed = line.with_changes(references={**line.references, **references})
     found = file.with_header("Mf2", changed.text())
-    # Only a post without words of its own is called after other pages.
+    # Only the title of a post without text mentions other pages.
     if not (line.synthetic_title and date) or plain_content(post):
         return found
     if file.get("Title") != synthetic_title(post, date, file, rules, line):
@@ -114,7 +114,8 @@ class _Change:
     ) -> None:
         everything = {*old.properties, *new.properties}
         names = {name for name in everything if old.all(name) != new.all(name)}
-        # Properties that share a key change together: what the key no longer holds must be kept.
+        # Properties that share a key change together: what the key no longer holds must not be
+        # lost.
         for field in keys.FIELDS:
             if names.intersection(field.properties):
                 names.update(field.properties)
@@ -123,7 +124,7 @@ class _Change:
         self._commands, self._when, self._rules = commands, when, rules
 
     def body(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """Change the text. It stays in its format, and what the owner wrote may stay in it."""
+        """Change the text. It keeps its format, and may keep what the owner wrote."""
         if "content" not in self.names:
             return file, mf2
         if file.syntax.name != "markdown":
@@ -173,8 +174,8 @@ class _Change:
         return file.with_body(stored), changes
 
     def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
-        """HTML in an HTML file stays as it is if everything new in it is harmless; otherwise all
-        that the sanitiser does not know is removed.
+        """HTML in an HTML file is unchanged if everything new in it is harmless; otherwise
+        everything that the sanitiser does not allow is removed.
         """
         rules, allowlist, suffix = self._rules, self._allowlist(file), file.syntax.suffix
         if suffix == "html" and not _FRAME.search(sent):
@@ -200,8 +201,8 @@ class _Change:
         return any(media.externalise(link) == link for link in verdict.reaches)
 
     def _refuse_harm(self, verdict: Verdict) -> None:
-        """Raise for content that acts, or links to files of the site, after Pelican's reader of
-        its format has read it: that reader writes attributes again, without their character
+        """Raise for content that is active, or links to files of the site, once Pelican's reader
+        for its format has processed it: that reader rewrites attributes without their character
         references.
         """
         if verdict.acts or self._foreign(verdict):
@@ -225,17 +226,18 @@ class _Change:
         return file
 
     def draft(self, file: PelicanFile, mf2: Mf2Line) -> Mf2Line:
-        """A draft that this change creates is an app's; one that was written by hand stays so."""
+        """A draft that this change creates is marked as an app's; one that was written by hand is
+        not."""
         is_draft = (file.get("Status") or "").strip().lower() == "draft"
         by_this = "post-status" in self.names
         return mf2.with_changes(draft=is_draft and (by_this or mf2.draft))
 
     def title(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
-        """Change the Title if the name changes, and a made-up Title if what it was made from
+        """Change the Title if the name changes, and a synthetic Title if what it is derived from
         changes.
         """
         date = keys.date_of(file, "Date", self._rules) or _in_zone(self._when, self._rules)
-        # A Title that was written by hand in place of a made-up one stays.
+        # A Title that was written by hand in place of a synthetic one stays.
         if not ("name" in self.names or self._is_made_up(file, mf2, date)):
             return file, mf2
         value = keys.TITLE.encode(self._new.properties, file, self._rules)
@@ -275,8 +277,8 @@ def _indented_like(old: str, new: str) -> str:
 
 
 def _framed_like(old: str, new: str) -> tuple[str, TextChanges]:
-    """A text with the same blank lines before and after it as another one, and what was left out
-    of it for that.
+    """A text with the same blank lines before and after it as another one, and the changes that
+    this needed.
     """
     start = old[: len(old) - len(old.lstrip("\r\n"))] if old.strip() else ""
     end = old[len(old.rstrip("\r\n")) :] if old.strip() else "\n"

@@ -88,7 +88,7 @@ class PelicanFile:
     def get(self, key: str) -> str | None:
         """The first value of a key, which counts if Pelican allows only one, or ``None``."""
         lowered = key.lower()
-        # A loop: asked ten times of each file of a site.
+        # A plain loop, since this is called ten times for each file of a site.
         for line in self.lines:
             if line.key == lowered:
                 return line.value
@@ -169,7 +169,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 @lru_cache(maxsize=1024)
 def title_digest(title: str) -> str:
-    """A hash of the letters and digits of a Title, which typography plugins leave alone."""
+    """A hash of the letters and digits of a Title, which typography plugins do not change."""
     letters = filter(str.isalnum, unescape(_TAG.sub("", title)))
     return hashlib.sha256("".join(letters).encode(errors="surrogatepass")).hexdigest()[:12]
 
@@ -179,13 +179,13 @@ class Mf2Line:
     """The contents of the ``Mf2:`` line. A file without one was written by hand.
 
     ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind such a key.
-    ``synthetic_title``: the Title was made up; ``title_digest`` identifies that Title (earlier
-    versions wrote none), and any other one is the owner's. ``form``: how the body encodes the
-    content, ``None`` for Markdown written by hand; ``digest`` identifies the body that belongs to
+    ``synthetic_title``: the bridge made the Title; ``title_digest`` identifies it (earlier versions
+    wrote none), and any other Title is the owner's. ``form``: how the body encodes the content,
+    ``None`` for Markdown written by hand; ``digest`` identifies the body that belongs to
     ``properties["content"]`` or ``changes``. ``crlf``: the content was sent with the line ends of
-    forms (HTML 4.10.22.8). ``aliases``: output paths of the post's earlier pages.
-    ``draft``: the draft was made by an app, and the plugin makes no page for it. ``rest``: unknown
-    keys, which are kept.
+    forms (HTML 4.10.22.8). ``aliases``: output paths of the post's earlier pages. ``draft``: the
+    draft was made by an app, and the plugin makes no page for it. ``rest``: unknown keys, which are
+    kept.
     """
 
     type: str = "entry"
@@ -270,7 +270,7 @@ class Mf2Line:
         return line.replace("\x7f", "\\u007f")
 
     def made_up(self, title: str | None) -> Mf2Line:
-        """A copy that records which Title was made up; ``None``: none was."""
+        """A copy that records which Title is synthetic; ``None``: none is."""
         digest = None if title is None else title_digest(title)
         return replace(self, synthetic_title=title is not None, title_digest=digest)
 

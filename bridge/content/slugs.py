@@ -22,7 +22,7 @@ _NOT_ALLOWED = re.compile(r"[^\w.~-]+")
 def slug_wishes(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
     """The texts from which a new post's slug may be made, best first.
 
-    They are the client's wish (``mp-slug``), the name, the first words of the content, what the
+    They are the requested slug (``mp-slug``), the name, the first words of the content, what the
     post is about, and the date, which always gives a slug.
     """
     wishes = (
@@ -41,13 +41,13 @@ def first_slug(wishes: Iterable[str], site: SiteView) -> str:
 
 
 def wished_slug(commands: Properties, site: SiteView) -> str | None:
-    """The slug that the client asks for, if it asks and anything is left of it."""
+    """The slug that the client requests, if it does and anything of it is left."""
     wish = _first_text(commands.get("slug", ()))
     return (_slug(wish, site) or None) if wish else None
 
 
 def candidates(slug: str, stamp: str = "") -> Iterator[str]:
-    """``slug``, ``slug-2``, ``slug-3`` and so on, to be tried while they are taken; finitely many.
+    """``slug``, ``slug-2``, ``slug-3`` and so on, to try until one is free; a finite number.
 
     ``stamp`` (digits of the post's time) gives a second series, for sites where years of posts with
     the same words have used up the first.
@@ -93,9 +93,7 @@ def _plain(content: Json) -> str:
 
 
 def _slug(wish: str, site: SiteView) -> str:
-    """A slug by the site's own rules, then by ours, because Pelican puts it into a path as it
-    is.
-    """
+    """A slug by the site's rules and then by ours, since Pelican puts it into a path unchanged."""
     # "C++" and "C#" are names; without this both would become "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, wish))
     slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))

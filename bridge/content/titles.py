@@ -17,12 +17,12 @@ from bridge.content.rules import SiteRules
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post
 
 _TITLE_LENGTH = 70
-#: Characters of a text in which there are enough words for a title.
+#: As much of a text as can be needed for a title, in characters.
 ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
-#: The fences around code in a note, which are not words of it.
+#: The fences around code in a note, which are no words of its title.
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
-#: Properties that name another page, in order of precedence, and how such a post is called.
+#: Properties that name another page, in order of precedence, and the label of such a post.
 _TARGETS = {
     "like-of": "Like of",
     "repost-of": "Repost of",
@@ -33,7 +33,7 @@ _TARGETS = {
     "watch-of": "Watched",
     "play-of": "Played",
 }
-#: Properties that do not say what the post is about.
+#: Properties that are not what a post is about.
 _BESIDES = frozenset(
     {
         *("name", "content", "summary", "published", "updated", "author", "category", "url", "uid"),
@@ -49,7 +49,7 @@ _WORD = 30
 _ADDRESS = 20
 #: Characters of scripts that separate words by blanks: a browser breaks Chinese or Thai anywhere.
 _OF_WORDS = r"[!-~\u00a1-\u0dff\u10a0-\u10ff\u1e00-\u1fff]"
-#: Words that a phone cannot break in a title's large type. Long ones of letters may be German.
+#: Words too wide for a phone in a title's large type. Long ones of letters only may be German.
 _LONG = re.compile(
     rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|{_OF_WORDS}{{{_WORD + 1},}}"
 )
@@ -81,14 +81,14 @@ def synthetic_title(
 
 
 def earlier_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
-    """The Title that earlier versions made up."""
+    """The Title that earlier versions made."""
     words = _URL.sub(lambda found: _without_scheme(found.group()), plain_content(post))
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
 
 def about(post: Post, references: Mapping[str, Json]) -> str:
-    """What a post is about, in a few words; empty where it says nothing.
+    """What a post is about, in a few words; empty if that is unknown.
 
     ``references`` is what is known of the pages that it points at: a page that is not known yet is
     called by its host name.
@@ -124,23 +124,23 @@ def address_in_words(url: str) -> str:
 
 
 def of_file(name: str) -> str:
-    """What a post is called that has nothing but a file, by the type that its name says."""
+    """The title of a post that consists of a file, by the type that the file's name implies."""
     kind = (mimetypes.guess_type(name)[0] or "").partition("/")[0]
     return {"image": "Photo", "video": "Video", "audio": "Audio"}.get(kind, "File")
 
 
 def of_element(tag: str) -> str:
-    """What a post is called whose HTML has no words, by its first visible element."""
+    """The title of a post whose HTML has no words, by its first visible element."""
     return {"img": "Photo", "video": "Video", "audio": "Audio"}.get(tag, "")
 
 
 def breakable(words: str) -> str:
-    """The same with every word shortened that is wider than a phone's screen."""
+    """The words, with those shortened that are wider than a phone's screen."""
     return _LONG.sub(lambda found: f"{beginning(found.group(), _ADDRESS - 1)}…", words)
 
 
 def address(url: str) -> str:
-    """A URL as people say it: without the scheme; of a long one, only the host."""
+    """A URL as people write it: without the scheme; of a long one, only the host."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -150,7 +150,7 @@ def address(url: str) -> str:
 
 
 def _verb(post: Post) -> tuple[str, str] | None:
-    """The property that names another page or thing, and what a post with it is called."""
+    """The property that names another page or thing, and the label of a post with it."""
     targets = {**_TARGETS, **{name: _of(name) for name in post.properties if name[-3:] == "-of"}}
     for name, verb in {**targets, **_TARGETS}.items():
         if post.all(name):
@@ -160,7 +160,7 @@ def _verb(post: Post) -> tuple[str, str] | None:
 
 
 def _further(post: Post) -> str:
-    """By any other property, or by its pictures."""
+    """A title from any other property, or from the pictures."""
     for name, values in post.properties.items():
         if name not in _BESIDES and not name.startswith((COMMAND_PREFIX, "p3k-")):
             words = ", ".join(filter(None, map(_words, values[:3])))
@@ -180,7 +180,7 @@ def _further(post: Post) -> str:
 
 
 def _called(value: Json, references: Mapping[str, Json]) -> str:
-    """A page or a thing by its name, else by how it begins, else by where it is."""
+    """A page or a thing by its name, else by its first words, else by its host."""
     url, name = _address(value), _named(value)
     if url and not name:
         name = _named(references.get(url))
@@ -190,7 +190,7 @@ def _called(value: Json, references: Mapping[str, Json]) -> str:
 
 
 def _address(value: Json) -> str:
-    """The address of the web that a value is or has; empty where there is none."""
+    """The web address that a value is or has; empty if there is none."""
     properties = _properties(value)
     found = _first(properties, "url") if properties is not None else value
     if isinstance(found, dict):
@@ -199,13 +199,14 @@ def _address(value: Json) -> str:
 
 
 def _named(value: Json) -> str:
-    """The name of a nested object, or the beginning of what it says."""
+    """The name of a nested object, or its content."""
     properties = _properties(value) or {}
     return next(filter(None, (_text(_first(properties, n)) for n in ("name", "content"))), "")
 
 
 def _words(value: Json, depth: int = 0) -> str:
-    """A value in words: of a nested object its name, its number and unit, or what it says first."""
+    """A value in words. A nested object is its name, its number with its unit, or its first
+    property."""
     properties = _properties(value)
     if properties is None:
         shown = _text(value)
@@ -291,7 +292,7 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
 
 
 def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
-    """The content as HTML, as far as that is known before the site is asked."""
+    """The content as HTML, as far as that is known without the site."""
     content = post.first("content")
     if isinstance(content, dict):
         sent = content.get("html")
@@ -311,7 +312,7 @@ def _is_html(post: Post, form: Form | None) -> bool:
 
 
 def content_type(post: Post) -> str:
-    """The media type of the content, which Quill says in ``p3k-content-type``; else empty."""
+    """The media type of the content, which Quill sends as ``p3k-content-type``; else empty."""
     return (post.text("p3k-content-type") or "").partition(";")[0].strip().lower()
 
 
@@ -331,7 +332,7 @@ def _shortened(words: str) -> str:
 
 
 def _beginning(words: str, length: int) -> str:
-    """At most so many characters: whole words, else whole graphemes, as families and flags are."""
+    """At most so many characters: whole words, else whole graphemes, such as flags."""
     whole = words[:length].rpartition(" ")[0]
     return whole or beginning(words, length)
 

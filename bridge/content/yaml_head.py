@@ -1,6 +1,6 @@
 """YAML front matter, which some sites' own readers expect: between two fences.
 
-Pelican's reader would take the first lines of such a file for headers, and the rest of the YAML for
+Pelican's reader would parse the first lines of such a file as headers, and the rest of the YAML as
 text. A site has such files only together with a reader that understands them, so they are
 recognised by their shape. This parses the part of YAML that front matter is written in; a value of
 any other shape is kept as it is, and is read as empty.
@@ -30,7 +30,7 @@ _FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
 _FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
 _PLAIN = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
-#: Words that YAML takes for something else than a text.
+#: Words that YAML does not read as strings.
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _LISTS = frozenset({"tags", "authors"})
 
@@ -39,7 +39,7 @@ class YamlSyntax(MarkdownSyntax):
     """Markdown below headers in YAML."""
 
     def parse(self, text: str) -> FileParts:
-        """Take a file apart that :func:`has_yaml_head`."""
+        """Parse a file for which :func:`has_yaml_head` is true."""
         return _parse(text) or super().parse(text)
 
     def changed(self, line: Line, value: str) -> Line:
@@ -81,7 +81,7 @@ def _is_plain_mf2(line: Line) -> bool:
 
 
 def _parse(text: str) -> FileParts | None:
-    """``None`` for what is no YAML between two fences."""
+    """Parse the YAML between two fences; ``None`` for anything else."""
     opening, *pieces = physical_lines(text)
     # Each key with its lines; what belongs to none has an empty one.
     found: list[tuple[str, list[str]]] = [("", [opening])]
@@ -107,7 +107,7 @@ def _parse(text: str) -> FileParts | None:
 
 
 def _is_only_yaml(line: Line) -> bool:
-    """Whether Pelican's own reader would make something else of it."""
+    """Whether Pelican's own reader would read it differently."""
     if not line.key:
         return True
     first, *more = physical_lines(line.raw)
@@ -125,7 +125,7 @@ def _line(key: str, raw: str) -> Line:
 
 
 def _value(raw: str) -> str:
-    """What a header says, as Pelican's own would: a list with ``;`` behind each item."""
+    """A header's value in the notation of Pelican's own: a list with ``;`` after each item."""
     first, *more = (each.rstrip("\r\n") for each in physical_lines(raw))
     match = _KEY.match(first)
     value = (match["value"] or "").strip() if match else ""
@@ -155,7 +155,7 @@ def _spelt(value: str, before: list[str]) -> list[str]:
 
 
 def _read(written: str) -> str:
-    """A scalar; ``""`` for what is none."""
+    """A scalar; ``""`` for anything else."""
     if quoted := _QUOTED.match(written):
         text = quoted.group()
         if text.startswith("'"):

@@ -1,9 +1,9 @@
 """A note's plain text as Markdown that shows exactly that text, and back.
 
-What Markdown would take for structure is escaped (``#hashtag``, ``1.`` and dashes at a line's
-start, ``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link.
-What is unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*``
-or ``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``, and a
+What Markdown would read as structure is escaped (``#hashtag``, ``1.`` and dashes at a line's start,
+``[id]: url``, indentation, HTML), a single newline becomes a line break, a bare URL a link. What is
+unmistakably meant stays Markdown: ``[words](https://...)``, ``**strong**``, ``*stressed*`` or
+``_stressed_``, and ``code`` between backticks; ``~~struck~~`` is written as ``<del>``, and a
 picture as HTML stays one. Indentation is written as ``&nbsp;``, which a browser does not collapse.
 """
 
@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 from bridge.content.markup import note_grammar
 from bridge.micropub.post import unescape
 
-#: Only after a word: blanks that stand alone on their line are the text's own.
+#: Only after a word: spaces alone on a line belong to the text.
 _BREAK = "  \n"
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _ALTERNATIVE = re.compile(r'\salt="([^"]*)"')
@@ -35,7 +35,7 @@ _WRAP_NARROWEST, _WRAP_WIDEST = 50, 100
 
 
 def prepare() -> None:
-    """Do once what the first text would otherwise wait for."""
+    """Compile the grammar, for which the first note would otherwise wait."""
     note_grammar.tokens()
     note_grammar.in_label()
 
@@ -65,7 +65,7 @@ def with_urls(text: str, shown: Callable[[str], str]) -> str:
 
 
 def encode_line(text: str) -> str:
-    """The same for what has to stay on one line (a summary)."""
+    """The same for a text that has to stay on one line (a summary)."""
     return _inline(f"\n{' '.join(text.split())}\n").strip("\n")
 
 
@@ -75,15 +75,15 @@ def decode(markdown: str) -> str:
 
 
 def is_encoded(markdown: str) -> bool:
-    """Whether a body is a text, as :func:`encode` or an earlier version of it has written it, or
-    with changes by hand that are text: everything that could mean something else is escaped."""
+    """Whether a body is encoded plain text, as :func:`encode` or an earlier version wrote it, or
+    changed by hand: all that could be Markdown is escaped."""
     again = encode(decode(markdown))
     return again == markdown or _escaped(again) <= _escaped(markdown, urls=True)
 
 
 def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
-    """Where in the decoded text the characters are that are escaped, and the breaks; ``urls``:
-    those of URLs between angle brackets, too."""
+    """The positions in the decoded text of escaped characters and breaks; ``urls``: including those
+    in URLs between angle brackets."""
     found, place, end = set[int](), 0, 0
     for match in note_grammar.ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
@@ -94,7 +94,7 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
             place += len(same)
             continue
         length = len(match["url"] or (_WAVES if match["struck"] else "x"))
-        # Of an indentation only its first character means something.
+        # Only the first character of an indentation is significant.
         before = markdown[max(match.start() - 1, 0) : match.start()]
         is_inner = match["name"] in {"nbsp", "emsp"} and before not in {"", "\n"}
         if not is_inner and (urls or not match["url"]):
@@ -108,7 +108,7 @@ _Kind: TypeAlias = Literal["words", "code", "blank"]
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Successive lines of a text that are read alike; ``code`` is that between fences."""
+    """Successive lines of one kind; ``code``: those between fences."""
 
     text: str
     kind: _Kind
@@ -129,7 +129,7 @@ def _paragraphs(text: str) -> Iterator[list[_Run]]:
 
 
 def _fenced(lines: list[str]) -> set[int]:
-    """The lines between fences, and these; a fence that nothing closes is none."""
+    """The lines between fences, and the fences; one that is never closed does not count."""
     found = set[int]()
     closing = {mark: [n for n, line in enumerate(lines) if _is_fence(line, mark)] for mark in "`~"}
     for number, line in enumerate(lines):
@@ -202,14 +202,14 @@ def _token(match: re.Match[str]) -> str:
     if match["url"]:
         url = _without_punctuation(match["url"])
         after = note_grammar.LITERAL.sub(_single, match["url"][len(url) :])
-        # Where nothing but a scheme is left, there is no address.
+        # A scheme alone is no address.
         return f"{url}{after}" if url.endswith("//") else f"<{url}>{after}"
     return _stressed(match, _inline) or _single(match)
 
 
 def _stressed(match: re.Match[str], written: Callable[[str], str], *, marked: bool = True) -> str:
-    """Stressed or struck words, as ``written`` has them; empty for anything else. ``marked``: with
-    what says so around them."""
+    """Emphasised or struck words, as ``written`` writes them; empty for anything else. ``marked``:
+    with their marks."""
     if struck := match["struck"]:
         return f"<del>{written(struck)}</del>" if marked else written(struck)
     for name, mark in _STRESS.items():
@@ -228,13 +228,14 @@ def _single(match: re.Match[str]) -> str:
     if match["entity"]:
         return "&amp;"
     if match["separator"]:
-        # To browsers it is no white space at all.
+        # Browsers do not treat it as white space.
         return f"{match['separator']}\n"
     return _NAMED.get(match.group()) or f"\\{match.group()}"
 
 
 def _edge(match: re.Match[str]) -> str:
-    """The end of a line and the start of the next, with what Markdown would strip or read."""
+    """The end of a line and the start of the next, where Markdown would strip or interpret
+    something."""
     trail = f"&#{ord(match['trail'])};" if match["trail"] else ""
     if indent := match["indent"]:
         # A single space does not show, however it is written.

@@ -9,7 +9,7 @@ from functools import cache
 #: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
 _NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
 _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
-#: What people write of an address when they leave out its scheme.
+#: An address without its scheme, as people often write it.
 _WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
 #: Belongs to a URL inside of it, and to the sentence at its end.
 URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
@@ -35,9 +35,9 @@ _IMAGE = (
     r"<img(?=[^<>]*\ssrc=\"https?://)(?:\s+(?:src|alt|title|width|height|loading)"
     r"=\"[^\"<>\[\]\\`{}]*\")+\s*/?>"
 )
-#: What stands before and after the stars of words that are meant to be stressed, and what those
-#: words begin and end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese, Korean,
-#: Thai, Lao, Tibetan, Burmese and Khmer have no blanks there.
+#: What may stand before and after the stars of emphasised words, and what those words may begin and
+#: end with: ``(*) a (*)`` and ``^a.*b.*$`` are stars. Chinese, Japanese, Korean, Thai, Lao,
+#: Tibetan, Burmese and Khmer have no blanks there.
 _UNSPACED = r"\u0e00-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 #: What ends a clause in Greek, Armenian, Arabic, Hindi and Amharic.
 _CLAUSE = r"·;՛-՞։،؛؟۔।॥\u1361-\u1368"
@@ -59,7 +59,7 @@ _LAST = (
     r"|(?<=[^\W_]~~)|(?<=[^\W_]_)"
 )
 _STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
-#: A star between letters stresses nothing, as in Leser*innen.
+#: A star between letters is no emphasis, as in Leser*innen.
 _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
@@ -108,7 +108,7 @@ _CHARACTERS = r"""
     | (?P<separator>(?<=\S)[\u2028\u2029](?=\S))
 """
 
-#: The same where nothing is meant as Markdown: in URLs, and in code between fences.
+#: The same where nothing is Markdown: in URLs, and in code between fences.
 LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
 URLS = re.compile(_URL)
 #: In the label of a link that was sent as a URL in angle brackets, where no one else writes it.
