@@ -1,6 +1,6 @@
 """The formats of Pelican's source files: Markdown, which the bridge writes, reST and HTML.
 
-Each has headers, then a body, and can parse a file and write a single header.
+Each has headers followed by a body, and can parse a file and write single headers.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def line_end(raw: str) -> str:
     return raw[len(raw.rstrip("\r\n")) :]
 
 
-#: Matches nearly every line of nearly every head: faster, with the same result.
+#: Matches nearly every line of nearly every head: faster than parsing it, with the same result.
 _PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):([^\t\r\n\x02\x03]*)\n")
 _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
@@ -150,7 +150,7 @@ def _ends_head(seen: str) -> bool:
 
 
 def _read(raw: str, seen: str, before: list[Line]) -> Line | None:
-    """The header line that ``raw`` is after these others, or ``None`` if the head is over."""
+    """Parse ``raw`` as the header line after these others; ``None`` if the head has ended."""
     if not before and _OPENING_FENCE.match(seen):
         return Line(raw, "", "")
     if _ends_head(seen):
@@ -207,7 +207,7 @@ class HtmlSyntax:
         return Line(raw, key.lower(), value)
 
     def html_body(self, html: str) -> str:
-        """HTML is what the body is."""
+        """The HTML itself."""
         written = _BOTH_QUOTES.sub(lambda match: match[0].replace("'", "’"), html)
         return f"\n{written}\n"
 
@@ -235,8 +235,8 @@ _FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.
 _COMMENT = re.compile(r"\.\.(?:\s+(?![_|\[]|\S+::).*)?$", re.DOTALL)
 #: Fields that only Pelican's headers have.
 _OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
-#: What docutils would not take for text: markup; a scheme, of which it makes a link (of
-#: ``javascript:`` too); at the end, what announces a literal block.
+#: What docutils would not read as text: markup; a scheme, which it turns into a link
+#: (``javascript:``, too); at the end, the mark of a literal block.
 _MARKUP = re.compile(r"[\\*`|_]|(?<=[A-Za-z])(?<!http)(?<!https):(?=\S)|:(?=:$)")
 #: At the start, lists and directives: ``.. include::`` would bring any file into the site.
 _BLOCK = re.compile(r"\W|(?:\d+|[A-Za-z]|[ivxlcdmIVXLCDM]+)[.)](?=\s|$)")
@@ -278,7 +278,7 @@ class RstSyntax:
 
     def html_body(self, html: str) -> str:
         """HTML in a ``raw`` directive."""
-        # Docutils ends lines at more characters than others do; the block must not end there.
+        # Docutils ends lines at more characters than other programs; the block must not end there.
         lines = html.splitlines()
         return ".. raw:: html\n\n" + "".join(f"   {line}\n" for line in lines)
 
@@ -293,7 +293,7 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
         return before[:blank], blank
     block, end = pieces[start : start + size], _past_blank(pieces, start + size)
     title = Line("".join(block), "title", _plain("title", block[-2].strip()))
-    # docutils takes the title of the only section, if it comes at once, for a subtitle: fields
+    # docutils reads the title of the only section, if it follows at once, as a subtitle; fields
     # come after it.
     further = _title_size(pieces[end:])
     if further and pieces[end + further - 1][0] != block[-1][0]:
@@ -333,7 +333,7 @@ def _is_title(block: list[str]) -> bool:
 
 
 def _fields(pieces: list[str], lines: list[Line]) -> int:
-    """Append the field list's lines; returns how many pieces they are."""
+    """Append the field list's lines; returns how many pieces were used."""
     used = 0
     for piece in pieces:
         match = _FIELD.match(piece)

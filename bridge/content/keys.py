@@ -1,4 +1,4 @@
-"""Pelican's own header keys, the mf2 properties that they hold, and the form of their dates.
+"""Pelican's own header keys, the mf2 properties that they hold, and the format of their dates.
 
 Each :class:`HeaderField` writes properties into one key and reads them back. If the key cannot hold
 the exact value, the caller keeps the original in ``Mf2``.
@@ -159,8 +159,8 @@ def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _listed(file: PelicanFile, key: str) -> tuple[str, ...]:
-    """The names in a list. Pelican takes the first line of one in Markdown, with a warning; what
-    the owner has written on further lines is meant all the same, and stays."""
+    """The names in a list. Of one in Markdown, Pelican uses only the first line, with a warning;
+    names on further lines are read here all the same, so that they stay."""
     lines = file.values(key)
     if not lines:
         return ()
@@ -208,15 +208,15 @@ def _decode_status(file: PelicanFile, rules: SiteRules) -> _Values:
 
 
 def _encode_author(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    """The site's own author. An app may not change whom a page names as its author, so for a
-    post from an app any other name is only kept in ``Mf2``. A post written by hand may have
-    another author, and be given another.
+    """The site's own author. An app may not change the author that a page names, so any other name
+    in a post from an app is only stored in ``Mf2``. A post written by hand may have another author,
+    which may be changed.
     """
     author = _one_text(properties, "author")
     if author is None or "://" in author:
         return None
     name = label(author)
-    # Every file that the bridge has written says its form.
+    # Every file written by the bridge names its form.
     by_hand = bool(file.lines) and Mf2Line.of(file).form is None
     if not by_hand and name != rules.site.author:
         return None
@@ -306,7 +306,7 @@ def parse_date(value: Json, zone: tzinfo) -> datetime:
             moment = moment.replace(tzinfo=zone)
     except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
         raise _no_date(text) from error
-    # datetime itself bears no offset arithmetic at its ends; no real post is there.
+    # datetime overflows in offset arithmetic near its limits, where no real post is.
     if not _EARLIEST <= moment.year <= _LATEST:
         raise _no_date(text)
     return moment
@@ -315,8 +315,8 @@ def parse_date(value: Json, zone: tzinfo) -> datetime:
 def date_on_the_clock(value: Json, zone: tzinfo) -> datetime:
     """The date in the site's zone if it came in UTC; any other offset stays.
 
-    Apps send UTC because programs count in it, which says nothing about where the author was; any
-    other offset does. Raises as :func:`parse_date`.
+    Apps send UTC because programs use it, not because the author is there; any other offset is the
+    author's. Raises as :func:`parse_date`.
     """
     moment = parse_date(value, zone)
     return moment if moment.utcoffset() else moment.astimezone(zone)
@@ -340,7 +340,7 @@ def date_as_pelican_reads(value: str) -> datetime:
 
 
 def date_form(moment: datetime) -> str:
-    """The one form in which the bridge writes dates: ISO 8601 with offset, in whole seconds.
+    """The format in which the bridge writes dates: ISO 8601 with offset, in whole seconds.
 
     Local times from before time zones have offsets with seconds (Paris: +00:09:21), which neither
     ISO 8601 nor Pelican supports; then the local time is kept and the seconds of the offset are

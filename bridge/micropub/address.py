@@ -15,24 +15,25 @@ LINKS = frozenset(
     | {"follow-of", "tag-of", "mention-of", "invitee-of", "syndication"}
 )
 
-#: Quotation marks end a URL, and so do Chinese and Japanese stops, which no blank follows.
+#: Quotation marks end a URL, and so do Chinese and Japanese stops, which are not followed by a
+#: space.
 _URL = re.compile(
     r"https?://[^\s<>\"“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉]+", re.IGNORECASE
 )
 #: What ends a sentence, rather than the address at its end.
 _AFTER = ".,;:!?'\"*_”’»…؟،؛।"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-#: Addresses that work only on the device, or in the page, where they were made.
+#: Addresses that work only on the device, or in the page, that created them.
 _OF_A_DEVICE = re.compile(
     r"(?:blob|file|data|content|ph|assets-library|cid|about|javascript|view-source"
     r"|[a-z-]+-extension):",
     re.IGNORECASE,
 )
-#: What programs send if they have no value.
+#: What programs send in place of a missing value.
 _NO_VALUES = frozenset(
     {"undefined", "null", "none", "nan", "nil", "false", "true", "[object object]", "(null)"}
 )
-#: Characters that no URL has, but for a blank, which a browser reads as %20.
+#: Characters that no URL contains, except a space, which a browser reads as %20.
 _NOT_OF_A_URL = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 #: Networks other than the web to which posts link.
 _OTHERS = re.compile(
@@ -51,7 +52,8 @@ def is_web(text: str) -> bool:
 
 
 def _is_whole(url: str) -> bool:
-    """Whether a URL that was found in a text is one: ``https://exa mple.org/`` is not ``exa``."""
+    """Whether a URL found in a text is complete: ``https://exa mple.org/`` is not
+    ``https://exa``."""
     host = (urlsplit(url).hostname or "") if is_web(url) else ""
     return host == "localhost" or "." in host or ":" in host
 
@@ -98,8 +100,8 @@ def file_address(name: str, text: str) -> str:
 
 
 def refuse_what_is_none(name: str, text: str) -> None:
-    """Raise :class:`InvalidRequest` for what programs send if they have no address, or an
-    address that works only on their own device.
+    """Raise :class:`InvalidRequest` for a placeholder of a missing address, or an address that
+    works only on the client's own device.
     """
     if text.strip().casefold() in _NO_VALUES:
         raise InvalidRequest(

@@ -81,8 +81,8 @@ def source(
 
 
 def _children(properties: Object) -> Object:
-    """The nested objects without a property, which stand beside the properties in the JSON of
-    microformats2. They are taken out of ``properties``.
+    """The nested objects without a property, which microformats2 JSON has beside the properties.
+    They are removed from ``properties``.
     """
     return {"children": properties.pop("children")} if "children" in properties else {}
 
@@ -155,7 +155,7 @@ def _target(target: Target) -> Object:
     badges = {"service": target.service, "user": target.user}
     described: Object = {name: _badge(badge) for name, badge in badges.items() if badge}
     if target.default:
-        # Apps that know this show the target as selected.
+        # Apps that support this show the target as selected.
         described["checked"] = True
     return {"uid": target.uid, "name": target.name, **described}
 

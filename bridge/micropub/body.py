@@ -109,7 +109,7 @@ Slot: TypeAlias = "Json | File"
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What a request says. ``values`` are properties and ``mp-*`` commands together.
+    """The contents of a request. ``values`` are properties and ``mp-*`` commands together.
 
     ``operations`` holds ``replace``, ``add`` and ``delete`` as in JSON, if they are given.
     """
@@ -126,7 +126,7 @@ def read_json(value: Json) -> Raw:
     if not isinstance(value, dict):
         raise InvalidRequest("The JSON must be an object with 'type' and 'properties'.")
     properties = value.get("properties")
-    # PHP writes its empty object as an empty list.
+    # PHP encodes an empty object as an empty list.
     if properties is None or properties == []:
         properties = {}
     if not isinstance(properties, dict):
@@ -140,7 +140,7 @@ def read_json(value: Json) -> Raw:
         values.setdefault("children", []).extend(children)
     action = _one_text(value, "action") or "create"
     if action == "create" and not values and (stray := value.keys() - _NOT_STRAY):
-        # What was sent as JSON has the names of a form.
+        # JSON that was sent in the shape of a form.
         name = min(stray)[:40]
         raise InvalidRequest(
             f"In JSON, '{name}' belongs into 'properties', as a list:"
@@ -156,7 +156,7 @@ def read_json(value: Json) -> Raw:
 
 
 def wrapped(value: Json) -> list[Json]:
-    """A list of values, also if a single value came without a list; ``null`` is no value."""
+    """A list of values, even for a single value without a list; ``null`` is no value."""
     if value is None:
         return []
     # PHP writes a list with gaps as an object with numbers for keys.
@@ -251,7 +251,7 @@ class _Form:
         if isinstance(value, File):
             number = () if name.index is None else (word,) if not group else tuple(group)
             self._files[(name.base, *number)] = value
-        # The number of an alt text says which photo it is for; PHP leaves out missing ones.
+        # The index of an alt text is that of its photo; PHP leaves out missing ones.
         if name.base == ALT_TEXTS and name.index is not None:
             slots.extend([""] * (name.index - len(slots)))
         slots.append(value)
@@ -265,7 +265,7 @@ class _Form:
         known[word] = value
 
     def _describe_files(self) -> None:
-        """Give the files the alt texts that stand beside them: ``photo[0]``, ``photo[0][alt]``."""
+        """Give the files their alt texts: ``photo[0]``, ``photo[0][alt]``."""
         for place, file in self._files.items():
             given, slots = self._objects.get(place, {}), self._values[place[0]]
             if given.keys() == {"alt"}:

@@ -33,14 +33,14 @@ from bridge.micropub.values import (
     refuse_many_properties,
 )
 
-#: Properties that say how to publish; they alone are not a post.
+#: Properties about how to publish; alone they are not a post.
 _CIRCUMSTANCES = frozenset({"published", "updated", "post-status", "visibility"})
 #: Words of a request that are not properties.
 _NOT_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "add", "delete"})
 #: Commands that older clients send without a prefix.
 _ALIASES = frozenset({"slug", "syndicate-to"})
 _TARGETS = "syndicate-to"
-#: Where the texts of ``mp-photo-alt`` belong; ``file`` are uploads under any other name.
+#: The properties that ``mp-photo-alt`` describes; ``file`` are uploads under any other name.
 _PHOTOS = ("photo", "file")
 
 
@@ -53,7 +53,7 @@ def parse_action(body: RequestBody) -> Action:
         raise InvalidRequest("The request has no body: send a form or JSON with what to post.")
     given = body.json.get("properties") if isinstance(body.json, dict) else None
     if isinstance(given, dict) and len(given) > 2 * MOST_PROPERTIES:
-        # Before each of them is looked at; commands do not count.
+        # Checked before each of them is parsed; commands do not count.
         refuse_many_properties(len(given))
     raw = read_json(body.json) if body.kind == "json" else read_form(body.fields)
     match raw.action:
@@ -119,7 +119,7 @@ def _sort(
     for name, given in values.items():
         refuse_far_too_many(name, given)
         for slot in given:
-            # A file chooser left empty sends a part without name or data.
+            # An empty file input sends a part without name or data.
             if isinstance(slot, File) and not (slot.filename or slot.data):
                 continue
             # A file under any other name is sorted by its contents.
@@ -221,7 +221,8 @@ def _refuse_non_property(operation: str, name: str) -> None:
 
 
 def _changes(given: Mapping[str, Sequence[Slot]], *, empty: bool) -> Properties:
-    """Normalised values; with ``empty``, a property without any value stays, to be emptied."""
+    """Normalised values; with ``empty``, a property without any value is included, to be
+    emptied."""
     properties, _ = split_commands(given)
     changes: dict[str, tuple[Json, ...]] = {}
     for name, slots in properties.items():
@@ -244,7 +245,7 @@ def _deletions(given: Json) -> tuple[Properties, tuple[str, ...]]:
         elif isinstance(item, dict):
             for name, unwanted in item.items():
                 _refuse_non_property("delete", base_name(name))
-                # An object that says only its type may be a value of an older post.
+                # An object with nothing but a type may be a value of an older post.
                 kept = tuple(
                     value
                     for value in wrapped(unwanted)
@@ -306,7 +307,7 @@ def _describe_photos(properties: dict[str, list[Slot]], alts: Sequence[Slot]) ->
     """Give each photo the alt text at its position; empty texts are placeholders."""
     places = [(name, index) for name in _PHOTOS for index in range(len(properties.get(name, ())))]
     full = [(name, index) for name, index in places if not _is_blank(properties[name][index])]
-    # A form with an empty file chooser sends one photo more than alt texts.
+    # A form with an empty file input sends one photo more than alt texts.
     for (name, index), alt in zip(full if len(alts) == len(full) else places, alts, strict=False):
         if isinstance(alt, str) and alt.strip():
             properties[name][index] = _described(properties[name][index], alt)

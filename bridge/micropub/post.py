@@ -211,7 +211,7 @@ def discover(post: Post) -> str:
 
 
 def _is_titled(post: Post) -> bool:
-    """Whether the name says something that the content does not begin with."""
+    """Whether the name is more than the beginning of the content."""
     words = _plain(post.first("name")).split()
     # "If the post has no (or empty) content and summary, it is a note" - so, too, without a name.
     if not words:

@@ -19,7 +19,7 @@ from bridge.micropub.values import (
 #: Texts of which a post has only one. Adding a second would lose one of them.
 _ONE_TEXT = frozenset({"content", "name", "summary"})
 
-#: Facts of which a post always has one, if only by default: adding one sets it.
+#: Properties that always have one value, if only by default: adding one sets it.
 _ONE_FACT = frozenset({"published", "updated", "post-status", "visibility"})
 
 
@@ -97,7 +97,7 @@ def _without(name: str, present: tuple[Json, ...], unwanted: Iterable[Json]) -> 
 
 
 def _identity(name: str, value: Json) -> str:
-    """What makes two values equal: a photo is its URL, whatever its alt text."""
+    """The key by which values are compared: of a photo its URL, whatever its alt text."""
     if isinstance(value, dict) and (name in MEDIA or name == "content"):
         value = value.get("value") or value.get("html")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -27,14 +27,14 @@ MOST_PROPERTIES = 300
 MOST_FILES = 100
 MOST_CHARACTERS = 100_000
 _MOST_VALUES = 300
-#: As many as are looked at in no time.
+#: So many can be checked at once.
 _FAR_TOO_MANY = 10_000
 _MOST_OF = {
     **dict.fromkeys(MEDIA | {"file"}, MOST_FILES),
     **dict.fromkeys(("syndication", "mp-syndicate-to", "syndicate-to"), 50),
 }
-#: Whole texts. All others are short: they become headers or links, appear in each list of posts, or
-#: have pages of their own.
+#: Properties with long texts. All others are short: they become headers or links, appear in lists
+#: of posts, or have pages of their own.
 _LONG_TEXTS = frozenset({"content", "children", "comment"})
 
 _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
@@ -43,7 +43,7 @@ _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 def property_name(name: str) -> str:
     """The name, if a property can have it. Raises :class:`InvalidRequest`."""
     if not _NAME.fullmatch(name):
-        # This is what a form parser makes of JSON.
+        # This is JSON that was parsed as a form.
         raise InvalidRequest(
             f"'{name[:40]}' is not a property name. If this is JSON, send it as application/json."
         )
@@ -59,7 +59,7 @@ def is_empty(slot: Slot) -> bool:
 
 
 def _says_nothing(value: Json) -> bool:
-    """Whether there is no value anywhere in what an object of microformats2 contains."""
+    """Whether an object of microformats2 contains no value at any depth."""
     if isinstance(value, dict) and "type" not in value:
         return all(map(_says_nothing, value.values()))
     if isinstance(value, list):
@@ -111,7 +111,7 @@ def refuse_many(name: str, count: int) -> None:
 
 
 def refuse_far_too_many(name: str, slots: Sequence[Slot]) -> None:
-    """Refuse at once what would take long to look at; empty ones among them do not matter."""
+    """Refuse at once what would take long to check, whether or not some are empty."""
     if len(slots) > _FAR_TOO_MANY:
         refuse_many(name, len(slots))
 

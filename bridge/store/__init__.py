@@ -43,8 +43,8 @@ class Commit:
 
     ``message`` is the whole commit message, trailers included. ``base`` is the version in which the
     author has checked the whole site (which addresses are taken); ``None`` for an empty branch.
-    Later commits through the same store do not make it stale: users of one store see to it that no
-    two take the same address.
+    Later commits through the same store do not make it stale: users of one store make sure that no
+    two of them take the same address.
     """
 
     changes: tuple[Change, ...]
@@ -143,7 +143,7 @@ class ContentStore(Protocol):
     def removals(self, folder: str, at: Version) -> Iterator[Removal]:
         """Files below a folder that commits on the way to ``at`` have removed, the newest first.
 
-        A path comes once for each content that was removed there, even if ``at`` has another file
+        A path appears once for each content that was removed there, even if ``at`` has another file
         there.
         """
         ...

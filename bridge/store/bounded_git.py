@@ -21,8 +21,8 @@ from git import Git, GitCommandError, Repo
 from bridge.runtime.process import processor_time, signal_group
 from bridge.store import StoreBroken
 
-#: How long a command may stand still: without any use of the processor, by it or its children. How
-#: long one that goes on may take is another matter: a large file on a slow line takes hours.
+#: How long a command may stall: no use of the processor, by it or its children. One that makes
+#: progress may take longer: a large file over a slow connection takes hours.
 SECONDS = 300.0
 _LONGEST = 6 * 3600.0
 _LOOK = 5.0
@@ -80,8 +80,8 @@ class BoundedRepo(Repo):
 def communicate(process: Any, seconds: float = SECONDS, stdin: bytes = b"") -> tuple[bytes, bytes]:
     """What a git process that leads a session of its own prints until its end.
 
-    ``stdin`` is what it reads. Raises :class:`TimeoutError` where it has stood still for
-    ``seconds``: it is still running then.
+    ``stdin`` is what it reads. Raises :class:`TimeoutError` if it has stalled for ``seconds``: it
+    is still running then.
     """
     begun = since = time.monotonic()
     used: int | None = None
@@ -130,8 +130,8 @@ def kill(process: Any) -> None:
     """End a git process by force, with its children if it leads a process group, and close its
     pipes.
 
-    GitPython asks a process to end, once nothing refers to it, and waits for that: one that hangs
-    would not end.
+    Once nothing refers to a process, GitPython terminates it and waits: that would never end for
+    one that hangs.
     """
     running = process.proc
     if running is None:

@@ -85,8 +85,8 @@ class GitStore:
         self._transaction = Transaction(bare_repo, self.disk, patience)
         with _translated():
             self.author = _author_of_commits(bare_repo.repo, author, fallback_author)
-            # A bridge that was killed may have left something half done. If another one is
-            # writing right now, it has cleared that itself.
+            # A bridge that was killed may have left something unfinished. If another one is writing
+            # right now, it has cleaned up already.
             with suppress(StoreBusy), self._writing():
                 self._transaction.unlock()
 
@@ -227,7 +227,7 @@ class GitStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Be the only writer among all threads and bridges, after clearing what a killed bridge
+        """Be the only writer among all threads and bridges, after cleaning up what a killed bridge
         has left.
         """
         with self._turn, writer(self._packs, self._patience):
@@ -343,7 +343,7 @@ def _oid(text: str) -> bytes:
 
 @contextmanager
 def _after_commit(what: str) -> Iterator[None]:
-    """Guards what follows a durable commit: an error here must not look as if nothing was
+    """Guards what follows a durable commit: an error here must not suggest that nothing was
     written.
     """
     try:

@@ -38,14 +38,14 @@ def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[Logged
     Raises :class:`StoreBroken` at the end if git fails.
     """
     paths = ["--", path] if path else []
-    # Git takes numbers that are too small for a time of its own for now.
+    # Git reads numbers below a certain size as the present time.
     late = [f"--since=@{since:.0f}"] if since > _FIRST_TIME else []
     log = repo.git.log("-z", "--format=%H %ct%n%B", *late, at, *paths, as_process=True)
     with _reading(log, at):
         for piece in _pieces(log.stdout):
             head, _, message = piece.decode(errors="replace").partition("\n")
             version, _, time = head.partition(" ")
-            # Git takes a moment that is still to come for now.
+            # Git reads a time in the future as the present time.
             if float(time) >= since:
                 yield LoggedCommit(Version(version), float(time), message)
 

@@ -122,14 +122,14 @@ class ObjectDatabase:
         ]
 
     def remember_commit(self, commit: bytes, tree: bytes) -> None:
-        """Keep the id of a commit's tree."""
+        """Cache the id of a commit's tree."""
         with self._lock:
             self._roots[commit] = tree
             while len(self._roots) > _COMMITS:
                 del self._roots[next(iter(self._roots))]
 
     def remember(self, oid: bytes, listing: Listing) -> None:
-        """Keep a tree; the least recently used ones are dropped."""
+        """Cache a tree; the least recently used ones are dropped."""
         with self._lock:
             if oid in self._trees:
                 return

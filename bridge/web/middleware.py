@@ -24,7 +24,7 @@ from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
-#: So much of a path shows what was requested.
+#: As much of a path as the log shows.
 _LOGGED = 200
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,7 +65,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _json(500, "server_error", "Internal error; see the bridge's log.")
 
 
-#: For people, instead of reason phrases that only tell programs something.
+#: For people, instead of reason phrases.
 _SAID = {
     404: "There is nothing at this address.",
     405: "This address only takes what a form or an app sends to it.",

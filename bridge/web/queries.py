@@ -57,8 +57,8 @@ class Queries:
                 return contacts(await self._latest(), query.filter)
             case "geo":
                 return places(await self._latest(), query.place, query.filter)
-        # The first question of an app, without an answer to which many go no further. The posts of
-        # a large site may just be indexed: then those that are there so far have categories enough.
+        # Most apps begin with this query, and many stop without an answer. While the posts of a
+        # large site are being indexed, the categories of those found so far are enough.
         with suppress(Unavailable):
             await self._catalogue.for_new_post()
         return answers.config(

@@ -294,7 +294,7 @@ class Gate:
         except Unauthorized:
             return await self._receive_unauthenticated(request, max_bytes)
         body = await read_body(request, max_bytes=max_bytes)
-        # Again, because the form may hold another token, and may have taken long to arrive.
+        # Again, because the form may contain another token, and may have taken long to arrive.
         return body, await self.admit(request, body.access_token)
 
     async def _receive_unauthenticated(

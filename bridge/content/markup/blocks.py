@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from bridge.content.markup.changes import ChangedText
 
 MARKER = re.compile(r"(?P<mark>[-+*]|(?P<number>[0-9]{1,9})(?P<delimiter>[.)]))(?P<gap> +|\t|$)")
-#: Numbers that are no marker (5.2: at most nine digits, and those of ASCII) but to Python-Markdown.
+#: Numbers that are markers to Python-Markdown only (5.2: at most nine ASCII digits).
 NO_MARKER = re.compile(r"(?![0-9]{1,9}\.)\d+(?=\.[ \t])")
 RULE = re.compile(r"(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}")
 FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
-#: The texts behind a fence that Python-Markdown can read, and the first word of others.
+#: The info strings that Python-Markdown can read, and the first word of others.
 _KNOWN_INFO = re.compile(r" *(?:\{[^\n]*\}|\.?[\w#.+-]* *(?:hl_lines=(?P<q>[\"']).*?(?P=q) *)?)")
 _FIRST_WORD = re.compile(r" *[\w#.+-]+(?=\s|$)")
 HEADING = re.compile(r"#{1,6}(?:\s|$)")
-#: What ends a paragraph, and so is no further line of one in a list (5.2, "laziness").
+#: What ends a paragraph, and so cannot be a lazy continuation line (5.2).
 BLOCK = re.compile(r"`{3,}|~{3,}|#{1,6}(?:\s|$)|>")
 NO_HEADING = re.compile(r"#{7,}|#{1,6}[^\s#]")
 #: The line below a heading (4.3), and a definition of a link, which cannot interrupt a paragraph
 #: (4.7); ``[^1]:`` is a footnote of Python-Markdown's.
 UNDERLINE = re.compile(r"(?:=+|-+)[ \t]*")
 DEFINITION = re.compile(r"\[(?!\^)[^\[\]]+\]:[ ]*\S")
-#: HTML that Python-Markdown copies until its end, blank lines included.
+#: HTML that Python-Markdown copies up to its end, blank lines included.
 HTML = re.compile(
     r"<(?:(?P<comment>!--)|(?P<tag>address|article|aside|blockquote|body|canvas|center|dd|details"
     r"|dialog|dir|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hgroup|iframe|li"
@@ -64,8 +64,8 @@ class ListItem:
 
 @dataclass(slots=True)
 class Fence:
-    """A block of code between fences; ``indented``: it is written as an indented one. ``content``:
-    where the content of the item begins that it is in.
+    """A fenced code block; ``indented``: it is written as an indented one. ``content``: the column
+    of the content of the item that it is in.
     """
 
     marks: str
@@ -75,7 +75,7 @@ class Fence:
     indented: bool = False
 
     def write(self, output: ChangedText, line: str) -> bool:
-        """Write a line of the code; whether the code ends with it."""
+        """Write a line of the code; returns whether it is the last one."""
         ends = self._is_end(line[min(self.content, indent_of(line)) :])
         had = min(indent_of(line), self.indent)
         if ends:
@@ -124,7 +124,7 @@ def raw_end(text: str) -> str | None:
 
 
 def info_string(info: str) -> str:
-    """What is behind a fence as Python-Markdown reads it.
+    """An info string as Python-Markdown reads it.
 
     "Info strings … can contain any" text (4.5); the first word is the language.
     """
@@ -133,7 +133,7 @@ def info_string(info: str) -> str:
 
 
 def indent_of(line: str) -> int:
-    """By how many spaces a line is indented."""
+    """The number of spaces at the start of a line."""
     return len(line) - len(line.lstrip(" "))
 
 
@@ -174,7 +174,7 @@ def quoted(text: str) -> str:
 
 
 def quoted_lines(column: int, lines: Sequence[str], start: int) -> Sequence[str]:
-    """What the next lines of a quotation say. It is in the content of an item, which begins in this
+    """The text of the next lines of a quotation, in the content of an item that begins in this
     column."""
     found = list[str]()
     for number in range(start, len(lines)):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """What was inserted at a place of the result, and what it replaced."""
+    """A replacement: its position in the result, and the original text."""
 
     place: int
     length: int
@@ -30,7 +30,7 @@ def restore(written: str, changes: Iterable[TextChange]) -> str:
 
 @dataclass(slots=True)
 class ChangedText:
-    """What was written so far, and how it differs from what was sent."""
+    """The text written so far, and how it differs from what was sent."""
 
     written: list[str] = field(default_factory=list)
     changes: list[TextChange] = field(default_factory=list)

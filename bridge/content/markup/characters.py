@@ -18,8 +18,8 @@ from bridge.micropub.post import unescape, without_endless_references
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
 )
-#: White space, control characters, and what Unicode has no sign for (Default_Ignorable_Code_Point);
-#: the blank of Braille has none either.
+#: White space, control characters, and what Unicode leaves invisible
+#: (Default_Ignorable_Code_Point); so is the blank of Braille.
 _UNSEEN = (
     r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
@@ -49,8 +49,8 @@ def one_line(text: str) -> str:
 
 
 def beginning(text: str, length: int) -> str:
-    """At most so many characters of a text, and none cut in two, such as a flag or a family."""
-    # A grapheme that is longer than that is cut all the same.
+    """At most so many characters of a text, without cutting a grapheme such as a flag in two."""
+    # A single grapheme that is longer than that is cut.
     return text[: grapheme.safe_split_index(text[: 2 * length], length) or length]
 
 

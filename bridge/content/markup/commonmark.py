@@ -37,14 +37,14 @@ def adapt(sent: str) -> tuple[str, TextChanges]:
     return "".join(writer.output.written), tuple(writer.output.changes)
 
 
-#: Quotations in quotations that are read as such, each by a call in the one before.
+#: How deep quotations may be nested; each level is a recursive call.
 _MOST_QUOTATIONS = 20
 
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes a text line by line; ``prefix`` is what stands before each line of a quotation, whose
-    content has a writer of its own; ``level``: in how many quotations this text is.
+    """Writes a text line by line. The content of a quotation has a writer of its own: ``prefix``
+    precedes each of its lines, ``level`` is its depth.
     """
 
     lines: Sequence[str]
@@ -57,20 +57,20 @@ class _Writer:
     items: list[ListItem] = field(default_factory=list)
     fence: Fence | None = None
     in_paragraph: bool = False
-    #: An item that has more after a blank line has ended with this line.
+    #: An item that continued after a blank line has ended before this line.
     ended_further: bool = False
-    #: A list has ended with this line.
+    #: A list has ended before this line.
     ended_list: bool = False
-    #: The end of HTML, or of a formula, that goes on.
+    #: The end of the HTML, or of the formula, that this line is in.
     end: str = ""
     after_blank: bool = True
-    #: The quotation that the last line was in, and whether one was the last block.
+    #: The quotation of the last line, and whether the last block was one.
     quotation: _Writer | None = None
     after_quotation: bool = False
     in_table: bool = False
     #: The last line of the heading that this line is in.
     heading_ends: int = -1
-    #: It is written with ``#`` before it.
+    #: It is written with a leading ``#``.
     heading_marked: bool = False
 
     def end_line(self) -> None:
@@ -86,7 +86,7 @@ class _Writer:
         return " " if self.number + 1 < self.heading_ends else "\n"
 
     def line(self, line: str, following: str) -> None:
-        """One line, with the state after those before it."""
+        """Write one line."""
         if self.fence:
             if self.fence.write(self.output, line):
                 self.after_blank = self.fence.indented
@@ -126,7 +126,8 @@ class _Writer:
         self.after_blank = False
 
     def _opens(self, text: str, indent: int) -> bool:
-        """Whether the line is in a list, or at the left; ``False`` for code and what goes on."""
+        """Whether the line begins a block in a list or at the left; ``False`` for code and
+        continuation lines."""
         starts = blocks.begins_marked_block(text)
         while self.items and indent < self.items[-1].content:
             if self.in_paragraph and not starts:
@@ -139,7 +140,7 @@ class _Writer:
         return indent - base < TAB
 
     def _heading(self, text: str, indent: int) -> None:
-        """A line of a heading that the last of its lines makes one (4.3)."""
+        """A line of a setext heading, which its last line makes one (4.3)."""
         if self.number < self.heading_ends:
             self._replace(" " * indent, "" if self.heading_marked else " " * indent)
             self._text(text, "")
@@ -149,8 +150,8 @@ class _Writer:
         self.in_paragraph = self.after_blank = self.after_quotation = False
 
     def _heading_in_item(self, text: str) -> bool:
-        """Write a line as the first of a heading with its mark before it: in lists, Python-Markdown
-        knows no other; whether it is one."""
+        """Write a line as the first of a heading with a leading ``#``, the only kind that
+        Python-Markdown knows in lists; returns whether it is one."""
         content = self.items[-1].content
         below = blocks.lines_at(content, self.lines, self.number + 1)
         end = blocks.heading_end(text, below, 0)
@@ -161,7 +162,8 @@ class _Writer:
         return end is not None
 
     def _go_on(self, text: str, following: str, *, lazy: bool) -> None:
-        """A further line of a paragraph; ``lazy``: one in a list or quotation without its mark."""
+        """A continuation line of a paragraph; ``lazy``: one in a list or quotation without its
+        mark."""
         if blocks.DEFINITION.match(text):
             # "A link reference definition cannot interrupt a paragraph" (4.7).
             self._insert("\\")
@@ -172,7 +174,7 @@ class _Writer:
         self._text(text, following)
 
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
-        """A line that has a marker: an item, or more of the paragraph before it."""
+        """A line with a marker: an item, or a continuation line of a paragraph."""
         mark, in_list = marker["delimiter"] or marker["mark"], bool(self.items)
         if self.items and indent < self.items[-1].content:
             self._end_item_before(mark)
@@ -206,19 +208,19 @@ class _Writer:
             self._insert("\n")
 
     def _no_item(self, text: str, indent: int, marker: re.Match[str]) -> None:
-        """A line that begins like an item, and is more of a paragraph."""
+        """A continuation line that begins like an item."""
         self._keep(" " * indent)
         if self.items:
-            # Python-Markdown takes each of these for another item.
+            # Python-Markdown would read it as another item.
             self._keep(marker["number"] or "")
             self._insert("\\")
             text = text[len(marker["number"] or "") :]
         self._keep(text)
 
     def _first_line_of_item(self, text: str, following: str) -> None:
-        """What follows an item's marker in its line."""
+        """The text after an item's marker."""
         if fence := blocks.FENCE.fullmatch(text):
-            # Python-Markdown has no item that begins with code.
+            # In Python-Markdown no item can begin with code.
             self._insert("<!-- -->")
             self.after_blank = False
             self._open_indented(text, self.items[-1].content, fence["fence"])
@@ -309,11 +311,11 @@ class _Writer:
             self._go_on(text, following, lazy=bool(self.items))
         else:
             self._text(text, following)
-            # What follows a definition is no further line of a paragraph.
+            # A definition is not continued by the next line.
             self.in_paragraph = not blocks.DEFINITION.match(text)
 
     def _quote(self, text: str, indent: int, following: str) -> None:
-        """A line of a quotation, whose content is read like any other text."""
+        """A line of a quotation, whose content is processed like any other text."""
         if self.after_quotation and self.after_blank and not self.items:
             # Quotations with a blank line between them are two (5.1).
             self._insert("<!-- -->\n\n")
@@ -338,8 +340,8 @@ class _Writer:
         self.after_quotation = True
 
     def _ends_quotation(self, line: str, following: str) -> bool:
-        """End the quotation before this line, or write it as a further line of a paragraph in it
-        (5.1, "laziness"); whether it is that.
+        """End the quotation before this line, or write it as a lazy continuation line of a
+        paragraph in it (5.1); returns whether it is one.
         """
         text = line.lstrip(" ")
         quotation, self.quotation = self.quotation, None
@@ -355,7 +357,7 @@ class _Writer:
         return False
 
     def _shift(self) -> int:
-        """By how much the content of the innermost item has to be indented further."""
+        """The additional indentation of the innermost item's content."""
         return max(TAB * len(self.items) - self.items[-1].content, 0) if self.items else 0
 
     def _text(self, text: str, following: str) -> None:
@@ -375,7 +377,7 @@ class _Writer:
             self._words(text)
 
     def _goes_on(self, following: str) -> bool:
-        """Whether the next line is more of the same paragraph."""
+        """Whether the next line continues the paragraph."""
         text = following.strip()
         if not text or blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text):
             return False
@@ -386,7 +388,7 @@ class _Writer:
         write_line(self.output, text, defines_links=self.defines)
 
     def _opens_raw(self, text: str) -> bool:
-        """Whether HTML or a formula begins here, which stays as it is until its end."""
+        """Whether HTML or a formula begins here, which is copied up to its end."""
         end = None if self.in_paragraph else blocks.raw_end(text)
         if end is not None:
             self.end = end
@@ -400,8 +402,8 @@ class _Writer:
             and "markdown" not in around["attributes"]
             and blocks.has_blank_line(self.lines, self.number + 1, before=self.end)
         ):
-            # "HTML blocks continue until … a blank line" (4.6). Python-Markdown's go on to their
-            # end, unless they say otherwise.
+            # "HTML blocks continue until … a blank line" (4.6). Python-Markdown's continue to their
+            # end tag, unless an attribute changes that.
             self._keep(text[: around.start("attributes")])
             self._insert(' markdown="1"')
             text, self.end = text[around.start("attributes") :], ""
@@ -430,12 +432,12 @@ class _Writer:
         if not self.after_blank:
             self._insert("\n")
         if self.ended_list and not self.items:
-            # Else what is indented would be more of the list's last item.
+            # Otherwise the indented text would belong to the list's last item.
             self._insert("<!-- -->\n\n")
         self._replace(line, "")
 
     def close(self) -> None:
-        """End what the text has left open: "the closing code fence … is optional" (4.5)."""
+        """Close an open code block: "the closing code fence … is optional" (4.5)."""
         if self.fence and not self.fence.indented:
             line_end = "\n" if self.lines[-1] else ""
             self._insert(f"{line_end}{self.fence.marks}")

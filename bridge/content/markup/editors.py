@@ -1,4 +1,4 @@
-"""What rich text editors say by styles, as the elements that HTML has for it.
+"""Converts the styles of rich text editors to HTML elements with the same meaning.
 
 A post has no styles of its own. Google Docs pastes everything within ``<b style="font-weight:
 normal">`` and has bold words in a ``<span>``; to Quill, a list of bullets is an ``<ol>``, and what
@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-#: Possessive, here and below: each character to go back to would take hundreds of bytes.
+#: Possessive, here and below: backtracking would take hundreds of bytes for each character.
 _ATTRIBUTES = r"(?P<attributes>(?:[^<>\"']++|\"[^\"]*\"|'[^']*')*+)"
-#: An element that may have a style; or any other, in whose alt text the like of one may be.
+#: An element that may have a style; or any other, whose alt text may contain something like one.
 _STYLED = re.compile(
     r"<(?:/(?P<end>b|strong|i|em|span|font)\s*"
     rf"|(?:(?P<tag>b|strong|i|em|span|font)(?=[\s/>])|[a-z]){_ATTRIBUTES})>",
@@ -28,7 +28,7 @@ def _values(name: str, *values: str) -> frozenset[tuple[str, str]]:
     return frozenset((name, value) for value in values)
 
 
-#: The elements that say what these words of a style's properties mean.
+#: The elements with the meaning of these words in a style's properties.
 _MEANINGS = {
     "strong": _values("font-weight", "bold", "bolder", "600", "700", "800", "900"),
     "em": _values("font-style", "italic", "oblique"),
@@ -70,7 +70,7 @@ def with_elements(html: str) -> str:
 
 
 def _styled(html: str) -> Iterator[str]:
-    """The HTML in parts, with an element around the words of each style that means one."""
+    """The HTML in pieces, with an element around the text of each style that has one."""
     opened = dict[str, list[str]]()
     end = 0
     for match in _STYLED.finditer(html):
@@ -153,7 +153,7 @@ def _nested(items: Sequence[_Item]) -> Iterator[str]:
         while len(opened) > level + 1:
             yield f"</li></{opened.pop()}>"
         if len(opened) <= level:
-            # One deeper than the item before, even where a level is left out.
+            # One level deeper than the item before, even if a level was skipped.
             yield f"<{item.kind}>"
             opened.append(item.kind)
         elif opened[-1] == item.kind:

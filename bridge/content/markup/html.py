@@ -59,15 +59,15 @@ ATTRIBUTES: dict[str, set[str]] = {
 SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
 _URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite", "srcset"})
 
-#: What a link may say of its target. Any other relation speaks for the page: ``me`` makes the
-#: target another home of the owner's, ``webmention``, ``token_endpoint`` and their like make it
-#: theirs, as parsers of microformats take ``<a rel>`` for ``<link rel>`` (mf2 parsing 1.4).
+#: Allowed relations of links. Any other makes a statement about the page: ``me`` makes the target
+#: another home of the owner's, ``webmention``, ``token_endpoint`` and their like make it theirs, as
+#: parsers of microformats take ``<a rel>`` for ``<link rel>`` (mf2 parsing 1.4).
 _RELATIONS = frozenset(
     {"nofollow", "noopener", "noreferrer", "ugc", "sponsored"}
     | {"tag", "bookmark", "license", "external", "footnote", "help", "next", "prev"}
 )
-#: Roots and properties of microformats2, which say who wrote a page and where it lives; and those
-#: of the classic ones that parsers still read, in a theme that has nothing newer.
+#: Roots and properties of microformats2, which declare a page's author and address; and those of
+#: classic microformats, which parsers still read in themes with nothing newer.
 _MICROFORMAT = re.compile(
     r"(?:h|p|u|dt|e)-.*[a-z].*"
     r"|adr|geo|hatom|hentry|hfeed|hnews|hproduct|hrecipe|hresume|hreview|hreview-aggregate"
@@ -75,7 +75,7 @@ _MICROFORMAT = re.compile(
     r"|author|entry-(?:title|content|summary)|published|updated",
     re.IGNORECASE | re.DOTALL,
 )
-#: Elements of a post are found under names of their own, by no script of the theme's.
+#: Elements of a post get names of their own, which no script of the theme looks for.
 _ID_PREFIX = "user-content-"
 _NAMES_ONE = frozenset({"id", "name"})
 
@@ -119,7 +119,7 @@ _BLOCKS = re.compile(
     r"|summary|details)|[bh]r)\b[^<>]*>",
     re.IGNORECASE,
 )
-#: Elements that no post may have, although they say something.
+#: Elements that no post may have, although they have content.
 _ELSEWISE = re.compile(
     rf"<(?P<tag>iframe|input)\b(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>", re.IGNORECASE
 )
@@ -128,7 +128,7 @@ _FORMULA_TAG = re.compile(rf"</?(?:{'|'.join(_FORMULA)})\b{_ANY_ATTRIBUTES}\s*/?
 #: Elements whose text is for machines.
 _WITHOUT_WORDS = {"script", "style", "annotation", "annotation-xml"}
 _WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
-#: What the elements that are opened again may come to, and what each costs without attributes.
+#: The limit for elements that are reopened, and the cost of one without attributes.
 _MOST_REPEATED = 8_000_000
 _ELEMENT = 30
 #: Three equal elements are the most that are opened again (the "Noah's Ark clause" of HTML).
@@ -235,12 +235,13 @@ def refuse_what_grows(html: str) -> None:
     repeated, link, seen = 0, 0, Counter[str]()
     position = 0
     while repeated + link <= most and (match := _FORMATTING.search(html, position)):
-        # Never past the tag's end at once: what we take for a value may hold tags for a parser.
+        # Never beyond the tag's end at once: what looks like a value here may contain tags to a
+        # parser.
         position = match.start() + 1
         size = _ELEMENT + len(match["attributes"])
         seen[match[0]] += 1
         if match["name"].lower() in {"a", "nobr"}:
-            # Each of them closes the one before.
+            # Each of them closes the previous one.
             link = max(link, size)
         elif seen[match[0]] <= _ALIKE:
             repeated += size
@@ -286,9 +287,7 @@ def in_place_of_words(html: str) -> tuple[str, str]:
 
 
 def _end_of_unsafe(html: str, start: int) -> int:
-    """The end of the tag; for a script or style, of the whole element, because its text is what
-    acts.
-    """
+    """The end of the tag; for a script or style, of the whole element, whose text is active."""
     raw = _RAW_TEXT.match(html, start)
     ends = re.compile(f"</{raw['tag']}" if raw else ">", re.IGNORECASE)
     end = ends.search(html, start)

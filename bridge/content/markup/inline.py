@@ -1,4 +1,4 @@
-"""Adapts what is within a line of CommonMark to Python-Markdown."""
+"""Adapts inline CommonMark to Python-Markdown."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 from bridge.content.markup.changes import ChangedText
 
-#: Backslashes in formulas are theirs.
+#: Backslashes in formulas belong to them.
 _IN_FORMULA = re.compile(r"(?<!\\)\$|\\[(\[]")
 #: Code, which stays as it is; struck words (GitHub's extension of CommonMark, 6.5); a star
 #: between letters in bold words, as in Autor*innen, which CommonMark shows (6.2, rules 9 and 10);
-#: and what it takes a backslash away from (2.4) and Python-Markdown does not.
+#: and the backslash escapes (2.4) that Python-Markdown does not know.
 _CODE_OR_STRUCK = re.compile(
     r"(?<!`)(?P<marks>`+)(?!`).*?(?<!`)(?P=marks)(?!`)"
     r"|(?<![\w\\~/<=\"'`])~~(?=[^\s~])(?P<struck>[^~`<>]+)(?<!\s)~~(?![\w~])"
@@ -18,14 +18,14 @@ _CODE_OR_STRUCK = re.compile(
     r"|\\(?P<escaped>[<&~$\"'@=?%:;,/^])"
     r"|(?<=\])(?P<between>[ ])(?=\[[^\[\]]+\](?!\())"
 )
-#: Where there may be any of these.
+#: Lines that may contain any of these.
 _MARKS = re.compile(r"~~|\*\*|\\[<&~$\"'@=?%:;,/^]|\] \[")
 
 
 def write_line(output: ChangedText, text: str, *, defines_links: bool) -> None:
-    """Write a line of text; unchanged where code in it may go on to another line.
+    """Write a line of text; unchanged if code in it may continue on the next line.
 
-    ``defines_links``: definitions of links are somewhere in the whole text.
+    ``defines_links``: the text contains link reference definitions.
     """
     if not _MARKS.search(text) or "`" in _CODE_OR_STRUCK.sub("", text):
         output.keep(text)

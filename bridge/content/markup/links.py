@@ -18,7 +18,7 @@ _STATIC = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
 _LINKING = re.compile(
     r"""(?:href|src|poster|data|cite|formaction|action|content)\s*=\s*(?P<quote>["'])"""
 )
-#: No notation that Pelican knows is nearly as long.
+#: Longer than any notation that Pelican knows.
 _LONGEST_NOTATION = 200
 #: Pelican looks for the end of anything that begins with one of these, closed or not.
 _BRACKETS = ("{", "|")

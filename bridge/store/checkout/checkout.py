@@ -28,7 +28,7 @@ _LARGE = ".gitattributes"
 
 
 class SubmoduleMissing(Exception):
-    """The files of a submodule are not available. The text says why."""
+    """The files of a submodule are not available, for the reason in the text."""
 
 
 class Submodules(Protocol):
@@ -55,8 +55,8 @@ class Checkout:
     """The files of one version below ``folder``.
 
     ``objects`` is the folder of objects to borrow. A symbolic link may lead to a file inside of
-    ``root`` (by default ``folder``), or where ``may_read`` allows it; others are taken away, since
-    a build would publish what they name. Methods block, and are not for two threads at once.
+    ``root`` (by default ``folder``), or where ``may_read`` allows it; others are removed, since a
+    build would publish what they name. Methods block, and are not for two threads at once.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Checkout:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a clone has and this checkout lacks, each with its path and the reason."""
+        """What this checkout lacks and a clone would have, each with its path and the reason."""
         below = (
             f"{path}/{each}" for path, checkout in self._below.items() for each in checkout.warnings
         )
@@ -150,7 +150,8 @@ class Checkout:
             self._confined(lambda: self._move(None, version))
 
     def outside(self, function: Callable[[], _T]) -> _T:
-        """Do something that is not confined to the checkout, while that is being moved."""
+        """Run something that is not confined to the checkout, while the checkout is being
+        updated."""
         if self._within is not None:
             return self._within.outside(function)
         found: _T = self._outside(function)
@@ -187,7 +188,7 @@ class Checkout:
         self._hide()
 
     def _move(self, before: Version | None, version: Version) -> None:
-        # Only a git that was killed leaves its lock behind: no other works here.
+        # Only a git process that was killed leaves its lock behind: no other one runs here.
         self._repo.git_dir.joinpath("index.lock").unlink(missing_ok=True)
         self._known = False
         self._moving.touch()
@@ -247,7 +248,7 @@ class Checkout:
         self._repo.git("read-tree", "-u", "-m", before, version)
 
     def _differences(self, before: Version, version: Version) -> list[TrackedFile]:
-        """What differs between two versions; asked of git once, since :meth:`bring_to` follows
+        """What differs between two versions; cached, since :meth:`bring_to` follows
         :meth:`changes`."""
         known = self._compared
         if known is None or known[:2] != (before, version):
@@ -306,7 +307,7 @@ class Checkout:
         try:
             listed = self._repo.git("config", "--null", f"--blob={version}:.gitmodules", "--list")
         except StoreBroken:
-            # There is none, or git cannot read it: a clone has the rest of the files all the same.
+            # There is none, or git cannot read it: a clone would still have the other files.
             return {}
         settings: dict[str, dict[str, str]] = {}
         for line in filter(None, listed.split("\0")):
@@ -322,7 +323,7 @@ class Checkout:
 
 
 class _FoundOutside:
-    """Large files, which may have to be fetched to other folders than the checkout's."""
+    """Large files, which may have to be fetched into folders outside of the checkout."""
 
     def __init__(self, checkout: Checkout, large_files: LargeFiles) -> None:
         self._checkout = checkout

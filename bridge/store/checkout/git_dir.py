@@ -19,7 +19,7 @@ from git import GitCommandError
 from bridge.store import StoreBroken
 from bridge.store.bounded_git import BoundedGit
 
-#: The owner's and the system's configuration say how *they* like a working tree to be.
+#: The owner's and the system's configuration are for working trees of *theirs*.
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
-#: No program is started on git's behalf, and nothing is kept that only a person would look for.
+#: git starts no other program, and writes nothing that only a person would look for.
 _SETTINGS = f"""\
 [core]
 \thooksPath = {os.devnull}
@@ -95,7 +95,8 @@ class CheckoutRepo:
             place.mkdir(parents=True)
         kind = "sha256" if _uses_sha256(self._objects) else "sha1"
         self.git("init", "--quiet", "--template=", f"--object-format={kind}")
-        # Where no one else reads it yet: git config would be a process for each line.
+        # Written directly, since nothing else reads it yet: git config would be a process for each
+        # line.
         with (self.git_dir / "config").open("a", encoding="ascii") as config:
             config.write(_SETTINGS)
         alternates.parent.mkdir(exist_ok=True)
@@ -137,7 +138,7 @@ class CheckoutRepo:
         return list(filter(None, listed.split("\0")))
 
     def restore(self, paths: Collection[str]) -> None:
-        """Put files that were taken away back, as far as this version has them."""
+        """Restore files that were removed, as far as this version has them."""
         self.expect(self.hidden & frozenset(paths))
         if present := self.tracked(paths):
             self.git("checkout-index", "--force", "--", *present)
@@ -152,7 +153,7 @@ class CheckoutRepo:
         paths, before = set(self.tracked(absent)), self.hidden
         self.expect(before - paths)
         if new := sorted(paths - before):
-            # Noted first: what is marked and not noted would never be put back.
+            # Recorded first: what is marked but not recorded would never be restored.
             self._hidden.write(paths)
             self.git("update-index", "--skip-worktree", "--", *new)
 
@@ -165,7 +166,7 @@ class CheckoutRepo:
         self._hidden.write(self.hidden - paths)
 
     def copy_tags(self) -> None:
-        """A clone has the repo's tags, too: settings may ask ``git describe`` for a version."""
+        """A clone has the repo's tags, too: settings may call ``git describe`` for a version."""
         repo = self._objects.parent
         packed = repo / "packed-refs"
         lines = packed.read_text("utf-8", _ERRORS).splitlines() if packed.is_file() else []
@@ -173,7 +174,7 @@ class CheckoutRepo:
         for line, after in pairwise([*lines, ""]):
             oid, _, name = line.partition(" ")
             if name.startswith("refs/tags/"):
-                # What an annotated tag is of, on a line of its own.
+                # The target of an annotated tag, on a line of its own.
                 tags[name] = f"{oid} {name}\n" + (f"{after}\n" if after.startswith("^") else "")
         for file in (repo / "refs" / "tags").rglob("*"):
             if file.is_file():
@@ -195,7 +196,7 @@ class CheckoutRepo:
         return found
 
     def git(self, *arguments: str) -> str:
-        """What a git command writes to its standard output.
+        """Run a git command; returns its standard output.
 
         Raises :class:`StoreBroken` with git's message if it fails.
         """

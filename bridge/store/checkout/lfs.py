@@ -1,4 +1,4 @@
-"""Files that git-lfs keeps beside git's own: had from the remote, so that builds can use them."""
+"""Files that git-lfs stores outside of git, fetched from the remote so that builds can use them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LargeFileCache:
         return reason
 
     def _fetch(self, version: str, missing: Collection[str]) -> str:
-        """Try to have these; why some are still missing, ``""`` if none is."""
+        """Try to fetch these; returns why some are still missing, ``""`` if none is."""
         remote = self._remote()
         address = GitUrl.parse(remote.url)
         if address is None:
@@ -105,7 +105,7 @@ class LargeFileCache:
         server = f"{url.removesuffix('/').removesuffix('.git')}.git/info/lfs"
         settings = {
             "lfs.storage": str(self._folder),
-            # Not where .lfsconfig says: else anyone who can commit chooses the host that is asked.
+            # The URL in .lfsconfig is not used: anyone who can commit could choose the host.
             "lfs.url": server if url.startswith("http") else url,
             "lfs.locksverify": "false",
         }
@@ -117,7 +117,7 @@ class LargeFileCache:
 
 
 def large_files_of(store: GitStore, settings: Settings) -> LargeFileCache:
-    """Those of the site's repo, had from its remote; kept in the state folder."""
+    """Those of the site's repo, fetched from its remote; stored in the state folder."""
     state, publish = settings.site.state, settings.publish
     transport = Transport(store.bare_repo, publish.remote, publish.token, state, store.disk)
     return LargeFileCache(
@@ -128,7 +128,7 @@ def large_files_of(store: GitStore, settings: Settings) -> LargeFileCache:
 
 
 def _place(storage: Path, sha256: str) -> Path:
-    """Where git-lfs keeps a file."""
+    """Where git-lfs stores a file."""
     if not _HASH.fullmatch(sha256):
         raise ValueError(f"{sha256!r} is no hash")
     return storage / "objects" / sha256[:2] / sha256[2:4] / sha256

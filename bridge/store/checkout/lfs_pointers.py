@@ -1,4 +1,4 @@
-"""The pointers that git-lfs commits in place of large files, and putting the files there."""
+"""Replaces the pointers that git-lfs commits by the large files that they stand for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from bridge.store.checkout.git_dir import CheckoutRepo, PathList
 #: How a pointer begins, and the largest that the specification of git-lfs allows.
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024
 _OBJECT = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
-#: git itself reads no larger .gitattributes (100 MB); none of a site has more than this.
+#: git itself has a limit for .gitattributes (100 MB); no site's comes near this one.
 _ATTRIBUTES_BYTES = 1_000_000
-#: How many of the files that are missing the warning names.
+#: How many of the missing files the warning names.
 _NAMED = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LargeFiles(Protocol):
-    """Where a checkout gets what git-lfs keeps beside git's own objects."""
+    """Where a checkout gets what git-lfs stores outside of git."""
 
     def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """The files of a version with these SHA-256 hashes, and why others are missing. Blocks."""
@@ -50,7 +50,7 @@ class Pointers:
         self._filled = PathList(repo.git_dir / "bridge-large-files")
 
     def fill(self, version: str, attributes: Collection[str]) -> str:
-        """Put the files that git-lfs keeps elsewhere in the place of their pointers.
+        """Replace the pointers by the files that git-lfs stores elsewhere.
 
         ``attributes``: the paths of every ``.gitattributes``. Returns a warning where files are
         missing, else ``""``.
@@ -66,9 +66,11 @@ class Pointers:
         for path in filled:
             self._replace(path, files[pointers[path]])
         if filled:
-            # Noted first: what is marked and not noted would be in the way of the next version.
+            # Recorded first: what is marked but not recorded would be in the way of the next
+            # version.
             self._filled.write([*there, *filled])
-            # It is what the owner has there, and git would call it a change without its filter.
+            # The owner's clone has the same, and git would report it as a change without its
+            # filter.
             self._repo.git("update-index", "--assume-unchanged", "--", *filled)
         lacking = [path for path in pointers if path not in set(filled)]
         if not lacking:

@@ -1,8 +1,8 @@
 """Fetches and caches the repos of submodules.
 
 A contributor chooses the URLs in ``.gitmodules``. So the credentials of the site's remote go to
-that remote's own host in its own scheme, and nowhere else; every other host is asked over https
-without any, and only where all its addresses are public. A path is fetched from where the site's
+that remote's own host in its own scheme, and nowhere else; every other host is contacted over https
+without any, and only if all its addresses are public. A path is fetched from where the site's
 remote is a path itself.
 """
 
@@ -38,7 +38,7 @@ _NAME = re.compile(r"(?!.*(?:^|[/\\])\.\.(?:$|[/\\]))[^\0\n]+")
 _QUIET = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
-    # A repo on this machine may say in its configuration which program has what it lacks.
+    # The configuration of a repo on this machine may name programs to run for missing objects.
     "GIT_NO_LAZY_FETCH": "1",
     "LC_ALL": "C",
 }
@@ -54,7 +54,7 @@ _ANONYMOUS = {
 
 @dataclass(frozen=True, slots=True)
 class GitUrl:
-    """A git URL taken apart. ``scheme`` is ``https``, ``http``, ``ssh`` or ``file``."""
+    """A git URL, parsed. ``scheme`` is ``https``, ``http``, ``ssh`` or ``file``."""
 
     scheme: str
     host: str  # with its port, if any; "" for a path
@@ -179,7 +179,7 @@ class SubmoduleCache:
         return repo / "objects"
 
     def _fetched(self, repo: Path, url: str, commit: str, beside: Path | None) -> list[str]:
-        """Try each way; an empty list where one went well, else why each did not."""
+        """Try each way; returns an empty list if one succeeded, else why each failed."""
         reasons = []
         for way in self._ways(url, beside):
             try:
@@ -230,7 +230,7 @@ class SubmoduleCache:
                 raise SubmoduleMissing(f"{way.url} has no commit {commit}") from None
 
     def _pinned(self, url: str) -> Sequence[str]:
-        """Settings by which git connects to the very addresses that have just been judged."""
+        """Settings that make git connect to the addresses that have just been checked."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 443
         try:
@@ -244,7 +244,7 @@ class SubmoduleCache:
 
 
 def submodules_of(store: GitStore, settings: Settings) -> SubmoduleCache:
-    """Those of the site's repo, fetched as its remote is; kept in the state folder."""
+    """Those of the site's repo, fetched like its remote; stored in the state folder."""
     state, publish = settings.site.state, settings.publish
     transport = Transport(store.bare_repo, publish.remote, publish.token, state, store.disk)
     return SubmoduleCache(
@@ -279,7 +279,7 @@ def resolve(url: str, base: str) -> str:
     while url.startswith(("./", "../")):
         if url.startswith("../"):
             head, separator, _ = base.rpartition("/")
-            # The last part of "host:path" goes as that of a path does.
+            # In "host:path", the path is resolved like any other.
             base = head if separator else base.rpartition(":")[0] + ":"
         url = url.partition("/")[2].lstrip("/")
     return f"{base}{url}" if base.endswith(":") else f"{base}/{url}"
@@ -302,7 +302,7 @@ def _origin(git_dir: Path) -> str:
 
 
 def _mark(commit: str) -> str:
-    """A ref that says: fetched wholly."""
+    """A ref that marks a complete fetch."""
     return f"refs/micropub-bridge/{commit}"
 
 
