@@ -28,7 +28,7 @@ from bridge.store import ContentStore
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
 
-#: What the owner may do who sits at the desk: all that an app can be allowed.
+#: The owner's permissions at the desk: every scope that an app can have.
 _SCOPES = frozenset({"create", "update", "delete", "media"})
 
 
@@ -36,7 +36,7 @@ _SCOPES = frozenset({"create", "update", "delete", "media"})
 class Desk:
     """What the desk reads from, and the publisher, through which alone it writes.
 
-    ``max_bytes`` bounds what one form may bring along.
+    ``max_bytes`` limits one form.
     """
 
     store: ContentStore
@@ -57,8 +57,8 @@ class Desk:
 
     @property
     def has_own_origin(self) -> bool:
-        """Whether the desk has an origin of its own, so that no script of the site's can read what
-        a browser keeps for it."""
+        """Whether the desk has an origin of its own, so that no script of the site can read what a
+        browser stores for it."""
         return urlsplit(self.settings.site.me).netloc != urlsplit(self.public_url).netloc
 
     @property
@@ -75,13 +75,13 @@ class Desk:
 
     @property
     def clock(self) -> str:
-        """The name of that zone, as it stands in the site's settings."""
+        """The name of that zone in the site's settings."""
         return str(self.zone)
 
     def new_name(self) -> str:
         """A name (``once``) for a new form: if it is submitted twice, it is carried out once.
 
-        It is not a secret, and opens nothing.
+        It is not a secret.
         """
         return uuid.uuid4().hex
 

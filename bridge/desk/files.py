@@ -72,7 +72,7 @@ def _posts_with(file: MediaFile, uses: Uses) -> list[str]:
 
 
 async def upload(submission: Submission) -> web.StreamResponse:
-    """POST with files: into the library. A script is answered in JSON, with the addresses."""
+    """POST with files: store them. The response to a script is JSON with the addresses."""
     owner, desk = submission.owner, submission.desk
     wants_json = "application/json" in owner.request.headers.get(hdrs.ACCEPT, "")
     if submission.doubt:
@@ -95,7 +95,7 @@ async def upload(submission: Submission) -> web.StreamResponse:
 
 
 async def change(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST: another alt text for a file, or (``do=delete``) away with it."""
+    """POST: change a file's alt text, or delete it (``do=delete``)."""
     desk, url = owner.request.app[DESK], sent.get("url") or ""
     file = await desk.media.find(url)
     if file is None:

@@ -17,7 +17,7 @@ from bridge.pages.render import PageError
 from bridge.site.messages import IndexedPost
 from bridge.store import StoreError, Version
 
-#: So many versions are listed; older ones are in the repo.
+#: The number of versions listed; older ones are in the repo.
 _MOST = 100
 _VERSION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CLIENT = re.compile(r"^Micropub-Client: (\S+)$", re.MULTILINE)
@@ -83,7 +83,7 @@ def _made_by(message: str, desk: Desk) -> str:
 
 
 async def file_at(desk: Desk, entry: IndexedPost, at: str) -> str | None:
-    """The text of a post's file in one version; ``None`` where it had none then."""
+    """The text of a post's file in one version; ``None`` if it did not exist then."""
     if not _VERSION.fullmatch(at):
         return None
     try:

@@ -36,7 +36,7 @@ _PHOTO_BYTES, _LARGEST = 5_000_000, 512
 
 @dataclass(frozen=True, slots=True)
 class OwnersPhoto:
-    """Fetches the owner's photo, and keeps it for an hour; that there is none, too."""
+    """Fetches the owner's photo, and caches the result for an hour."""
 
     fetch: Fetch
     known: ExpiringMap[bytes] = field(default_factory=lambda: ExpiringMap(seconds=3600, most=4))
@@ -71,7 +71,7 @@ PHOTO = web.AppKey("photo", OwnersPhoto)
 
 
 def _photo_of(desk: Desk) -> str:
-    """The address of the owner's photo: of the bridge's settings, or else of the site's."""
+    """The address of the owner's photo, from the bridge's settings, or else from the site's."""
     if desk.settings.indieauth.photo:
         return desk.settings.indieauth.photo
     with suppress(SiteBroken):
@@ -113,17 +113,17 @@ def described() -> list[dict[str, str]]:
 @lru_cache(maxsize=12)
 def drawn(letter: str, size: int, *, maskable: bool, photo: bytes = b"") -> bytes:
     """An icon as PNG, with a photo (PNG or JPEG) or else a letter on it."""
-    # Nothing else of the desk needs it, and hardly anyone asks for an icon twice.
+    # Nothing else of the desk needs it, and an icon is hardly requested twice.
     from PIL import Image, ImageDraw, ImageFont, ImageOps, features  # noqa: PLC0415
 
-    # Drawn larger and made smaller, so that its edges are smooth.
+    # Drawn larger and scaled down, for smooth edges.
     wide = size * (_SCALE if not photo else 2)
     shape = Image.new("L", (wide, wide))
     radius = 0 if maskable else wide * 7 // 32
     ImageDraw.Draw(shape).rounded_rectangle((0, 0, wide - 1, wide - 1), radius, fill=255)
     image = Image.new("RGBA", (wide, wide), _PAPER if photo else _ACCENT)
     draw = ImageDraw.Draw(image)
-    # The font that Pillow brings along has no letters but these.
+    # The font that Pillow includes has only these letters.
     plain = unicodedata.normalize("NFKD", letter)[:1]
     if photo:
         with Image.open(io.BytesIO(photo), formats=("PNG", "JPEG")) as seen:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 _PATH = "/desk/mentions"
 _A_PAGE = 30
-#: More of what waits comes when some of it is decided: a flood must not make the page unusable.
+#: The rest appears as these are decided: a flood must not make the page unusable.
 _WAITING = 100
 _DONE = {
     "approve": "It is shown now.",

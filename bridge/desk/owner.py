@@ -73,12 +73,12 @@ class Owner:
     def number(self, name: str, least: int) -> int:
         """A number in the query, of a page or a row; ``least`` where it is less, or none."""
         text = self.request.query.get(name, "")
-        # Python reads no number of thousands of digits, and no list is as long.
+        # Python refuses numbers of thousands of digits, and no list is as long.
         is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
         return max(least, int(text)) if is_number else least
 
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
-        """Go on to another page after a form (303), which tells ``notice`` once."""
+        """Redirect to another page after a form (303), which shows ``notice`` once."""
         if notice is not None:
             tell_next(self.request.app, self.session.id, notice)
         return redirect(path)

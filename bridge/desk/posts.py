@@ -88,7 +88,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 def _paging(
     query: Query, shown: Sequence[IndexedPost], kept: Mapping[str, str | None], *, more: bool
 ) -> tuple[str, str]:
-    """The addresses of the older and the newer page; empty where there is nothing there."""
+    """The addresses of the older and the newer page; empty if there is none."""
     if not shown:
         return "", ""
     first, last = shown[0], shown[-1]

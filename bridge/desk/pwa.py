@@ -28,7 +28,7 @@ from bridge.pages.language import preferred, speak, translated
 from bridge.pages.render import HOST, STATIC, STATIC_VERSION, public_page
 from bridge.store import StoreError
 
-#: More forms than a browser asks for at once; a name is 32 characters.
+#: More forms than a browser asks about at once; a name has 32 characters.
 _MOST, _LONGEST = 100, 100
 _NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
 _PAGES = Path(pages.__file__).parent
@@ -118,7 +118,7 @@ async def manifest(request: web.Request) -> web.Response:
 
 
 async def worker(request: web.Request) -> web.Response:
-    """GET ``/desk/sw.js``: its bytes change whenever a file does that it keeps."""
+    """GET ``/desk/sw.js``: its bytes change with every file that it caches."""
     del request
     names = f'const VERSION = "{_version()}", STATIC = "/auth/static/{STATIC_VERSION}";'
     script = f"{names}\n{(STATIC / 'sw.js').read_text()}"
@@ -138,7 +138,8 @@ def _version() -> str:
 
 
 async def offline(request: web.Request) -> web.Response:
-    """GET ``/desk/offline``: a page to write on that a browser keeps; nothing of the owner's."""
+    """GET ``/desk/offline``: a page for writing that browsers may cache; it has no data of the
+    owner."""
     return public_page(request, "desk/offline.html")
 
 

@@ -32,10 +32,10 @@ from bridge.webmention.incoming.receiver import Receiver
 from bridge.webmention.outgoing.outbox import OutboxReport
 from bridge.webmention.outgoing.sender import Sender
 
-#: Of each list, the newest.
+#: How many entries of each list are shown, the newest first.
 _SHOWN = 100
 _SCHEDULED = 100
-#: How long a look at the files of mentions may keep the page waiting.
+#: How long the page waits for the files of mentions to be read.
 _REFRESH_SECONDS = 1.0
 _PUBLIC = ("published", "hidden")
 _BUILD_WORDS = {
@@ -60,9 +60,8 @@ class StatusHandlers:
         *,
         with_pages: bool,
     ) -> None:
-        """``sender`` and ``receiver`` are those of webmentions, ``syndicator`` makes copies, where
-        they are on. ``with_pages``: whether the built-in server is there, where the owner can sign
-        in."""
+        """``sender`` and ``receiver`` (webmentions) and ``syndicator`` (copies) are ``None`` if
+        they are off. ``with_pages``: the built-in server is on, so that the owner can sign in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
@@ -131,8 +130,8 @@ class StatusHandlers:
         return redirect("/status")
 
     async def decide_webmentions(self, owner: Owner, form: Form) -> web.StreamResponse:
-        """POST /status/webmentions: what was held is to be sent (``do=send``), or never
-        (``discard``); what failed is to be tried once more (``again``)."""
+        """POST /status/webmentions: send what was held (``do=send``), drop it (``discard``), or
+        retry what failed (``again``)."""
         if self._sender is None:
             raise NotFound("No webmentions are sent.")
         match form.get("do"):
@@ -157,17 +156,18 @@ class StatusHandlers:
         return owner.back("/status", Notice(notice))
 
     def _site(self, build: BuildStatus) -> SiteReport:
-        """How the site can be read, for questions and for builds."""
+        """Whether the site can be read and built."""
         site = self._catalogue.report()
         denied = dict.fromkeys((*site.denied, *build.denied))
         return msgspec.structs.replace(site, denied=tuple(denied))
 
     async def _received(self) -> dict[str, Json]:
-        """The inbox, and the files as the branch has them now or a moment ago; nothing where none
-        are received."""
+        """The inbox, and the files as the branch has them now or a moment ago; empty if receiving
+        is off."""
         if self._receiver is None:
             return {}
-        # One thread, however often the page is asked for; a large site is first read for seconds.
+        # One thread, however often the page is requested: the first read of a large site takes
+        # seconds.
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(_refresh(self._receiver))
         await asyncio.wait({self._refreshing}, timeout=_REFRESH_SECONDS)
@@ -243,8 +243,8 @@ async def _refresh(receiver: Receiver) -> None:
 
 
 def inbox_facts(receiver: Receiver) -> dict[str, Json]:
-    """What was received: what waits to be verified, and for the owner; files that are passed over,
-    and what is wrong with the owner's rules."""
+    """Received webmentions: those to be verified, and those to be approved; files that are ignored,
+    and errors in the owner's rules."""
     broken = receiver.files.rules.broken
     return {
         "to_verify": len(receiver.inbox.in_state("waiting")),

@@ -20,7 +20,7 @@ PATH = "/desk/syndication"
 
 
 def add_page_without_targets(app: web.Application) -> None:
-    """Add the page of a bridge that makes no copies, which says what to set."""
+    """Add the page for a bridge without targets, which explains the settings."""
 
     async def show(owner: Owner) -> web.StreamResponse:
         nothing = {"targets": (), "failed": (), "waiting": ()}
@@ -30,7 +30,7 @@ def add_page_without_targets(app: web.Application) -> None:
 
 
 class SyndicationPages:
-    """The owner's page of copies. ``backfeed`` is ``None`` where no answers are taken home."""
+    """The owner's page of copies. ``backfeed`` is ``None`` if responses are not imported."""
 
     def __init__(
         self, syndicator: Syndicator, connecting: AccountConnector, backfeed: Backfeed | None
@@ -58,7 +58,7 @@ class SyndicationPages:
         )
 
     async def decide(self, owner: Owner, form: Form) -> web.StreamResponse:
-        """Carry out a button of the page."""
+        """Carry out the action of a button."""
         action = form.need("action")
         if action in {"retry", "skip"}:
             return owner.back(PATH, Notice(await self._job(action, form.need("id"))))

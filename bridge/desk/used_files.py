@@ -25,7 +25,7 @@ class UsedFiles:
         self._known: dict[str, frozenset[str]] = {}
 
     def now(self) -> Uses:
-        """All that is in use, as the index knows the posts. Blocks; raises what the store does."""
+        """All files in use, according to the index. Blocks; raises what the store does."""
         posts, known = self._index.sources(), self._known
         new = [blob for _, blob in posts if blob not in known]
         found = dict[str, frozenset[str]]()

@@ -62,12 +62,13 @@ class FileStore:
             same = self._same_bytes(incoming.data)
             if same is None:
                 return self._added(incoming, now)
-            # A file that came by git has no record of its original until now.
+            # A file that was committed by hand had no record of its original.
             known = replace(same, digest=same.digest or incoming.digest)
             return self._again(replace(known, blob=blob_id(incoming.data)), now)
 
     def _again(self, file: MediaFile, now: datetime) -> MediaFile:
-        """Record the same upload once more: it becomes the newest, and pending files wait again."""
+        """Record the same upload again: it becomes the newest, and a pending file waits from now
+        on."""
         return self._record(replace(file, published=now))
 
     def describe(self, file: MediaFile, alt: str) -> MediaFile:
@@ -218,7 +219,7 @@ class FileStore:
         return file
 
     def _described(self, path: str) -> MediaFile:
-        """The record of an existing file, else what its path tells."""
+        """The record of an existing file, or else one derived from its path."""
         known = self._known.get(path)
         if known is None:
             return from_path(path)

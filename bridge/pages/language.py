@@ -23,7 +23,7 @@ LANGUAGES = ("en", "de", "es", "fr")
 #: More language ranges than a browser sends.
 _MOST_RANGES = 30
 
-#: The language of the page that is being made: macros see nothing of what a page is given.
+#: The language of the page being rendered: macros do not see the page's context.
 _CURRENT: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -55,12 +55,12 @@ def _weight(parameter: str) -> float:
 
 
 def speak(language: str) -> None:
-    """Have what is rendered from here on in this request in a language of :data:`LANGUAGES`."""
+    """Set the language of this request to one of :data:`LANGUAGES`."""
     _CURRENT.set(language)
 
 
 def current() -> str:
-    """The language of the page that is being made."""
+    """The language of the page being rendered."""
     return _CURRENT.get()
 
 
@@ -77,11 +77,11 @@ def _file(language: str) -> Path:
 
 
 def translated(text: str) -> str:
-    """A whole sentence of ours in the language of the page; as it is where no catalogue has it.
+    """A whole sentence of ours in the language of the page; unchanged if no catalogue has it.
 
     An error may name a file, a figure, or why another thing failed. It comes as English text, as
-    apps get it, from another process, too; its message in the catalogue has named places
-    (``The photo ({type}) is damaged.``), which the same words fill in the translation.
+    apps get it, even from another process; its message in the catalogue has placeholders (``The
+    photo ({type}) is damaged.``), which are filled in likewise in the translation.
     """
     catalogue = _catalogue(_CURRENT.get())
     translation = catalogue.gettext(text) if text else ""
@@ -117,7 +117,7 @@ _THOUSANDS = {"de": ".", "es": ".", "fr": "\u202f"}
 
 @cache
 def _with_places(language: str) -> list[tuple[str, re.Pattern[str]]]:
-    """The messages of a catalogue that have places; those of most words first."""
+    """The messages of a catalogue with placeholders, those with most letters first."""
     if language == LANGUAGES[0]:
         return []
     found = dict[str, tuple[int, re.Pattern[str]]]()
@@ -179,7 +179,7 @@ def install(templates: jinja2.Environment) -> None:
     templates.install_gettext_callables(  # type: ignore[attr-defined] # the extension's
         translated, _plural, newstyle=True
     )
-    # Jinja's own takes whatever it is given for HTML, words from a post's file included.
+    # Jinja's own treats whatever it gets as HTML, even words from a post's file.
     templates.globals["_"] = _words
     templates.filters["said"] = translated
     templates.filters["device"] = device
@@ -187,7 +187,7 @@ def install(templates: jinja2.Environment) -> None:
 
 
 def when(moment: float | None, zone: tzinfo = UTC) -> str:
-    """A time as the reader writes it, on a clock of the site's; its ``<time>`` has it exactly."""
+    """A time in the reader's format and the site's zone; its ``<time>`` has it exactly."""
     if moment is None:
         return translated("never")
     at = datetime.fromtimestamp(moment, zone)
@@ -202,7 +202,7 @@ def when(moment: float | None, zone: tzinfo = UTC) -> str:
 
 
 def month(moment: float) -> str:
-    """The month of a time, where no more of it is known; empty where not even that is."""
+    """The month of a time of which no more is known; empty if not even that is."""
     at = datetime.fromtimestamp(moment, UTC)
     if not moment:
         return ""
@@ -227,7 +227,7 @@ _MONTHS = (
 
 
 def until(seconds: float) -> str:
-    """How long it is until something, roughly."""
+    """The time until something, roughly."""
     days, hours, minutes = (int(seconds // size) for size in (86400, 3600, 60))
     if days > 0:
         return counted("in {count} day", "in {count} days", days)

@@ -54,5 +54,5 @@ def add_section(app: web.Application, section: Section) -> None:
 
 
 def tell_next(app: web.Application, session: int, notice: Notice) -> None:
-    """Have a notice shown on the next page that this session sees."""
+    """Show a notice on the next page of this session."""
     app[NOTICES].put(str(session), notice)

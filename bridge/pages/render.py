@@ -37,11 +37,11 @@ _HEADERS = {
 }
 
 
-#: For pages on which the owner chooses photos and sees what becomes of them.
+#: For pages on which the owner chooses photos and sees them.
 DESK_POLICY = f"{_POLICY.format(images=' blob:')}; manifest-src 'self'; frame-src 'self'"
 
 
-#: The clock that the page of this request shows: macros see nothing of what a page is given.
+#: The time zone of this request's page: macros do not see the page's context.
 _ZONE: ContextVar[tzinfo] = ContextVar("zone", default=UTC)
 
 
@@ -62,8 +62,8 @@ def _fingerprint(folder: Path) -> str:
     return found.hexdigest()[:16]
 
 
-#: Names the files of :data:`STATIC` as they are: where they are served is another address after a
-#: change, so that no browser has new pages with old scripts.
+#: A hash of the files of :data:`STATIC`, in their URLs: it changes with them, so that no browser
+#: has new pages with old scripts.
 STATIC_VERSION = _fingerprint(STATIC)
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("bridge.pages"),
@@ -88,7 +88,7 @@ _TEMPLATES.filters.update(
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the owner can do about an error: a sentence, lines to copy, and what then follows."""
+    """What the owner can do about an error: a sentence, lines to copy, and the next step."""
 
     text: str
     lines: str
@@ -96,7 +96,7 @@ class Advice:
 
 
 class PageError(Exception):
-    """Something that a person should read: what is wrong, and what to do about it."""
+    """An error for a person: what is wrong, and what to do about it."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class PageError(Exception):
 
 
 class OwnerSession(Protocol):
-    """The owner's, in a browser that is signed in."""
+    """The owner's session, in a browser that is signed in."""
 
     @property
     def id(self) -> int:
@@ -127,25 +127,25 @@ class OwnerSession(Protocol):
 
 
 class Browser(Protocol):
-    """The browser that asks for a page."""
+    """The browser that requests a page."""
 
     @property
     def csrf(self) -> str:
-        """What this browser's forms carry."""
+        """The CSRF token of this browser's forms."""
         ...
 
     @property
     def session(self) -> OwnerSession | None:
-        """There where the owner has signed in."""
+        """The session, if the owner has signed in."""
         ...
 
     def remember(self, response: web.Response) -> None:
-        """Give a browser that is here for the first time what it is known by."""
+        """Set the cookie of a new browser."""
         ...
 
 
 class Host(Protocol):
-    """Whose pages these are, and who looks at them."""
+    """The owner of these pages, and the browser that requests them."""
 
     @property
     def me(self) -> str:
@@ -154,16 +154,16 @@ class Host(Protocol):
 
     @property
     def name(self) -> str:
-        """What the owner or the site is called; ``""`` where that is not known."""
+        """The name of the owner or the site; ``""`` if it is unknown."""
         ...
 
     @property
     def zone(self) -> tzinfo:
-        """The site's clock."""
+        """The site's time zone."""
         ...
 
     def browser(self, request: web.Request) -> Browser:
-        """Who this request comes from."""
+        """The browser that this request comes from."""
         ...
 
 
@@ -181,9 +181,9 @@ def page(
 ) -> web.Response:
     """Render a template for this browser, with every protection that a page needs.
 
-    ``policy`` is its Content-Security-Policy, where it is another than that of most pages.
+    ``policy`` is its Content-Security-Policy, if it is not that of most pages.
     """
-    # On one host name the site's own scripts share our origin: they get nothing to read here.
+    # On one host name the site's own scripts share our origin: they must find nothing to read here.
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         text = "This page is for a person to look at."
         return web.Response(status=403, text=text, headers=_HEADERS)
@@ -208,20 +208,20 @@ def page(
 
 
 def is_from_elsewhere(request: web.Request) -> bool:
-    """Whether a page of another site may have led here, perhaps between the two clicks of one who
-    wanted something else. Browsers that do not tell may come from anywhere."""
+    """Whether a page of another site may have led here, perhaps by clickjacking. Browsers that do
+    not tell may come from anywhere."""
     # Fetch Metadata: an app on this device, and an address that was typed, have no site ("none").
     return request.headers.get("Sec-Fetch-Site", "cross-site") not in {"same-origin", "none"}
 
 
 def _prepare(request: web.Request, host: Host) -> None:
-    """Have the page of this request in the reader's language, on the site's clock."""
+    """Set the language and the time zone of this request's page."""
     _ZONE.set(host.zone)
     language.speak(language.preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
 
 
 def public_page(request: web.Request, template: str) -> web.Response:
-    """Render a page that a browser may keep: it has nothing of the owner's, and no form's value."""
+    """Render a page that a browser may cache: it has no data of the owner, and no CSRF token."""
     _prepare(request, request.app[HOST])
     html = _TEMPLATES.get_template(template).render()
     headers = {**_HEADERS, "Content-Security-Policy": DESK_POLICY}
@@ -231,8 +231,8 @@ def public_page(request: web.Request, template: str) -> web.Response:
 
 
 def frame(request: web.Request, template: str, **values: object) -> web.Response:
-    """Render the content of a frame in one of our pages, or of a tab beside it, which cannot act:
-    no script, no form, nothing from elsewhere but pictures. It must not contain secrets.
+    """Render the content of a frame in one of our pages, or of a tab beside it, which is inert: no
+    script, no form, nothing from other hosts but pictures. It must not contain secrets.
     """
     _prepare(request, request.app[HOST])
     html = _TEMPLATES.get_template(template).render(**values)
@@ -256,7 +256,7 @@ def _answer(html: str, headers: Mapping[str, str], status: int = 200) -> web.Res
 
 
 def redirect(location: str, *, status: int = 303) -> web.Response:
-    """Send the browser on. The address goes out as it is: a client's own bytes are in it."""
+    """Redirect the browser. The address is not changed: it may contain a client's own bytes."""
     return web.Response(
         status=status,
         headers={
@@ -268,10 +268,10 @@ def redirect(location: str, *, status: int = 303) -> web.Response:
 
 
 def page_endpoint(handler: Handler) -> Handler:
-    """An endpoint for a person: whatever is refused is refused on a page."""
+    """An endpoint for a person: errors are rendered as pages."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        # Messages for the next page are worded here as well.
+        # Messages for the next page are translated here as well.
         if (host := request.app.get(HOST)) is not None:
             _prepare(request, host)
         try:
@@ -286,7 +286,7 @@ def page_endpoint(handler: Handler) -> Handler:
 
 
 def _way_on(request: web.Request) -> tuple[str, str]:
-    """The page that a form belongs to, or else where everything begins."""
+    """The page that a form belongs to, or else the start page."""
     path = request.path
     if path.startswith("/desk"):
         return "/desk/", "Your posts"
@@ -298,7 +298,7 @@ def _way_on(request: web.Request) -> tuple[str, str]:
 
 
 def _explained(error: PageError | OAuthError | CsrfError | BridgeError) -> PageError:
-    """Any refusal in words for a person."""
+    """Any error, worded for a person."""
     match error:
         case PageError():
             return error
@@ -323,7 +323,7 @@ def _explained(error: PageError | OAuthError | CsrfError | BridgeError) -> PageE
 
 
 def error_page(request: web.Request, error: PageError) -> web.Response:
-    """What is wrong, with a way on: no page is a dead end."""
+    """The page for an error, with a link to continue: no page is a dead end."""
     return page(
         request,
         request.app[HOST].browser(request),

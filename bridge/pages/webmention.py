@@ -68,7 +68,7 @@ STATUS_TEXT = {
 
 
 def wants_page(request: web.Request) -> bool:
-    """Whether a person asks, with a browser."""
+    """Whether the request comes from a person with a browser."""
     accepted = request.headers.get(hdrs.ACCEPT, "").lower()
     return "text/html" in accepted and "application/json" not in accepted
 
@@ -107,8 +107,8 @@ def state_page(
     status: int = 200,
     location: str = "",
 ) -> web.Response:
-    """What became of a webmention, in a language that the browser prefers; ``location`` is where
-    that can be looked up again.
+    """The state of a webmention, in a language that the browser prefers; ``location`` is the URL of
+    that state.
     """
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     body = (
@@ -129,7 +129,7 @@ def state_page(
 def refusal_page(
     request: web.Request, action: str, text: str, status: int, headers: dict[str, str]
 ) -> web.Response:
-    """What was wrong, with a way back."""
+    """What is wrong, with a link back."""
     speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))
     again = escape(translated("Try again"))
     body = f'{_paragraph(text)}<p><a href="{escape(action)}">{again}</a></p>'

@@ -1,4 +1,4 @@
-"""Has the kernel confine a process to the files that it may use: Landlock (Linux 5.13 and newer).
+"""Confines a process to the files that it may use, by the kernel's Landlock (Linux 5.13 and newer).
 
 Child processes are confined alike, and no process can widen its grants. Pipes and files that are
 already open stay usable.
@@ -161,8 +161,8 @@ def system_grants(*, protected: Iterable[Path]) -> Grants:
 
 
 def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
-    """Everything there is but these files and folders, other processes, and what a home folder
-    keeps secret; files can be written in ``write`` only.
+    """Everything except these files and folders, other processes, and the secrets in a home folder;
+    files can be written in ``write`` only.
 
     Rules only grant: so each folder on the way to what is hidden is granted entry by entry.
     """
@@ -178,7 +178,7 @@ def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
         except OSError:
             continue
         for entry in entries:
-            # A link would grant what it leads to, which has a place of its own.
+            # A link would grant its target, which is granted where it is.
             if entry in secret or entry.is_symlink():
                 continue
             if any(path.is_relative_to(entry) for path in secret):

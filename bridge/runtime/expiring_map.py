@@ -22,7 +22,7 @@ class ExpiringMap(Generic[T]):
         self._kept: OrderedDict[Hashable, tuple[float, T]] = OrderedDict()
 
     def put(self, key: Hashable, value: T, *, seconds: float | None = None) -> None:
-        """Keep a value, for ``seconds`` if given; if there are too many values, the oldest are
+        """Store a value, for ``seconds`` if given; if there are too many values, the oldest are
         dropped.
         """
         self._kept.pop(key, None)

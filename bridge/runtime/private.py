@@ -75,9 +75,8 @@ def _locked(opened: int) -> bool:
 
 
 def tighten(paths: Iterable[Path]) -> list[Path]:
-    """Take away everyone else's permissions on these paths, where they exist; returns those that
-    others could access. What cannot be changed, because it belongs to another user, is logged
-    and left.
+    """Remove everyone else's permissions on these paths, if they exist; returns those that others
+    could access. What cannot be changed, because it belongs to another user, is logged and left.
     """
     opened = [path for path in paths if is_open(path)]
     for path in opened:

@@ -19,7 +19,7 @@ _PROJECT = Path(__file__).parents[2]
 _KEPT = 200_000
 _GRACE = 2.0  # less than the whole bridge has to shut down
 _LOOK = 0.1
-_AFTERWARDS = 10.0  # seconds for what a program that has ended leaves behind to close its pipes
+_AFTERWARDS = 10.0  # seconds for the children of a program that has ended to close its pipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ async def run(
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a program started by :func:`run` or similar, with all its child processes: those that
-    do not end when they are asked to, and those that it has left running, are killed.
+    """End a program started by :func:`run` or similar, with all its child processes: those that do
+    not terminate on request, and those that it has left running, are killed.
     """
     if process.returncode is None:
         signal_group(process.pid, signal.SIGTERM, has_leader=True)
@@ -181,7 +181,7 @@ def processor_time(session: int) -> int | None:
 
 
 class Tail:
-    """The end of what a program prints. However much that is, it is read: or it would wait."""
+    """The end of a program's output. All of it is read, or the program would block."""
 
     def __init__(self, most: int = 20_000) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""Texts of others on the owner's terminal, and in the log.
+"""Untrusted texts on the owner's terminal, and in the log.
 
 A post, a plugin or a stranger's page may hold codes that control a terminal, or line ends that
 make a line of the log look like one of the bridge's own. And what reads the log may stop reading.
@@ -33,8 +33,8 @@ def visible(text: str, *, indent: str | None = None) -> str:
 class TerminalOutput:
     """Writes to a stream, such as a pipe to another program, without waiting for its reader.
 
-    One that stops reading would else stop the bridge. It is waited for once; then what it does not
-    take is dropped, until it reads again.
+    One that stops reading would otherwise block the bridge. It is waited for once; after that,
+    output is dropped until it reads again.
     """
 
     def __init__(self, stream: TextIO | None, *, patience: float = 0.5) -> None:

@@ -1,8 +1,8 @@
-"""The bridge's bare repo: opened, checked for what would break the promises, its branch read, and
-its packs joined in the background.
+"""The bridge's bare repo: opened, checked for what would break the guarantees, its branch read, and
+its packs combined in the background.
 
-Each round of commits leaves a pack. ``git repack --geometric`` joins them so that their number
-grows with the logarithm of the history only. Objects are moved and never dropped, so that it does
+Each round of commits leaves a pack. ``git repack --geometric`` combines them, so that their number
+only grows with the logarithm of the history. Objects are moved and never dropped, so that it does
 not matter what is being committed in the meantime; readers that had an old pack look again, as git
 does.
 """
@@ -118,7 +118,7 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
             " CLONE` create it"
         ) from error
     git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()
-    # This repo is meant, whatever GIT_DIR in the environment says.
+    # It is this repo, whatever GIT_DIR in the environment says.
     repo.git.set_persistent_git_options(git_dir=str(git_dir))
     repo.git.update_environment(**_QUIET)
     try:
@@ -219,7 +219,7 @@ class Housekeeper:
     """Counts commits, and repacks from time to time in a thread of its own."""
 
     def __init__(self, bare_repo: BareRepo, *, seconds: float = SECONDS) -> None:
-        """``seconds`` is how long git may stand still before it is ended."""
+        """``seconds`` is how long git may stall before it is terminated."""
         self._bare_repo = bare_repo
         self._objects = bare_repo.common / "objects"
         self._seconds = seconds
@@ -270,7 +270,7 @@ class Housekeeper:
 
     def _repack(self) -> None:
         command = ["git", f"--git-dir={self._bare_repo.repo.git_dir}", *_REPACK]
-        # A process group of its own, since git has another one do the work.
+        # A process group of its own, since git starts another process for the work.
         process = self._bare_repo.repo.git.execute(command, as_process=True, start_new_session=True)
         self._running = process
         if self._closed:

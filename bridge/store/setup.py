@@ -1,4 +1,4 @@
-"""Finds and makes the repos of a site, for ``init``, ``check`` and ``demo``."""
+"""Finds and creates the repos of a site, for ``init``, ``check`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNATTENDED = {
     "LC_ALL": "C",
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-#: What programs leave behind in a working tree, and no site is built with.
+#: Files that programs leave in a working tree, and that no site needs.
 _MADE_AGAIN = re.compile(
     r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
     r"|^(output|public|_site)/|\.(py[co]|swp|pid)$|~$"
@@ -123,7 +123,7 @@ def look_at(folder: Path, remote: str = "") -> OwnerRepo:
 
 
 def copy_clone(root: Path, folder: Path) -> None:
-    """What is committed in a clone, in another folder; files of submodules are not there."""
+    """Copy what is committed in a clone to another folder, without the files of submodules."""
     _clone("--quiet", "--shared", "--", str(root), str(folder))
 
 
@@ -146,7 +146,7 @@ def _open(path: Path | str) -> git.Repo:
 
 
 def files_named(root: Path, name: str) -> list[Path]:
-    """Where in a working tree the repo has files of this name, in folders of any depth."""
+    """The repo's files with this name in a working tree, at any depth."""
     with _open(root) as repo:
         paths = repo.git.ls_files("-z", "--", f":(glob)**/{name}").split("\0")
     return [root / path for path in paths if path]
@@ -202,7 +202,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     """The bridge's own clone of one branch of ``source``, which becomes its ``origin``.
 
     It has drafts, too, so only the bridge's user may access it. Where ``branch`` is ``""``, it is
-    the one that ``source`` itself names. A clone that is there already is used again. Raises
+    the one that ``source`` itself names. An existing clone is used again. Raises
     :class:`StoreBroken` with git's own reason.
     """
     if target.exists():
@@ -215,7 +215,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         try:
             _clone(*arguments)
         except BaseException:
-            # Git leaves a folder that it has not made itself, also when it is interrupted.
+            # Git does not remove a folder that it has not created, even when it is interrupted.
             shutil.rmtree(target, ignore_errors=True)
             raise
     except OSError as error:
@@ -273,7 +273,7 @@ def only_in_folder(clone: Path) -> list[str]:
 
 
 def clone_again(found: OwnerRepo, target: Path, branch: str) -> None:
-    """A bare clone with all that the owner's clone has, pushed or not, whose ``origin`` is
+    """A bare clone with everything in the owner's clone, pushed or not, whose ``origin`` is
     ``found.remote``. An unfinished one is replaced. Raises :class:`StoreBroken`."""
     with git.Repo(found.root, expand_vars=False) as repo:
         name = branch or ("" if repo.head.is_detached else repo.head.ref.name)
@@ -293,7 +293,7 @@ def git_folder(repo: Path) -> Path:
 
 
 def let_push_into(clone: Path) -> str:
-    """Have git bring the owner's working tree along with every push. Returns what was done.
+    """Have git update the owner's working tree with every push. Returns what was done.
 
     Nothing else in the clone changes. Raises :class:`StoreBroken`.
     """
@@ -374,7 +374,7 @@ def _upstream(repo: git.Repo, branch: str) -> tuple[str, str]:
         url = str(config.get_value(f'remote "{remote}"', "url", ""))
     if not url or local_path(url, Path()) is not None:
         return "", ""
-    # As git has it: the owner may have a short name for their host.
+    # As git resolves it: the owner may have a short name for their host.
     known = str(repo.git.ls_remote("--get-url", "--", remote))
     return merge.removeprefix("refs/heads/"), url if local_path(known, Path()) else known
 

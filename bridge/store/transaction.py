@@ -1,4 +1,4 @@
-"""Moves the branch such that a power cut between any two steps leaves a sound repo.
+"""Moves the branch such that a power cut between any two steps leaves a valid repo.
 
 1. Everything new is written to temporary files, and synced: pack, index of the pack, the ref's
    next contents.
@@ -74,7 +74,7 @@ class Transaction:
         return True
 
     def recover(self) -> None:
-        """Remove what a bridge that was killed has left; nearly always there is nothing."""
+        """Remove what a bridge that was killed has left behind, if anything."""
         if left := self._scratch.left():
             self.unlock(left)
             self._scratch.sweep()
@@ -216,7 +216,7 @@ class GitLock:
         self.path = target.with_name(target.name + ".lock")
 
     def take(self, patience: float) -> None:
-        """Take the lock, waiting a while for git; :class:`StoreBusy` when it stays taken."""
+        """Take the lock, waiting a while for git; raises :class:`StoreBusy` if it stays taken."""
         deadline = time.monotonic() + patience
         while not self._try():
             self._clear_abandoned()
@@ -228,7 +228,7 @@ class GitLock:
         self._held = True
 
     def commit(self) -> None:
-        """Make the lock file the file itself: new contents and unlocked, in one step."""
+        """Rename the lock file to the file itself: new contents and unlocked, in one step."""
         self._disk.rename(self.path, self.target)
         self._held = False
 

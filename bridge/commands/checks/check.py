@@ -34,7 +34,7 @@ def prove(settings: Settings) -> None:
 
 async def _prove(settings: Settings) -> None:
     print("The site is built once with the bridge and once with pelican:", flush=True)
-    # Submodules and large files are kept there from now on.
+    # Submodules and large files are stored there from now on.
     private.make_folder(settings.site.state)
     store = GitStore(
         settings.site.repo, branch=settings.site.branch, author=settings.publish.author

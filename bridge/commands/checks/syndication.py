@@ -65,9 +65,7 @@ async def check_syndication(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _since(settings: Settings, uid: str) -> str:
-    """Since when the running bridge has had this trouble, for the message; ``""`` where it
-    has not.
-    """
+    """Since when the running bridge has had this problem, for the message; ``""`` if it has not."""
     folder = settings.site.state / "keep" / "syndication"
     trouble = Ledger(folder).trouble(uid) if folder.is_dir() else None
     if trouble is None:

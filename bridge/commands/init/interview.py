@@ -66,8 +66,8 @@ class Interview:
         return self._checked(given, "The public URL of the bridge", _beside(self._me), check)
 
     def author(self, given: str | None, found: OwnerRepo) -> str:
-        """Whose the bridge's commits are. It asks if git's configuration and the site's commits
-        do not agree on that. Raises :class:`Refused`.
+        """The author of the bridge's commits. It asks if git's configuration and the site's commits
+        disagree. Raises :class:`Refused`.
         """
 
         def check(answer: str) -> str:

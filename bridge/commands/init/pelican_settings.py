@@ -23,7 +23,7 @@ from bridge.site.process import SiteProcess
 from bridge.site.sandbox import Sandbox
 from bridge.store.setup import copy_clone, files_named
 
-#: How settings ask for an environment variable.
+#: How settings read an environment variable.
 _VARIABLE = re.compile(rb"(?:environ|environ\.get|getenv)\s*[\[(]\s*[\"']([A-Za-z_]\w*)[\"']")
 _IMPORTED = re.compile(rb"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
 

@@ -1,1 +1,1 @@
-"""The form of a post: what it shows and takes in, and the request that it makes."""
+"""The form of a post: its page, its submission, and the request made from it."""

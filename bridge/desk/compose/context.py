@@ -1,4 +1,4 @@
-"""The reply context of a page that the owner is answering: fetched while they write."""
+"""The reply context of the page that the owner replies to, fetched while they write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.runtime.expiring_map import ExpiringMap
 
 log = logging.getLogger(__name__)
 
-#: So long the form waits for another site.
+#: How long the form waits for another site.
 _SECONDS = 5.0
 _AT_ONCE = 4
 
@@ -41,7 +41,7 @@ class Contexts:
     _looking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def of(self, url: str) -> Context | None:
-        """What is at an address; ``None`` for what is not the address of a page."""
+        """The summary of the page at an address; ``None`` for anything but a page's address."""
         if not is_web(url):
             return None
         if (known := self.known.get(url)) is not None:
@@ -49,7 +49,7 @@ class Contexts:
         if url not in self._looking and len(self._looking) < _AT_ONCE:
             self._looking[url] = asyncio.create_task(self._look(url), name="context")
         if (looking := self._looking.get(url)) is not None:
-            # One that takes longer goes on, and is there when it is asked for again.
+            # A fetch that takes longer continues, and its result is there for the next request.
             await asyncio.wait({looking}, timeout=self.seconds)
         return self.known.get(url) or Context(url, problem="This page cannot be read just now.")
 

@@ -34,7 +34,7 @@ from bridge.site.messages import IndexedPost
 from bridge.store import BlobId, StoreError
 
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-#: How often a post is looked at anew that changes while an edit of it is committed.
+#: How often a post is read again if it changes while an edit of it is being committed.
 _LOOKS = 3
 _CHANGED = (
     "This post was changed elsewhere since you opened it, and nothing was written. What you typed"
@@ -87,7 +87,7 @@ async def _as_it_was(desk: Desk, opened: _Opened, sheet: Sheet, at: str) -> Shee
 
 
 async def change(submission: Submission) -> web.StreamResponse:
-    """POST: write what differs from what the form showed, and no more."""
+    """POST: commit what differs from what the form showed, and no more."""
     owner, desk, filled = submission.owner, submission.desk, submission.filled
     opened = await _open(desk, filled.controls.get("url", ""))
     sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
@@ -99,8 +99,8 @@ async def change(submission: Submission) -> web.StreamResponse:
         try:
             return await _write(submission, sheet, opened)
         except Conflict:
-            # It has changed between our look at it and the commit, perhaps in nothing that the
-            # form shows: the addresses of its copies are written down moments after a post.
+            # The post has changed between our read and the commit, perhaps in nothing that the form
+            # shows: the addresses of its copies are committed moments after it.
             opened = await _open(desk, opened.entry.url)
         except (Problems, BridgeError, StoreError) as error:
             return await post_form.show(owner, desk, sheet.refused(error))
@@ -143,7 +143,7 @@ async def _write(submission: Submission, sheet: Sheet, opened: _Opened) -> web.S
 
 
 def _set_status(request: dict[str, Json], opened: _Opened, status: str | None, desk: Desk) -> None:
-    """Publish a draft, or take a post back, as the button says."""
+    """Publish a draft, or unpublish a post, according to the button."""
     is_draft = opened.entry.status == "draft"
     if status not in {"published", "draft"} or (status == "draft") == is_draft:
         return
@@ -152,7 +152,7 @@ def _set_status(request: dict[str, Json], opened: _Opened, status: str | None, d
         return
     replaced["post-status"] = [status]
     if is_draft and not opened.typed.text("published"):
-        # A draft without a date that is still to come is dated when it is published.
+        # A draft without a future date is dated when it is published.
         now = datetime.fromtimestamp(desk.now(), UTC).isoformat(timespec="seconds")
         replaced.setdefault("published", [now])
 
@@ -248,13 +248,13 @@ async def _open(desk: Desk, url: str) -> _Opened:
 def _typed(post: Post, entry: IndexedPost, desk: Desk) -> FormValues:
     typed = values.typed_of(post, desk.zone, channel=entry.channel)
     if entry.status == "draft" and entry.published <= desk.now():
-        # It is dated when it is published, unless the owner says otherwise.
+        # It is dated when it is published, unless the owner sets a date.
         return typed.with_text("published", "")
     return typed
 
 
 def _about(desk: Desk, opened: _Opened, sheet: Sheet) -> Sheet:
-    """The sheet with what the page says of its post."""
+    """The sheet with what the page shows about its post."""
     entry = opened.entry
     try:
         refuse_other_formats(entry.path)
@@ -274,7 +274,7 @@ def _form_of(url: str) -> str:
 
 
 async def delete(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST: take a post away. It can be had back at once, or from the bin."""
+    """POST: delete a post. It can be restored at once, or from the bin."""
     desk, url = owner.request.app[DESK], sent.get("url") or ""
     done = await desk.publisher.carry_out(Delete(url), desk.token)
     undo = Notice("Deleted.", "Undo", "/desk/restore", {"url": done.url})

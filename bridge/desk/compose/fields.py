@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 
 from bridge.micropub.post import POST_TYPES, PostType
 
-#: How a value is typed: one line, an address, a text, a moment, a place, files, one of several
-#: words, tags, or one value a line.
+#: The input for a value: one line, an address, a text, a time, a place, files, one of several
+#: words, tags, or one value per line.
 Widget: TypeAlias = Literal[
     "line", "url", "text", "moment", "place", "files", "choice", "tags", "lines"
 ]
@@ -86,11 +86,11 @@ FIELDS: dict[str, FormField] = {
 MORE = ("summary", "location", "visibility", "published", "lang")
 #: Fields of every kind that apps are not offered: Pelican has a word for it, Micropub has none.
 _OURS = frozenset({"lang"})
-#: Which button is pressed says it.
+#: The value that the pressed button sets.
 _BY_BUTTON = frozenset({"post-status"})
 
 KINDS: dict[str, PostType] = {each.type: each for each in POST_TYPES}
-#: The kinds that are a press away; the others stand behind "Other kinds".
+#: The kinds with a button of their own; the others are behind "Other kinds".
 COMMON = tuple(
     KINDS[name]
     for name in (
@@ -108,7 +108,7 @@ def kind_named(name: str) -> PostType:
 def fields_of(kind: PostType, also: Iterable[str] = ()) -> list[FormField]:
     """The fields of a kind in the order of a form, and those of further properties that a post has.
 
-    What a kind cannot do without comes first, apart from its text and files.
+    Required fields come first, except for text and files.
     """
     names = {*kind.properties, *_OURS, *also} - _BY_BUTTON
     return [field for name, field in FIELDS.items() if name in names]

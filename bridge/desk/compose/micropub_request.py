@@ -42,7 +42,8 @@ class Problems(Exception):
 def values_of(
     field: FormField, typed: FormValues, zone: tzinfo, old: Sequence[Json] = ()
 ) -> list[Json]:
-    """The values of one property. What of ``old`` no form shows is kept. Raises InvalidRequest."""
+    """The values of one property. What the form does not show of ``old`` is kept. Raises
+    InvalidRequest."""
     name = field.name
     text = typed.text(name)
     match field.widget:
@@ -78,14 +79,14 @@ def values_of(
 
 
 def _file(name: str, attached: Attached, old: Sequence[Json]) -> Json:
-    """A file as the post has it already, else its address with its alt text."""
+    """The file's value in the post, if it has one, else its address with its alt text."""
     same = (each for each in old if attached_of(name, each) == attached)
     new: Json = {"value": attached.url, "alt": attached.alt} if attached.alt else attached.url
     return next(same, new)
 
 
 def _place(name: str, typed: FormValues, old: Json) -> Json:
-    """Where something is: what is known of the place stays, but for what the form shows."""
+    """A place: its old values, with those that the form shows replaced."""
     shown = {key: typed.text(f"{name}[{key}]").strip() for key in PLACE}
     numbers = [shown["latitude"].replace(",", "."), shown["longitude"].replace(",", ".")]
     if any(numbers) and not _on_earth(numbers):
@@ -173,7 +174,7 @@ def update(
 ) -> dict[str, Json]:
     """The Micropub update request of a form (3.4): only what differs.
 
-    ``old`` is the post that the form showed, ``was`` what stood in the form then. Raises
+    ``old`` is the post that the form showed, ``was`` the form's values at that time. Raises
     :class:`Problems`.
     """
     replaced, deleted = _differing_values(fields, old, was, typed, zone)
@@ -234,6 +235,6 @@ def differs(field: FormField, was: FormValues, typed: FormValues) -> bool:
 def named_once(word: str, request: Mapping[str, Json]) -> str:
     """The name of a request (``once``): that of its form, and a hash of its action.
 
-    A form that is sent again with other words, after a step back in the browser, is another.
+    A form that is sent again with another text, after "Back" in the browser, has another name.
     """
     return f"{word} {json.dumps(request, sort_keys=True)}"

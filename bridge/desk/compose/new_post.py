@@ -30,7 +30,7 @@ from bridge.pages.navigation import Notice
 from bridge.publisher import Published
 from bridge.store import StoreError
 
-#: What is prefilled by an address may not be longer than a browser's own limit for one.
+#: The longest prefilled value: longer than browsers allow for an address.
 _MOST = 50_000
 LOOK = "Look at it"
 
@@ -63,7 +63,7 @@ async def show(owner: Owner) -> web.StreamResponse:
 
 
 async def create(submission: Submission) -> web.StreamResponse:
-    """POST: publish, keep as a draft, or show the form again, as the button says."""
+    """POST: publish, save as a draft, or show the form again, according to the button."""
     owner, desk, filled = submission.owner, submission.desk, submission.filled
     begun = time.monotonic()
     await desk.catalogue.refresh()
@@ -101,8 +101,8 @@ def _create(sheet: Sheet, found: dict[str, list[Json]], status: str) -> Create:
 
 
 async def address(submission: Submission) -> web.StreamResponse:
-    """POST ``/desk/address``, from a script of ours: ``url`` is where the post of this form would
-    live, as JSON; empty as long as no post can be made of it."""
+    """POST ``/desk/address``, by a script of the desk: the ``url`` that the form's post would have,
+    as JSON; empty as long as the form makes no post."""
     desk, filled = submission.desk, submission.filled
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
     url, status = ("", 403) if submission.doubt else (await _address(sheet, desk), 200)
@@ -110,7 +110,7 @@ async def address(submission: Submission) -> web.StreamResponse:
 
 
 async def _address(sheet: Sheet, desk: Desk) -> str:
-    """Where the post of a form would live; empty as long as no post can be made of it."""
+    """The address that the form's post would have; empty as long as the form makes no post."""
     try:
         found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
         if not found and not sheet.typed.text("mp-slug").strip():

@@ -25,7 +25,7 @@ from bridge.pages.language import translated
 from bridge.store import StoreError
 from bridge.syndication.compose.measure import BLUESKY, mastodon
 
-#: Fields that say what a post is about; another kind asks for the same under another name.
+#: Fields for the page that a post is about, which each kind has under a name of its own.
 TARGETS = tuple(name for name in FIELDS if name == "in-reply-to" or name.endswith("-of"))
 _NAMED = re.compile(r"'([a-z0-9-]+)'")
 _MOVES = {"up": -1, "down": 1}
@@ -125,9 +125,9 @@ async def show(owner: Owner, desk: Desk, sheet: Sheet) -> web.Response:
     )
 
 
-#: How many characters a copy has room for, by the type of its target; a server may allow more.
+#: The length of a copy in characters, by the type of its target; a server may allow more.
 _ROOM = {"mastodon": mastodon().most, "bluesky": BLUESKY.most}
-#: What has a place of its own on the page.
+#: Properties with a place of their own on the page.
 _OWN_PLACE = ("content", "photo", "video", "audio", "category")
 
 
@@ -163,8 +163,8 @@ def with_target(typed: FormValues, kind: PostType) -> FormValues:
 async def settled(submission: Submission, sheet: Sheet) -> tuple[Sheet, bool]:
     """The submitted form with its new files stored, and whether it is to be sent.
 
-    Otherwise it is to be shown once more: because of a doubt or a problem, or since its button only
-    moves a file or asks for another look.
+    Otherwise it is shown again: because of a doubt or a problem, or since its button only moves a
+    file or refreshes the page.
     """
     if submission.doubt:
         problems = {"": submission.doubt}

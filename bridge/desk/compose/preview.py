@@ -32,7 +32,7 @@ from bridge.store import StoreError
 
 
 async def at_once(submission: Submission) -> web.StreamResponse:
-    """POST: the text as the site's Markdown shows it, in our own type. Nothing is written."""
+    """POST: the text as the site's Markdown renders it, in the desk's style. Nothing is written."""
     desk, filled = submission.desk, submission.filled
     await desk.catalogue.refresh()
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
@@ -67,7 +67,7 @@ def _post(action: object) -> Post:
 
 
 async def _rendered(desk: Desk, post: Post) -> str:
-    """The HTML of a post's text, by the site's own Markdown, made harmless."""
+    """The HTML of a post's text, rendered by the site's own Markdown and sanitised."""
     content = post.first("content")
     if is_empty(content):
         return ""
@@ -81,7 +81,7 @@ async def _rendered(desk: Desk, post: Post) -> str:
 
 
 async def in_theme(owner: Owner) -> web.StreamResponse:
-    """GET: a draft's page as Pelican has built it, with what can be done about it above."""
+    """GET: a draft's page as Pelican has built it, below the actions for it."""
     desk, url = owner.request.app[DESK], owner.request.query.get("url", "")
     await desk.catalogue.refresh()
     entry = desk.catalogue.index.find(url)
@@ -98,7 +98,7 @@ async def in_theme(owner: Owner) -> web.StreamResponse:
 
 
 async def publish(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST: publish a draft as it is, dated now unless its date is still to come."""
+    """POST: publish a draft as it is, dated now unless its date is in the future."""
     desk, url = owner.request.app[DESK], sent.get("url") or ""
     await desk.catalogue.refresh()
     entry = desk.posts.find(url)
@@ -111,5 +111,5 @@ async def publish(owner: Owner, sent: Form) -> web.StreamResponse:
 
 
 def look_of(url: str) -> str:
-    """The page on which a draft is seen in the site's own theme."""
+    """The page that shows a draft in the site's own theme."""
     return f"/desk/look?url={quote(url, safe='')}"

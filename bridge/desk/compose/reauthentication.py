@@ -1,6 +1,6 @@
 """A form submitted after the session expired: the owner signs in, and the form goes on from there.
 
-What was typed travels with the sign-in form, and is kept nowhere on the server.
+The submitted values travel with the sign-in form, and are not stored on the server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bridge.indieauth.server import SERVER
 from bridge.micropub.body import Field
 from bridge.pages.render import page
 
-#: What belongs to the form itself, and not to what was typed in it.
+#: Fields of the form itself, which are not part of what was typed.
 _OURS = frozenset({"csrf", "password", "username", "again"})
 
 

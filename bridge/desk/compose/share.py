@@ -1,4 +1,4 @@
-"""``/desk/share``: what a phone's share menu sends fills in the form of a new post."""
+"""``/desk/share``: prefills the form of a new post with what a phone's share menu sends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def receive(owner: Owner) -> web.StreamResponse:
     """
     desk, headers = owner.request.app[DESK], owner.request.headers
     is_page = headers.get("Sec-Fetch-Dest", "document") == "document"
-    # Read to its end before it is refused: a browser that still sends would see no answer.
+    # Read completely before it is refused: a browser that is still sending would see no response.
     body = await read_body(owner.request, max_bytes=desk.max_bytes, limits=AUTHENTICATED)
     if headers.get("Sec-Fetch-Site") in CROSS_SITE or not is_page:
         raise CsrfError
@@ -51,7 +51,7 @@ async def receive(owner: Owner) -> web.StreamResponse:
 
 
 def _shared(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:
-    """The kind of post, what stands in its form, and its files."""
+    """The kind of post, the values of its form, and its files."""
     title, text, url = (
         values.read_text(body.first(name) or "") for name in ("title", "text", "url")
     )
@@ -75,6 +75,6 @@ def _lines(*texts: str) -> str:
 
 
 def _property(file: File) -> str:
-    """What a file's name says that it is; its bytes are looked at when it is taken in."""
+    """The property for a file, by its name; its bytes are checked when it is stored."""
     ending = file.filename.rpartition(".")[2].lower()
     return next((name for name, endings in _ENDINGS.items() if ending in endings), "photo")

@@ -22,8 +22,8 @@ from bridge.micropub.body import RequestBody
 from bridge.pages.render import PageError, page_endpoint
 from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
-#: What all browsers that are not signed in may have us hold at once. Those in which the owner has
-#: signed in before have a budget of their own, and may send files: others cannot use it up.
+#: The memory budget for all browsers that are not signed in. Those in which the owner has signed in
+#: before have one of their own, which others cannot use up, and may send files.
 _KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 
 #: The message to an owner whose form cannot be trusted as it is.
@@ -34,8 +34,8 @@ _FILES = " Choose your files again."
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A form that the owner has submitted. ``doubt`` says why it may only be shown again, not
-    carried out.
+    """A form that the owner has submitted. ``doubt`` is why it may only be shown again, not carried
+    out.
     """
 
     owner: Owner
@@ -58,10 +58,10 @@ Handle: TypeAlias = Callable[[Submission], Awaitable[web.StreamResponse]]
 
 
 def owner_post_form(handler: Handle) -> Handler:
-    """A handler of the form of a post, with files; nothing that was typed gets lost.
+    """A handler of the form of a post, with files; no input is lost.
 
-    A form from another site is refused. One whose session is over, or that carries an old value of
-    ours, comes back as it was typed; from a browser in which the owner never signed in, only one
+    A form from another site is refused. One whose session has ended, or whose CSRF token is
+    outdated, is shown again with its input; from a browser in which the owner never signed in, only
     without large files.
     """
 
@@ -103,7 +103,7 @@ def owner_post_form(handler: Handle) -> Handler:
 async def _handled(
     handler: Handle, submission: Submission, body: RequestBody
 ) -> web.StreamResponse:
-    """The handler's response, or a page with all that was typed."""
+    """The handler's response, or a page with the whole input."""
     try:
         with store_errors_as_pages():
             return await handler(submission)
@@ -112,8 +112,8 @@ async def _handled(
 
 
 def _kept(owner: Owner, body: RequestBody, error: PageError | BridgeError) -> web.Response:
-    """What was typed, where not even its form can be shown: the site cannot be read just now, or
-    the post is not there any more. It can be sent again, or become a new post."""
+    """The input, if not even its form can be shown: the site cannot be read just now, or the post
+    no longer exists. It can be sent again, or become a new post."""
     texts = [(name, text) for name, text in body.fields if isinstance(text, str)]
     return owner.page(
         "desk/kept.html",

@@ -1,4 +1,4 @@
-"""What a script of ours asks for while a post is being written: JSON for the owner's browser."""
+"""What the desk's scripts request while a post is being written: JSON for the owner's browser."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from bridge.pages.language import translated
 
 
 async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/context`` (``url``), from a script of ours: what that page says, as JSON; empty
-    for what is no address of a page."""
+    """POST ``/desk/context`` (``url``): a summary of that page, as JSON; empty for anything but a
+    page's address."""
     found = await owner.request.app[DESK].contexts.of((sent.get("url") or "").strip())
     context = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
     return web.json_response(context, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
-#: So many tags are suggested from while one is typed, those of most posts first.
+#: The number of tags to suggest from, the most used first.
 _MOST_TAGS = 1000
 
 
 async def tags(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/tags``, from a script of ours: ``categories`` are the tags in use, as
-    ``q=category`` has them."""
+    """POST ``/desk/tags``: ``categories`` are the tags in use, as in ``q=category``."""
     del sent
     desk = owner.request.app[DESK]
     await desk.catalogue.refresh()
@@ -35,8 +34,8 @@ async def tags(owner: Owner, sent: Form) -> web.StreamResponse:
 
 
 async def places(owner: Owner, sent: Form) -> web.StreamResponse:
-    """POST ``/desk/places`` (``lat lon``, or neither), from a script of ours: places that posts
-    were made at, the nearest first, as ``q=geo`` has them."""
+    """POST ``/desk/places`` (``lat lon``, or neither): places of posts, the nearest first, as in
+    ``q=geo``."""
     here = [(name, text) for name in ("lat", "lon") if (text := sent.get(name))]
     found = await owner.request.app[DESK].queries.answer([("q", "geo"), *here])
     return web.json_response(found, headers={hdrs.CACHE_CONTROL: "no-store"})

@@ -1,4 +1,4 @@
-"""The values of a post's form: as a browser sends them, and as a post fills them in.
+"""The values of a post's form, read from a submission or from a post.
 
 The names of the fields are Micropub's own.
 """
@@ -17,7 +17,7 @@ from bridge.micropub.body import ALT_TEXTS, File, split_name
 from bridge.micropub.body import Field as Sent
 from bridge.micropub.post import Json, Post
 
-#: What a form says beside the post.
+#: The controls of a form, which are not part of the post.
 CONTROLS = frozenset({"csrf", "once", "was", "kind", "do", "url", "h", "post-status"})
 PLACE = ("name", "latitude", "longitude")
 _MOST_FILES = 100
@@ -78,7 +78,7 @@ def read(fields: Sequence[Sent]) -> SubmittedForm:
         elif name.base == ALT_TEXTS:
             alts[len(alts) if name.index is None else name.index] = read_text(value)
         elif (known := FIELDS.get(name.base)) and known.widget == "files":
-            # An empty one says that the form has the field, though no file may be in it.
+            # An empty one shows that the form has the field, even without a file.
             there = files.setdefault(name.base, [])
             if value.strip():
                 there.append(Attached(value.strip()))
@@ -100,12 +100,12 @@ def read_text(text: str) -> str:
 def _described(
     files: Mapping[str, Sequence[Attached | File]], alts: Mapping[int, str]
 ) -> tuple[dict[str, tuple[Attached, ...]], tuple[tuple[str, File, str], ...]]:
-    """Files with their alt texts, which say by their number which photo they mean."""
+    """Files with their alt texts, which belong to the photo of the same number."""
     attached: dict[str, tuple[Attached, ...]] = {}
     uploads: list[tuple[str, File, str]] = []
     for name, given in files.items():
         described = alts if name == "photo" else {}
-        # Photos that are there already come first: the form numbers them so.
+        # Existing photos come first, in the numbering of the form.
         old = [each for each in given if isinstance(each, Attached)]
         new = [each for each in given if isinstance(each, File)]
         attached[name] = tuple(
@@ -175,7 +175,7 @@ def words_of(value: Json) -> str:
 
 
 def in_a_line(text: str) -> str:
-    """As a field of one line has it: a browser takes line ends out, and that is not a change."""
+    """The text in a field of one line: browsers remove line ends, which is not a change."""
     return " ".join(text.split())
 
 
@@ -200,7 +200,7 @@ def split_tags(line: str) -> list[str]:
 
 
 def _shown_moment(value: Json, zone: tzinfo) -> str:
-    """As ``<input type=datetime-local>`` wants it, on the site's clock."""
+    """A time for ``<input type=datetime-local>``, in the site's zone."""
     try:
         return f"{parse_date(value, zone).astimezone(zone):%Y-%m-%dT%H:%M}"
     except InvalidRequest:
@@ -227,6 +227,6 @@ def _first(values: Json) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address as people say it."""
+    """An address as people write it."""
     parts = urlsplit(url)
     return f"{parts.netloc}{parts.path}".rstrip("/") or url

@@ -1,9 +1,9 @@
 """A remote on this machine, such as the owner's clone, read without starting git.
 
 Git itself moves the owner's working tree with each push (``receive.denyCurrentBranch =
-updateInstead``), and refuses while that has changes that are not committed. What it would accept
-and should not is found here: a rebase or the like that is not finished, and files that git ignores
-where a post is to be written.
+updateInstead``), and refuses while that has changes that are not committed. This finds what git
+would accept and should not: an unfinished rebase or the like, and ignored files at the path of a
+new post.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 #: In the first lines of our hook for the owner's clone (``push-to-checkout.sh``).
 HOOK_MARK = "# Installed by micropub-bridge."
-#: What git keeps while a command of several steps is under way, and how the owner ends that.
+#: The files that mark an unfinished command of several steps, and how the owner ends it.
 _OPERATIONS = {
     "rebase-merge": ("rebase", "git rebase --continue, or git rebase --abort"),
     "rebase-apply": ("rebase", "git rebase --continue, or git rebase --abort"),
@@ -47,8 +47,7 @@ class WorkingTree:
     git_dir: Path
 
     def operation(self, branch: str | None = None) -> str | None:
-        """What is under way here that ends by moving the branch (``None``: any), and how to end
-        it."""
+        """The unfinished command that will move the branch (``None``: any), and how to end it."""
         for name, (what, how) in _OPERATIONS.items():
             if (self.git_dir / name).exists() and branch in (None, *self._branches(name)):
                 return f"a {what} is under way in {self.root}. End it there: {how}"
@@ -76,15 +75,15 @@ class LocalRemote:
         self._known: object = None
 
     def fetching(self) -> None:
-        """Whatever is there from now on has not been fetched yet."""
+        """Note that whatever arrives from now on has not been fetched yet."""
         self._known = self._position()
 
     def pushed(self, commit: str) -> None:
-        """The branch is where we have put it."""
+        """Note that the branch is where we have pushed it."""
         self._known = commit
 
     def has_news(self) -> bool:
-        """Whether the branch is somewhere else than when it was last fetched, or pushed to."""
+        """Whether the branch has moved since it was last fetched or pushed to."""
         return self._position() != self._known
 
     def is_repo(self, common: Path) -> bool:
@@ -131,12 +130,12 @@ class LocalRemote:
         return HOOK_MARK in (hook or "")
 
     def operation(self) -> str | None:
-        """What is under way in a working tree that ends by moving the branch."""
+        """The unfinished command in a working tree that will move the branch."""
         found = (tree.operation(self._branch) for tree in self.trees())
         return next(filter(None, found), None)
 
     def stamp(self, paths: Iterable[Path] = ()) -> object:
-        """Something that is equal as long as nothing has happened in the clone, or to ``paths``."""
+        """A value that is equal as long as nothing has changed in the clone, or at ``paths``."""
         trees = [
             (_text(tree.git_dir / "HEAD"), _stat(tree.git_dir / "index"), tree.operation())
             for tree in self.trees()

@@ -20,7 +20,7 @@ from bridge.store.object_database import ObjectDatabase, TreeEditor, compare
 from bridge.store.objects import Object, TreeEntry
 from bridge.store.repo import BareRepo
 
-#: What the names of files that conflicts have left contain.
+#: The mark in the names of files that conflicts have left.
 MARK = ".conflict-"
 _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
 #: With what ``git merge-file`` ends where both have changed the same lines: by as many conflicts,
@@ -38,7 +38,7 @@ def conflicted(path: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    """A commit of ours, as far as making it again needs it."""
+    """What is needed of a commit of ours to rebase it."""
 
     oid: bytes
     tree: bytes
@@ -49,7 +49,7 @@ class _Commit:
 
 
 class Replay:
-    """Commits that are made again on top of another one; nothing is written yet."""
+    """Rebases commits onto another one; nothing is written yet."""
 
     def __init__(self, bare_repo: BareRepo, database: ObjectDatabase, author: str) -> None:
         self._repo = bare_repo.repo
@@ -79,7 +79,7 @@ class Replay:
         if tree == before:
             return tip  # they have it already
         message = _with_trailers(commit.message, kept)
-        # The same time each time: a try that is repeated writes the same objects.
+        # A constant time: a retry writes the same objects.
         made = self._format.commit(tree, [tip], commit.author, self._stamp(commit, tip), message)
         return self._made(made, tree)
 
@@ -104,7 +104,7 @@ class Replay:
     def _combine(
         self, base: bytes | None, ours: bytes, theirs: bytes, name: bytes
     ) -> tuple[bytes, Sequence[str]]:
-        """What we have changed since ``base``, in their tree; and what was kept beside."""
+        """Our changes since ``base`` in their tree, and the files kept beside others."""
         editor = TreeEditor(self._database, self._format, theirs)
         kept = []
         for path, was, now in compare(self._database, base, ours):
@@ -126,7 +126,7 @@ class Replay:
     def _merged(
         self, was: TreeEntry | None, now: TreeEntry | None, there: TreeEntry | None
     ) -> TreeEntry | None:
-        """The file with the changes of both, where git finds a way."""
+        """The file with the changes of both sides, if git can merge them."""
         if not (was and now and there and was.is_file and now.is_file and there.is_file):
             return None
         texts = [self._text(entry.oid) for entry in (now, was, there)]
@@ -154,7 +154,7 @@ class Replay:
         return self._database.read(oid, "blob") if made is None else made
 
     def _stamp(self, commit: _Commit, tip: bytes) -> str:
-        """Whose the new commit is, at the time of the younger of the two that it is made of."""
+        """The committer of the new commit, with the later time of the two that it is made of."""
         stamps = [commit.committer, self._load(tip).committer]
         times = [match for stamp in stamps if (match := _TIME.search(stamp))]
         return f"{self._author} {max(times, key=lambda match: int(match[1]))[0]}"

@@ -38,7 +38,7 @@ State = Literal["ok", "behind", "waiting", "failed", "none"]
 
 @dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """How things stand with the remote.
+    """The state of the remote.
 
     ``behind`` is the number of commits that the remote lacks, ``ahead`` of those that we lack.
     ``state`` is ``ok``; ``behind`` while something is on its way; ``failed`` with the reason in
@@ -98,7 +98,7 @@ class Remote:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin with what was left over from before."""
+        """Start, with what was left from the previous run."""
         self._seen = self._store.head()
         if self._name and await self._in_thread(self._transport.url):
             self._set(RemoteStatus("behind"))
@@ -112,29 +112,29 @@ class Remote:
         self._task = asyncio.create_task(self._run(), name="remote")
 
     def changed(self, version: Version) -> None:
-        """There is a new commit of ours: have it pushed soon. Returns at once."""
+        """Schedule the push of a new commit of ours. Returns at once."""
         self._seen = version
         if not self._name:
             return
         status = replace(self._status, behind=self._status.behind + 1)
-        # While the remote fails, the next try waits its time: a post changes nothing about it.
+        # While the remote fails, a new post does not shorten the pause.
         if status.state not in {"failed", "waiting"}:
             status = replace(status, state="behind")
             self._wake.set()
         self._set(status)
 
     async def fetch_now(self) -> None:
-        """The remote has something new (or is well again): look at once."""
+        """Synchronise at once: the remote has something new, or works again."""
         if self._name:
             self._fetch = True
             self._wake.set()
 
     def status(self) -> RemoteStatus:
-        """How things stand."""
+        """The present state."""
         return self._status
 
     async def close(self) -> None:
-        """End; a push that is on its way may finish, one that fails is left for the next start.
+        """Shut down. A running push may finish; one that fails is left for the next start.
 
         Returns within some seconds, whatever the remote and git do.
         """
@@ -158,7 +158,7 @@ class Remote:
             await self._wait()
 
     async def _sync(self) -> None:
-        """One round, and what became of it."""
+        """One round of synchronisation, with its result."""
         fetch, self._fetch = self._fetch, False
         self._wake.clear()
         error = await self._in_thread(self._attempt, fetch)
@@ -170,9 +170,9 @@ class Remote:
         await self._look(error)
 
     def _attempt(self, fetch: bool) -> str | None:
-        """One round in the thread; why it failed, if it did."""
+        """One round in the thread; returns why it failed, if it did."""
         local = self._transport.local
-        # Before the try: what the owner does during it is a reason for another one.
+        # Read before the attempt: what the owner does during it is a reason for another one.
         before = local.stamp() if local else None
         self._waits, self._longest = None, _LONGEST_PAUSE
         try:
@@ -187,13 +187,13 @@ class Remote:
             return str(waits)
         except (TransportError, StoreError, GitError, OSError) as error:
             return str(error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end catching up
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not end synchronisation
             _log.exception("a round with the remote failed in a way that it should not")
             return f"{type(error).__name__}: {error}"
         return None
 
     async def _look(self, error: str | None) -> None:
-        """Bring the status up to date, and tell of what has come."""
+        """Update the status, and report new commits."""
         before = self._seen
         self._tell()
         status = self._status
@@ -222,8 +222,8 @@ class Remote:
             self._settled.set()
 
     async def _wait(self) -> None:
-        """Until there is something to do: a post, a pause that is over, or something to be seen in
-        the files of this repo and of a remote on this machine."""
+        """Wait until there is something to do: a post, the end of a pause, or a change in the files
+        of this repo or of a remote on this machine."""
         if self._failures:
             pause = self._pause()
         else:
@@ -253,7 +253,7 @@ class Remote:
         return local.has_news() or bool(waits and local.stamp(waits.paths) != self._stamp)
 
     def _tell(self) -> bool:
-        """Tell of commits that are not ours; whether there were any."""
+        """Report commits that are not ours; returns whether there were any."""
         try:
             head = self._store.head()
         except StoreError:
@@ -266,7 +266,7 @@ class Remote:
         return True
 
     def _pause(self) -> float:
-        """Longer after each failure, never quite the same for all bridges."""
+        """Longer after each failure, with jitter."""
         return jittered(doubled(_FIRST_PAUSE, self._failures - 1, self._longest), 0.2)
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
@@ -275,7 +275,7 @@ class Remote:
 
 @contextmanager
 def _logged(what: str) -> Iterator[None]:
-    """Have the work go on after what fails beside it."""
+    """Log errors of secondary work, so that the main work continues."""
     try:
         yield
     except Exception:  # noqa: BLE001 - of any kind

@@ -54,12 +54,12 @@ class SyncRound:
         self._is_post = is_post
         self._transport = transport
         self._repo = store.bare_repo.repo
-        #: Files that conflicts have left, with those that they are beside, as of a version.
+        #: Files that conflicts have left, each with the file that it is beside, as of a version.
         self._beside: dict[str, str] = {}
         self._looked_at: Version | None = None
 
     def run(self, *, fetch: bool) -> None:
-        """Fetch (or trust what is known), replay if need be, push.
+        """Fetch (or rely on what is known), rebase if necessary, push.
 
         Raises :class:`TransportError` (:class:`RemoteIsBusy` where a moment later all may be well)
         and :class:`~bridge.store.StoreError`; either way nothing is lost, and the next run goes on
@@ -85,7 +85,8 @@ class SyncRound:
                 busy = error
                 self._transport.pause(_MOMENT)
             else:
-                # What was committed in the meantime is for the next run: this one has not failed.
+                # What was committed in the meantime is left to the next run: this one has not
+                # failed.
                 self._transport.agree(ours)
                 return
         raise busy
@@ -109,7 +110,7 @@ class SyncRound:
                               " delete it", paths)  # fmt: skip
 
     def counts(self) -> Divergence | None:
-        """How far apart both sides are; ``None`` before the remote was ever reached."""
+        """How far the sides have diverged; ``None`` before the remote was ever reached."""
         ours, theirs = self._store.head(), self.theirs()
         if theirs is None and not self._transport.is_empty:
             return None
@@ -200,14 +201,14 @@ class SyncRound:
         try:
             found = read_ref(self._store.bare_repo.common, ref)
         except (StoreBroken, OSError):
-            return None  # it only says what was last known: the remote itself is asked again
+            return None  # it only records the last known state: the remote itself is fetched again
         return Version(found.hex()) if found else None
 
     def _contains(self, descendant: Version | None, ancestor: Version) -> bool:
         """Whether a commit is another one or among its ancestors."""
         if descendant is None:
             return False
-        # A post or two are nearly always all that is new: no git is started for that.
+        # Usually only a post or two are new: no git process is started for that.
         for commit in islice(self._line(descendant), _NEAR):
             if commit == ancestor:
                 return True

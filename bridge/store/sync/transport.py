@@ -20,7 +20,7 @@ from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-# "waiting:" is what our hook in the owner's clone says (push-to-checkout.sh).
+# "waiting:" is the message of our hook in the owner's clone (push-to-checkout.sh).
 _MOVED = re.compile(
     r"\((stale info|fetch first|non-fast-forward|failed to update ref)\)|waiting: moved"
     r"|cannot lock ref .* is at \w+ but expected"
@@ -29,7 +29,7 @@ _BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref
 _LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
 _UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
-#: What git itself says where our hook is not installed.
+#: Git's own messages where our hook is not installed.
 _REFUSALS = {
     "Working directory has unstaged changes": (
         "{root} has changes that are not committed. Commit them there, or undo them: git status"
@@ -64,7 +64,7 @@ _CHECKED = ("fetch.fsckObjects=true", *(f"fetch.fsck.{fault}=ignore" for fault i
 _FETCH = tuple(part for each in (*_SYNCED, *_CHECKED) for part in ("-c", each))
 
 # Asked by git as `askpass "Password for 'https://you@example.com': "`. The token is in the
-# environment of this one process, and given to no other host than the remote's.
+# environment of this one process, and is only sent to the remote's host.
 _ASKPASS = """\
 #!/bin/sh
 case "$1" in
@@ -141,7 +141,8 @@ class Transport:
                 "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
             )  # fmt: skip
         except TransportError as error:
-            # A remote that is empty, or has no such branch yet, lacks everything: no failure.
+            # A remote that is empty, or has no such branch yet, lacks everything: that is no
+            # failure.
             if "couldn't find remote ref" not in str(error):
                 raise
             self._run("update-ref", "-d", self.tracking, remote=False)
