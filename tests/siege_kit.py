@@ -16,7 +16,7 @@ from git_kit import assert_sound, git
 from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
-from bridge.store.setup import clone_bare, let_push_into
+from bridge.store.setup import allow_pushes_into, clone_bare
 
 CLIENTS = 8
 PELICANCONF = """\
@@ -51,7 +51,7 @@ class Besieged:
         git(clone, "add", "-A")
         git(clone, "commit", "-q", "-m", "Begin")
         clone_bare(str(clone), folder / "site.git", "main")
-        let_push_into(clone)
+        allow_pushes_into(clone)
         environment = {
             "BRIDGE_SITE__ME": "https://example.com/",
             "BRIDGE_SITE__REPO": str(folder / "site.git"),

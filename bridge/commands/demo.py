@@ -33,7 +33,7 @@ from bridge.runtime.command_name import command
 from bridge.runtime.terminal import tell
 from bridge.settings import Settings
 from bridge.settings_file import load
-from bridge.store.setup import clone_bare, commit_file, found_site, let_push_into
+from bridge.store.setup import allow_pushes_into, clone_bare, commit_file, create_site_repo
 from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
 from bridge.syndication.fake.mastodon import MASTODON_TOKEN
 from bridge.syndication.fake.network import FakeNetwork
@@ -95,7 +95,7 @@ def _run(
     network = _Network(listen("127.0.0.1", 0), folder / "network") if fake_network else None
     over = _overlay(origin) | (network.settings() if network else {})
     settings = load(config, os.environ, over=over)
-    facts = _let_in(settings.indieauth.database, _facts(folder, origin))
+    facts = _set_up_owner(settings.indieauth.database, _facts(folder, origin))
     # The environment can name another folder for the state.
     is_own = settings.site.state.resolve() == folder / "state"
     try:
@@ -213,9 +213,9 @@ def _prepare(folder: Path, config: Path, origin: str) -> None:
         unwanted = shutil.ignore_patterns("output", "__pycache__", ".git")
         shutil.copytree(sample, clone, ignore=unwanted)
         _move(clone / _CONF, origin)
-        found_site(clone, **_OWNER)
+        create_site_repo(clone, **_OWNER)
         clone_bare(str(clone), repo, "main")
-        let_push_into(clone)
+        allow_pushes_into(clone)
         private.write(config, _settings(origin))
         return
     if not repo.exists():
@@ -291,7 +291,7 @@ def _facts(folder: Path, origin: str) -> DemoFacts:
     )
 
 
-def _let_in(database: Path, facts: DemoFacts) -> DemoFacts:
+def _set_up_owner(database: Path, facts: DemoFacts) -> DemoFacts:
     """Set a new password and create an app token. Earlier ones cannot be shown again."""
     opened = Database(database)
     try:

@@ -128,7 +128,7 @@ def _is_shown(value: Json, rules: SiteRules) -> bool:
     sent = value.get("html") if isinstance(value, dict) else None
     if not isinstance(sent, str) or (rules.html != "sanitize" and "<" in sent):
         return True
-    return is_seen(html.plain(sent)) or bool(html.in_place_of_words(sent)[0])
+    return is_seen(html.plain(sent)) or bool(html.first_visible_element(sent)[0])
 
 
 def published_at(post: Post, when: datetime, zone: ZoneInfo) -> datetime:
@@ -183,7 +183,7 @@ def with_originals(
     needed = set(names)
     kept: dict[str, tuple[Json, ...]] = dict(mf2.properties)
     crlf = False
-    given_back = _given_back(file, mf2, rules)
+    given_back = _values_in_file(file, mf2, rules)
     for name in [*filter(needed.__contains__, post.properties), *(needed - set(post.properties))]:
         if not post.all(name) or post.all(name) == given_back.get(name):
             kept.pop(name, None)
@@ -201,7 +201,7 @@ def with_originals(
     return mf2.with_changes(properties=MappingProxyType(kept), digest=digest)
 
 
-def _given_back(
+def _values_in_file(
     file: PelicanFile, mf2: Mf2Line, rules: SiteRules
 ) -> Mapping[str, tuple[Json, ...]]:
     found: dict[str, tuple[Json, ...]] = {}

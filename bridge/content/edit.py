@@ -144,7 +144,7 @@ class _Change:
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
             # Markdown written by hand needs no mark, and keeps the owner's blank lines around it.
-            text, changes = _framed_like(file.body, written.text.removesuffix("\n"))
+            text, changes = _with_blank_lines_of(file.body, written.text.removesuffix("\n"))
             digest = body.digest(text) if changes else None
             return file.with_body(text), mf2.with_changes(changes=changes, digest=digest)
         text = written.text
@@ -168,7 +168,7 @@ class _Change:
         if suffix == "html":
             shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
             return self._html_body(file, self._rules.site.render(shown.text).html), ()
-        stored, changes = _framed_like(file.body, self._rules.media.internalise_text(plain))
+        stored, changes = _with_blank_lines_of(file.body, self._rules.media.internalise_text(plain))
         verdict = body.judge(stored, suffix, self._rules, self._allowlist(file))
         self._refuse_harm(verdict)
         return file.with_body(stored), changes
@@ -271,12 +271,12 @@ class _Change:
 def _indented_like(old: str, new: str) -> str:
     """HTML with the same white space before and after it as other HTML."""
     if not (old.strip() and new.strip()):
-        return _framed_like(old, new)[0]
+        return _with_blank_lines_of(old, new)[0]
     start, end = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
     return start + new.replace("\r\n", "\n").replace("\r", "\n").strip() + end
 
 
-def _framed_like(old: str, new: str) -> tuple[str, TextChanges]:
+def _with_blank_lines_of(old: str, new: str) -> tuple[str, TextChanges]:
     """A text with the same blank lines before and after it as another one, and the changes that
     this needed.
     """

@@ -87,7 +87,7 @@ def _plain(content: Json) -> str:
     if isinstance(content, dict):
         found = content.get("html")
         if isinstance(found, str):
-            return html.plain(found).strip() or html.in_place_of_words(found)[1]
+            return html.plain(found).strip() or html.first_visible_element(found)[1]
         content = content.get("value")
     return content if isinstance(content, str) else ""
 

@@ -73,7 +73,7 @@ def synthetic_title(
     if content and not words:
         words = rules.media.in_words(content, of_file)
     if not words:
-        tag, alternative = html.in_place_of_words(_shown_html(post, mf2.form, rules))
+        tag, alternative = html.first_visible_element(_shown_html(post, mf2.form, rules))
         words = alternative or of_element(tag)
     words = breakable(words)
     made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)

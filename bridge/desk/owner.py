@@ -37,7 +37,7 @@ from bridge.indieauth.login.browser_session import CROSS_SITE, BrowserSession, b
 from bridge.indieauth.login.sessions import Session
 from bridge.indieauth.login.sign_in import sign_in_page
 from bridge.indieauth.server import SERVER
-from bridge.pages.navigation import Notice, tell_next
+from bridge.pages.navigation import Notice, show_next
 from bridge.pages.render import DESK_POLICY, page, page_endpoint, redirect
 from bridge.store import StoreError
 
@@ -80,7 +80,7 @@ class Owner:
     def back(self, path: str, notice: Notice | None = None) -> web.Response:
         """Redirect to another page after a form (303), which shows ``notice`` once."""
         if notice is not None:
-            tell_next(self.request.app, self.session.id, notice)
+            show_next(self.request.app, self.session.id, notice)
         return redirect(path)
 
     def check(self, csrf: str | None) -> None:
@@ -144,10 +144,10 @@ def owner_form(handler: OwnerForm) -> Handler:
 def signed_out(request: web.Request, browser: BrowserSession) -> web.Response:
     """The sign-in page, as the answer to a form without a session."""
     problem = "You were signed out. Sign in, then press the button again."
-    return sign_in_page(request, browser, then=_seen(request), status=401, problem=problem)
+    return sign_in_page(request, browser, then=_page_of_form(request), status=401, problem=problem)
 
 
-def _seen(request: web.Request) -> str:
+def _page_of_form(request: web.Request) -> str:
     """The page that a form's address shows; where there is none, the list of posts."""
     resource = request.match_info.route.resource
     is_page = resource is not None and any(route.method == hdrs.METH_GET for route in resource)

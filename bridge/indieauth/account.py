@@ -48,7 +48,7 @@ _NAMELESS = "Give it a name, so that you recognise it later."
 @page_endpoint
 async def tokens(request: web.Request) -> web.Response:
     """GET /tokens: connected apps, app tokens, and the form for a new token."""
-    return _to_owner(request, _tokens_page, "/tokens")
+    return _page_for_owner(request, _tokens_page, "/tokens")
 
 
 @page_endpoint
@@ -108,7 +108,7 @@ async def rename(request: web.Request) -> web.Response:
 @page_endpoint
 async def sessions(request: web.Request) -> web.Response:
     """GET /auth/sessions: signed-in browsers, passkeys, password."""
-    return _to_owner(request, _sessions_page, "/auth/sessions")
+    return _page_for_owner(request, _sessions_page, "/auth/sessions")
 
 
 @page_endpoint
@@ -183,7 +183,7 @@ async def change_password(request: web.Request) -> web.Response:
     return redirect("/auth/sessions")
 
 
-def _to_owner(
+def _page_for_owner(
     request: web.Request, its_page: Callable[..., web.Response], path: str
 ) -> web.Response:
     """A page for the signed-in owner; others are asked to sign in, and led to ``path`` then."""

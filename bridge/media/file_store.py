@@ -54,7 +54,7 @@ class FileStore:
         with self._lock:
             same = (file for file in self._known.values() if file.digest == digest)
             found = next((file for file in same if self._is_there(file)), None)
-            return None if found is None else self._again(found, now)
+            return None if found is None else self._renewed(found, now)
 
     def place(self, incoming: Incoming, now: datetime) -> MediaFile:
         """Store a file under a free path, or return the existing file with the same bytes."""
@@ -64,9 +64,9 @@ class FileStore:
                 return self._added(incoming, now)
             # A file that was committed by hand had no record of its original.
             known = replace(same, digest=same.digest or incoming.digest)
-            return self._again(replace(known, blob=blob_id(incoming.data)), now)
+            return self._renewed(replace(known, blob=blob_id(incoming.data)), now)
 
-    def _again(self, file: MediaFile, now: datetime) -> MediaFile:
+    def _renewed(self, file: MediaFile, now: datetime) -> MediaFile:
         """Record the same upload again: it becomes the newest, and a pending file waits from now
         on."""
         return self._record(replace(file, published=now))

@@ -96,14 +96,14 @@ class Cleaner:
             self._may_wait += 1
         held = True
 
-        def give_way() -> None:
+        def lower_priority() -> None:
             nonlocal held
             if self._slow_left:
                 self._slow_left -= 1
                 held = False
                 self._turns.release()
 
-        timer = asyncio.get_running_loop().call_later(self._patience, give_way)
+        timer = asyncio.get_running_loop().call_later(self._patience, lower_priority)
         try:
             yield
         finally:

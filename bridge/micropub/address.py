@@ -66,7 +66,7 @@ def link(name: str, text: str) -> str:
     text = text.strip()
     if (is_web(text) or _OTHERS.fullmatch(text)) and not re.search(r"\s", text):
         return text
-    refuse_what_is_none(name, text)
+    refuse_placeholder(name, text)
     found = list(dict.fromkeys(filter(_is_whole, map(_trimmed, _URL.findall(text)))))
     if len(found) == 1:
         return found[0]
@@ -83,7 +83,7 @@ def file_address(name: str, text: str) -> str:
     Raises :class:`InvalidRequest` for anything else.
     """
     text = text.strip()
-    refuse_what_is_none(name, text)
+    refuse_placeholder(name, text)
     if not _NOT_OF_A_URL.search(text):
         if is_web(text) or (text.startswith("/") and not text.startswith(("//", "/\\"))):
             return text
@@ -99,7 +99,7 @@ def file_address(name: str, text: str) -> str:
     )
 
 
-def refuse_what_is_none(name: str, text: str) -> None:
+def refuse_placeholder(name: str, text: str) -> None:
     """Raise :class:`InvalidRequest` for a placeholder of a missing address, or an address that
     works only on the client's own device.
     """
@@ -127,7 +127,7 @@ def check_object(name: str, value: dict[str, Json]) -> None:
     urls = properties.get("url")
     for url in urls if isinstance(urls, list) else [urls]:
         if isinstance(url, str) and url.strip():
-            refuse_what_is_none(f"{name}.url", url)
+            refuse_placeholder(f"{name}.url", url)
 
 
 def _trimmed(url: str) -> str:

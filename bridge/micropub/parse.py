@@ -27,10 +27,10 @@ from bridge.micropub.values import (
     is_empty,
     normalise,
     property_name,
-    refuse_far_too_many,
     refuse_many,
     refuse_many_files,
     refuse_many_properties,
+    refuse_oversized,
 )
 
 #: Properties about how to publish; alone they are not a post.
@@ -117,7 +117,7 @@ def _sort(
     """Properties, and files with their positions among them."""
     slots: dict[str, list[Slot]] = {}
     for name, given in values.items():
-        refuse_far_too_many(name, given)
+        refuse_oversized(name, given)
         for slot in given:
             # An empty file input sends a part without name or data.
             if isinstance(slot, File) and not (slot.filename or slot.data):

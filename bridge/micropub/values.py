@@ -12,7 +12,7 @@ from bridge.micropub.address import (
     check_object,
     file_address,
     link,
-    refuse_what_is_none,
+    refuse_placeholder,
 )
 from bridge.micropub.body import File, Slot
 from bridge.micropub.geo import from_geo
@@ -74,7 +74,7 @@ def normalise(name: str, slots: Iterable[Slot]) -> tuple[Slot, ...]:
     values, and for more values than a post may have.
     """
     if isinstance(slots, list):
-        refuse_far_too_many(name, slots)
+        refuse_oversized(name, slots)
     rule = _RULES.get(name, _of_something if name.endswith("-of") else _anything)
     given = _full(_unnumbered(slots))
     refuse_many(name, len(given))
@@ -110,7 +110,7 @@ def refuse_many(name: str, count: int) -> None:
         raise InvalidRequest(f"'{name}' has {count:,} values; a post may have {most}. Send fewer.")
 
 
-def refuse_far_too_many(name: str, slots: Sequence[Slot]) -> None:
+def refuse_oversized(name: str, slots: Sequence[Slot]) -> None:
     """Refuse at once what would take long to check, whether or not some are empty."""
     if len(slots) > _FAR_TOO_MANY:
         refuse_many(name, len(slots))
@@ -263,7 +263,7 @@ def _link(name: str, value: Json) -> Json:
 def _of_something(name: str, value: Json) -> Json:
     """What was read, heard, played and so on: an object, an address, or a title."""
     if isinstance(value, str):
-        refuse_what_is_none(name, value)
+        refuse_placeholder(name, value)
     elif isinstance(value, dict):
         check_object(name, value)
     return _anything(name, value)

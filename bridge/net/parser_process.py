@@ -20,7 +20,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from bridge.runtime.memory import give_back
+from bridge.runtime.memory import release_memory
 
 #: The header of a request: the lengths of its JSON and of the page that follows.
 QUESTION = struct.Struct(">II")
@@ -49,7 +49,7 @@ def main() -> None:
             del request, page, answer
             # A parsed page contains reference cycles.
             gc.collect()
-            give_back()
+            release_memory()
 
 
 def _parse(page: bytes, function: str, arguments: list[str]) -> Any:

@@ -53,6 +53,6 @@ def add_section(app: web.Application, section: Section) -> None:
     known.sort(key=lambda each: each.order)
 
 
-def tell_next(app: web.Application, session: int, notice: Notice) -> None:
+def show_next(app: web.Application, session: int, notice: Notice) -> None:
     """Show a notice on the next page of this session."""
     app[NOTICES].put(str(session), notice)

@@ -30,7 +30,7 @@ from bridge.posts.index_tables import (
     stored,
     translated,
 )
-from bridge.runtime.memory import give_back
+from bridge.runtime.memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, Difference, StoreBroken, Version
@@ -337,7 +337,7 @@ class PostIndex:
             forget(self._database, stale, self._own)
             files = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
         self._learn(files, describe, then=self._database.commit)
-        give_back()
+        release_memory()
 
     def _linked_files(self, head: Version) -> Iterator[tuple[str, BlobId]]:
         """The files behind symbolic links, by the paths at which Pelican finds them."""

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return freed memory, including what the C library keeps for later use.
 
     glibc itself only returns what is free at the end of its heap. Does nothing if the C library has

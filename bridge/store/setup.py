@@ -71,7 +71,7 @@ def is_remote(name: str) -> bool:
         return False
 
 
-def look_into(source: str, bare: Path, folder: Path) -> OwnerRepo:
+def clone_and_inspect(source: str, bare: Path, folder: Path) -> OwnerRepo:
     """Clone ``source`` to ``bare``, as :func:`clone_bare` does; its files go to ``folder``.
 
     Raises :class:`StoreBroken`.
@@ -83,7 +83,7 @@ def look_into(source: str, bare: Path, folder: Path) -> OwnerRepo:
         return OwnerRepo(folder.resolve(), remote, "", _author(repo), _usual_author(repo))
 
 
-def look_at(folder: Path, remote: str = "") -> OwnerRepo:
+def inspect_clone(folder: Path, remote: str = "") -> OwnerRepo:
     """The repo that ``folder`` is part of, and ``remote``, if that was named, as its remote.
 
     Raises :class:`StoreBroken`: why it cannot be used, and what to do. Changes nothing.
@@ -292,7 +292,7 @@ def git_folder(repo: Path) -> Path:
         return Path(opened.common_dir).resolve()
 
 
-def let_push_into(clone: Path) -> str:
+def allow_pushes_into(clone: Path) -> str:
     """Have git update the owner's working tree with every push. Returns what was done.
 
     Nothing else in the clone changes. Raises :class:`StoreBroken`.
@@ -319,7 +319,7 @@ def let_push_into(clone: Path) -> str:
     return f"{notice}, and the hook {hook} is installed."
 
 
-def found_site(folder: Path, *, name: str, email: str) -> None:
+def create_site_repo(folder: Path, *, name: str, email: str) -> None:
     """Make ``folder`` a repo with everything in it committed.
 
     ``name`` and ``email`` are the owner's, for this repo alone.

@@ -38,7 +38,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except (BridgeError, StoreError) as raised:
         error = raised if isinstance(raised, BridgeError) else _of_the_store(raised)
         if error.status >= 500:
-            log.warning("%s: %s", _asked(request), error.description)
+            log.warning("%s: %s", _requested(request), error.description)
         answer = error_response(error)
         shown = for_people(request, error.status, error.description)
         if shown is None:
@@ -61,7 +61,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ConnectionError:
         raise
     except Exception:
-        log.exception("%s failed", _asked(request))
+        log.exception("%s failed", _requested(request))
         return _json(500, "server_error", "Internal error; see the bridge's log.")
 
 
@@ -121,7 +121,7 @@ def _of_the_store(error: StoreError) -> BridgeError:
             return Unavailable(f"Nothing was written: {error}. Try again in a moment.")
 
 
-def _asked(request: web.Request) -> str:
+def _requested(request: web.Request) -> str:
     """A request in the log: only its path, because a query may carry a secret; still encoded,
     because a path may contain newlines and control sequences; and cut.
     """

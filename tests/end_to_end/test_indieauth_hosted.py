@@ -23,7 +23,7 @@ import pytest
 from aiohttp import web
 from indieauth_kit import free_socket, listening
 
-from bridge.store.setup import clone_bare, found_site, let_push_into
+from bridge.store.setup import allow_pushes_into, clone_bare, create_site_repo
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,9 +104,9 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     shutil.copytree(
         ROOT / "sample_site", tmp_path / "site", ignore=shutil.ignore_patterns("output")
     )
-    found_site(tmp_path / "site", name="Me", email="me@example.com")
+    create_site_repo(tmp_path / "site", name="Me", email="me@example.com")
     clone_bare(str(tmp_path / "site"), tmp_path / "site.git", "main")
-    let_push_into(tmp_path / "site")
+    allow_pushes_into(tmp_path / "site")
     async with listening(app, free_socket()) as site, aiohttp.ClientSession() as client:
         hosted.me = f"{site}/"
         config = tmp_path / "bridge.toml"

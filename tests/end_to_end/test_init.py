@@ -28,7 +28,7 @@ from soak_kit import SOAK, in_soak
 
 from bridge.commands.init.existing_site import ExistingSite
 from bridge.store import StoreBroken
-from bridge.store.setup import clone_bare, look_at
+from bridge.store.setup import clone_bare, inspect_clone
 
 
 @pytest.fixture(scope="session")
@@ -609,7 +609,7 @@ def test_another_users_clone_is_refused_with_what_to_do(
     with monkeypatch.context() as patch:
         patch.setattr("os.geteuid", lambda: me + 1)
         with pytest.raises(StoreBroken, match=f"{site} belongs to another user.*Run the bridge as"):
-            look_at(site)
+            inspect_clone(site)
     with monkeypatch.context() as patch:
         # Git's own view of it, where the bridge could not know: a folder above that is another's.
         patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")

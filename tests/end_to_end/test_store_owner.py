@@ -23,7 +23,7 @@ from siege_kit import CLIENTS, Besieged
 from soak_kit import SOAK, in_soak, rounds
 
 from bridge.store.git import GitStore
-from bridge.store.setup import clone_bare, let_push_into
+from bridge.store.setup import allow_pushes_into, clone_bare
 from bridge.store.sync.remote import Remote, RemoteStatus
 
 POST = "content/new.md"
@@ -41,7 +41,7 @@ def clone(tmp_path: Path) -> Path:
     git(clone, "add", "-A")
     git(clone, "commit", "-q", "-m", "Begin")
     clone_bare(str(clone), tmp_path / "site.git", "main")
-    let_push_into(clone)
+    allow_pushes_into(clone)
     return clone
 
 
@@ -310,7 +310,7 @@ async def test_a_clone_whose_git_folder_is_elsewhere_goes_along(
     git(clone, "init", "-q", "--separate-git-dir", str(elsewhere))
     if named:
         git(clone, "config", "core.worktree", str(clone))
-    let_push_into(clone)
+    allow_pushes_into(clone)
     async with bridge(clone) as (store, remote):
         remote.changed(put(store, POST, "ours\n"))
         await until(remote, "ok")

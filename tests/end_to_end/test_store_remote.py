@@ -21,7 +21,7 @@ from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Kind
-from bridge.store.setup import clone_bare, let_push_into
+from bridge.store.setup import allow_pushes_into, clone_bare
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
 from bridge.store.sync.round import Divergence, SyncRound
 from bridge.store.sync.transport import Transport
@@ -80,7 +80,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     git(tmp_path, "init", "-q", *kind, "-b", "main", "remote.git")
     if not kind:
         git(tmp_path / "remote.git", "commit", "-q", "--allow-empty", "-m", "Empty")
-        let_push_into(tmp_path / "remote.git")
+        allow_pushes_into(tmp_path / "remote.git")
     git(tmp_path, "clone", "-q", "remote.git", "laptop")
     world = World(tmp_path / "remote.git", tmp_path / "repo", tmp_path / "laptop")
     (world.laptop / "a.md").write_text("".join(f"line {number}\n" for number in range(12)))

@@ -323,7 +323,7 @@ def test_a_clone_of_the_bridge_follows_none_of_the_owners_settings_for_clones(
     assert setup.has_file(bare, "content/a.md")
     setup.clone_recursively(bare, str(site), "main", tmp_path / "fresh")
     setup.copy_clone(site, tmp_path / "copy")
-    setup.look_into(str(bare), tmp_path / "again.git", tmp_path / "into")
+    setup.clone_and_inspect(str(bare), tmp_path / "again.git", tmp_path / "into")
     for folder in ("fresh", "copy", "into"):
         assert (tmp_path / folder / "content/a.md").exists()
     assert not (tmp_path / "ran").exists()

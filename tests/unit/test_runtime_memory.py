@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
-from bridge.runtime.memory import give_back
+from bridge.runtime.memory import release_memory
 
 def held():
     with open("/proc/self/statm") as file:
@@ -18,7 +18,7 @@ parts = [bytes(1000) for _ in range(60_000)]
 last = parts[-1]
 full = held()
 del parts
-give_back()
+release_memory()
 print((held() - before) / (full - before))
 """
 

@@ -23,13 +23,13 @@ from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
 from bridge.store.setup import (
     OwnerRepo,
+    allow_pushes_into,
+    clone_and_inspect,
     clone_bare,
     has_file,
+    inspect_clone,
     is_remote,
     keep_out,
-    let_push_into,
-    look_at,
-    look_into,
 )
 
 _BARE = Path("site.git")
@@ -179,10 +179,10 @@ def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
     """The repo of a site: its clone, or one made in ``folder``. Raises :class:`Refused`."""
     try:
         if not is_remote(site):
-            return look_at(Path(site), remote)
+            return inspect_clone(Path(site), remote)
         if remote:
             raise Refused(f"{site} is itself a remote: omit --remote, or name a clone.")
-        return look_into(site, _BARE.resolve(), folder)
+        return clone_and_inspect(site, _BARE.resolve(), folder)
     except StoreBroken as error:
         named = "" if site != os.curdir else f". Or name your site: {command()} init ~/my-site"
         raise Refused(f"{error}{named}.") from error
@@ -213,7 +213,7 @@ def _set_up_remote(found: OwnerRepo) -> str:
     if is_remote(found.remote):
         return f"It pushes to {found.remote}."
     try:
-        changed = let_push_into(Path(found.remote))
+        changed = allow_pushes_into(Path(found.remote))
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     return f"""\

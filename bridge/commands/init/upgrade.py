@@ -23,13 +23,13 @@ from bridge.store import StoreBroken
 from bridge.store.repo import EARLIER_STATE
 from bridge.store.setup import (
     OwnerRepo,
+    allow_pushes_into,
     clone_again,
     clone_bare,
     git_folder,
+    inspect_clone,
     is_remote,
     keep_out,
-    let_push_into,
-    look_at,
 )
 
 #: State that cannot be derived from the repo, and its present path.
@@ -73,7 +73,7 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
         )
     found = OwnerRepo(Path(), site, settings.site.branch, "")
     if not is_remote(site):
-        found = look_at(Path(site), remote)
+        found = inspect_clone(Path(site), remote)
     with step("Cloning the site"):
         clone_bare(found.remote, repo, settings.site.branch or found.branch)
     return f"Kept {config} and created {repo}. {_set_up(found)}"
@@ -82,7 +82,7 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
 def _leave_clone(config: Path, settings: Settings, remote: str) -> str:
     """Replace the owner's clone by a bare one that has all its commits, pushed or not."""
     clone = settings.site.repo
-    found = look_at(clone, remote or ("" if settings.publish.remote else str(clone)))
+    found = inspect_clone(clone, remote or ("" if settings.publish.remote else str(clone)))
     bare = config.parent.resolve() / "site.git"
     changes: dict[tuple[str, str], str] = {("site", "repo"): str(bare)}
     if settings.publish.remote != "origin":
@@ -120,7 +120,9 @@ The bridge now has a bare clone of its own. These settings in {config} have chan
 def _set_up(found: OwnerRepo) -> str:
     if is_remote(found.remote):
         return f"Posts are pushed to {found.remote}."
-    return f"Posts are pushed to your clone, {found.remote}. {let_push_into(Path(found.remote))}"
+    return (
+        f"Posts are pushed to your clone, {found.remote}. {allow_pushes_into(Path(found.remote))}"
+    )
 
 
 def _move_state(repo: Path, settings: Settings) -> str:

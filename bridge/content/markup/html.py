@@ -146,9 +146,9 @@ def sanitise(html: str) -> str:
     becomes its character, and ``&#1;`` would break the build of a feed. Raises
     :class:`InvalidRequest` for HTML that would take too long, or grow.
     """
-    refuse_what_grows(html)
-    worded = _in_other_words(printable(html))
-    refuse_what_grows(worded)
+    refuse_growing_html(html)
+    worded = _with_substitutes(printable(html))
+    refuse_growing_html(worded)
     clean = nh3.clean(
         worded,
         tags=set(TAGS),
@@ -167,10 +167,10 @@ def _in_other_words(html: str) -> str:
     """The HTML with what cannot be in a post as something that can: an embedded page as a link to
     it, a box to tick as a character, styles as the elements that they mean.
     """
-    return _ELSEWISE.sub(_otherwise, editors.with_elements(html))
+    return _ELSEWISE.sub(_substitute, editors.with_elements(html))
 
 
-def _otherwise(match: re.Match[str]) -> str:
+def _substitute(match: re.Match[str]) -> str:
     attributes = {
         found["name"].lower(): found["double"] or found["single"] or found["bare"] or ""
         for found in _ATTRIBUTE.finditer(match["attributes"])
@@ -220,7 +220,7 @@ def _allowed_words(name: str, value: str) -> list[str]:
     return [word for word in printable(value).split() if _ALLOWED_WORDS[name](word)]
 
 
-def refuse_what_grows(html: str) -> None:
+def refuse_growing_html(html: str) -> None:
     """Raise :class:`InvalidRequest` for HTML that would make a parser use far more memory than its
     size.
 
@@ -260,7 +260,7 @@ def find_unsafe(html: str) -> frozenset[str]:
     position = 0
     while (start := html.find("<", position)) >= 0:
         match = _TAG.match(html, start)
-        if match and _may_stand(match):
+        if match and _is_safe_element(match):
             position = match.end()
         else:
             position = _end_of_unsafe(html, start)
@@ -276,7 +276,7 @@ def plain(html: str) -> str:
     return unescape(clean)
 
 
-def in_place_of_words(html: str) -> tuple[str, str]:
+def first_visible_element(html: str) -> tuple[str, str]:
     """For HTML without words: its first visible element (``img``, ``video`` or ``audio``) and an
     alternative text; each empty if there is none.
     """
@@ -294,7 +294,7 @@ def _end_of_unsafe(html: str, start: int) -> int:
     return end.start() + 1 if end else len(html)
 
 
-def _may_stand(match: re.Match[str]) -> bool:
+def _is_safe_element(match: re.Match[str]) -> bool:
     if match["end"]:
         return match["end"].lower() in TAGS
     tag = (match["tag"] or "").lower()

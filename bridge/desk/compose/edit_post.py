@@ -92,7 +92,7 @@ async def change(submission: Submission) -> web.StreamResponse:
     opened = await _open(desk, filled.controls.get("url", ""))
     sheet = sheet_of(filled, desk, kind_named(opened.entry.type))
     sheet = _about(desk, opened, replace(sheet, also=opened.sheet.also))
-    sheet, is_to_be_sent = await post_form.settled(submission, sheet)
+    sheet, is_to_be_sent = await post_form.with_stored_files(submission, sheet)
     if not is_to_be_sent:
         return await post_form.show(owner, desk, sheet)
     for _ in range(_LOOKS):

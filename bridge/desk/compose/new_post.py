@@ -71,7 +71,7 @@ async def create(submission: Submission) -> web.StreamResponse:
     kind = kind_named(chosen or filled.controls.get("kind", ""))
     sheet = sheet_of(filled, desk, kind)
     sheet = replace(sheet, typed=post_form.with_target(sheet.typed, kind))
-    sheet, is_to_be_sent = await post_form.settled(submission, sheet)
+    sheet, is_to_be_sent = await post_form.with_stored_files(submission, sheet)
     if not is_to_be_sent:
         sheet = replace(sheet, address=await _address(sheet, desk) if sheet.looks else "")
         return await post_form.show(owner, desk, sheet)

@@ -160,7 +160,7 @@ def with_target(typed: FormValues, kind: PostType) -> FormValues:
     return typed.with_text(mine, given)
 
 
-async def settled(submission: Submission, sheet: Sheet) -> tuple[Sheet, bool]:
+async def with_stored_files(submission: Submission, sheet: Sheet) -> tuple[Sheet, bool]:
     """The submitted form with its new files stored, and whether it is to be sent.
 
     Otherwise it is shown again: because of a doubt or a problem, or since its button only moves a
@@ -169,15 +169,15 @@ async def settled(submission: Submission, sheet: Sheet) -> tuple[Sheet, bool]:
     if submission.doubt:
         problems = {"": submission.doubt}
         return replace(sheet, problems=problems, status=submission.status), False
-    sheet = await take_in(submission.desk, sheet, submission.filled)
+    sheet = await store_files(submission.desk, sheet, submission.filled)
     if step := _step_of(submission.does):
-        return _stepped(sheet, step), False
+        return _with_step(sheet, step), False
     if submission.does or sheet.problems:
         return replace(sheet, looks=True), False
     return sheet, True
 
 
-async def take_in(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
+async def store_files(desk: Desk, sheet: Sheet, filled: SubmittedForm) -> Sheet:
     """Store the form's new files in the media library, and name their URLs in the form."""
     for name, upload, alt in filled.uploads:
         try:
@@ -202,7 +202,7 @@ def _step_of(word: str) -> Step | None:
     return what, name, int(place[:4])
 
 
-def _stepped(sheet: Sheet, step: Step) -> Sheet:
+def _with_step(sheet: Sheet, step: Step) -> Sheet:
     """The page with one of its files moved or removed."""
     what, name, place = step
     files = sheet.typed.files.get(name, ())

@@ -40,7 +40,7 @@ async def at_once(submission: Submission) -> web.StreamResponse:
     photos: tuple[Attached, ...] = ()
     if not problem:
         try:
-            sheet = await post_form.take_in(desk, sheet, filled)
+            sheet = await post_form.store_files(desk, sheet, filled)
             photos = sheet.typed.files.get("photo", ())
             found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):

@@ -47,7 +47,7 @@ async def receive(owner: Owner) -> web.StreamResponse:
     kind, typed, uploads = _shared(body)
     sheet = Sheet(kind_named(kind), typed, desk.new_name())
     filled = SubmittedForm(typed, {}, uploads)
-    return await post_form.show(owner, desk, await post_form.take_in(desk, sheet, filled))
+    return await post_form.show(owner, desk, await post_form.store_files(desk, sheet, filled))
 
 
 def _shared(body: RequestBody) -> tuple[str, FormValues, tuple[tuple[str, File, str], ...]]:

@@ -108,10 +108,12 @@ async def _handled(
         with store_errors_as_pages():
             return await handler(submission)
     except (PageError, BridgeError) as error:
-        return _kept(submission.owner, body, error)
+        return _page_with_input(submission.owner, body, error)
 
 
-def _kept(owner: Owner, body: RequestBody, error: PageError | BridgeError) -> web.Response:
+def _page_with_input(
+    owner: Owner, body: RequestBody, error: PageError | BridgeError
+) -> web.Response:
     """The input, if not even its form can be shown: the site cannot be read just now, or the post
     no longer exists. It can be sent again, or become a new post."""
     texts = [(name, text) for name, text in body.fields if isinstance(text, str)]

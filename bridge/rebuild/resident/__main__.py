@@ -34,7 +34,7 @@ from bridge.rebuild.resident.messages import (
     UnsupportedSite,
 )
 from bridge.rebuild.resident.reuse.opened import denied
-from bridge.runtime.memory import give_back
+from bridge.runtime.memory import release_memory
 from bridge.site.launch import confine_by
 
 try:
@@ -150,7 +150,7 @@ class GarbageCollection:
         gc.freeze()
         if thorough:
             # The first build has compiled the templates, and rendered every page.
-            give_back()
+            release_memory()
         gc.set_threshold(_VERY_MUCH)
 
 

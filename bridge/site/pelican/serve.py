@@ -30,7 +30,7 @@ import msgspec
 from bridge.content.file import PelicanFile
 from bridge.content.rules import Rendered
 from bridge.errors import BridgeError, SiteBroken
-from bridge.runtime.memory import give_back
+from bridge.runtime.memory import release_memory
 from bridge.settings import SettingsError
 from bridge.site.launch import confine_by
 from bridge.site.messages import (
@@ -147,7 +147,7 @@ class Supervisor:
         """Answer questions until the bridge ends."""
         # Garbage of loading the site would be copied into each fork.
         gc.collect()
-        give_back()
+        release_memory()
         self._fork(TEXT)
         while True:
             for key, _ in self._selector.select(self._pause()):

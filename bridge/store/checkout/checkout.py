@@ -131,7 +131,7 @@ class Checkout:
                 return tuple(path for path, _, _ in self._differences(before, version))
             except StoreBroken:
                 # Damaged, or the repo was recreated and does not know what is on disk.
-                self._repo.begin_anew()
+                self._repo.start_over()
         return tuple(path for path, _, _ in self._repo.files(version))
 
     def bring_to(self, version: Version, *, exact: bool = True) -> None:
@@ -146,7 +146,7 @@ class Checkout:
             self._confined(lambda: self._move(before, version))
         except StoreBroken:
             if before is None:
-                self._repo.begin_anew()
+                self._repo.start_over()
             self._confined(lambda: self._move(None, version))
 
     def outside(self, function: Callable[[], _T]) -> _T:

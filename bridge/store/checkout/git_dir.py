@@ -103,7 +103,7 @@ class CheckoutRepo:
         alternates.write_text(lender)
         self.folder.joinpath(".git").symlink_to(self.git_dir)
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         """Start from an empty folder: the checkout is incomplete or damaged."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.git_dir, ignore_errors=True)

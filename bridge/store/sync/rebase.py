@@ -70,10 +70,10 @@ class Replay:
         tip = theirs
         for commit in commits:
             base = self._database.tree_of(commit.parents[0]) if commit.parents else None
-            tip = self._again(commit, base, tip)
+            tip = self._rebased(commit, base, tip)
         return tip
 
-    def _again(self, commit: _Commit, base: bytes | None, tip: bytes) -> bytes:
+    def _rebased(self, commit: _Commit, base: bytes | None, tip: bytes) -> bytes:
         before = self._database.tree_of(tip)
         tree, kept = self._combine(base, commit.tree, before, commit.oid)
         if tree == before:
@@ -81,7 +81,7 @@ class Replay:
         message = _with_trailers(commit.message, kept)
         # A constant time: a retry writes the same objects.
         made = self._format.commit(tree, [tip], commit.author, self._stamp(commit, tip), message)
-        return self._made(made, tree)
+        return self._created(made, tree)
 
     def _merge(self, theirs: bytes, ours: _Commit) -> bytes:
         base = self._repo.git.merge_base(ours.oid.hex(), theirs.hex())
@@ -94,9 +94,9 @@ class Replay:
         stamp = self._stamp(ours, theirs)
         message = _with_trailers("Merge what the remote has\n", kept)
         made = self._format.commit(tree, [ours.oid, theirs], stamp, stamp, message)
-        return self._made(made, tree)
+        return self._created(made, tree)
 
-    def _made(self, commit: Object, tree: bytes) -> bytes:
+    def _created(self, commit: Object, tree: bytes) -> bytes:
         self.objects.append(commit)
         self._database.remember_commit(commit.oid, tree)
         return commit.oid
