@@ -163,7 +163,7 @@ def sanitise(html: str) -> str:
     return printable(clean)
 
 
-def _in_other_words(html: str) -> str:
+def _with_substitutes(html: str) -> str:
     """The HTML with what cannot be in a post as something that can: an embedded page as a link to
     it, a box to tick as a character, styles as the elements that they mean.
     """
@@ -270,8 +270,8 @@ def find_unsafe(html: str) -> frozenset[str]:
 
 def plain(html: str) -> str:
     """The text of some HTML without elements and attributes, for titles and slugs."""
-    refuse_what_grows(html)
-    spaced = _FORMULA_TAG.sub("", _BLOCKS.sub("\n", _in_other_words(printable(html))))
+    refuse_growing_html(html)
+    spaced = _FORMULA_TAG.sub("", _BLOCKS.sub("\n", _with_substitutes(printable(html))))
     clean = nh3.clean(spaced, tags=set(), clean_content_tags=_WITHOUT_WORDS, link_rel=None)
     return unescape(clean)
 
