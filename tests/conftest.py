@@ -29,6 +29,7 @@ from bridge.indieauth.login import mail, password
 from bridge.indieauth.oauth import clients
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
+from bridge.runtime import background
 from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit"]
@@ -225,6 +226,8 @@ def patient_requests() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "_SECONDS", 60.0)
         patch.setattr(mail, "_CLOSING_SECONDS", 60.0)
+        # What is left behind at the end leaves pipes open, which a later test would be blamed for.
+        patch.setattr(background, "_CLOSE_SECONDS", 60.0)
         for function, limit in (
             (Catalogue.__init__, "seconds"),
             (Catalogue.__init__, "indexing"),
