@@ -10,7 +10,16 @@ from pelican_indieauth import pages, templating
 from pelican_indieauth.discovery import headers
 from pelican_indieauth.discovery.endpoints import configured
 from pelican_indieauth.entry import markup
-from pelican_indieauth.lists import feeds, gone, off_home, order, redirects, translations, withheld
+from pelican_indieauth.lists import (
+    feeds,
+    gone,
+    off_home,
+    order,
+    periods,
+    redirects,
+    translations,
+    withheld,
+)
 from pelican_indieauth.lists.json_feed import JsonFeed
 from pelican_indieauth.lists.redirects import Redirects
 from pelican_indieauth.mentions import post_mentions
@@ -113,6 +122,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
             for of, post in generator.settings.get(withheld.KEY, withheld.Withheld()).found
             if of is generator
         ]
+        periods.join(generator)
         markup.add_entries([*articles, *private], site, context)
         context["home_mentions"] = markup.home_mentions(site, context)
         if site.not_on_home:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from plugin_site import SITE, THEMES, build, post, write, write_settings
+from plugin_site import SITE, THEMES, build, post, theme, write, write_settings
 
 SCRIPT = """
 import re
@@ -79,3 +79,29 @@ def test_posts_of_one_slug_are_translations_only_in_another_language(tmp_path: P
         "june/weeknotes.html": [german],
         "may/weeknotes-de.html": [f"{SITE}/june/weeknotes.html", english],
     }
+
+
+def test_posts_of_several_time_zones_have_one_archive_a_day(tmp_path: Path) -> None:
+    """At New Year in Auckland, it is still the old year for hours in Paris."""
+    dates = {
+        "before": "2026-12-31T08:00:00+01:00",
+        "new-year": "2027-01-01T00:30:00+13:00",
+        "after": "2026-12-31T20:00:00+01:00",
+        "later": "2027-01-01T09:00:00+01:00",
+    }
+    folder = theme(
+        tmp_path,
+        period_archives="{% for a in articles %}{{ a.slug }} {% endfor %}|"
+        "{% for a in dates %}{{ a.slug }} {% endfor %}",
+    )
+    built = build(
+        tmp_path,
+        {slug: post(slug, date=date) for slug, date in dates.items()},
+        YEAR_ARCHIVE_SAVE_AS="{date:%Y}/index.html",
+        MONTH_ARCHIVE_SAVE_AS="{date:%Y}/{date:%m}/index.html",
+        DAY_ARCHIVE_SAVE_AS="{date:%Y}/{date:%m}/{date:%d}/index.html",
+        THEME=folder,
+    )
+    for old, new in (("2026", "2027"), ("2026/12", "2027/01"), ("2026/12/31", "2027/01/01")):
+        assert built.text(f"{old}/index.html") == "after before |after before "
+        assert built.text(f"{new}/index.html") == "later new-year |later new-year "
