@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _REMEMBERED = 1_000
 _LONGEST_SLEEP = 3_600.0
-#: Of how many pages it is remembered that they are shown already while a build goes on.
+#: Largest number of pages published so far that are remembered during a build.
 _MOST_SHOWN = 1_000_000
 
 
@@ -78,14 +78,14 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
-        self._asked = 0
+        self._requested = 0
         self._order: dict[Version, int] = {}
         self._done = 0
-        self._underway = 0
+        self._building = 0
         self._shown: dict[str, int] = {}
         self._complete = time.monotonic()
         self._failures = 0
-        #: The files of which the log says already that they are left out, with the reason.
+        #: The left-out files that have been logged, with the reason.
         self._logged: frozenset[tuple[str, str]] = frozenset()
 
     @property
@@ -95,14 +95,14 @@ class Worker:
 
     async def start(self) -> None:
         """Start the worker, which first builds what was committed while it was not running."""
-        self._asked += 1
+        self._requested += 1
         self._task = asyncio.create_task(self._run(), name="rebuild")
         self._wake.set()
 
     def changed(self, version: Version) -> None:
         """Schedule a build of this version."""
-        self._asked += 1
-        self._order[version] = self._asked
+        self._requested += 1
+        self._order[version] = self._requested
         if len(self._order) > _REMEMBERED:
             del self._order[next(iter(self._order))]
         if self._status.state == "building" and self._may_preempt():
@@ -119,7 +119,7 @@ class Worker:
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._settled(self._order.get(version, self._asked), page)
+                return await self._settled(self._order.get(version, self._requested), page)
         return False
 
     def status(self) -> BuildStatus:
@@ -148,7 +148,7 @@ class Worker:
                 return True
             await moved.wait()
 
-    def _tell(self, **facts: object) -> None:
+    def _update(self, **facts: object) -> None:
         """Change the status, and wake every waiting request."""
         self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
         moved, self._moved = self._moved, asyncio.Event()
@@ -156,8 +156,8 @@ class Worker:
 
     def _show(self, pages: Iterable[str]) -> None:
         if len(self._shown) < _MOST_SHOWN:
-            self._shown.update(dict.fromkeys(pages, self._underway))
-        self._tell()
+            self._shown.update(dict.fromkeys(pages, self._building))
+        self._update()
 
     def _may_preempt(self) -> bool:
         """Whether a build may be preempted: under constant changes one must complete at times."""
@@ -167,15 +167,15 @@ class Worker:
         while True:
             spare = asyncio.create_task(self._run_when_idle())
             try:
-                await self._woken()
+                await self._wait_for_work()
             finally:
-                await _ended(spare)
+                await _cancel(spare)
             # Changes that arrive together need one build.
             await asyncio.sleep(self._timing.debounce)
             self._wake.clear()
-            self._underway = self._asked
+            self._building = self._requested
             try:
-                await self._bring_up_to_date()
+                await self._build_newest()
             except Superseded:
                 self._wake.set()
             except BuildFailed as failure:
@@ -194,9 +194,9 @@ class Worker:
             _log.warning("Maintenance of the site failed: %s", error)
             return
         if notice is not None:
-            self._tell(reason=notice, warnings=(notice, *self._status.warnings))
+            self._update(reason=notice, warnings=(notice, *self._status.warnings))
 
-    async def _woken(self) -> None:
+    async def _wait_for_work(self) -> None:
         """Wait for work: a change, or a scheduled post that is due."""
         while not self._wake.is_set():
             due = self._job.next_due
@@ -207,23 +207,23 @@ class Worker:
                 async with asyncio.timeout(min(left, _LONGEST_SLEEP)):
                     await self._wake.wait()
 
-    async def _bring_up_to_date(self) -> None:
+    async def _build_newest(self) -> None:
         # The newest version, not the announced one: two commits may be announced in the wrong
         # order, and the newest contains both.
         version = await asyncio.to_thread(self._store.head)
         if version is None:
-            self._done = self._underway
-            self._tell(state="idle")
+            self._done = self._building
+            self._update(state="idle")
             return
-        self._tell(state="building")
+        self._update(state="building")
         started = time.monotonic()
         outcome = await self._job.do(version, self._show, self._show)
         spent = time.monotonic() - started
         self._failures = 0
-        self._done = self._underway
+        self._done = self._building
         self._shown.clear()
         self._complete = time.monotonic()
-        self._tell(
+        self._update(
             state="idle",
             version=version,
             finished=time.time(),
@@ -242,8 +242,8 @@ class Worker:
         _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)
 
     def _fail(self, reason: str, file: str | None, *, passing: bool) -> None:
-        self._done = self._underway
-        self._tell(state="failed", reason=reason, file=file, finished=time.time())
+        self._done = self._building
+        self._update(state="failed", reason=reason, file=file, finished=time.time())
         _log.error("The site could not be built, the last good one stays: %s", reason)
         pause = next_pause(self._timing.again, self._failures)
         if passing and pause is not None:
@@ -251,7 +251,7 @@ class Worker:
         self._failures += 1
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     """Cancel a task, and wait for its end."""
     task.cancel()
     await asyncio.wait([task])

@@ -79,7 +79,7 @@ class LoadableSite(SiteReader, Protocol):
 
 
 class CurrentSite:
-    """Reloads the site whenever a file has changed that its settings or plugins may depend on.
+    """Reloads the site when a file has changed that its settings or plugins may depend on.
 
     These are not posts and uploads: questions carry the bytes of posts. A version whose settings
     cannot be loaded is not used: the last good one stays in use, with the checkout at its version,
@@ -167,7 +167,7 @@ class CurrentSite:
     async def _load(self, head: Version) -> None:
         before = self._good or await asyncio.to_thread(self._remembered)
         if misplaced := await asyncio.to_thread(self._why_misplaced, before, head):
-            # A new post would be where neither Pelican nor its owner looks for it.
+            # A new post would be where neither Pelican nor the owner looks for it.
             self._seen, self.problem = None, misplaced
             raise SiteBroken(f"No post can be read or written: {misplaced}.")
         self._seen = head
@@ -224,7 +224,7 @@ class CurrentSite:
             await asyncio.to_thread(self._checkout.bring_to, version)
 
     async def _retire(self, reader: LoadableSite) -> None:
-        """End a reader once it has answered its questions; new questions go to its successor."""
+        """End a reader once it has answered its questions; new ones go to its successor."""
         await reader.all_answered()
         await reader.close()
 
@@ -267,7 +267,7 @@ class CurrentSite:
 
 
 class KnownSite:
-    """A :class:`~bridge.content.rules.SiteView` that notes what it had to guess."""
+    """A :class:`~bridge.content.rules.SiteView` that records what it had to guess."""
 
     def __init__(self, facts: SiteFacts) -> None:
         self.zone = ZoneInfo(facts.timezone)
@@ -309,13 +309,13 @@ class KnownSite:
         return self._texts.get((suffix, text), _HARMLESS)
 
     def questions(self) -> Ask:
-        """What was guessed since the last time that something was learned."""
+        """What was guessed since the last :meth:`learn`."""
         return Ask(
             tuple(self._guessed_slugs), tuple(self._guessed_names), tuple(self._guessed_texts)
         )
 
     def learn(self, asked: Ask, answer: Answer) -> None:
-        """Take in the answer to :meth:`questions`."""
+        """Use the answer to :meth:`questions` from now on."""
         self._slugs.update(zip(asked.slugs, answer.slugs, strict=True))
         self._names.update(zip(asked.names, answer.names, strict=True))
         self._texts.update(zip(asked.texts, answer.texts, strict=True))
@@ -330,7 +330,7 @@ class KnownSite:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A post's file, written with no guess left, and what the site says of it."""
+    """A post's file, written without any guess, and the site's answer about it."""
 
     file: PelicanFile
     question: Locate
@@ -338,7 +338,7 @@ class Settled:
 
 
 async def without_guesses(reader: SiteReader, work: Callable[[KnownSite], _T]) -> _T:
-    """The result of something that asks about a site, once everything it asks is known.
+    """The result of ``work``, repeated until it needs no guess.
 
     Raises what ``work`` and the site do.
     """
@@ -366,7 +366,7 @@ async def settle(
             # A text of a megabyte takes a second, in which other requests are answered.
             file = await asyncio.to_thread(write, known)
         except Exception:
-            # It may have come of a guess.
+            # A guess may be the cause.
             if (asked := known.questions()) == Ask():
                 raise
             known.learn(asked, await reader.ask(asked))

@@ -83,8 +83,8 @@ def confined_argv(
 
 
 def confine_by(argument: str) -> Grants | None:
-    """Confine this process as the argument that it was started with says; only then can it import
-    the site's own modules.
+    """Confine this process according to its first argument; only then can it import the site's own
+    modules.
 
     Returns what it is confined to; ``None`` where nothing is enforced.
     """
@@ -99,7 +99,7 @@ def confine_by(argument: str) -> Grants | None:
 
 
 def _search_for_modules() -> None:
-    """Put the folders of the site's PYTHONPATH where Python would have put them."""
+    """Add the folders of the site's PYTHONPATH to ``sys.path``, as Python would have done."""
     later = os.environ.pop(_SEARCHED_LATER, None)
     if later is None:
         return

@@ -1,4 +1,4 @@
-"""The bridge's side of the site's process: asks it, and starts it again after it has ended."""
+"""The bridge's side of the site's process: sends it questions, and restarts it when it ends."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class SiteProcess:
         try:
             async with self._starting:
                 running = self._running
-                if running is not None and not await running.falls_silent(self._limits.moving):
+                if running is not None and not await running.becomes_idle(self._limits.moving):
                     await self._drop(running)
                 yield
         finally:
@@ -237,7 +237,7 @@ class SiteProcess:
             return reply
 
     async def _process(self) -> RunningProcess:
-        """The process, which is started unless it runs."""
+        """The process; it is started if it is not running."""
         if self._running is not None and not self._running.ended:
             return self._running
         async with self._starting:
@@ -271,7 +271,7 @@ class SiteProcess:
             return running
 
     async def _load(self, running: RunningProcess) -> Ready:
-        """Have a new process load the site's settings. Raises :class:`SiteBroken`, and
+        """Make a new process load the site's settings. Raises :class:`SiteBroken`, and
         :class:`ProcessGone`.
         """
         try:

@@ -1,6 +1,4 @@
-"""What the bridge asks of a site: a protocol, for the site's own process and for tests; and how
-long answers may take.
-"""
+"""The protocol of a site's process: questions of the bridge, and time limits of the answers."""
 
 from __future__ import annotations
 
@@ -31,11 +29,11 @@ class SiteReader(Protocol):
 
     @property
     def facts(self) -> SiteFacts:
-        """What the settings say, as they were loaded."""
+        """The settings as they were loaded."""
         ...
 
     async def ask(self, question: Ask) -> Answer:
-        """Everything that there is to know about one post."""
+        """The answers about one post."""
         ...
 
     async def rivals(self, question: LaterPages) -> Rivals:
@@ -49,7 +47,7 @@ class SiteReader(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """End the process, if there is one."""
         ...
 
 

@@ -25,7 +25,7 @@ class ProcessGone(Exception):
 
 
 class Overdue(ProcessGone):
-    """The question was not answered in time, for which the process was killed."""
+    """The question was not answered in time, so the process was killed."""
 
 
 class RunningProcess:
@@ -40,18 +40,18 @@ class RunningProcess:
         self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._denied = denied
         self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
-        #: Also questions that no request waits for any more: the process works on them all the
-        #: same. With each, what kills the process if it is not answered in time.
+        #: Includes questions whose requests have been given up, since the process still works on
+        #: them. The timer of each kills the process if it is not answered in time.
         self._unanswered: dict[int, asyncio.TimerHandle | None] = {}
-        self._silent = asyncio.Event()
-        self._silent.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._number = 0
         printed = self.printed.follow(piped(process.stderr))
-        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(printed)]
+        self._tasks = [asyncio.create_task(self._read_replies()), asyncio.create_task(printed)]
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the process has ended."""
         return self._tasks[0].done()
 
     async def ask(
@@ -77,7 +77,7 @@ class RunningProcess:
             self._unanswered[number] = (
                 None if late is None else loop.call_later(late, self._kill, number)
             )
-            self._silent.clear()
+            self._idle.clear()
             self._stdin.write(frame.pack())
             await self._stdin.drain()
             return await future
@@ -88,12 +88,12 @@ class RunningProcess:
             if future.done() and not future.cancelled():
                 future.exception()  # marks it as retrieved
 
-    async def falls_silent(self, seconds: float) -> bool:
+    async def becomes_idle(self, seconds: float) -> bool:
         """Wait until every question is answered; whether that was within ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._silent.wait()
-        return self._silent.is_set()
+                await self._idle.wait()
+        return self._idle.is_set()
 
     async def end(self) -> None:
         """Kill the process and its children."""
@@ -114,19 +114,19 @@ class RunningProcess:
         is_left = self.process.returncode is None
         signal_group(self.process.pid, signal.SIGKILL, has_leader=is_left)
 
-    async def _hear(self) -> None:
+    async def _read_replies(self) -> None:
         stdout = piped(self.process.stdout)
         frames = Frames()
         try:
             while data := await stdout.read(1 << 20):
                 for frame in frames.feed(data):
-                    self._take(frame)
+                    self._handle(frame)
         except (ValueError, msgspec.DecodeError) as error:
             log.error("The site's process gave an invalid answer: %s", error)  # noqa: TRY400 - no trace
         finally:
             self._give_up()
 
-    def _take(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         reply = _replies.decode(frame.body)
         if isinstance(reply, Denied):
             self._denied(reply.paths)
@@ -138,7 +138,7 @@ class RunningProcess:
         if timer is not None:
             timer.cancel()
         if not self._unanswered:
-            self._silent.set()
+            self._idle.set()
 
     def _give_up(self) -> None:
         for future in self._expected.values():
@@ -147,6 +147,6 @@ class RunningProcess:
         for timer in filter(None, self._unanswered.values()):
             timer.cancel()
         self._unanswered.clear()
-        self._silent.set()
+        self._idle.set()
         if self.ready.done() and not self.ready.cancelled():
             self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it

@@ -15,11 +15,11 @@ from bridge.site.launch import NO_BYTECODE, PROJECT
 
 log = logging.getLogger(__name__)
 
-#: How many files that the site was refused are named.
+#: Number of refused files that are reported.
 MOST_DENIED = 50
-#: Where libraries look on any machine; they work without.
-_USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
-#: What a site may see of the bridge's environment. None of it can be a secret.
+#: Folders in which libraries look for settings on any machine; they work without.
+SYSTEM_FOLDERS = ("/proc/", "/sys/", "/etc/", "/run/")
+#: Variables of the bridge's environment that a site gets. None of them can be a secret.
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
 
 
@@ -57,7 +57,7 @@ class Sandbox:
             return
         for path in paths:
             known = path in self.denied or len(self.denied) >= MOST_DENIED
-            if known or path.startswith(_USUAL) or not os.path.lexists(path):
+            if known or path.startswith(SYSTEM_FOLDERS) or not os.path.lexists(path):
                 continue
             self.denied.append(path)
             log.warning("Builds may not read %s; [site] folders is where to allow it", path)
@@ -114,7 +114,7 @@ class Sandbox:
 
 
 def _user() -> dict[str, str]:
-    """What ``getpass`` and programs look up, who may not read the system's list of users."""
+    """The user's name for ``getpass`` and programs, which may not read the system's user list."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -123,7 +123,7 @@ def _user() -> dict[str, str]:
 
 
 def _without_file_insertion(home: Path) -> dict[str, str]:
-    """Where nothing confines them, posts in reStructuredText include no files: anyone who may
+    """Disable file inclusion in reStructuredText where there is no confinement: anyone who may
     commit a post could have any file that the bridge can read published.
     """
     settings = home / "docutils.conf"

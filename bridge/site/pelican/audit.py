@@ -1,6 +1,6 @@
 """Audit hooks (PEP 578) on the site's code: what the rendering of a text opens
 (:func:`effects_of`), which folders settings and plugins look into while they are loaded
-(:func:`looking`), and which files outside of the site were tried (:class:`Denials`).
+(:func:`recorded_lookups`), and which files outside of the site were tried (:class:`Denials`).
 
 docutils has ``include`` and ``csv-table``, Markdown has snippets, and plugins have more. Which of
 them there are depends on the site, so what Python opens while a text is rendered is recorded. A
@@ -24,6 +24,7 @@ from docutils.parsers.rst import roles
 from docutils.parsers.rst.directives import misc
 
 from bridge.runtime.confinement import Grants
+from bridge.site.sandbox import MOST_DENIED, SYSTEM_FOLDERS
 
 _SHOWN = 60
 
@@ -76,7 +77,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _watch_raw_html() -> None:
-    """docutils' ``raw`` directive and role say so when they are used."""
+    """Record each use of docutils' ``raw`` directive and role."""
     directive, role = misc.Raw.run, roles.raw_role
 
     def run(self: Any) -> Any:
@@ -101,10 +102,6 @@ def _note_raw(text: str) -> None:
 # Called for each file that is opened, so that paths are plain strings here.
 # ruff: noqa: PTH100, PTH110, PTH120
 
-_MOST = 50
-#: Where libraries look on any machine; they work without.
-_USUAL = ("/proc/", "/sys/", "/etc/", "/run/")
-
 
 class Denials:
     """Notes existing files that were tried and are not granted, each once."""
@@ -123,7 +120,7 @@ class Denials:
             return any(real == place or real.startswith(f"{place}/") for place in granted)
 
         def audit(event: str, arguments: tuple[Any, ...]) -> None:
-            if event not in {"open", "os.listdir", "os.scandir"} or len(self._known) >= _MOST:
+            if event not in {"open", "os.listdir", "os.scandir"} or len(self._known) >= MOST_DENIED:
                 return
             path = arguments[0]
             if not isinstance(path, str | bytes) or not path:
@@ -131,14 +128,15 @@ class Denials:
             name = os.path.abspath(os.fsdecode(path))
             if name in self._known or is_granted(os.path.dirname(name)) or is_granted(name):
                 return
-            if os.path.exists(name) and not _lists(grants, name) and not name.startswith(_USUAL):
-                self._known.add(name)
-                self._new.append(name)
+            if not os.path.exists(name) or name.startswith(SYSTEM_FOLDERS) or _lists(grants, name):
+                return
+            self._known.add(name)
+            self._new.append(name)
 
         sys.addaudithook(audit)
 
     def new(self) -> tuple[str, ...]:
-        """What has been noted since the last time."""
+        """The files noted since the last call."""
         found, self._new = tuple(self._new), []
         return found
 
@@ -147,7 +145,7 @@ def _lists(grants: Grants, path: str) -> bool:
     return os.path.realpath(path) in grants.list
 
 
-class Looked:
+class Lookups:
     """What was looked at: folders that were listed, and files or folders whose status was read."""
 
     def __init__(self) -> None:
@@ -174,20 +172,20 @@ class Looked:
 
 
 @contextmanager
-def looking() -> Iterator[Looked]:
-    """What Python's functions look at within the block."""
-    looked = Looked()
+def recorded_lookups() -> Iterator[Lookups]:
+    """Record which files and folders Python's functions look at within the block."""
+    lookups = Lookups()
 
     def noting(function: Callable[..., Any], end: str) -> Callable[..., Any]:
         def noted(path: Any = None, *args: Any, **options: Any) -> Any:
-            looked.note(path, end)
+            lookups.note(path, end)
             return function(*(() if path is None else (path,)), *args, **options)
 
         return noted
 
     def starting(function: Callable[..., Any]) -> Callable[..., Any]:
         def started(*args: Any, **options: Any) -> Any:
-            looked.note_program()
+            lookups.note_program()
             return function(*args, **options)
 
         return started
@@ -203,7 +201,7 @@ def looking() -> Iterator[Looked]:
     for owner, name, by in replaced:
         setattr(owner, name, by)
     try:
-        yield looked
+        yield lookups
     finally:
         for (owner, name, _), was in zip(replaced, before, strict=True):
             setattr(owner, name, was)

@@ -1,4 +1,4 @@
-"""What an index keeps of a post."""
+"""Describes files for the index: what it stores of each post."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bridge.site.pelican.addresses.listings import Listings
 from bridge.site.pelican.reading import SiteReaders
 from bridge.site.pelican.sources import Sources
 
-#: How much of a post a search (``filter``) looks through.
+#: Number of characters of a post that a search (``filter``) covers.
 _TEXT_LENGTH = 4000
 _TAG = re.compile(r"<[^<>]*>")
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _LONGEST_REASON = 300
-#: How many files are described in step: more would not stay in a processor's cache themselves.
+#: Batch size: more files would not fit into a processor's cache.
 _TOGETHER = 100
 
 Description = IndexedPost | ReservedPage | Unread | None
@@ -66,7 +66,7 @@ class Describer:
         return found
 
     def by_headers(self, files: Sequence[Source]) -> list[IndexedPost | None]:
-        """The posts of which the headers say all that an index keeps; ``None`` for other files.
+        """The posts whose headers contain all that the index stores; ``None`` for other files.
 
         Each step is taken for all files before the next one, which a processor does half as fast
         again as all steps for one file: it finds the same instructions in its cache.
@@ -83,7 +83,7 @@ class Describer:
         posts = [outline(file, self.rules) for _, _, file, _ in located]
         found: list[IndexedPost | None] = [None] * len(files)
         for (n, each, file, place), post in zip(located, posts, strict=True):
-            # A date that the file says can be read: otherwise its place would not be clear.
+            # A date in the file can be parsed: otherwise its place would not be clear.
             by_pelican = place.date is not None and not file.get("Date")
             more = {"published": [date_form(place.date)]} if by_pelican and place.date else {}
             found[n] = self._indexed(each, file, post, place, more)
@@ -100,11 +100,11 @@ class Describer:
             return None
         text = source.data.decode("utf-8", "replace")
         file = PelicanFile.parse(text, source.path)
-        # A title that is not in the file is in its name; what is not UTF-8, Pelican passes over.
+        # A title that is not in the file is in its name; Pelican skips what is not UTF-8.
         return file if file.get("Title") is not None and "\ufffd" not in text else None
 
     def _described(self, source: Source) -> Description:
-        """What an index keeps of one file, read by the site's own readers."""
+        """What the index stores of one file, read by the site's own readers."""
         path = source.path
         inside = self.source_path(path)
         if inside is None or path.rpartition(".")[2] not in self.readers.suffixes:
@@ -120,7 +120,7 @@ class Describer:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - plugins and posts may hold anything
-            # No file stops apps, which ask for all others as well.
+            # One bad file must not hide all others from apps.
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
             return Unread(path, f"The bridge cannot tell what it is ({reason}).")
 
@@ -167,7 +167,7 @@ class Describer:
             type=discover(post),
             published=(place.date or _LONG_AGO).timestamp(),
             channel=place.category,
-            # A person tag, an h-card, is none of the site's tags.
+            # A person tag, an h-card, is not one of the site's tags.
             categories=tuple(each for each in post.all("category") if isinstance(each, str)),
             aliases=(*(absolute(url) for each in earlier for url in of_page(each)), *elsewhere),
             listings=tuple(each.listing for each in self.listings.of_post(file, place, self.rules)),
@@ -207,7 +207,7 @@ def _about(post: Post) -> str:
 
 
 def _found_beside(content: Content, post: Post, mf2: Mf2Line) -> dict[str, list[str]]:
-    """What Pelican knows of a post that its headers do not say."""
+    """The properties of a post that Pelican knows and its headers lack."""
     found: dict[str, list[str]] = {}
     title = _TAG.sub("", unescape(str(getattr(content, "title", ""))))
     if title and "name" not in post.properties and not mf2.synthetic_title:

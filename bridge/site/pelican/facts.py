@@ -1,4 +1,4 @@
-"""What the bridge has to know of a site's settings."""
+"""What the bridge has to know about a site's settings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from urllib.parse import urljoin
 
 from bridge.settings import SettingsError
 
-#: The packages whose code decides what an index keeps of a file.
+#: The packages whose code determines what the index stores of a file.
 _DECIDING = ("content", "micropub", "site")
-#: Where an object is in memory says nothing about the settings.
+#: The memory address in an object's repr, which is not part of the settings.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -48,7 +48,7 @@ def folder_inside(root: Path, folder: Path) -> str:
 
 
 def fingerprint(root: Path, *known: object) -> str:
-    """A name for everything that decides what posts are read as; the same wherever ``root`` is."""
+    """A hash of everything that determines how posts are read; independent of ``root``."""
     text = json.dumps(known, default=repr, sort_keys=True).replace(str(root), "")
     return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()
 

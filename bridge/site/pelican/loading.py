@@ -16,14 +16,14 @@ from pelican import Pelican
 from pelican import settings as pelican_settings
 
 from bridge.settings import SettingsError
-from bridge.site.pelican.audit import looking
+from bridge.site.pelican.audit import recorded_lookups
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
     """A site's settings, with its plugins registered.
 
-    ``problems`` are what Pelican logged meanwhile, ``missing_locales`` named by the settings and
+    ``problems`` are the errors that Pelican logged, ``missing_locales`` named by the settings and
     not on this machine, ``plugins`` is PLUGINS as the owner's file has it (loading puts names in
     its place). ``looks_at_posts``: settings or plugins have looked into the content folder.
     ``drafts_until_due``: Pelican makes drafts of posts with a date in the future.
@@ -45,7 +45,7 @@ def load(settings_file: Path, *, content: Path | None = None) -> LoadedSettings:
     Raises :class:`SettingsError` if the settings cannot be read.
     """
     problems: list[str] = []
-    with logged_errors(problems.append), looking() as looked:
+    with logged_errors(problems.append), recorded_lookups() as lookups:
         settings = load_settings(settings_file, content=content)
         # A scheduled post has the address that it will have when it is due; until then the build
         # withholds it.
@@ -54,7 +54,7 @@ def load(settings_file: Path, *, content: Path | None = None) -> LoadedSettings:
         lacking = missing_locales(settings)
         plugins = settings.get("PLUGINS")
         pelican = load_plugins(settings, problems.append)
-        looks_at_posts = looked.into(Path(str(settings["PATH"])))
+        looks_at_posts = lookups.into(Path(str(settings["PATH"])))
     return LoadedSettings(
         settings, tuple(problems), lacking, plugins, looks_at_posts, drafts_until_due, pelican
     )
@@ -107,7 +107,7 @@ def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
 
 
 def missing_locales(settings: dict[str, Any]) -> tuple[str, ...]:
-    """The locales that settings name, and this machine has not.
+    """The locales that the settings name and this machine lacks.
 
     Pelican takes the first of ``LOCALE`` that there is, and the one that a date format names.
     """
@@ -137,13 +137,13 @@ def has_locale(name: str) -> bool:
 def run_as_pelican(folder: Path, content: Path, settings: Path) -> None:
     """Make this process look like ``pelican`` in this folder to settings and plugins."""
     os.chdir(folder)
-    # As a shell sets it.
+    # As a shell would set it.
     os.environ["PWD"] = str(folder)
     sys.argv = ["pelican", os.path.relpath(content), "-s", os.path.relpath(settings)]
 
 
 def load_plugins(settings: dict[str, Any], tell: Callable[[str], None]) -> Pelican | None:
-    """The site, with its plugins registered. What cannot be loaded is logged, as by Pelican.
+    """The site, with its plugins registered. Pelican logs plugins that cannot be loaded.
 
     ``None`` if a plugin fails in a way at which Pelican would stop; ``tell`` gets the reason. A
     build fails then, but posts can still be accepted.
@@ -192,7 +192,7 @@ def logged_errors(tell: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Let ``from pelicanconf import *`` find this folder's file, and forget it afterwards.
+    """Let ``from pelicanconf import *`` find this folder's file; unload it afterwards.
 
     For a process that reads several sites, one after the other.
     """
@@ -216,7 +216,7 @@ def _make_absolute(settings: dict[str, Any], folder: Path) -> None:
     """Paths are relative to the settings' file (``pelican.settings.read_settings``)."""
 
     def absolute(path: object) -> str:
-        # Links stay what they are, and ".." goes, as Pelican has it.
+        # Links are not resolved, and ".." is, as in Pelican.
         return os.path.abspath(folder / str(path))  # noqa: PTH100 - links stay links
 
     for name in ("PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME"):

@@ -31,13 +31,13 @@ from bridge.content.rules import Rendered
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.site.pelican.audit import effects_of
 
-#: Files to lock by, and how often a file is tried where folders come and go.
+#: Number of lock files, and of attempts to write where other copies remove folders.
 _LOCKS, _TRIES = 4096, 100
 
 
 @contextmanager
 def in_place(base: Path, source: str, data: bytes, root: Path) -> Iterator[None]:
-    """Have a file below ``base`` hold these bytes within the block, as it would in a build.
+    """Let a file below ``base`` contain these bytes within the block, as it would in a build.
     ``root`` is the site's own folder, in which ``base`` is.
 
     So relative names in it (an include, a picture beside it) mean what they mean in a build. Raises
@@ -70,7 +70,7 @@ def in_place(base: Path, source: str, data: bytes, root: Path) -> Iterator[None]
 
 @contextmanager
 def _locked(name: str) -> Iterator[None]:
-    """Keep other copies of this process away from the same file."""
+    """Lock a file against other copies of this process."""
     bucket = int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:2]) % _LOCKS
     with (Path(tempfile.gettempdir()) / f"reading-{bucket}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -125,7 +125,7 @@ class SiteReaders:
         self._root = root
         self.generator = _generator(settings, siteurl)
         self._readers: Readers = self.generator.readers
-        self._raw = _keep_what_is_read(self._readers)
+        self._raw = _store_raw_html(self._readers)
         readers: Mapping[str, Any] = self._readers.readers
         self.suffixes = tuple(sorted(readers))
         self.stock = {suffix for suffix, reader in readers.items() if type(reader) in _STOCK}
@@ -152,7 +152,7 @@ class SiteReaders:
         if suffix == "md" and type(reader) is MarkdownReader:
             return self._markdown(text)
         if has_other_format(f"x.{suffix}"):
-            # Which part of it is the body only its reader knows.
+            # Only its reader knows which part of it is the body.
             return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
         file = PelicanFile.parse(_EMPTY_FILES.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
@@ -160,7 +160,7 @@ class SiteReaders:
         return self.read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
 
     def try_markdown(self) -> None:
-        """Have Markdown's extensions loaded. Raises :class:`InvalidRequest` if one is not there.
+        """Load Markdown's extensions. Raises :class:`InvalidRequest` if one is not there.
 
         A reader of the site's own is not tried: it may want more of a file than a text, and reads
         files, where ``init`` may write none.
@@ -198,7 +198,7 @@ class SiteReaders:
                     **listening,
                 )
         except ImportError as error:
-            # Whatever the text: the owner has to install it.
+            # It is not about this text: the owner has to install something.
             reason = str(error)
             raise SiteBroken(f"Pelican cannot read this post: {reason}.") from error
         except (Exception, SystemExit) as error:
@@ -215,8 +215,8 @@ class SiteReaders:
         file = str(self._root / path)
         base = Path(str(self._settings["PATH"]))
         metadata = {**article.metadata, "slug": slug}
-        # The names of a file and its folders may say something, too.
-        before, after = self._said_by(str(article.source_path)), self._said_by(file)
+        # The names of a file and its folders may contain metadata, too.
+        before, after = self._path_metadata(str(article.source_path)), self._path_metadata(file)
         for name in (before.keys() | after.keys()) - {"slug"}:
             if name not in metadata or metadata[name] == before.get(name):
                 metadata[name] = after.get(name)
@@ -237,14 +237,14 @@ class SiteReaders:
     def _reason(self, error: BaseException) -> str:
         return str(error).replace(f"{self._root}/", "") or type(error).__name__
 
-    def said_by_name(self, path: str) -> dict[str, Any] | None:
+    def metadata_in_name(self, path: str) -> dict[str, Any] | None:
         """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""
         try:
-            return self._said_by(str(self._root / path))
+            return self._path_metadata(str(self._root / path))
         except Exception:  # noqa: BLE001 - of the site's own reader
             return None
 
-    def _said_by(self, file: str) -> dict[str, Any]:
+    def _path_metadata(self, file: str) -> dict[str, Any]:
         """The metadata that a file's path holds by the site's settings."""
         found: dict[str, Any] = parse_path_metadata(
             os.path.relpath(file, str(self._settings["PATH"])),
@@ -271,8 +271,8 @@ class SiteReaders:
             ) from error
 
 
-def let_future_posts_be_read() -> None:
-    """The bridge's own plugin holds posts back until their time; here they have addresses."""
+def stop_withholding() -> None:
+    """Disconnect the bridge's own plugin, which withholds scheduled posts: here they have URLs."""
     for signal in CONTENT_SIGNALS:
         for receiver in [*signal.receivers_for(blinker.ANY)]:
             if receiver.__module__.startswith("pelican_indieauth"):
@@ -297,10 +297,10 @@ def _generator(settings: dict[str, Any], siteurl: str) -> ArticlesGenerator:
     )
 
 
-def _keep_what_is_read(readers: Readers) -> list[str]:
+def _store_raw_html(readers: Readers) -> list[str]:
     """Store the HTML of the last file as its reader returned it; returns where.
 
-    ``Readers.read_file`` hands it to the cache before typography and plugins come to it.
+    ``Readers.read_file`` passes it to the cache before typography and plugins change it.
     """
     kept: list[str] = []
 

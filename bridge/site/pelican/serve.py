@@ -61,7 +61,7 @@ from bridge.site.pelican.site import PelicanSite
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _MOST_MEMORY = 2 << 30
-#: How many times its processor time an answer may take, on a busy machine or waiting for the disk.
+#: An answer may take this many times its processor time: the machine or the disk may be busy.
 _WAITING = 3
 #: How many bytes of messages are read, and how many a pipe holds, so that no side waits for the
 #: other within a message about many files.
@@ -121,7 +121,7 @@ class _Copy:
     job: Frame | None = None
     since: float = 0.0
     used_before: float = 0.0
-    alone: bool = False
+    detached: bool = False
 
     def used(self) -> float:
         """The processor time that its question has used, in seconds."""
@@ -136,7 +136,7 @@ class Supervisor:
         self._start = start
         self._requests, self._replies = requests, replies
         self._frames = Frames()
-        # Read into again and again: new memory for each message takes as long as its relaying.
+        # Reused: allocating memory for each message would take as long as relaying it.
         self._read = memoryview(bytearray(_AT_ONCE))
         self._selector = selectors.DefaultSelector()
         self._selector.register(requests, selectors.EVENT_READ, None)
@@ -156,25 +156,25 @@ class Supervisor:
                     if not length:
                         return
                     for frame in self._frames.feed(self._read[:length]):
-                        self._take(frame)
+                        self._receive(frame)
                 else:
-                    self._hear(key.data)
-            self._look_at_the_clock()
-            self._hand_out()
+                    self._read_answer(key.data)
+            self._check_deadlines()
+            self._dispatch()
 
     def close(self) -> None:
         """End every copy."""
         for copy in list(self._copies):
             self._end(copy)
 
-    def _take(self, frame: Frame) -> None:
+    def _receive(self, frame: Frame) -> None:
         if frame.kind == QUICK:
             reply = answer(self._site, _questions.decode(frame.body))
-            self._tell(frame.number, _encode(reply))
+            self._send(frame.number, _encode(reply))
         else:
             self._waiting[frame.kind].append((frame, time.monotonic()))
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         for kind, waiting in self._waiting.items():
             while waiting:
                 copy = self._idle(kind)
@@ -190,14 +190,14 @@ class Supervisor:
 
     def _idle(self, kind: int) -> _Copy | None:
         """A copy without work; a new one where there are fewer than allowed."""
-        same = [copy for copy in self._copies if copy.kind == kind and not copy.alone]
+        same = [copy for copy in self._copies if copy.kind == kind and not copy.detached]
         for copy in same:
             if copy.job is None:
                 return copy
         most = 1 if kind == TEXT else max(1, min(2, os.cpu_count() or 1))
         return self._fork(kind) if len(same) < most else None
 
-    def _hear(self, copy: _Copy) -> None:
+    def _read_answer(self, copy: _Copy) -> None:
         """Pass on the answer of a copy."""
         try:
             length = copy.pipe.recv_into(self._read)
@@ -207,10 +207,10 @@ class Supervisor:
             self._lost(copy)
             return
         for frame in copy.frames.feed(self._read[:length]):
-            self._tell(frame.number, frame.body)
+            self._send(frame.number, frame.body)
             if copy.job is not None and frame.number == copy.job.number:
                 copy.job, copy.since = None, time.monotonic()
-                if copy.alone:
+                if copy.detached:
                     self._end(copy)
 
     def _lost(self, copy: _Copy) -> None:
@@ -219,7 +219,7 @@ class Supervisor:
         if job is not None:
             self._refuse(job, Refusal("slow", "the site's code ended without an answer"))
 
-    def _look_at_the_clock(self) -> None:
+    def _check_deadlines(self) -> None:
         now = time.monotonic()
         for copy in list(self._copies):
             if copy.job is None:
@@ -231,17 +231,17 @@ class Supervisor:
                 job = copy.job
                 self._end(copy)
                 self._refuse(job, Refusal("slow", "it takes too long"))
-            elif copy.kind == TEXT and not copy.alone and passed >= self._patience():
-                self._leave_alone(copy)
+            elif copy.kind == TEXT and not copy.detached and passed >= self._patience():
+                self._detach(copy)
 
     def _patience(self) -> float:
-        """How long a text may keep the copy to itself: less where others wait."""
+        """Seconds for which a text may occupy the copy: fewer while others wait."""
         return self._start.hurried if self._waiting[TEXT] else self._start.patience
 
-    def _leave_alone(self, copy: _Copy) -> None:
-        """Leave a copy to its question; no other question goes to it."""
-        if sum(each.alone for each in self._copies) < self._start.most_slow:
-            copy.alone = True
+    def _detach(self, copy: _Copy) -> None:
+        """Let a copy finish its question in the background; it gets no other one."""
+        if sum(each.detached for each in self._copies) < self._start.most_slow:
+            copy.detached = True
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, copy.pid, 10)
         elif time.monotonic() - copy.since >= self._start.patience and copy.job is not None:
@@ -289,9 +289,9 @@ class Supervisor:
             os.waitpid(copy.pid, 0)
 
     def _refuse(self, job: Frame, refusal: Refusal) -> None:
-        self._tell(job.number, _encode(refusal))
+        self._send(job.number, _encode(refusal))
 
-    def _tell(self, number: int, body: bytes) -> None:
+    def _send(self, number: int, body: bytes) -> None:
         write_all(self._replies, Frame(number, 0, 0, body).pack())
 
 
@@ -326,7 +326,7 @@ def main(arguments: list[str]) -> int:
     for pipe in (requests, replies):
         with contextlib.suppress(OSError, AttributeError):  # only Linux has larger pipes
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _AT_ONCE)
-    # What the site's settings and extensions print must not be taken for an answer.
+    # The output of the site's settings and extensions must not be mistaken for an answer.
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     start = msgspec.msgpack.decode(_first(requests).body, type=Start)
@@ -384,7 +384,7 @@ def _first(requests: int) -> Frame:
 
 
 def _processor_time(pid: int) -> float:
-    """What a process has used of the processor (``clock_getcpuclockid``)."""
+    """The processor time of a process in seconds (``clock_getcpuclockid``)."""
     if sys.platform != "linux":
         return time.monotonic()
     try:

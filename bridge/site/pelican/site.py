@@ -43,14 +43,14 @@ from bridge.site.pelican.facts import (
     plain_values,
     whole_siteurl,
 )
-from bridge.site.pelican.reading import FileRead, SiteReaders, let_future_posts_be_read
+from bridge.site.pelican.reading import FileRead, SiteReaders, stop_withholding
 from bridge.site.pelican.sources import Sources
 
 #: Number of candidates in one answer.
 _CANDIDATES = 10
 #: A post that any site can read.
 _PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
-#: For names of files in which no digit and no separator may be.
+#: Replaces digits and separators in file names.
 _LETTERS = str.maketrans("0123456789-_.~", "abcdefghijxxxx")
 
 
@@ -114,14 +114,14 @@ class PelicanSite:
         settings_file = settings_file.resolve()
         root = (root or settings_file.parent).resolve()
         loaded = loading.load(settings_file, content=root / content if content else None)
-        let_future_posts_be_read()
+        stop_withholding()
         with loading.unusable_settings(settings_file):
             site = cls(loaded, root=root, siteurl=siteurl, uploads=uploads, template=template)
             site._readers.try_markdown()
         return site
 
     def facts(self) -> SiteFacts:
-        """What the bridge has to know."""
+        """What the bridge has to know about the settings."""
         settings, loaded = self.settings, self._loaded
         name = fingerprint(
             self.root,
@@ -275,7 +275,7 @@ class PelicanSite:
         return self._addresses.location(self._readers.read(data, source, Page).content)
 
     def rivals(self, question: messages.LaterPages) -> messages.Rivals:
-        """Which other lists would want a later page of this one."""
+        """The other lists with which a later page of this one would collide."""
         return self._listings.rivals(question.listing, question.posts)
 
     def describe(self, files: Sequence[messages.Source]) -> list[Description]:
@@ -336,7 +336,7 @@ class PelicanSite:
 
         def meant(path: str) -> dict[str, Any] | None:
             """What this name says that the file itself does not; ``None`` if it cannot be read."""
-            found = self._readers.said_by_name(path)
+            found = self._readers.metadata_in_name(path)
             return None if found is None else {key: found[key] for key in found.keys() - stated}
 
         usual = meant(filled("post", "posts"))

@@ -108,7 +108,7 @@ class QuickLocator:
         self._extra_files = frozenset(extra)
         self._extra_folders = tuple(f"{place.rstrip('/')}/" for place in extra)
         self._zone = str(settings.get("TIMEZONE") or "UTC")
-        self._said_by_folder: dict[str, dict[str, Any]] = {}
+        self._by_folder: dict[str, dict[str, Any]] = {}
         self._category_slug = lru_cache(4096)(lambda name: str(Category(name, settings).slug))
         self._author_slug = lru_cache(4096)(lambda name: str(Author(name, settings).slug))
 
@@ -144,15 +144,15 @@ class QuickLocator:
         pattern = self._settings.get("FILENAME_METADATA")
         named = pattern and re.match(pattern, name.rpartition(".")[0])
         if named or self._settings.get("PATH_METADATA") or name.startswith("."):
-            return self._said_by_path(source_path)
-        known = self._said_by_folder.get(folder)
+            return self._parsed_path(source_path)
+        known = self._by_folder.get(folder)
         if known is None:
-            if len(self._said_by_folder) >= _MOST_FOLDERS:
-                self._said_by_folder.clear()
-            known = self._said_by_folder[folder] = self._said_by_path(source_path)
+            if len(self._by_folder) >= _MOST_FOLDERS:
+                self._by_folder.clear()
+            known = self._by_folder[folder] = self._parsed_path(source_path)
         return known
 
-    def _said_by_path(self, source_path: str) -> dict[str, Any]:
+    def _parsed_path(self, source_path: str) -> dict[str, Any]:
         found = parse_path_metadata(source_path, settings=self._settings, process=_processed)
         return {name: value for name, value in found.items() if value is not None}
 
