@@ -14,28 +14,22 @@ def read(body: str, *, needs_active: bool = False) -> object:
     return read_verdict(body.encode(), now=NOW, needs_active=needs_active)
 
 
-def test_json_of_a_hosted_token_endpoint() -> None:
-    token = read_verdict(
-        b'{"me":"https://me.example/","client_id":"https://app.example/",'
-        b'"scope":"create update","issued_at":1399155608,"nonce":501884823}',
-        now=NOW,
-        needs_active=False,
-    )
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"me":"https://me.example/","client_id":"https://app.example/",'
+        '"scope":"create update","issued_at":1399155608,"nonce":501884823}',
+        "me=https%3A%2F%2Fme.example%2F&client_id=https%3A%2F%2Fapp.example%2F"
+        "&scope=create+update&issued_at=1399155608&nonce=501884823",
+    ],
+    ids=["JSON", "form-encoded"],
+)
+def test_the_body_of_a_hosted_token_endpoint(body: str) -> None:
+    token = read_verdict(body.encode(), now=NOW, needs_active=False)
     assert token.me == "https://me.example/"
     assert token.scopes == {"create", "update"}
     assert token.client_id == "https://app.example/"
     assert token.expires is None
-
-
-def test_the_same_form_encoded() -> None:
-    token = read_verdict(
-        b"me=https%3A%2F%2Fme.example%2F&client_id=https%3A%2F%2Fapp.example%2F"
-        b"&scope=create+update&issued_at=1399155608&nonce=501884823",
-        now=NOW,
-        needs_active=False,
-    )
-    assert token.me == "https://me.example/"
-    assert token.scopes == {"create", "update"}
 
 
 @pytest.mark.parametrize("body", ["me=https%3A%2F%2Fme.example%2F&scope=", '{"me":"https://m.e/"}'])
