@@ -217,12 +217,14 @@ def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     line = 'PLUGINS = [*PLUGINS, "pelican_indieauth"]'
     assert line in done("init", site, "--yes", cwd=bridge)
 
-    bridge_line = 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"'
-    mentions = 'INDIEAUTH_WEBMENTION = "https://bridge.example.com/webmention"'
+    # As on a site that had a bridge on another machine.
+    bridge_line = 'INDIEAUTH_BRIDGE = "https://posts.example.com"'
+    mentions = 'INDIEAUTH_WEBMENTION = "https://posts.example.com/webmention"'
     conf.write_text(f"{conf.read_text()}{line}\n{bridge_line}\n{mentions}\n")
     commit(site)
     (bridge / "bridge.toml").unlink()
     assert "needs no changes" in done("init", site, "--yes", cwd=bridge)
+    assert 'public_url = "https://posts.example.com/"' in (bridge / "bridge.toml").read_text()
 
 
 def test_a_site_built_by_its_host_is_not_built_here(

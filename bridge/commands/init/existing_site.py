@@ -192,6 +192,11 @@ class ExistingSite:
                 )
         return found
 
+    @property
+    def bridge(self) -> str:
+        """The bridge that the settings name already; ``""`` for none."""
+        return str(self.values.get("INDIEAUTH_BRIDGE") or "")
+
     def additions(self, bridge: str, me: str) -> list[str]:
         """The lines to add at the end of :attr:`conf`."""
         lines = []
@@ -199,7 +204,7 @@ class ExistingSite:
         # Without PLUGINS Pelican loads every installed plugin, and so this one.
         if isinstance(plugins, Sequence) and not _PLUGIN_NAMES & {str(each) for each in plugins}:
             lines.append('PLUGINS = [*PLUGINS, "pelican_indieauth"]')
-        if self.values.get("INDIEAUTH_BRIDGE") != bridge:
+        if self.bridge.rstrip("/") != bridge.rstrip("/"):
             lines.append(f'INDIEAUTH_BRIDGE = "{bridge}"')
         if self.values.get("INDIEAUTH_WEBMENTION") != f"{bridge}webmention":
             lines.append(f'INDIEAUTH_WEBMENTION = "{bridge}webmention"')

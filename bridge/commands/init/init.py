@@ -159,7 +159,7 @@ def _plan(
         site=existing,
         found=found,
         me=interview.me(me, existing.address),
-        public_url=interview.bridge(public_url),
+        public_url=interview.bridge(public_url, existing.bridge),
         author=interview.author(author, found),
         repo=_BARE.resolve(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from bridge.auth.token import profile_url
@@ -48,8 +49,10 @@ class Interview:
         self._me = self._checked(given, "The address of your site", suggested, check)
         return self._me
 
-    def bridge(self, given: str | None) -> str:
-        """The bridge's public URL. Raises :class:`Refused`."""
+    def bridge(self, given: str | None, named: str = "") -> str:
+        """The bridge's public URL; ``named`` is the one in the site's settings. Raises
+        :class:`Refused`.
+        """
 
         def check(answer: str) -> str:
             try:
@@ -63,7 +66,11 @@ class Interview:
                 ) from error
             return str(public)
 
-        return self._checked(given, "The public URL of the bridge", _beside(self._me), check)
+        suggested = _beside(self._me)
+        if named:
+            with suppress(Refused):
+                suggested = check(named)
+        return self._checked(given, "The public URL of the bridge", suggested, check)
 
     def author(self, given: str | None, found: OwnerRepo) -> str:
         """The author of the bridge's commits. It asks if git's configuration and the site's commits
