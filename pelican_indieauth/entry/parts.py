@@ -44,6 +44,11 @@ FITTING = 'style="max-width: 100%; height: auto"'
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
 )
+#: Properties of an object that need no colon behind their word, or no word: "by Ann, Well said."
+_WORDED = frozenset({"author"})
+_WORDLESS = _ADDRESS | {"content"}
+#: An object with more values is for machines, such as what a film service knows of a film.
+_MOST_TOLD = 15
 _TARGETS = (
     ("like_of", "like-of"),
     ("repost_of", "repost-of"),
@@ -247,6 +252,9 @@ class EntryParts:
         """One property: a line, or a list of its values."""
         label = e(self._word(fact.name))
         values = [self._value(fact.name, value) for value in fact.values]
+        if any(_size(value) > _MOST_TOLD for value in fact.values):
+            told = "".join(f"<div>{value}</div>\n" for value in values)
+            return f"<details><summary>{label}</summary>\n{told}</details>\n"
         if len(values) == 1 and not fact.values[0].html:
             return paragraph(f"{label}: {values[0]}", "fact")
         shown = values[0] if len(values) == 1 else f"<ul><li>{'</li><li>'.join(values)}</li></ul>"
@@ -288,7 +296,8 @@ class EntryParts:
         words, pictures = [], ""
         for fact in facts:
             values = [self._inside(fact.name, one) for one in fact.values if not one.picture]
-            label = "" if fact.name in _ADDRESS else f"{e(self._word(fact.name))}: "
+            colon = "" if fact.name in _WORDED else ":"
+            label = "" if fact.name in _WORDLESS else f"{e(self._word(fact.name))}{colon} "
             words += [label + ", ".join(values)] if values else []
             pictures += "".join(self._value(fact.name, one) for one in fact.values if one.picture)
         return ", ".join(words), pictures
@@ -303,6 +312,11 @@ class EntryParts:
         if value.html:
             return self._value(name, Value(sanitised(value.html).strip()))
         return self._value(name, value)
+
+
+def _size(value: Value) -> int:
+    """How many values an object has, with those of the objects in it."""
+    return sum(_size(each) for fact in value.facts for each in fact.values) or 1
 
 
 def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:

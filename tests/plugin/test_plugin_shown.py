@@ -256,6 +256,16 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         [],
         {"photo": [f"{SITE}/a.jpg"]},
     ),
+    "comment": (
+        unnamed(comment=h("cite", author=h("card", name="Al"), content="Yes")),
+        ["Comment: by Al, Yes"],
+        {"comment": ["by Al, Yes"]},
+    ),
+    "machines": (
+        unnamed(watch_of=TRACK, trakt={"id": 1, "film": {f"x{n}": "y" for n in range(20)}}),
+        ["Trakt", "Id: 1"],
+        {"watch-of": [TRACK]},
+    ),
     "poster": (
         unnamed(video={"value": f"{SITE}/v.mp4", "poster": f"{SITE}/p.jpg", "alt": 'A "cat"'}),
         [],
@@ -333,6 +343,11 @@ def test_sensitive_pictures_are_opened_by_the_reader(built: Built) -> None:
     pages = {s: BeautifulSoup(built.text(f"{s}.html"), "html.parser") for s in SHOWN}
     closed = {slug for slug, page in pages.items() if page.select_one("details img.u-photo")}
     assert closed == {"sensitive"}
+
+
+def test_what_is_for_machines_is_opened_by_the_reader(built: Built) -> None:
+    page = BeautifulSoup(built.text("machines.html"), "html.parser")
+    assert [each.get_text() for each in page.select("details summary")] == ["Trakt"]
 
 
 def test_a_place_that_is_sent_twice_is_shown_once(built: Built) -> None:
