@@ -50,19 +50,7 @@ async def check_comparison(
             broken=False,
         )
     try:
-        with step("Building the clone with pelican"):
-            await _build(settings, folder, "first")
-        names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
-        other = await asyncio.to_thread(differing, built, folder / "first", names)
-        if other:
-            # A page with the time of the build differs from itself.
-            # What a build leaves in the clone, such as Pelican's cache, is not in a fresh one.
-            with step("Building another clone, to find what differs with each build"):
-                await asyncio.to_thread(shutil.rmtree, folder / "clone")
-                await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
-                await _build(settings, folder, "second")
-            other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
-            other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
+        other, total = await _differing_files(store, head, built, settings, folder)
     except _PelicanFailed as failure:
         return Finding(
             "comparison",
@@ -72,7 +60,30 @@ async def check_comparison(
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    return _finding(other, len(names), causes)
+    return _finding(other, total, causes)
+
+
+async def _differing_files(
+    store: GitStore, head: Version, built: Path, settings: Settings, folder: Path
+) -> tuple[Sequence[str], int]:
+    """The files that differ from those of ``pelican`` in ``folder``, and the number of all files.
+
+    Raises :class:`_PelicanFailed`.
+    """
+    with step("Building the clone with pelican"):
+        await _build(settings, folder, "first")
+    names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
+    other = await asyncio.to_thread(differing, built, folder / "first", names)
+    if other:
+        # A page with the time of the build differs from itself.
+        # What a build leaves in the clone, such as Pelican's cache, is not in a fresh one.
+        with step("Building another clone, to find what differs with each build"):
+            await asyncio.to_thread(shutil.rmtree, folder / "clone")
+            await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
+            await _build(settings, folder, "second")
+        other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
+        other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
+    return other, len(names)
 
 
 def _finding(other: Sequence[str], total: int, causes: Sequence[str]) -> Finding:

@@ -16,7 +16,7 @@ from bridge.desk.owner import Owner, check_origin, signed_out, store_errors_as_p
 from bridge.errors import BridgeError, CsrfError, PayloadTooLarge
 from bridge.http.form import Handler
 from bridge.http.limits import ByteBudget
-from bridge.indieauth.login.browser_session import browser_session
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session
 from bridge.indieauth.login.known_browsers import is_known
 from bridge.micropub.body import RequestBody
 from bridge.pages.render import PageError, page_endpoint
@@ -69,23 +69,7 @@ def owner_post_form(handler: Handle) -> Handler:
         check_origin(request)
         browser, desk = browser_session(request), request.app[DESK]
         if browser.session is None:
-            known = is_known(request)
-            most = desk.max_bytes if known else UNAUTHENTICATED.max_text
-            with (_KNOWN if known else _UNKNOWN).share() as take:
-                try:
-                    body = await read_body(
-                        request, max_bytes=most, limits=UNAUTHENTICATED, take=take
-                    )
-                except PayloadTooLarge:
-                    if known:
-                        raise
-                    return signed_out(request, browser)
-                owner = await sign_in_again(request, browser, body.fields)
-                if not isinstance(owner, Owner):
-                    return owner
-                body = RequestBody("form", fields=typed_in(body.fields))
-            submission = Submission(owner, desk, values.read(body.fields), BACK)
-            return give_cookie(owner, await _handled(handler, submission, body))
+            return await _after_session(request, browser, handler)
         body = await read_body(request, max_bytes=desk.max_bytes, limits=AUTHENTICATED)
         owner, filled = Owner(request, browser, browser.session), values.read(body.fields)
         doubt = ""
@@ -98,6 +82,27 @@ def owner_post_form(handler: Handle) -> Handler:
         return await _handled(handler, Submission(owner, desk, filled, doubt), body)
 
     return page_endpoint(endpoint)
+
+
+async def _after_session(
+    request: web.Request, browser: BrowserSession, handler: Handle
+) -> web.StreamResponse:
+    """A form whose session has ended: the owner signs in, and sees the form again."""
+    desk, known = request.app[DESK], is_known(request)
+    most = desk.max_bytes if known else UNAUTHENTICATED.max_text
+    with (_KNOWN if known else _UNKNOWN).share() as take:
+        try:
+            body = await read_body(request, max_bytes=most, limits=UNAUTHENTICATED, take=take)
+        except PayloadTooLarge:
+            if known:
+                raise
+            return signed_out(request, browser)
+        owner = await sign_in_again(request, browser, body.fields)
+        if not isinstance(owner, Owner):
+            return owner
+        body = RequestBody("form", fields=typed_in(body.fields))
+    submission = Submission(owner, desk, values.read(body.fields), BACK)
+    return give_cookie(owner, await _handled(handler, submission, body))
 
 
 async def _handled(
