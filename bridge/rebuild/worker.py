@@ -143,7 +143,7 @@ class Worker:
         while True:
             moved = self._moved
             if self._done >= order:
-                return self._status.state != "failed" and (place.is_file() or private.is_file())
+                return self._status.state != "failed" and any(map(_is_file, (place, private)))
             if self._shown.get(page, 0) >= order > 0:
                 return True
             await moved.wait()
@@ -257,3 +257,10 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("Maintenance of the site failed", exc_info=error)
+
+
+def _is_file(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError:  # a name that is too long
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from aiohttp import web
 from sending_kit import HASTE, Street, street, tombstone, until
 
 from bridge.webmention.outgoing.delivery import AttemptResult, Courier
-from bridge.webmention.outgoing.live_pages import LivePage
+from bridge.webmention.outgoing.live_pages import LivePage, LivePages
 from bridge.webmention.outgoing.outbox import Delivery, Outbox, Outgoing
 from bridge.webmention.outgoing.sender import Timing
 
@@ -85,6 +86,33 @@ async def test_a_page_that_never_comes_is_named(town: Street) -> None:
     (unseen,) = sender.report().unseen
     assert "answers 404" in unseen.reason
     assert town.other.asked == []
+
+
+async def test_a_post_that_cannot_be_looked_for_is_given_up_as_well(
+    town: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(*_: object) -> LivePage:
+        raise OSError("File name too long")
+
+    monkeypatch.setattr(LivePages, "look", look)
+    sender = await town.sender(timing=Timing(looks=(0.01, 0.01)))
+    await town.write("long", f"[x]({town.other.taker('/x')})")
+    await until(lambda: sender.report().unseen)
+    assert sender.report().unseen[0].reason == "File name too long"
+
+
+async def test_a_post_in_a_file_whose_name_is_not_utf8_is_not_gone(town: Street) -> None:
+    sender = await town.sender()
+    town.show("moved")
+    await town.write("moved", "Text.")
+    await town.idle(sender)
+    text, name = town.bench.read("content/moved.md"), os.fsdecode(b"content/caf\xe9.md")
+    await town.bench.arrived({"content/moved.md": None, name: text})
+    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    await town.idle(sender)
+    head = town.bench.store.head()
+    assert head is not None
+    assert [path for path, _ in town.bench.store.files("content/mentions", head)] == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bridge.micropub.post import Json, without_endless_references
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.current import without_guesses
-from bridge.site.messages import IndexedPost, Source
+from bridge.site.messages import IndexedPost, Source, shown_if_not_utf8
 from bridge.store import BlobId, ContentStore, Difference
 from bridge.webmention.outgoing.delivery import host_of
 
@@ -124,7 +124,8 @@ class ChangedPosts:
         for start in range(0, len(posts), _AT_ONCE):
             some = posts[start : start + _AT_ONCE]
             sources = [
-                Source(path, blob.id, blob.data)
+                # A file whose name is not UTF-8 has a page, too, and no message can carry its name.
+                Source(shown_if_not_utf8(path) or path, blob.id, blob.data)
                 for (path, _), blob in zip(
                     some, self.store.blobs(blob for _, blob in some), strict=True
                 )

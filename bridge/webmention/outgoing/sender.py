@@ -216,9 +216,11 @@ class Sender:
     ) -> None:
         try:
             await work()
-        except Exception:
+        except Exception as error:
             # An error with one post must not stop the others. This one is retried.
             log.exception("webmentions of %s are delayed", out.source)
+            if out.state == "waiting":
+                return self._look_later(out, str(error) or type(error).__name__)
             out.next = self._now() + self._timing.again
             for each in out.deliveries:
                 if each.state == "waiting":
@@ -237,14 +239,7 @@ class Sender:
             reason = f"{out.url} shows the same content as before"
             page = replace(page, is_live=False, reason=reason)
         if not page.is_live:
-            looks = self._timing.looks
-            out.reason = page.reason
-            if out.looks >= len(looks):
-                out.state = "unseen"
-                log.warning("webmentions of %s are not sent: %s", out.source, page.reason)
-            else:
-                out.next = self._now() + looks[out.looks]
-                out.looks += 1
+            self._look_later(out, page.reason)
             return await self._outbox.put(out)
         if page.moved_without_redirect:
             return await self._resend_moved(out)
@@ -253,6 +248,17 @@ class Sender:
         if not out.deliveries and out.is_done:
             await self._outbox.forget(out.source)
         return None
+
+    def _look_later(self, out: Outgoing, reason: str) -> None:
+        """Have the post looked for again, unless that was the last time."""
+        looks = self._timing.looks
+        out.reason = reason
+        if out.looks >= len(looks):
+            out.state = "unseen"
+            log.warning("webmentions of %s are not sent: %s", out.source, reason)
+        else:
+            out.next = self._now() + looks[out.looks]
+            out.looks += 1
 
     @staticmethod
     def _may_be_old_version(out: Outgoing, page: LivePage) -> bool:
