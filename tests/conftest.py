@@ -24,6 +24,7 @@ from warm_kit import Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from bridge import publisher
 from bridge.auth import endpoint
 from bridge.indieauth.login import mail, password
 from bridge.indieauth.oauth import clients
@@ -226,6 +227,8 @@ def patient_requests() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "_SECONDS", 60.0)
         patch.setattr(mail, "_CLOSING_SECONDS", 60.0)
+        # In tests of concurrent posts many wait for each other.
+        patch.setattr(publisher, "_SECONDS", 240.0)
         # What is left behind at the end leaves pipes open, which a later test would be blamed for.
         patch.setattr(background, "_CLOSE_SECONDS", 60.0)
         for function, limit in (
