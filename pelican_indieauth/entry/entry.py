@@ -6,9 +6,19 @@ All texts are plain text, to be escaped when printed; all URLs are validated
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import NamedTuple
+
+#: What apps say in a summary of a post that has only a target: "Liked: https://a.example/".
+_SAID_BY_APPS = frozenset(
+    {
+        *("like", "liked", "repost", "reposted", "bookmark", "bookmarked", "listened", "listening"),
+        *("watched", "watching", "read", "reading", "finished", "want", "wants", "played"),
+        *("playing", "to", "of", "by"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +215,17 @@ class Entry(NamedTuple):
     facts: tuple[Fact, ...] = ()
     guests: tuple[Person, ...] = ()
     sensitive: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the summary only says what the post does with its target, which the page shows
+        as a link.
+        """
+        left = self.summary or ""
+        targets = (self.like_of, self.repost_of, self.bookmark_of, self.read_of, self.watch_of)
+        for cite in (cite for cites in (*targets, self.listen_of) for cite in cites):
+            for said in (cite.url, cite.label, cite.name, cite.author):
+                left = left.replace(said, " ") if said else left
+        return left != (self.summary or "") and _SAID_BY_APPS.issuperset(
+            re.findall(r"\w+", left.lower())
+        )

@@ -91,7 +91,7 @@ class EntryParts:
             found += invisible("dt-published", entry.published.isoformat())
         if entry.updated:
             found += invisible("dt-updated", entry.updated.isoformat())
-        if entry.summary and not entry.bodiless:
+        if entry.summary and (not entry.bodiless or entry.repeats):
             found += invisible("p-summary", entry.summary)
         return found + (_BRIDGY_FED if self.bridgy_fed else "")
 
@@ -154,7 +154,7 @@ class EntryParts:
 
     def _summary(self) -> str:
         """The summary, where the post has no content."""
-        if not (self.entry.bodiless and self.entry.summary):
+        if not (self.entry.bodiless and self.entry.summary) or self.entry.repeats:
             return ""
         return f'<p class="indieauth-summary p-summary">{e(self.entry.summary)}</p>\n'
 

@@ -272,12 +272,20 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"video": [f"{SITE}/v.mp4"]},
     ),
 }
+SUMMARIES = {
+    "indiepass": f"Liked: {TRACK}",
+    "finished-book": "Finished reading: A Book, by Some One",
+    "loved": "Loved A Book",
+}
 SUMMARY = "Only a summary here"
 
 
 @pytest.fixture(scope="module", params=["simple", "sample"])
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     posts = {slug: post(slug, mf2) for slug, (mf2, _, _) in SHOWN.items()}
+    like, book = unnamed(like_of=TRACK), unnamed(read_of=BOOK, read_status="finished")
+    for slug, summary in SUMMARIES.items():
+        posts[slug] = post(slug, like if slug == "indiepass" else book, summary=summary)
     posts["summary"] = post("summary", note({}), summary=SUMMARY)
     folder: Path = tmp_path_factory.mktemp("site")
     settings = {**THEMES[request.param], "INDIEAUTH_JSON_FEED": "feed.json"}
@@ -377,6 +385,15 @@ def test_a_post_with_only_a_summary_shows_it(built: Built) -> None:
     assert page.find(class_="p-summary").get_text() == SUMMARY  # type: ignore[union-attr]
 
 
+def test_what_an_app_says_of_a_target_is_not_shown_twice(built: Built) -> None:
+    shown = {}
+    for slug, summary in SUMMARIES.items():
+        page = BeautifulSoup(built.text(f"{slug}.html"), "html.parser")
+        shown[slug] = any(p.get("hidden") is None for p in page.select("p.p-summary"))
+        assert built.entry(f"{slug}.html")["summary"] == [summary]
+    assert shown == {"indiepass": False, "finished-book": False, "loved": True}
+
+
 def test_a_long_url_can_wrap_on_a_phone(tmp_path: Path) -> None:
     long, short = f"https://example.org/{'a' * 60}", "https://example.org/a"
     posts = {"a": post("a", unnamed(like_of=[long, short], wish_of=long, mood=long))}
@@ -455,7 +472,7 @@ def test_no_feed_item_is_empty(built: Built) -> None:
     said |= {
         i["url"] + "#json": i["content_html"] for i in json.loads(built.text("feed.json"))["items"]
     }
-    assert len(said) == 2 * len(SHOWN) + 2
+    assert len(said) == 2 * len([*SHOWN, *SUMMARIES]) + 2
     for link, markup in said.items():
         item = BeautifulSoup(markup, "html.parser")
         assert item.get_text().strip() or item.find(["img", "video"]), link
