@@ -16,6 +16,7 @@ from playwright.async_api import (
     async_playwright,
     expect,
 )
+from soak_kit import SOAK
 
 #: Chromium's own pages in each window, which tests do not see: each tab would have two of them, in
 #: a process that takes longer to start than the tab.
@@ -109,11 +110,12 @@ async def until(page: Page, script: str) -> None:
 
 
 async def is_fit(
-    page: Page, looks: Sequence[Mapping[str, Any]] = ({},), *, contrast: bool = True
+    page: Page, looks: Sequence[Mapping[str, Any]] = ({},), *, contrast: bool = SOAK
 ) -> None:
     """Check that a page has no horizontal overflow and no findings of axe, in each of the
     given looks. A look is a ``viewport`` and arguments of Playwright's ``emulate_media``; the
-    last one stays. To measure ``contrast`` takes four times as long as all else.
+    last one stays. To measure ``contrast`` takes four times as long as all else, so it is asked for
+    where a page has colours of its own.
     """
     await page.evaluate(AXE)
     for look in looks:

@@ -108,7 +108,7 @@ _PIXELS = Image.MAX_IMAGE_PIXELS
 
 #: The same examples on every machine, and new ones in each `make soak`. Without a deadline, since
 #: machines may be busy.
-settings.register_profile("every run", max_examples=60, derandomize=True, deadline=None)
+settings.register_profile("every run", max_examples=40, derandomize=True, deadline=None)
 settings.register_profile("soak", max_examples=5_000, deadline=None, print_blob=True)
 settings.load_profile("soak" if SOAK else "every run")
 if not SOAK:

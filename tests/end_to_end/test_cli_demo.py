@@ -20,7 +20,7 @@ def test_the_printed_curl_line_posts_and_the_owners_clone_has_it_a_moment_later(
     tmp_path: Path,
 ) -> None:
     """The promise is within a second; the limit here is for busy machines."""
-    with demo_in(tmp_path / "demo", ending=signal.SIGTERM) as demo:
+    with demo_in(tmp_path / "demo", ending=signal.SIGTERM, BRIDGE_WEBMENTION__SEND="false") as demo:
         demo.in_step()
         told = (tmp_path / "demo.log").read_text()
         command = re.search(r"(?s)curl .*?command line\"", told)
@@ -109,8 +109,8 @@ def test_the_demo_needs_no_folder_and_bridge_commands_work_beside_it(tmp_path: P
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "bridge", "demo"],
-            cwd=tmp_path, env=environment(TMPDIR=str(tmp_path)), stdout=output,
-            stderr=subprocess.STDOUT,
+            cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT,
+            env=environment(TMPDIR=str(tmp_path), BRIDGE_WEBMENTION__SEND="false"),
         )  # fmt: skip
     try:
         wait_until(lambda: "Ctrl-C ends it" in log.read_text())

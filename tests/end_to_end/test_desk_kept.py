@@ -85,12 +85,12 @@ async def test_without_any_post_the_desk_says_how_to_begin(
         "outbox": ("Nothing is waiting", "wartet nichts"),
         "new": ("Write", "Schreiben"),
     }
-    async with tab(chromium, cookies, **look) as page:
+    async with tab(chromium, cookies, **look, service_workers="block") as page:
         for path, words in empty.items():
             await page.goto(apart.desk + path)
             await expect(page.locator("main")).to_contain_text(words["locale" in look])
-            if "viewport" in look or SOAK:
-                await is_fit(page, contrast=SOAK or path in {"", "outbox"})
+            if path == "outbox" or SOAK:
+                await is_fit(page, contrast=True)
 
 
 async def kept_until(page: Page, count: int, part: str = "", store: str = "drafts") -> None:
@@ -134,7 +134,7 @@ async def test_pages_for_other_things_load_the_outbox_only_while_a_post_is_waiti
 async def test_saved_input_is_offered_and_removed_after_publishing(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(f"{apart.desk}new")
         await page.get_by_label("Text").fill("Mist until noon\nand sun")
         await page.get_by_label("Tags", exact=True).fill("weather")
@@ -161,7 +161,7 @@ async def test_saved_input_is_offered_and_removed_after_publishing(
 async def test_saved_input_is_kept_until_the_server_confirms(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(f"{apart.desk}new?kind=event")
         await page.get_by_label("Title").fill("A fair")
         await page.get_by_label("Text").fill("With a begin that is missing")
@@ -190,7 +190,7 @@ async def test_saved_input_is_kept_until_the_server_confirms(
 async def test_input_after_sending_is_kept(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(f"{apart.desk}new")
         await page.get_by_label("Text").fill("As it was sent")
         once = await page.locator("#compose [name=once]").input_value()
@@ -321,7 +321,7 @@ async def test_three_offline_posts_are_sent_in_order_and_once(
         await page.wait_for_url("**/desk/outbox")
         await kept_until(page, 0, store="outbox")
         await expect(page.get_by_text("Nothing is waiting in this browser.")).to_be_visible()
-        await is_fit(page, contrast=SOAK)
+        await is_fit(page)
     log = git(apart.bare, "log", "--format=%s", "--grep=Micropub-Once", f"-{3}", "main")
     assert apart.commits() >= before + 3
     subjects = [line for line in log.splitlines() if "Offline" in line]
@@ -354,7 +354,7 @@ async def test_after_a_lost_response_a_post_is_sent_once_and_refusals_show_the_r
         await page.evaluate(put, {**item, "once": "wrong", "kind": "event"})
         await page.reload()
         await expect(page.locator("#outbox li")).to_contain_text("Say when it begins.")
-        await is_fit(page)
+        await is_fit(page, contrast=True)
         await page.get_by_role("button", name="Edit").click()
         await expect(page.get_by_label("Text")).to_have_value("Sent twice")
         await page.get_by_label("Text").fill("")
@@ -431,7 +431,7 @@ async def test_a_form_open_when_the_network_is_lost_is_sent_later(
 async def test_the_bookmarklet_opens_a_form_with_the_selected_text(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
-    async with tab(chromium, cookies) as page:
+    async with tab(chromium, cookies, service_workers="block") as page:
         await page.goto(apart.desk)
         link = page.get_by_role("link", name="Post this", include_hidden=True)
         script = (await link.get_attribute("href") or "").removeprefix("javascript:")
@@ -450,6 +450,7 @@ async def test_the_bookmarklet_opens_a_form_with_the_selected_text(
         await expect(form.locator("[name=bookmark-of]")).to_have_value("https://elsewhere.example/")
 
 
+@pytest.mark.soak
 async def test_an_expired_session_is_renewed_with_a_passkey_while_writing(
     chromium: Browser, tmp_path: Path
 ) -> None:

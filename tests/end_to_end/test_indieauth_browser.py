@@ -519,6 +519,7 @@ async def too_faint(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.soak
 async def test_the_pages_cannot_be_framed(up: Running, chromium: Chromium) -> None:
     context = await window(chromium)
     page = await context.new_page()

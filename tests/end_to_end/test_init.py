@@ -193,7 +193,8 @@ def test_a_site_in_a_folder_whose_settings_want_to_be_read_from_the_root(
     commit(repo)
     done("init", repo, "--yes", cwd=bridge)
     assert written(bridge)["site"]["run_in"] == "."
-    assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
+    if SOAK:
+        assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
 
 
 def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> None:

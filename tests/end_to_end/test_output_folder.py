@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from soak_kit import in_soak
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.rebuild.output_folder import output_folder
@@ -74,7 +75,11 @@ async def test_an_absolute_output_folder_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", [".", "..", "git", "keep/x", "site/home", "public/../..", "{}", "{}/.ssh", "/etc/x"]
+    "output",
+    [
+        *("git", "public/../..", "/etc/x"),
+        *map(in_soak, [".", "..", "keep/x", "site/home", "{}", "{}/.ssh"]),
+    ],
 )
 async def test_the_sites_settings_choose_no_folder_that_is_in_use_or_elsewhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, output: str

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
-from soak_kit import SOAK
+from soak_kit import SOAK, in_soak
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.rebuilder import importing_from, make_rebuilder
@@ -306,7 +306,7 @@ async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     assert b"Another" in now["index.html"]
 
 
-@pytest.mark.parametrize("mode", ["command", "resident"])
+@pytest.mark.parametrize("mode", [in_soak("command"), "resident"])
 async def test_a_post_that_makes_very_much_of_itself(
     mode: str, store: GitStore, tmp_path: Path
 ) -> None:

@@ -224,9 +224,9 @@ def _site_with(*plugins: str) -> Change:
 @pytest.mark.parametrize(
     "plugins",
     [
-        *([name] if name == "amending" else in_soak([name]) for name in PLUGINS),
+        *(in_soak([name]) for name in PLUGINS),
         ["generating", "gzip_cache", "minify", "sitemap"],
-        ["writing", "whole"],
+        ["writing", "amending", "whole"],
         ["granular_signals", "precompress", "whole", "gzip_cache"],
         in_soak(["minify", "gzip_cache"]),
         in_soak(["granular_signals", "precompress", "minify"]),
@@ -244,6 +244,7 @@ async def test_the_output_is_that_of_a_clean_build(site: BothWays, plugins: list
     assert site.worker.status().slow is None
 
 
+@pytest.mark.soak
 async def test_a_new_page_is_there_in_both_forms_and_goes_with_its_post(site: BothWays) -> None:
     await site.after(_site_with("minify", "gzip_cache"))
     await site.after({"content/new.md": post("New", 20)})
@@ -313,7 +314,7 @@ NO_FEEDS = b"FEED_ALL_ATOM = CATEGORY_FEED_ATOM = TRANSLATION_FEED_ATOM = None\n
 SUMMARIES = NO_FEEDS + b'FEED_ALL_RSS = "rss.xml"\n'
 
 
-@pytest.mark.parametrize("feeds", [b"FEED_MAX_ITEMS = 1\n", NO_FEEDS, SUMMARIES])
+@pytest.mark.parametrize("feeds", [b"FEED_MAX_ITEMS = 1\n", in_soak(NO_FEEDS), SUMMARIES])
 async def test_a_file_that_several_posts_attach(site: BothWays, feeds: bytes) -> None:
     """It goes beside the post that a clean build writes first: which one depends on the feeds."""
     attached = "![x]({attach}/media/x.png)"

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from crowd_kit import Crowd, Repos, crowd
 from git_kit import git
+from soak_kit import in_soak
 
 from bridge.context import fetcher
 from bridge.posts.index import PostIndex
@@ -24,7 +25,7 @@ async def clients(tmp_path: Path) -> AsyncIterator[Crowd]:
         yield clients
 
 
-@pytest.mark.parametrize("many", [2, 24])
+@pytest.mark.parametrize("many", [in_soak(2), 12, in_soak(24)])
 async def test_concurrent_updates_of_one_post_are_all_applied(clients: Crowd, many: int) -> None:
     url = (await clients.create(mp_slug="a-walk")).location
     updates = [clients.update(url, add={"category": [f"t{each}"]}) for each in range(many)]

@@ -123,6 +123,12 @@ def soup(page: Path) -> BeautifulSoup:
     return BeautifulSoup(page.read_text(), "html5lib")
 
 
+@pytest.fixture(scope="module")
+def trees(output: Path) -> dict[Path, BeautifulSoup]:
+    """All pages, parsed once for all tests."""
+    return {page: soup(page) for page in pages(output)}
+
+
 # --- microformats -------------------------------------------------------------------------
 
 
@@ -272,9 +278,9 @@ def test_the_home_page_links_to_the_owners_profiles(output: Path) -> None:
     assert {"https://social.example/@maren", f"{HOME}/"} <= set(parsed["rels"]["me"])
 
 
-def test_every_page_advertises_the_bridge(output: Path) -> None:
-    for page in pages(output):
-        links = soup(page).select('head > link[rel="micropub"]')
+def test_every_page_advertises_the_bridge(trees: dict[Path, BeautifulSoup]) -> None:
+    for page, tree in trees.items():
+        links = tree.select('head > link[rel="micropub"]')
         assert [link["href"] for link in links] == [f"{BRIDGE}micropub"], page
 
 
@@ -304,10 +310,9 @@ def test_all_html_is_valid(output: Path) -> None:
         assert not parser.errors, (page, parser.errors)
 
 
-def test_all_internal_links_and_files_exist(output: Path) -> None:
+def test_all_internal_links_and_files_exist(output: Path, trees: dict[Path, BeautifulSoup]) -> None:
     broken = set()
-    for page in pages(output):
-        tree = soup(page)
+    for page, tree in trees.items():
         ids = {element["id"] for element in tree.select("[id]")}
         for element in tree.select("[href], [src]"):
             url, fragment = urldefrag(
@@ -329,9 +334,8 @@ def test_the_style_sheet_names_only_files_that_exist(output: Path) -> None:
     assert all((style.parent / name).is_file() for name in named)
 
 
-def test_no_resources_from_other_hosts_and_no_scripts(output: Path) -> None:
-    for page in pages(output):
-        tree = soup(page)
+def test_no_resources_from_other_hosts_and_no_scripts(trees: dict[Path, BeautifulSoup]) -> None:
+    for page, tree in trees.items():
         assert not tree.select("script, iframe, [onclick], [onerror], [onload]"), page
         loaded = tree.select('[src], link[rel="stylesheet"], link[rel="icon"]')
         assert all(str(e.get("src") or e.get("href")).startswith(f"{HOME}/") for e in loaded)
@@ -347,10 +351,11 @@ def test_drafts_are_in_no_list_and_ask_not_to_be_indexed(output: Path) -> None:
 # --- people -------------------------------------------------------------------------------
 
 
-def test_each_page_has_one_main_heading_a_title_and_a_language(output: Path) -> None:
+def test_each_page_has_one_main_heading_a_title_and_a_language(
+    trees: dict[Path, BeautifulSoup],
+) -> None:
     titles = []
-    for page in pages(output):
-        tree = soup(page)
+    for page, tree in trees.items():
         assert len(tree.select("h1")) == 1, page
         (html,), (title,) = tree.select("html"), tree.select("title")
         assert html["lang"] in ("en", "fr")
@@ -365,16 +370,16 @@ def test_a_post_in_another_language_says_so_everywhere(output: Path) -> None:
     assert "Une page par jour" in listed.text
 
 
-def test_every_image_has_an_alt_attribute_and_every_photo_a_text(output: Path) -> None:
-    for page in pages(output):
-        tree = soup(page)
+def test_every_image_has_an_alt_attribute_and_every_photo_a_text(
+    trees: dict[Path, BeautifulSoup],
+) -> None:
+    for page, tree in trees.items():
         assert all(image.has_attr("alt") for image in tree.select("img"))
         assert all(image["alt"] for image in tree.select(".photos img")), page
 
 
-def test_the_first_link_skips_to_the_content(output: Path) -> None:
-    for page in pages(output):
-        tree = soup(page)
+def test_the_first_link_skips_to_the_content(trees: dict[Path, BeautifulSoup]) -> None:
+    for tree in trees.values():
         first, *_ = tree.select("body a")
         assert first["href"] == "#main"
         assert [element.name for element in tree.select("#main")] == ["main"]

@@ -16,7 +16,7 @@ import pytest
 from demo_kit import PATIENCE
 from git_kit import git
 from rebuild_site import CONF, commit, post, settled, small_site, worker_for
-from soak_kit import in_soak
+from soak_kit import SOAK, in_soak
 
 from bridge.rebuild.worker import Worker
 from bridge.runtime.confinement import landlock_version
@@ -36,8 +36,10 @@ async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
     """Python's own list of imported modules, for this process only."""
     folder, log = tmp_path / "demo", tmp_path / "imports"
     line = (sys.executable, "-X", "importtime", "-m", "bridge", "demo", "--dir", str(folder))
+    # Sites that are linked to are told by programs of their own.
+    env = {**os.environ, "BRIDGE_WEBMENTION__SEND": str(SOAK).lower()}
     with log.open("wb") as output:
-        process = subprocess.Popen((*line, "--port", "0"), cwd=ROOT, stderr=output)
+        process = subprocess.Popen((*line, "--port", "0"), cwd=ROOT, env=env, stderr=output)
     try:
         facts = folder / "demo.json"
         async with asyncio.timeout(PATIENCE):
@@ -137,7 +139,7 @@ except OSError:
 
 
 @needs_landlock
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_no_module_of_the_site_is_imported_before_the_process_is_confined(
     mode: str, tmp_path: Path, bare_store: GitStore
 ) -> None:
@@ -160,7 +162,7 @@ async def test_no_module_of_the_site_is_imported_before_the_process_is_confined(
 
 
 @needs_landlock
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_the_site_writes_to_none_of_the_folders_that_the_bridge_trusts(
     mode: str, tmp_path: Path, bare_store: GitStore
 ) -> None:

@@ -65,9 +65,17 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
+def nodes(file: Path) -> tuple[ast.AST, ...]:
+    """The imports and classes of a file, also those in functions."""
+    kinds = (ast.Import, ast.ImportFrom, ast.ClassDef)
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, kinds))
+
+
 def imported(file: Path) -> Iterator[str]:
     """All imports of a file, including those in functions and those for types only."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -204,7 +212,7 @@ def test_a_class_name_means_one_thing() -> None:
     named: dict[str, list[str]] = {}
     for room in ("bridge", "pelican_indieauth"):
         for file in sorted((ROOT / room).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for node in nodes(file):
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     named.setdefault(node.name, []).append(
                         f"{file.relative_to(ROOT)}:{node.lineno}"
