@@ -63,6 +63,13 @@ _ONE_DEMO = {
     "test_publishing.py",
     "test_status.py",
 }
+#: These share one mastodon-mock, which takes longer to start than most of them.
+_ONE_MOCK = {
+    "test_syndication_backfeed.py",
+    "test_syndication_connecting.py",
+    "test_syndication_once.py",
+    "test_syndication_servers.py",
+}
 #: Folders with long tests, which start first.
 _LONG = {"end_to_end", "plugin", "clients", "protocol", "syndication", "wire"}
 #: Folders whose tests share a bridge or an installation.
@@ -159,6 +166,8 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
             return nodeid
         if file.name in _ONE_DEMO:
             return "one demo"
+        if file.name in _ONE_MOCK:
+            return "one mock"
         return file.parent.name if file.parent.name in _TOGETHER else file.name
 
 

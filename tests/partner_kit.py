@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +150,7 @@ def ask(url: str, body: Any = None, token: str = "") -> Any:
 def mastodon_mock() -> Iterator[MastodonMock]:
     """mastodon-mock, served."""
     port = port_of_its_own()
-    program = _installed("mastodon.lock", _install_mock) / "bin" / "mastodon_mock"
+    program = installed(PARTNERS / "mastodon.lock", _install_mock) / "bin" / "mastodon_mock"
     options = ["--in-memory", "--port", str(port), "--log-level", "warning"]
     process = subprocess.Popen([program, "serve", *options], cwd=program.parent)
     try:
@@ -173,7 +173,7 @@ def mastodon_mock() -> Iterator[MastodonMock]:
 @contextmanager
 def real_pds() -> Iterator[Pds]:
     """A PDS, served."""
-    folder = _installed("package-lock.json", _install_pds)
+    folder = installed(PARTNERS / "package-lock.json", install_from_npm)
     command = ["node", str(PARTNERS / "pds.js")]
     environment = {**os.environ, "NODE_PATH": str(folder / "node_modules")}
     process = subprocess.Popen(
@@ -193,33 +193,33 @@ def real_pds() -> Iterator[Pds]:
         process.stdout.close()
 
 
-def _installed(lock: str, install: Any) -> Path:
+def installed(lock: Path, install: Callable[[Path, Path], None], *also: Path) -> Path:
     """The folder in which a lock file's packages are installed, by the first test that needs
-    them.
+    them; ``install`` gets the lock file and that folder. They depend on the files ``also``, too.
     """
-    digest = hashlib.sha256((PARTNERS / lock).read_bytes()).hexdigest()[:12]
-    folder = _CACHE / f"{lock.partition('.')[0]}-{digest}"
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in (lock, *also))).hexdigest()[:12]
+    folder = _CACHE / f"{lock.name.partition('.')[0]}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            install(folder)
+            install(lock, folder)
             (folder / "complete").touch()
     return folder
 
 
-def _install_mock(folder: Path) -> None:
+def _install_mock(lock: Path, folder: Path) -> None:
     _run([sys.executable, "-m", "venv", folder])
     options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
-    lock = PARTNERS / "mastodon.lock"
     _run([folder / "bin" / "python", "-m", "pip", "install", *options, "-r", lock])
 
 
-def _install_pds(folder: Path) -> None:
-    folder.mkdir()
+def install_from_npm(lock: Path, folder: Path) -> None:
+    """Install what a ``package-lock.json`` and its ``package.json`` name."""
+    folder.mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(PARTNERS / name, folder)
+        shutil.copy(lock.with_name(name), folder)
     _run(["npm", "ci", "--no-audit", "--no-fund"], folder)
 
 

@@ -1,14 +1,14 @@
-"""Clients from npm, installed once, and the demo that they post to."""
+"""Clients from npm, installed once and outside of the clone, and the demo that they post to."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from demo_kit import Demo, demo_in
+from partner_kit import install_from_npm, installed
 
 HERE = Path(__file__).parent
 
@@ -18,10 +18,15 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which Node.js finds them and the test scripts."""
     folder = tmp_path_factory.mktemp("node") / "clients"
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    install = ["npm", "ci", "--no-audit", "--no-fund"]
-    run = subprocess.run(install, cwd=folder, capture_output=True, encoding="utf-8", check=False)
-    assert run.returncode == 0, run.stderr
+    ours = sorted((HERE / "rel-parser").iterdir())
+    packages = installed(HERE / "package-lock.json", _install, *ours)
+    (folder / "node_modules").symlink_to(packages / "node_modules")
     return folder
+
+
+def _install(lock: Path, folder: Path) -> None:
+    shutil.copytree(HERE / "rel-parser", folder / "rel-parser")
+    install_from_npm(lock, folder)
 
 
 @pytest.fixture(scope="session")
