@@ -58,7 +58,7 @@ def assert_secrets_are_private(folder: Path) -> None:
 async def test_a_second_start_continues_with_changed_settings_which_the_environment_overrides(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:
-    with demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as demo:
+    with demo_in(tmp_path / "demo", BRIDGE_REBUILD__MODE="none") as demo:
         head = demo.git("rev-parse", "HEAD")
     config = tmp_path / "demo" / "bridge.toml"
     with config.open("a") as file:
@@ -66,13 +66,11 @@ async def test_a_second_start_continues_with_changed_settings_which_the_environm
     changed = config.read_bytes()
     targets = '[{"uid": "https://other.example/@me", "name": "Other"}]'
     for value, name in ("", "Mine"), (targets, "Other"):
-        more = {"BRIDGE_REBUILD__MODE": "none"}  # the pages are there
+        more = {"BRIDGE_REBUILD__MODE": "none"}
         more |= {"BRIDGE_SYNDICATION__TARGETS": value} if value else {}
         with demo_in(tmp_path / "demo", ending=signal.SIGINT, **more) as again:
             assert again.site == demo.site
             assert again.git("rev-parse", "HEAD") == head
-            async with http.get(again.site) as answer:
-                assert answer.status == 200
             query = {"q": "syndicate-to"}
             async with http.get(again.micropub, params=query, headers=again.headers) as answer:
                 assert [each["name"] for each in (await answer.json())["syndicate-to"]] == [name]
