@@ -17,12 +17,15 @@ from pelican_indieauth.site import KEY, PluginSettings
 #: The key in a page's context that marks it as finished while rendering.
 _FINISHED = "indieauth_finished"
 _ENDINGS = (".html", ".htm", ".xhtml")
-#: A title with a word that is wider than a phone in large type, and another link with a wide word.
+#: What has no elements of the page (JSON in a script would be invalid with another quote in it); a
+#: title with a word that is wider than a phone in large type; another link with a wide word.
 _WIDE = re.compile(
-    r"<(?:h[1-6](?=(?:\s[^<>]*)?>\s*+(?:<a\b[^<>]*>)?[^<]*[^<>\s]{20})|a(?=\s[^<>]*>[^<]*[^<>\s]{30}))"
-    r"(?![^<>]*\sstyle=)"
+    r"<(?:(?P<other>(?P<raw>script|style|textarea)\b(?s:.*?)(?:</(?P=raw)|\Z)|!--(?s:.*?)(?:-->|\Z))"
+    r"|(?:h[1-6](?=(?:\s[^<>]*)?>\s*+(?:<a\b[^<>]*>)?[^<]*[^<>\s]{20})"
+    r"|a(?=\s[^<>]*>[^<]*[^<>\s]{30}))(?![^<>]*\s(?i:style)=))"
 )
-_BREAKING = ' style="overflow-wrap: anywhere"'
+#: Without quotes, since the title may be in an attribute; so not in XML.
+_BREAKING = " style=overflow-wrap:anywhere"
 
 
 class PageTemplate(Template):
@@ -48,8 +51,7 @@ class PageTemplate(Template):
         heads = (at for at, chunk in enumerate(chunks, 1) if "<body" in chunk)
         end = len(chunks) if home or mentions else next(heads, len(chunks))
         chunks[:end] = [finished("".join(chunks[:end]), context, mentions)]
-        page = "".join(chunks)
-        return with_breakable_titles(page) if context[KEY].wraps else page
+        return with_breakable_titles("".join(chunks), context)
 
 
 def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
@@ -60,8 +62,7 @@ def finish_file(path: str, context: MutableMapping[str, Any]) -> None:
     # Undecodable bytes are written back unchanged.
     page = file.read_bytes().decode("utf-8", "surrogateescape")
     amended = finished(page, context, _mentions_of(context, getattr))
-    if context[KEY].wraps and context["output_file"].lower().endswith(_ENDINGS):
-        amended = with_breakable_titles(amended)
+    amended = with_breakable_titles(amended, context)
     if amended != page:
         file.write_bytes(amended.encode("utf-8", "surrogateescape"))
 
@@ -86,7 +87,7 @@ def finished(page: str, context: MutableMapping[str, Any], mentions: str = "") -
     """
     site: PluginSettings = context[KEY]
     name: str = context["output_file"]
-    if name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]:
+    if _is_page(name):
         page = site.head.put_into(page)
         if site.carded and site.owner and name == site.index:
             page = with_card(page, site.owner)
@@ -95,7 +96,14 @@ def finished(page: str, context: MutableMapping[str, Any], mentions: str = "") -
     return page
 
 
-def with_breakable_titles(page: str) -> str:
+def with_breakable_titles(page: str, context: MutableMapping[str, Any]) -> str:
     """A page whose titles and links break their long words, which would be wider than a phone:
     stock themes have no style for that."""
-    return _WIDE.sub(lambda tag: tag[0] + _BREAKING, page)
+    name: str = context["output_file"]
+    if not (context[KEY].wraps and _is_page(name)) or name.lower().endswith(".xhtml"):
+        return page
+    return _WIDE.sub(lambda tag: tag[0] if tag["other"] else tag[0] + _BREAKING, page)
+
+
+def _is_page(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS) or "." not in name.rpartition("/")[2]

@@ -24,6 +24,8 @@ FROM_BRIDGE = (
 )
 LINKS = (Link("micropub", "https://b.example/m?a=1&b=2"), Link("me", "mailto:ann@example.com"))
 HEAD = HeadLinks(LINKS)
+WIDE = "Donaudampfschifffahrtsgesellschaft"
+BREAKS = "style=overflow-wrap:anywhere"
 ELEMENTS = (
     '<link rel="micropub" href="https://b.example/m?a=1&amp;b=2" />'
     '<link rel="me" href="mailto:ann@example.com" />'
@@ -219,7 +221,7 @@ def test_a_theme_with_links_of_its_own_keeps_them(tmp_path: Path) -> None:
 
 
 def test_files_other_than_pages_are_unchanged(tmp_path: Path) -> None:
-    opml = "<opml><head><title>x</title></head><body/></opml>"
+    opml = f"<opml><head><title>x</title></head><body><a href=''>{WIDE}</a></body></opml>"
     folder = theme(tmp_path, feeds=opml, plain="<head></head>")
     built = build(
         tmp_path,
@@ -231,6 +233,20 @@ def test_files_other_than_pages_are_unchanged(tmp_path: Path) -> None:
     )
     assert built.text("feeds.opml") == opml
     assert 'rel="micropub"' in built.text("folder.d/page")
+
+
+def test_wide_titles_and_links_can_break_but_not_in_scripts_and_attributes(tmp_path: Path) -> None:
+    page, link = tmp_path / "a.html", f"<a href='/a'>{WIDE}</a>"
+    script = f'<script>x = {{"y": "{link}"}};</script><!-- {link} --><textarea>{link}</textarea>'
+    styled = f'<h1 STYLE="color: red">{WIDE}</h1>'
+    popover = f'<p title="<i>i</i> {link}"></p>'
+    page.write_text(f"{script}{styled}{popover}<h2>{WIDE}</h2>{link}<h3>x {WIDE[:9]}</h3>{script}")
+    finish_file(str(page), {KEY: site_of({"INDIEAUTH_BRIDGE": BRIDGE}), "output_file": "a.html"})
+    broken = link.replace("<a", f"<a {BREAKS}")
+    assert page.read_text("utf-8").endswith(
+        f"{script}{styled}{popover.replace(link, broken)}<h2 {BREAKS}>{WIDE}</h2>{broken}"
+        f"<h3>x {WIDE[:9]}</h3>{script}"
+    )
 
 
 def test_pages_made_without_a_template_have_the_links_too(tmp_path: Path) -> None:
