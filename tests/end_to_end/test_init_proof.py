@@ -117,7 +117,7 @@ def test_what_the_bridge_may_not_read_and_where_no_new_post_can_be_is_named_with
     # What it takes for its own are posts with the date in the name of the file.
     assert "BAD  new posts: No new post can be read in content/" in told
     assert "does not match format '%Y-%m-%d'" in told
-    assert "wants another name for the file ([content] path in bridge.toml)" in told
+    assert "needs another file name ([content] path in bridge.toml)" in told
 
 
 def test_available_submodules_and_allowed_folders_make_no_difference(
