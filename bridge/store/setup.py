@@ -131,9 +131,9 @@ def _clone(*arguments: str) -> None:
     """Make a clone of ours, in which the owner's hooks for every repo do not run: they are for
     work, and may start programs, or ask. Raises :class:`git.GitCommandError`.
     """
-    ours = ("-c", f"core.hooksPath={os.devnull}")
-    options = ("--origin", "origin", "--template=")
-    git.Git().execute(["git", *ours, "clone", *options, *arguments], env=_UNATTENDED)
+    # Not --origin: before 2.39, git refuses that together with --bare.
+    ours = ("-c", f"core.hooksPath={os.devnull}", "-c", "clone.defaultRemoteName=origin")
+    git.Git().execute(["git", *ours, "clone", "--template=", *arguments], env=_UNATTENDED)
 
 
 def _open(path: Path | str) -> git.Repo:

@@ -302,6 +302,16 @@ def test_a_damaged_blob_is_reported(repo: Path, store: GitStore) -> None:
         list(store.blobs([BlobId(blob)]))
 
 
+BEFORE_2_39 = """#!/bin/sh
+case "$*" in
+*" --bare "*--origin* | *--origin*" --bare "*)
+    echo "fatal: options '--bare' and '--origin origin' cannot be used together" >&2
+    exit 128 ;;
+esac
+exec {git} "$@"
+"""
+
+
 def test_a_clone_of_the_bridge_follows_none_of_the_owners_settings_for_clones(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +327,11 @@ def test_a_clone_of_the_bridge_follows_none_of_the_owners_settings_for_clones(
         "[clone]\n\tdefaultRemoteName = upstream\n[safe]\n\tbareRepository = explicit\n"
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(owners))
+    older = tmp_path / "older/git"
+    older.parent.mkdir()
+    older.write_text(BEFORE_2_39.format(git=shutil.which("git")))
+    older.chmod(0o755)
+    monkeypatch.setenv("PATH", str(older.parent), prepend=os.pathsep)
     bare = tmp_path / "site.git"
     setup.clone_bare(str(site), bare, "main")
     setup.clone_bare(str(site), bare, "main")
