@@ -20,10 +20,10 @@ from bridge.store.git import GitStore
 NUMBERING = (
     CONF
     + b"""
-import os
+import string
 def number(title):
-    known = sum(name.startswith("NUMBER_") for name in os.environ)
-    return os.environ.setdefault("NUMBER_" + title, str(known))
+    known = vars(string).setdefault("NUMBERS", {})
+    return known.setdefault(title, len(known))
 JINJA_FILTERS = {"number": number}
 THEME_TEMPLATES_OVERRIDES = ["templates"]
 """
