@@ -340,9 +340,15 @@ def without_echoed(
     """The update without the slug, channel and URL that ``q=source`` returned: a client that sends
     a whole post back does not want to change them. ``own`` are the site's host names.
     """
-    source = {"slug": file.get("Slug") or slug_of(entry.url), "channel": entry.channel}
+    # A list of posts has no other slug than the URL's.
+    source: dict[str, tuple[str | None, ...]] = {
+        "slug": (file.get("Slug"), slug_of(entry.url)),
+        "channel": (entry.channel,),
+    }
     commands = {
-        name: values for name, values in update.commands.items() if values != (source.get(name),)
+        name: values
+        for name, values in update.commands.items()
+        if len(values) != 1 or values[0] not in source.get(name, ())
     }
 
     def is_echo(name: str, values: Sequence[object]) -> bool:
