@@ -129,6 +129,11 @@ def test_active_html_is_neutralised(sent: str, rules: SiteRules) -> None:
             "so x2+1y.",
         ),
         (
+            "<math><mfenced><mi>x</mi></mfenced><menclose><mi>y</mi></menclose></math>",
+            "<math><mi>x</mi><mi>y</mi></math>",
+            "xy",
+        ),
+        (
             "<table><tr><td>a</td><td>b</td></tr></table><dl><dt>c<dd>d</dl>e<hr>f",
             "<table><tbody><tr><td>a</td><td>b</td></tr></tbody></table>"
             "<dl><dt>c</dt><dd>d</dd></dl>e<hr>f",

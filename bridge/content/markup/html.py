@@ -123,8 +123,12 @@ _BLOCKS = re.compile(
 _ELSEWISE = re.compile(
     rf"<(?P<tag>iframe|input)\b(?P<attributes>{_ANY_ATTRIBUTES})\s*/?>", re.IGNORECASE
 )
-#: In a formula, nh3 would remove what is not of it, with its words.
-_FORMULA_TAG = re.compile(rf"</?(?:{'|'.join(_FORMULA)})\b{_ANY_ATTRIBUTES}\s*/?>", re.IGNORECASE)
+#: Elements of earlier versions of MathML, of which browsers draw the content only.
+_EARLIER = frozenset({"menclose", "mfenced", "merror", "maction", "mlabeledtr", "mstack"})
+#: In a formula, nh3 would remove what is not of it, with its words; elsewhere, what is of one.
+_FORMULA_TAG = re.compile(
+    rf"</?(?:{'|'.join(_FORMULA | _EARLIER)})\b{_ANY_ATTRIBUTES}\s*/?>", re.IGNORECASE
+)
 #: Elements whose text is for machines.
 _WITHOUT_WORDS = {"script", "style", "annotation", "annotation-xml"}
 _WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
