@@ -70,13 +70,16 @@ def has_yaml_head(text: str) -> bool:
     if not _FENCE.match(text):
         return False
     parts = _parse(text)
-    if parts is None or any(map(_is_plain_mf2, parts.lines)):
+    if parts is None:
         return False
-    return any(map(_is_only_yaml, parts.lines[1:]))
+    headers = parts.lines[1:]
+    # Beside the bridge's own line as Pelican's reader needs it, values are meant for that reader.
+    plain = any(map(_is_plain_mf2, headers))
+    return any(map(_has_yaml_lines if plain else _is_only_yaml, headers))
 
 
 def _is_plain_mf2(line: Line) -> bool:
-    """Whether this is the bridge's own line in a file without YAML, in which it is quoted."""
+    """Whether this is the bridge's own line as in a file without YAML; in YAML it is quoted."""
     return line.key == "mf2" and line.raw.partition(":")[2].lstrip().startswith("{")
 
 
@@ -108,27 +111,39 @@ def _parse(text: str) -> FileParts | None:
 
 def _is_only_yaml(line: Line) -> bool:
     """Whether Pelican's own reader would read it differently."""
+    value, more = _first_and_more(line.raw)
+    whole = " ".join([value, *map(str.strip, more)])
+    only_yaml = _ONLY_YAML.fullmatch(whole) or _BLOCK.fullmatch(value)
+    return bool(only_yaml) or _has_yaml_lines(line)
+
+
+def _has_yaml_lines(line: Line) -> bool:
+    """Whether it has lines that would be no headers to Pelican's own reader."""
     if not line.key:
         return True
-    first, *more = physical_lines(line.raw)
-    match = _KEY.match(first.rstrip("\r\n"))
-    value = (match["value"] or "").strip() if match else ""
-    whole = " ".join([value, *map(str.strip, more)])
-    return bool(_ONLY_YAML.fullmatch(whole) or _BLOCK.fullmatch(value)) or any(
+    value, more = _first_and_more(line.raw)
+    return any(
         _ITEM.match(each) or not (each.startswith("    ") or (value and _PELICAN_KEY.match(each)))
-        for each in (each.rstrip("\r\n").expandtabs(4) for each in more)
+        for each in (each.expandtabs(4) for each in more)
     )
 
 
+def _first_and_more(raw: str) -> tuple[str, list[str]]:
+    """The value in a header's first line, and its further lines."""
+    first, *more = (each.rstrip("\r\n") for each in physical_lines(raw))
+    match = _KEY.match(first)
+    return (match["value"] or "").strip() if match else "", more
+
+
 def _line(key: str, raw: str) -> Line:
-    return Line(raw, key, _value(raw) if key else "")
+    line = Line(raw, key, _value(raw) if key else "")
+    # Unquoted, it is a mapping to YAML.
+    return Line(raw, key, _first_and_more(raw)[0]) if _is_plain_mf2(line) else line
 
 
 def _value(raw: str) -> str:
     """A header's value in the notation of Pelican's own: a list with ``;`` after each item."""
-    first, *more = (each.rstrip("\r\n") for each in physical_lines(raw))
-    match = _KEY.match(first)
-    value = (match["value"] or "").strip() if match else ""
+    value, more = _first_and_more(raw)
     items = [_ITEM.match(each) for each in more if each.strip()]
     if not value and items and all(items):
         return _joined([_read(each["value"] or "") for each in items if each])

@@ -101,6 +101,20 @@ def test_what_is_added_is_yaml() -> None:
     assert Mf2Line.of(again) == line
 
 
+@pytest.mark.parametrize("tags", ["tags:\n- a\n- b c\n", "# mine\ntags:\n    - a\n    - b c\n"])
+def test_yaml_may_be_added_to_a_head_that_had_none(tags: str) -> None:
+    line = Mf2Line(properties={"like-of": ("https://example.org/it's",)})
+    plain = PelicanFile.parse("---\ntitle: A\n---\nBody\n", "a.md")
+    text = plain.with_header("Mf2", line.text()).text().replace("title", f"{tags}title")
+    file = PelicanFile.parse(text, "a.md")
+    assert (file.get("Title"), file.get("Tags"), file.body) == ("A", "a; b c;", "Body\n")
+    assert Mf2Line.of(file) == line
+    again = PelicanFile.parse(
+        file.with_header("Mf2", line.with_changes(draft=True).text()).text(), "a.md"
+    )
+    assert (again.get("Tags"), Mf2Line.of(again).draft) == ("a; b c;", True)
+
+
 @pytest.mark.parametrize(
     "text",
     [
