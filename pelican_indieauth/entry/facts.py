@@ -42,6 +42,11 @@ _PICTURES = frozenset({"photo", "featured"})
 _DEEPEST = 4
 
 
+def name_of(given: str) -> str:
+    """The name of a property as microformats2 has it, of one such as ``Start_Date``."""
+    return _CONTROL.sub(" ", given).strip().lower().replace("_", "-")
+
+
 def facts(
     properties: Mapping[str, Any], urls: Urls, elsewhere: Callable[[str | None], str | None]
 ) -> tuple[Fact, ...]:
@@ -74,7 +79,7 @@ class _FactReader:
 
     def facts(self, properties: Mapping[str, Any], depth: int) -> Iterator[Fact]:
         for given, values in properties.items():
-            name = _CONTROL.sub(" ", given).strip().lower().replace("_", "-")
+            name = name_of(given)
             if not name or name.startswith(_FOR_THE_BRIDGE):
                 continue
             read = (self._value(name, value, depth) for value in mf2.listed(values))

@@ -127,7 +127,7 @@ class Reader:
         for name, values in post.properties.items():
             if name in _READERS:
                 read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
-            elif name not in facts.WITH_A_FIELD:
+            elif facts.name_of(name) not in facts.WITH_A_FIELD:
                 others[name] = values
         here, there = read.get("location"), read.get("checkin")
         if here and there and here.is_told_by(there):
@@ -290,8 +290,10 @@ class Reader:
     def _moment(self, values: list[Any], _: _PostContext) -> date | datetime | None:
         return mf2.moment(values[0]) if values else None
 
-    def _flag(self, values: list[Any], around: _PostContext) -> bool:
-        return (self._text(values, around) or "").lower() in {"true", "1", "yes"}
+    def _flag(self, values: list[Any], _: _PostContext) -> bool:
+        # In JSON it may be true or 1.
+        said = str(mf2.value_of(values[0])) if values else ""
+        return said.strip().lower() in {"true", "1", "yes"}
 
     def _answer(self, values: list[Any], around: _PostContext) -> str | None:
         answer = (self._text(values, around) or "").lower()

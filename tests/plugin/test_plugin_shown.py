@@ -251,10 +251,20 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Sensitive content"],
         {"photo": [f"{SITE}/a.jpg"]},
     ),
+    "sensitive-in-json": (
+        unnamed(photo=f"{SITE}/a.jpg", sensitive=True),
+        ["Sensitive content"],
+        {"photo": [f"{SITE}/a.jpg"]},
+    ),
     "harmless": (
         unnamed(photo=f"{SITE}/a.jpg", sensitive="false"),
         [],
         {"photo": [f"{SITE}/a.jpg"]},
+    ),
+    "capitals": (
+        unnamed(Author="Eve", URL=TRACK, Mood="good"),
+        ["Mood: good"],
+        {"url": [f"{SITE}/capitals.html"], "mood": ["good"], "author": ["Ann"]},
     ),
     "comment": (
         unnamed(comment=h("cite", author=h("card", name="Al"), content="Yes")),
@@ -350,7 +360,7 @@ def test_nested_objects_without_a_property_are_children(built: Built) -> None:
 def test_sensitive_pictures_are_opened_by_the_reader(built: Built) -> None:
     pages = {s: BeautifulSoup(built.text(f"{s}.html"), "html.parser") for s in SHOWN}
     closed = {slug for slug, page in pages.items() if page.select_one("details img.u-photo")}
-    assert closed == {"sensitive"}
+    assert closed == {"sensitive", "sensitive-in-json"}
 
 
 def test_what_is_for_machines_is_opened_by_the_reader(built: Built) -> None:
