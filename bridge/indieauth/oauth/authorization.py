@@ -48,8 +48,8 @@ class AuthorizationRequest:
 class Pending:
     """A consent screen shown in one session.
 
-    ``from_page``: a link or script on a page led to it. ``scopes`` and ``code`` are what the owner
-    has allowed last, if anything.
+    ``from_page``: a link or script on a page led to it. ``scopes`` are those that the owner has
+    allowed last, and ``codes`` the codes issued for them, the newest last.
     """
 
     request: AuthorizationRequest
@@ -57,7 +57,7 @@ class Pending:
     session: int
     from_page: bool
     scopes: tuple[str, ...] = ()
-    code: str | None = field(default=None, repr=False)
+    codes: list[str] = field(default_factory=list, repr=False)
 
 
 def read_sender(form: Form, known: Callable[[str], KnownClient | None]) -> RequestingApp:

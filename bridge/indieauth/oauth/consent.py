@@ -132,9 +132,10 @@ def _yes(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> 
     authorization, sender = pending.request, pending.request.sender
     if scopes != pending.scopes:
         _withdraw(server, pending)
-    if pending.code is None or not can_be_redeemed(server.db, pending.code):
-        pending.scopes, pending.code = scopes, _new_code(server, pending, scopes)
-    answer = {"code": pending.code, "state": sender.state, "iss": server.issuer}
+        pending.scopes = scopes
+    if not pending.codes or not can_be_redeemed(server.db, pending.codes[-1]):
+        pending.codes.append(_new_code(server, pending, scopes))
+    answer = {"code": pending.codes[-1], "state": sender.state, "iss": server.issuer}
     return answer_url(
         sender.redirect_uri, answer | {"me": server.me} if authorization.old_way else answer
     )
@@ -142,9 +143,9 @@ def _yes(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> 
 
 def _withdraw(server: IndieAuthServer, pending: Pending) -> None:
     """End what the owner has allowed before."""
-    if pending.code is not None:
-        revoke_code(server.db, pending.code)
-        pending.code = None
+    for code in pending.codes:
+        revoke_code(server.db, code)
+    pending.codes.clear()
 
 
 def _new_code(server: IndieAuthServer, pending: Pending, scopes: tuple[str, ...]) -> str:
