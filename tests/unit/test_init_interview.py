@@ -66,9 +66,26 @@ def test_it_does_not_ask_forever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_bridge_of_a_site_on_this_machine_has_a_name_for_passkeys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    interview = typed(monkeypatch, "http://127.0.0.1:8000", "")
+    interview = typed(monkeypatch, "http://127.0.0.1:8000", "", "")
     interview.me(None, "")
     assert interview.bridge(None) == "http://localhost:8080/"
+    assert interview.bridge(None, "http://localhost:8000") == "http://localhost:8000/"
+
+
+@pytest.mark.parametrize(
+    ("named", "suggested"),
+    [
+        ("https://posts.example.com", "https://posts.example.com/"),
+        ("http://127.0.0.1:8000/", "https://bridge.example.com/"),
+        ("http://posts.example.com", "https://bridge.example.com/"),
+    ],
+)
+def test_the_bridge_that_the_settings_name_is_suggested_if_it_can_be_that_of_the_site(
+    monkeypatch: pytest.MonkeyPatch, named: str, suggested: str
+) -> None:
+    interview = typed(monkeypatch, "", "")
+    interview.me(None, "https://example.com/")
+    assert interview.bridge(None, named) == suggested
 
 
 def test_ctrl_c_ends_a_command_in_one_line(

@@ -69,7 +69,10 @@ class Interview:
         suggested = _beside(self._me)
         if named:
             with suppress(Refused):
-                suggested = check(named)
+                known = check(named)
+                # A bridge on this machine was for trying things out, unless the site is here, too.
+                if _is_here(self._me) or not _is_here(known):
+                    suggested = known
         return self._checked(given, "The public URL of the bridge", suggested, check)
 
     def author(self, given: str | None, found: OwnerRepo) -> str:
@@ -137,9 +140,14 @@ def _with_scheme(address: str) -> str:
     return f"https://{address}"
 
 
+def _is_here(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
 def _beside(me: str) -> str:
-    host = urlsplit(me).hostname or ""
-    if host in LOOPBACK:
+    if _is_here(me):
         # Passkeys need a name.
         return f"http://localhost:{Server().port}/"
+    host = urlsplit(me).hostname or ""
     return f"https://bridge.{host.removeprefix('www.')}/"
