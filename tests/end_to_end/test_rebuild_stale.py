@@ -493,31 +493,48 @@ def what(post):
     return [function(post) for function in ALL]
 '''
 FILTERS = b"""
-THEME_TEMPLATES_OVERRIDES = ["templates"]
 PLUGINS = ["mine"]
 PLUGIN_PATHS = ["."]
 import os, sys
-sys.path.append(os.curdir)
+THEME_TEMPLATES_OVERRIDES = [os.path.abspath("templates")]
+sys.path.append(os.getcwd())
 import helpers
 JINJA_FILTERS = {"imported": helpers.what, "own": what}
 """
 FILTERING = b"""
 from pelican import signals
 def add(generator):
+    import listening
     generator.env.filters["plugged"] = what
 def register():
     signals.generator_init.connect(add)
+"""
+#: Is imported in each build, and listens; changes what a process has but once.
+LISTENING = b"""
+import locale, os, time
+from pelican import signals
+def finalized(generator):
+    form = locale.setlocale(locale.LC_TIME)
+    seen = time.localtime(0).tm_hour, os.path.basename(os.getcwd()) == "content", form
+    generator.context["SEEN"] = [*generator.context.get("SEEN", ()), seen]
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    os.chdir(generator.settings["PATH"])
+    locale.setlocale(locale.LC_TIME, "C" if "UTF" in form else "C.UTF-8")
+signals.article_generator_finalized.connect(finalized)
 """
 
 
 async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWays) -> None:
     shown = "".join(f"{{{{ article | {each} }}}}" for each in ("imported", "own", "plugged"))
-    article = '{% extends "!simple/article.html" %}{% block content %}' + shown + "{% endblock %}"
+    article = '{% extends "!simple/article.html" %}{% block content %}{{ SEEN }}'
+    article += shown + "{% endblock %}"
     start = {
         "pelicanconf.py": CONF + REMEMBERING + FILTERS,
         "helpers.py": REMEMBERING,
         "late.py": b"known = {}",
         "shelf/later.py": b"known = {}",
+        "listening.py": LISTENING,
         "mine.py": REMEMBERING + FILTERING,
         "templates/article.html": article.encode(),
         "content/a.md": post("A", 1),
@@ -561,8 +578,16 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
             "the plugin odd may change how each file is written (odd.see listens to",
             "Take that plugin out of PLUGINS",
         ),
+        (
+            {
+                "pelicanconf.py": CONF + b'DATE_FORMATS = {"de": "%d.%m."}\n'
+                b'DEFAULT_DATE_FORMAT = ("C.UTF-8", "%d %B")\n'
+            },
+            "DEFAULT_DATE_FORMAT names a locale, and DATE_FORMATS has others",
+            "Name the site's locale in LOCALE",
+        ),
     ],
-    ids=["a replaced method", "a macro that counts", "a listener"],
+    ids=["a replaced method", "a macro that counts", "a listener", "a locale of most posts"],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(
     tmp_path: Path,

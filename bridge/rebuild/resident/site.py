@@ -118,6 +118,7 @@ class WarmSite:
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
         signals.all_generators_finalized.connect(self._runs.note)
+        self._receivers = plugins.Receivers()
         #: Posts that the last build has read, and of which it has made no page.
         self.unlisted: list[str] = []
         #: No build has been completed yet.
@@ -163,6 +164,7 @@ class WarmSite:
     def _begin(self) -> None:
         """Reset everything but the caches."""
         self._memory.forget()
+        self._receivers.restore()
         self._pictures.unclaimed.clear()
         contents.forget()
         forget_classes()

@@ -83,11 +83,17 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
     ``names_plugins``: whether the owner's settings have PLUGINS.
     """
     settings = site.settings
-    if any(isinstance(value, tuple) for value in settings["DATE_FORMATS"].values()):
-        # Every post changes the locale of the posts after it.
+    formats = [*settings["DATE_FORMATS"].values()]
+    # Every post changes the locale of the posts after it.
+    if any(isinstance(form, tuple) for form in formats):
         raise UnsupportedSiteError(
             "DATE_FORMATS names locales",
             "Name the site's locale in LOCALE, and let DATE_FORMATS hold formats alone",
+        )
+    if formats and isinstance(settings["DEFAULT_DATE_FORMAT"], tuple):
+        raise UnsupportedSiteError(
+            "DEFAULT_DATE_FORMAT names a locale, and DATE_FORMATS has others",
+            "Name the site's locale in LOCALE, and let DEFAULT_DATE_FORMAT be a format alone",
         )
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
     if any(_is_among_posts(Path(folder).absolute(), settings) for folder in folders):
@@ -251,6 +257,28 @@ class Pictures:
             return process(image, settings)
 
         return noted
+
+
+class Receivers:
+    """What listens to Pelican's signals when a build begins.
+
+    A module that is imported in each build connects its functions in each.
+    """
+
+    def __init__(self) -> None:
+        listened = (each for each in vars(signals).values() if isinstance(each, Signal))
+        self._before = {signal: list(receivers(signal)) for signal in listened}
+
+    def restore(self) -> None:
+        """Connect and disconnect what builds have changed."""
+        for signal, before in self._before.items():
+            now = list(receivers(signal))
+            for receiver in now:
+                if receiver not in before:
+                    signal.disconnect(receiver)
+            for receiver in before:
+                if receiver not in now:
+                    signal.connect(receiver)
 
 
 def receivers(signal: Signal) -> Iterator[Callable[..., Any]]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import enum
 import functools
+import locale
 import operator
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,9 +40,9 @@ _Cached: Any = type(functools.cache(len))
 class SiteState:
     """The state of plugins, of the settings, and of modules in the ``checkout``.
 
-    That is: the environment; variables; lists, dictionaries and sets in them; the same in the
-    site's own classes and their objects; and what its functions keep in attributes, default values,
-    closures and caches.
+    That is: the environment, time zone, locale and folder of the process; variables; lists,
+    dictionaries and sets in them; the same in the site's own classes and their objects; and what
+    its functions keep in attributes, default values, closures and caches.
     What else there is (a lock, an open file) stays as it is.
     """
 
@@ -53,6 +55,7 @@ class SiteState:
         self._waiting: list[Any] = []
         self._site, self._checkout = site, checkout
         self._environment = dict(os.environ)
+        self._folder, self._locale = Path.cwd(), locale.setlocale(locale.LC_ALL)
         self._modules = dict(_modules(site, checkout))
         self._names = {module.__name__ for module in self._modules.values()}
         try:
@@ -72,9 +75,7 @@ class SiteState:
         for name, module in list(_modules(self._site, self._checkout)):
             if name not in self._modules:
                 _forget_module(name, module)
-        if os.environ != self._environment:
-            os.environ.clear()
-            os.environ.update(self._environment)
+        self._reset_process()
         for clear in self._caches:
             clear()
         for owner, name, was in self._variables:
@@ -87,6 +88,16 @@ class SiteState:
                 (inside.extend if isinstance(kept, list) else inside.update)(kept)
         self._settings.clear()
         self._settings.update(fresh(self._kept_settings, {}))
+
+    def _reset_process(self) -> None:
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+            time.tzset()
+        os.chdir(self._folder)
+        # Where that names a locale, every post has set it.
+        if not isinstance(self._kept_settings["DEFAULT_DATE_FORMAT"], tuple):
+            locale.setlocale(locale.LC_ALL, self._locale)
 
     def _note_names(self, owner: Any, names: Mapping[str, Any]) -> None:
         """Note the variables of a module, or the attributes of a class or a function."""
