@@ -256,6 +256,19 @@ def test_a_content_warning_takes_room() -> None:
         ("<!-- no --><p> a\u00a0b </p>", "a\u00a0b"),
         ("<div>" * 400 + "deep", "deep"),
         ("<p><del>Monday</del> Tuesday, <s>10</s> 11</p>", "~~Monday~~ Tuesday, ~~10~~ 11"),
+        ("<math><msup><mi>x</mi><mn>2</mn></msup><annotation>x</annotation></math>.", "x^2."),
+        (
+            "is <math><mfrac><mrow> <mi>a</mi> <mo>+</mo> <mi>b</mi> </mrow><mn>2</mn></mfrac>"
+            "<mo>&it;</mo><msqrt><msub><mi>x</mi><mn>12</mn></msub></msqrt></math>, so",
+            "is (a+b)/2√(x_12), so",
+        ),
+        (
+            "<math><munderover><mo>∑</mo><mi>i</mi><mi>n</mi></munderover>"
+            "<mroot><mi>x</mi><mn>3</mn></mroot><mtext> if <b>so</b></mtext></math>",
+            "∑_i^nx^(1/3) if so",
+        ),
+        ("a<math display=block>" + "<mrow>" * 400 + "deep", "a\n\ndeep"),
+        ("<span class=katex><b class=katex-mathml><math><mi>x</mi></math></b>x</span>", "x"),
     ],
 )  # fmt: skip
 def test_html_becomes_text(html: str, words: str) -> None:

@@ -13,6 +13,7 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
+from bridge.syndication.compose import formula
 from bridge.syndication.compose.post_page import PagePhoto, PostPage
 from bridge.syndication.compose.text import RichText, Span
 
@@ -34,11 +35,14 @@ _BLOCKS = _names(
 _LINES = frozenset({"li", "tr", "dt", "dd", "figcaption", "summary", "caption", "legend"})
 #: Elements that show no text, or only fallback text.
 _SILENT = _names(
-    "audio base button canvas embed head iframe img input link math meta noscript object option"
-    " picture rp rt script select source style svg template textarea title track video"
+    "audio base button canvas embed head iframe img input link meta mjx-assistive-mml noscript"
+    " object option picture rp rt script select source style svg template textarea title track"
+    " video"
 )
 _MARKS = frozenset(
     {"footnote", "footnotes", "footnote-ref", "footnote-reference", "footnote-backref"}
+    # KaTeX and MathJax write formulas twice.
+    | {"katex-mathml", "MJX_Assistive_MathML"}
     | {"headerlink", "linenos", "toc", "toc-backref", "fn-backref", "u-bridgy-fed"}
 )
 _ROLES = frozenset({"doc-endnotes", "doc-noteref", "doc-backlink", "doc-footnote"})
@@ -147,6 +151,8 @@ class _TextWriter:
             self._text("~~")
             self.children(tag, depth)
             self._text("~~")
+        elif name == "math":
+            self._formula(tag)
         elif name in {"td", "th"}:
             if tag.find_previous_sibling(["td", "th"]) is not None:
                 self._text(" | ")
@@ -158,6 +164,14 @@ class _TextWriter:
             self._break(apart)
         else:
             self.children(tag, depth)
+
+    def _formula(self, tag: Tag) -> None:
+        is_block = tag.get("display") == "block"
+        if is_block:
+            self._break(2)
+        self._text(formula.in_words(tag))
+        if is_block:
+            self._break(2)
 
     def _anchor(self, tag: Tag, depth: int) -> None:
         href = tag.get("href")
