@@ -42,6 +42,7 @@ async def check_comparison(
     try:
         with step("Making a fresh clone of the repo"):
             await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
+        other, total = await _differing_files(store, head, built, settings, folder)
     except StoreBroken as error:
         return Finding(
             "comparison",
@@ -49,8 +50,6 @@ async def check_comparison(
             "Make `git clone --recurse-submodules` work for your repo.",
             broken=False,
         )
-    try:
-        other, total = await _differing_files(store, head, built, settings, folder)
     except _PelicanFailed as failure:
         return Finding(
             "comparison",
@@ -68,17 +67,17 @@ async def _differing_files(
 ) -> tuple[Sequence[str], int]:
     """The files that differ from those of ``pelican`` in ``folder``, and the number of all files.
 
-    Raises :class:`_PelicanFailed`.
+    Raises :class:`_PelicanFailed`, and :class:`~bridge.store.StoreBroken` for another clone.
     """
     with step("Building the clone with pelican"):
         await _build(settings, folder, "first")
     names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
     other = await asyncio.to_thread(differing, built, folder / "first", names)
     if other:
-        # A page with the time of the build differs from itself.
-        # What a build leaves in the clone, such as Pelican's cache, is not in a fresh one.
+        # A page with the time of the build differs from itself. A fresh clone has nothing that a
+        # build leaves, such as Pelican's cache.
         with step("Building another clone, to find what differs with each build"):
-            await asyncio.to_thread(shutil.rmtree, folder / "clone")
+            await asyncio.to_thread(shutil.rmtree, folder / "clone", ignore_errors=True)
             await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
             await _build(settings, folder, "second")
         other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)

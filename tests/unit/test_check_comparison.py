@@ -1,0 +1,43 @@
+"""``check`` compares the bridge's build with that of ``pelican`` in a clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from git_kit import git
+
+from bridge.commands.checks import comparison
+from bridge.settings import Settings, Site
+from bridge.store import StoreBroken, Version
+from bridge.store.git import GitStore
+
+
+async def test_another_clone_that_cannot_be_made_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first can be made, and what is built in it differs from the bridge's build."""
+    git(tmp_path, "init", "--quiet", "--bare", "site.git")
+    store = GitStore(tmp_path / "site.git", author="Ada <ada@example.com>")
+    built = tmp_path / "output"
+    built.mkdir()
+    clones = list[Path]()
+
+    def clone(store: GitStore, head: Version, settings: Settings, folder: Path) -> None:
+        if clones:
+            raise StoreBroken("its submodule does not answer")
+        clones.append(folder)
+        folder.mkdir(parents=True)
+
+    async def build(settings: Settings, folder: Path, output: str) -> None:
+        (folder / output).mkdir(parents=True)
+        (folder / output / "index.html").write_text(output)
+
+    monkeypatch.setattr(comparison, "_clone", clone)
+    monkeypatch.setattr(comparison, "_build", build)
+    settings = Settings(site=Site(me="https://example.com/", repo=tmp_path / "site.git"))
+    found = await comparison.check_comparison(store, Version("0" * 40), built, settings, [])
+    assert "its submodule does not answer" in found.fact
+    assert not found.broken
+    assert not (tmp_path / "plain").exists()
+    store.close()
