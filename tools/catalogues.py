@@ -121,7 +121,7 @@ _FILES = (
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
     *("site/current.py", "site/pelican/reading.py", "site/pelican/site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
-    "site/pelican/addresses/addresses.py",
+    *("site/pelican/addresses/addresses.py", "web/preview.py"),
 )
 
 

@@ -306,3 +306,6 @@ async def test_the_preview_of_an_unbuilt_draft_says_so(
     async with browser.get(f"{demo.site}preview/none.html") as answer:
         assert answer.status == 404
         assert "Not built yet" in await answer.text()
+    german = {"Accept-Language": "de"}
+    async with browser.get(f"{demo.site}preview/none.html", headers=german) as answer:
+        assert "Noch nicht gebaut" in await answer.text()
