@@ -78,6 +78,22 @@ class PelicanFile:
         head = "".join(line.raw for line in self.lines)
         return f"{self.bom}{head}{self.gap}{self.body}{self.tail}"
 
+    def in_yaml(self) -> PelicanFile:
+        """The same Markdown with its front matter in YAML, for a reader that reads no other."""
+        if self.syntax is not _MARKDOWN:
+            return self
+        fence = f"---{self.newline}"
+        file = replace(self, lines=(Line(fence, "", ""),), gap=fence, syntax=_YAML)
+        for line in self.lines:
+            if line.key:
+                file = file.with_header(line.key, line.value)
+        return file
+
+    @property
+    def is_in_yaml(self) -> bool:
+        """Whether the front matter is in YAML."""
+        return self.syntax is _YAML
+
     def values(self, key: str) -> tuple[str, ...]:
         """Every value of a key, from repeated keys and continuation lines, as Pelican reads
         them.

@@ -32,6 +32,7 @@ _PLAIN = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
 #: Words that YAML does not read as strings.
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
+_TIMES = frozenset({"date", "modified"})
 _LISTS = frozenset({"tags", "authors"})
 
 
@@ -187,9 +188,12 @@ def _written(key: str, value: str) -> str:
     if key in _LISTS and value.endswith(";"):
         return f"[{', '.join(map(_scalar, _items(value)))}]"
     # JSON is full of what double quotes would have escaped.
-    return "'" + value.replace("'", "''") + "'" if key == "mf2" else _scalar(value)
+    if key == "mf2":
+        return "'" + value.replace("'", "''") + "'"
+    # Elsewhere what looks like a time would be one to YAML: the name of a file, as a title.
+    return value if key in _TIMES and _TIME.fullmatch(value) else _scalar(value)
 
 
 def _scalar(value: str) -> str:
     is_plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS
-    return value if is_plain or _TIME.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return value if is_plain else json.dumps(value, ensure_ascii=False)

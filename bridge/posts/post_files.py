@@ -252,11 +252,12 @@ class PostWriter:
         :class:`~bridge.errors.InvalidRequest` for what the site cannot hold.
         """
 
-        def write(site: SiteView) -> PelicanFile:
+        def write(site: KnownSite) -> PelicanFile:
             rules = self.posts.rules(site)
-            return new_file(
+            file = new_file(
                 action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
             )
+            return file.in_yaml() if site.new_posts_in_yaml else file
 
         site = self.posts.catalogue.site
         if not action.uploads:

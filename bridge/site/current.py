@@ -275,6 +275,7 @@ class KnownSite:
         self.default_status = facts.default_status
         self.formatted_fields: Set[str] = frozenset(facts.formatted_fields)
         self.links = IntrasiteLinks(facts.intrasite)
+        self.new_posts_in_yaml = False
         self._slugs: dict[str, str] = {}
         self._names: dict[tuple[Sort, str], str] = {}
         self._texts: dict[tuple[str, str], Rendered] = {}
@@ -319,6 +320,7 @@ class KnownSite:
         self._slugs.update(zip(asked.slugs, answer.slugs, strict=True))
         self._names.update(zip(asked.names, answer.names, strict=True))
         self._texts.update(zip(asked.texts, answer.texts, strict=True))
+        self.new_posts_in_yaml |= any(each.in_yaml for each in answer.places)
         for guessed in (self._guessed_slugs, self._guessed_names, self._guessed_texts):
             guessed.clear()
 

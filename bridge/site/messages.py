@@ -113,13 +113,15 @@ class Listed(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True):
     """One place that a post may get. ``slug`` is ``None`` where the file has none and needs none.
 
-    ``reserved``: the site writes another page there. ``listed`` is empty for what is on no list.
+    ``reserved``: the site writes another page there. ``in_yaml``: the site's reader needs the front
+    matter in YAML. ``listed`` is empty for what is on no list.
     """
 
     slug: str | None
     path: str
     location: Location
     reserved: bool
+    in_yaml: bool = False
     listed: tuple[Listed, ...] = ()
 
 

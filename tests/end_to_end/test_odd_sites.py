@@ -252,6 +252,36 @@ async def test_headers_in_yaml_stay_yaml(tmp_path: Path) -> None:
         assert {"2020/a-b/index.html", "2026/another/index.html", "tag/three.html"} <= pages
 
 
+async def test_new_posts_are_in_yaml_where_the_sites_reader_reads_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """As pelican-myst-reader and pandoc-reader want it."""
+    reader = YAML.replace("return super().read(path)", "raise ValueError('no front matter')")
+    files = {"content/a.md": '---\ntitle: "A"\ndate: 2020-01-02\n---\nText\n'}
+    async with bench(tmp_path, files, CONF + reader, path="{slug}.md") as site:
+        note = await site.create(content="It's *one*: a note", category="x")
+        again = await site.create(content="It's *one*: a note", category="x")
+        await site.add(again, category="true")
+        article = await site.create(name="2026-01-01", content="An *article*")
+        assert [note, again, article] == [
+            f"https://example.com/2026/{slug}/"
+            for slug in ("its-one-a-note", "its-one-a-note-2", "2026-01-01")
+        ]
+        text = site.read("content/its-one-a-note-2.md")
+        assert text.startswith('---\ntitle: "It\'s one: a note"\ndate: 2026-11-21T')
+        assert 'tags: [x, "true"]\n' in text
+        assert 'title: "2026-01-01"\n' in site.read("content/2026-01-01.md")
+        assert (await site.source(again))["content"] == "It's *one*: a note"
+        await site.update(again, name="Plain", content="Other words")
+        assert (await site.source(again))["name"] == "Plain"
+        await site.delete(again)
+        assert await site.undelete(again) == again
+        pages = await asyncio.to_thread(site.pages, tmp_path)
+        slugs = ("its-one-a-note", "its-one-a-note-2", "2026-01-01", "a")
+        years = {f"{2020 if slug == 'a' else 2026}/{slug}/index.html" for slug in slugs}
+        assert years <= pages
+
+
 async def test_a_format_of_the_sites_own_is_read_and_not_edited(tmp_path: Path) -> None:
     conf = CONF + (
         "from pelican.readers import BaseReader\n"

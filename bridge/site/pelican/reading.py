@@ -157,7 +157,14 @@ class SiteReaders:
         file = PelicanFile.parse(_EMPTY_FILES.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
-        return self.read(file.text().encode(), f".bridge-text.{suffix}", Article).shown
+        source = f".bridge-text.{suffix}"
+        try:
+            return self.read(file.text().encode(), source, Article).shown
+        except InvalidRequest:
+            # A reader of the site's own may need YAML.
+            if (in_yaml := file.in_yaml()) is file:
+                raise
+        return self.read(in_yaml.text().encode(), source, Article).shown
 
     def try_markdown(self) -> None:
         """Load Markdown's extensions. Raises :class:`InvalidRequest` if one is not there.

@@ -49,7 +49,7 @@ from bridge.site.pelican.sources import Sources
 #: Number of candidates in one answer.
 _CANDIDATES = 10
 #: A post that any site can read.
-_PLAINEST = b"Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n"
+_PLAINEST = PelicanFile.parse("Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n")
 #: Replaces digits and separators in file names.
 _LETTERS = str.maketrans("0123456789-_.~", "abcdefghijxxxx")
 
@@ -221,8 +221,11 @@ class PelicanSite:
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
             if article is None:
-                read = self._article if place.path else self._new_article
-                article = read(named.text().encode(), path)
+                if new_path is None:
+                    article = self._article(named.text().encode(), path)
+                else:
+                    named, article = self._new_article(named, path)
+                    file = named
                 location = self._addresses.location(article.content)
                 # No list has another file because of the slug of a post.
                 listed = self._listings.of_post(named, location, self._rules)
@@ -234,7 +237,7 @@ class PelicanSite:
                     )
                 )
             reserved = location.save_as in self._reserved
-            found.append(Candidate(wanted, path, location, reserved, listed))
+            found.append(Candidate(wanted, path, location, reserved, file.is_in_yaml, listed))
         return tuple(found), article.shown if article else Rendered("")
 
     def _refuse_without_pages(self, path: str) -> None:
@@ -356,21 +359,36 @@ class PelicanSite:
 
         return path
 
-    def _new_article(self, data: bytes, path: str) -> FileRead:
-        """The same for a new post. Raises :class:`SiteBroken` where not even the plainest post
-        could be read: an app can do nothing about a plugin that fails."""
+    def _new_article(self, file: PelicanFile, path: str) -> tuple[PelicanFile, FileRead]:
+        """Read a new post; in YAML, if the site's own reader needs that.
+
+        Raises :class:`InvalidRequest` if it cannot be read, :class:`SiteBroken` if not even the
+        plainest post can: an app can do nothing about a plugin that fails.
+        """
         try:
-            return self._article(data, path)
-        except InvalidRequest as error:
+            return file, self._article(file.text().encode(), path)
+        except InvalidRequest:
+            if file.is_in_yaml or not self._plainest(path).is_in_yaml:
+                raise
+        file = file.in_yaml()
+        return file, self._article(file.text().encode(), path)
+
+    def _plainest(self, path: str) -> PelicanFile:
+        """A post of a word, in a form that the site reads. Raises :class:`SiteBroken`."""
+        first: InvalidRequest | None = None
+        for file in (_PLAINEST, _PLAINEST.in_yaml()):
             try:
-                self._article(_PLAINEST, path)
-            except InvalidRequest as plainest:
-                raise SiteBroken(
-                    f"No new post can be read in {path}: {plainest.description} Check whether a"
-                    " plugin or a reader of the site fails, or needs another file name"
-                    " ([content] path in bridge.toml)."
-                ) from error
-            raise
+                self._article(file.text().encode(), path)
+            except InvalidRequest as error:
+                first = first or error
+            else:
+                return file
+        description = first.description if first else ""
+        raise SiteBroken(
+            f"No new post can be read in {path}: {description} Check whether a"
+            " plugin or a reader of the site fails, or needs another file name"
+            " ([content] path in bridge.toml)."
+        ) from first
 
     def _article(self, data: bytes, path: str) -> FileRead:
         source = self._source_path(path)
