@@ -20,7 +20,7 @@ PATH = "/desk/syndication"
 
 
 def add_page_without_targets(app: web.Application) -> None:
-    """Add the page for a bridge without targets, which explains the settings."""
+    """Add the page for a bridge that copies to no target itself, which explains the settings."""
 
     async def show(owner: Owner) -> web.StreamResponse:
         nothing = {"targets": (), "failed": (), "waiting": ()}
