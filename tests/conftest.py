@@ -248,7 +248,10 @@ def patient_requests() -> Iterator[None]:
             (endpoint.IntrospectionVerifier.__init__, "seconds"),
             (endpoint.TokenEndpointVerifier.__init__, "seconds"),
         ):
-            patch.setitem(function.__kwdefaults__ or {}, limit, 60.0)
+            defaults = function.__kwdefaults__
+            assert defaults is not None
+            assert limit in defaults, f"{function.__qualname__} has no {limit}"
+            patch.setitem(defaults, limit, 60.0)
         yield
 
 

@@ -47,7 +47,7 @@ class Demo:
         return {"Authorization": f"Bearer {self.token}"}
 
     def git(self, *arguments: str, repo: Path | None = None) -> str:
-        """The output of git, in the bridge's repo unless ``where`` is given."""
+        """The output of git, in the bridge's repo unless ``repo`` is given."""
         command = ["git", "-C", str(repo or self.repo), *arguments]
         return subprocess.run(
             command, check=True, capture_output=True, encoding="utf-8"

@@ -142,7 +142,7 @@ def ask(url: str, body: Any = None, token: str = "") -> Any:
         headers["Authorization"] = f"Bearer {token}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.loads(answer.read() or b"null")
 
 
@@ -167,7 +167,7 @@ def mastodon_mock() -> Iterator[MastodonMock]:
         yield partner
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(300)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def real_pds() -> Iterator[Pds]:
         yield Pds(json.loads(line)["url"])
     finally:
         process.stdin.close()
-        process.wait(60)
+        process.wait(300)
         process.stdout.close()
 
 

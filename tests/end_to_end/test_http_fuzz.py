@@ -29,7 +29,7 @@ RUNS, REQUESTS = (50, 20_000) if SOAK else (1, 160)
 #: A response takes at most a second, in addition to the time that the bridge waited for a
 #: processor.
 LATE = 1.0 if SOAK else 10.0
-PATIENCE = 60.0
+PATIENCE = 300.0
 #: The number of concurrent clients, and of requests that are generated before they are sent.
 CLIENTS, BATCH = 4, 20
 MOST_TOLD = 10

@@ -545,7 +545,7 @@ async def test_addresses_that_the_files_name_decides(tmp_path: Path) -> None:
         assert {"2026/a-note.html", "2026/a-note-2.html", "2026/a-note-3.html"} <= pages
 
 
-async def test_a_slug_that_is_not_the_end_of_the_url_is_told_and_may_be_sent_back(
+async def test_a_slug_that_is_not_the_end_of_the_url_is_given_and_may_be_sent_back(
     tmp_path: Path,
 ) -> None:
     conf = CONF.replace("{slug}/", "{slug}/post/")

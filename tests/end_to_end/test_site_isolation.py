@@ -36,7 +36,7 @@ async def test_a_running_bridge_imports_no_pelican(tmp_path: Path) -> None:
     """Python's own list of imported modules, for this process only."""
     folder, log = tmp_path / "demo", tmp_path / "imports"
     line = (sys.executable, "-X", "importtime", "-m", "bridge", "demo", "--dir", str(folder))
-    # Sites that are linked to are told by programs of their own.
+    # Webmentions, for which other programs parse pages, are sent in `make soak` only.
     env = {**os.environ, "BRIDGE_WEBMENTION__SEND": str(SOAK).lower()}
     with log.open("wb") as output:
         process = subprocess.Popen((*line, "--port", "0"), cwd=ROOT, env=env, stderr=output)

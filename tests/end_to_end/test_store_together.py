@@ -50,7 +50,7 @@ def test_three_bridges_lose_nothing(repo: Path) -> None:
     for each in bridges:
         each.start()
     for each in bridges:
-        each.join(120)
+        each.join(300)
         assert each.exitcode == 0
     check(repo, 3 * POSTS)
 

@@ -68,7 +68,7 @@ def run(folder: Path, *arguments: str, path: str = str(ROOT), **settings: Any) -
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -275,7 +275,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, source / name, ignore=leave)
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run(
-        [*wheel, "--no-index", "-w", "wheels", str(source)], cwd=folder, check=True, timeout=120
+        [*wheel, "--no-index", "-w", "wheels", str(source)], cwd=folder, check=True, timeout=300
     )
     (built,) = (folder / "wheels").iterdir()
     target = folder / "site-packages"

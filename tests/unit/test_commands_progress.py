@@ -36,13 +36,13 @@ def test_a_quick_step_prints_nothing() -> None:
 def test_without_a_terminal_few_plain_lines_are_printed() -> None:
     out = Terminal(tty=False)
     with step("Reading the posts", out=out, after=0, between=600) as tell:
-        assert out.begun.wait(60)
+        assert out.begun.wait(300)
         tell("500 of 9000")
         tell("1000 of 9000")
     assert out.getvalue() == "Reading the posts …\n"
     out = Terminal(tty=False)
     with step("Reading the posts", out=out, after=0, between=0) as tell:
-        assert out.begun.wait(60)
+        assert out.begun.wait(300)
         tell("500 of 9000")
     assert out.getvalue().splitlines() == [
         "Reading the posts …",
@@ -53,7 +53,7 @@ def test_without_a_terminal_few_plain_lines_are_printed() -> None:
 def test_on_a_terminal_one_line_is_updated_and_cleared() -> None:
     out = Terminal(tty=True)
     with step("Reading [the] posts", out=out, after=0) as tell:
-        assert out.begun.wait(60)
+        assert out.begun.wait(300)
         tell("500 of 9000")
         ends = time.monotonic() + 300
         while "500 of 9000" not in out.getvalue() and time.monotonic() < ends:
@@ -67,10 +67,10 @@ def test_a_step_that_fails_ends_its_line() -> None:
     before = set(threading.enumerate())
     try:
         with step("Cloning the site", out=out, after=0):
-            assert out.begun.wait(60)
+            assert out.begun.wait(300)
             raise RuntimeError
     except RuntimeError:
         pass
     for thread in set(threading.enumerate()) - before:
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()

@@ -32,7 +32,7 @@ class Slow(MemoryStore):
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Version | StoreError]:
         self.groups.append(len(commits))
-        assert self.leave.wait(100)
+        assert self.leave.wait(300)
         if self.full:
             raise StoreFull("no space left")
         return super().commit(commits)

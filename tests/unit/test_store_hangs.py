@@ -122,7 +122,7 @@ def test_the_end_does_not_wait_for_a_git_process_that_hangs(repo: Path) -> None:
     while reader.is_alive() and not database._lock.locked():
         reader.join(0.01)
     database.close()
-    reader.join(60)
+    reader.join(300)
     assert [str(error) for error in failed] == ["the store is closed"]
 
 

@@ -238,14 +238,14 @@ class Attackers:
         assert self._process.stdin
         assert self._process.stdout
         # What has an end is answered in the end.
-        seconds = SECONDS if attack.again else 60
+        seconds = SECONDS if attack.again else 300
         pickle.dump((port, head + attack.first, attack.again, count, seconds), self._process.stdin)
         self._process.stdin.flush()
         answers: list[bytes] = pickle.load(self._process.stdout)
         return answers
 
     def close(self) -> None:
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=300)
 
 
 @pytest.fixture(scope="module")
