@@ -23,7 +23,7 @@ from bridge.pages.render import PageError, page_endpoint
 from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: The memory budget for all browsers that are not signed in. Those in which the owner has signed in
-#: before have one of their own, which others cannot use up, and may send files.
+#: before have one of their own, which others cannot use up, and may send files and long texts.
 _KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 
 #: The message to an owner whose form cannot be trusted as it is.
@@ -62,7 +62,7 @@ def owner_post_form(handler: Handle) -> Handler:
 
     A form from another site is refused. One whose session has ended, or whose CSRF token is
     outdated, is shown again with its input; from a browser in which the owner never signed in, only
-    without large files.
+    without large files and very long texts.
     """
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
@@ -89,10 +89,11 @@ async def _after_session(
 ) -> web.StreamResponse:
     """A form whose session has ended: the owner signs in, and sees the form again."""
     desk, known = request.app[DESK], is_known(request)
-    most = desk.max_bytes if known else UNAUTHENTICATED.max_text
+    limits = AUTHENTICATED if known else UNAUTHENTICATED
+    most = desk.max_bytes if known else limits.max_text
     with (_KNOWN if known else _UNKNOWN).share() as take:
         try:
-            body = await read_body(request, max_bytes=most, limits=UNAUTHENTICATED, take=take)
+            body = await read_body(request, max_bytes=most, limits=limits, take=take)
         except PayloadTooLarge:
             if known:
                 raise
