@@ -512,15 +512,18 @@ def register():
 #: Is imported in each build, and listens; changes what a process has but once.
 LISTENING = b"""
 import locale, os, time
-from pelican import signals
+from pelican import contents, signals
 def finalized(generator):
     form = locale.setlocale(locale.LC_TIME)
-    seen = time.localtime(0).tm_hour, os.path.basename(os.getcwd()) == "content", form
+    seen = (time.localtime(0).tm_hour, os.path.basename(os.getcwd()) == "content", form,
+            hasattr(contents.Article, "how_many"))
     generator.context["SEEN"] = [*generator.context.get("SEEN", ()), seen]
     os.environ["TZ"] = "Asia/Tokyo"
     time.tzset()
     os.chdir(generator.settings["PATH"])
     locale.setlocale(locale.LC_TIME, "C" if "UTF" in form else "C.UTF-8")
+    wrapped, contents.Article.how_many = contents.Content._update_content, 5
+    contents.Content._update_content = lambda *args: wrapped(*args) + "!"
 signals.article_generator_finalized.connect(finalized)
 """
 

@@ -49,6 +49,7 @@ from bridge.rebuild.resident.reuse.templates import (
     trace_functions,
     tracing_environment,
 )
+from bridge.rebuild.resident.reuse.trusted import PelicanClasses
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
 
@@ -118,7 +119,7 @@ class WarmSite:
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
         signals.all_generators_finalized.connect(self._runs.note)
-        self._receivers = plugins.Receivers()
+        self._receivers, self._classes = plugins.Receivers(), PelicanClasses()
         #: Posts that the last build has read, and of which it has made no page.
         self.unlisted: list[str] = []
         #: No build has been completed yet.
@@ -165,6 +166,7 @@ class WarmSite:
         """Reset everything but the caches."""
         self._memory.forget()
         self._receivers.restore()
+        self._classes.restore()
         self._pictures.unclaimed.clear()
         contents.forget()
         forget_classes()

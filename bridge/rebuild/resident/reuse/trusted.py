@@ -140,6 +140,32 @@ def replaced() -> str | None:
     return None
 
 
+class PelicanClasses:
+    """Pelican's classes as they are when a build begins."""
+
+    def __init__(self) -> None:
+        self._before = {kind: _attributes(kind) for kind in _PRISTINE}
+
+    def restore(self) -> None:
+        """Undo what plugins have changed in builds: what wraps a method would wrap it once more."""
+        for kind, before in self._before.items():
+            now = _attributes(kind)
+            for name in now.keys() - before.keys():
+                delattr(kind, name)
+            for name, was in before.items():
+                if now.get(name, _MISSING) is not was:
+                    setattr(kind, name, was)
+
+
+def _attributes(kind: type) -> dict[str, Any]:
+    """Those of the class itself, without what Python keeps there."""
+    return {
+        name: value
+        for name, value in vars(kind).items()
+        if not name.startswith("__") or callable(value)
+    }
+
+
 def has_special_methods(kind: type) -> bool:
     """Whether a plugin's code decides how objects of a class look, or what they contain."""
     return any(
