@@ -97,7 +97,7 @@ def _run(
     settings = load(config, os.environ, over=over)
     facts = _set_up_owner(settings.indieauth.database, _facts(folder, origin))
     # The environment can name another folder for the state.
-    is_own = settings.site.state.resolve() == folder / "state"
+    is_own = settings.site.state.resolve() == (folder / "state").resolve()
     try:
         with nullcontext() if is_own else only_bridge(settings.site.state):
             asyncio.run(_serve(settings, facts, listener, network))

@@ -61,6 +61,25 @@ def test_a_demo_whose_state_another_bridge_has_is_refused(
         demo.demo(tmp_path / "demo", 0)
 
 
+def test_the_state_of_a_demo_can_be_moved_elsewhere_with_a_link_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = list[object]()
+
+    async def serve_nothing(*given: object) -> None:
+        served.extend(given)
+
+    monkeypatch.setattr(serve, "_END_SECONDS", -2)
+    monkeypatch.setattr(demo, "_serve", serve_nothing)
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # which a demo changes
+    demo.demo(tmp_path / "demo", 0)
+    state = tmp_path / "demo" / "state"
+    state.symlink_to(state.rename(tmp_path / "elsewhere"))
+    served.clear()
+    demo.demo(tmp_path / "demo", 0)
+    assert served
+
+
 def test_a_bridge_that_ends_is_waited_for_by_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     ended = threading.Event()
