@@ -72,6 +72,12 @@ def is_whole(built: Built, path: str, bridge: str, of: str) -> bool:
     )
 
 
+def are_headers_whole(headers: str) -> bool:
+    """Whether the headers name the other bridge only, and once. They may be partially written."""
+    once = headers.count(f"<{OTHER}micropub>") == headers.count('rel="micropub"') == 1
+    return once and BRIDGE not in headers
+
+
 def test_changed_files_are_rebuilt_with_links_and_entries(tmp_path: Path) -> None:
     def like(slug: str, of: str, **more: str) -> dict[str, str]:
         return {f"content/{slug}.md": post(slug, note({"like-of": [of], **more}))}
@@ -94,9 +100,7 @@ def test_changed_files_are_rebuilt_with_links_and_entries(tmp_path: Path) -> Non
             lambda: write_settings(tmp_path, INDIEAUTH_BRIDGE=OTHER),
         )
         until(lambda: is_whole(built, "second.html", OTHER, CITED))
-        until(lambda: f"<{OTHER}micropub>" in built.text("_headers"))
-        assert built.text("_headers").count('rel="micropub"') == 1
-        assert BRIDGE not in built.text("_headers")
+        until(lambda: are_headers_whole(built.text("_headers")))
 
 
 def test_the_first_upload_is_copied_from_its_new_folder(tmp_path: Path) -> None:
@@ -121,7 +125,8 @@ def test_an_invalid_setting_is_reported_and_its_correction_is_used(tmp_path: Pat
             lambda: "is not an absolute URL" in " ".join((tmp_path / "log").read_text().split()),
             lambda: write_settings(tmp_path, INDIEAUTH_BRIDGE="bridge.example"),
         )
-        assert is_whole(built, "first.html", BRIDGE, CITED)
+        # The page may just be written again, with the settings that were valid.
+        until(lambda: is_whole(built, "first.html", BRIDGE, CITED))
         until(
             lambda: is_whole(built, "first.html", OTHER, CITED),
             lambda: write_settings(tmp_path, INDIEAUTH_BRIDGE=OTHER),
