@@ -165,10 +165,8 @@ def main() -> int:
     if (unsupported := _unsupported()) is not None:
         channel.tell(unsupported)
         return 0
-    logged, showing = (
-        LoggedErrors(SourcePaths(Path(start.checkout), start.content)),
-        Showing(channel),
-    )
+    logged = LoggedErrors(SourcePaths(Path(start.checkout), start.content))
+    showing = Showing(channel)
     logging.getLogger().addHandler(logged)
     try:
         site = _load(start, channel, showing, logged)
