@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from webmention_kit import Elsewhere, elsewhere
 
 from bridge.store.git import GitStore
 from bridge.webmention import files as mention_files
+from bridge.webmention.incoming import faces
 from bridge.webmention.incoming.verification.parser import read
 from bridge.webmention.mention import MentionTarget, folder_of, mention_of
 
@@ -189,8 +191,7 @@ async def test_faces_are_small_shared_and_go_with_the_last_mention(
         }
         for path, page in pages.items():
             assert await running.told(bob.page(path, page)) == "shown"
-        faces = {said["author"]["photo"] for said in running.files().values()}
-        (face,) = faces
+        (face,) = {said["author"]["photo"] for said in running.files().values()}
         assert face.startswith("{static}/media/faces/")
         path = f"content/{face.removeprefix('{static}/')}"
         store = GitStore(running.bare, author="Ada <ada@example.com>")
@@ -208,6 +209,22 @@ async def test_faces_are_small_shared_and_go_with_the_last_mention(
             assert await running.told(f"{bob.base}{path_gone[1:]}") == "gone"
             there = git(running.bare, "ls-tree", "-r", "--name-only", "main", "content/media")
             assert bool(there) is (number == 0)
+
+
+async def test_a_face_of_an_earlier_version_is_not_stored_again(
+    tmp_path: Path, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = '<a class="p-author h-card" href="/">Bob<img class="u-photo" src="/bob.png" alt=""></a>'
+    bob.pages["/bob.png"] = lambda: web.Response(body=picture("teal"), content_type="image/png")
+    monkeypatch.setattr(faces, "_RENEWED", timedelta(0))
+    async with hearing(tmp_path, faces="store") as running:
+        for path, prefix in (("/1", ""), ("/2", "file-")):
+            monkeypatch.setattr(faces, "undated", f"{prefix}{{}}".format)
+            page = entry(f'<a class="u-like-of" href="{POST}">x</a>', author=card)
+            assert await running.told(bob.page(path, page)) == "shown"
+        assert len({said["author"]["photo"] for said in running.files().values()}) == 1
+        there = git(running.bare, "ls-tree", "-r", "--name-only", "main", "content/media")
+        assert "/file-" not in there
 
 
 @pytest.mark.parametrize("body", [b"<svg onload=alert(1)>", b"GIF89a", b"\x89PNG" + b"x" * 100])

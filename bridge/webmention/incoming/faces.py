@@ -64,11 +64,14 @@ class Faces:
         data = await self._picture(mention.photo)
         if data is None:
             return (known.photo if known else ""), None
-        name = undated(hashlib.sha256(data).hexdigest()[:24])
-        path = f"{self._media}/{FOLDER}/{name}.webp"
-        there = await asyncio.to_thread(self._files.blob, f"{self._root}{path}")
-        change = None if there else Change(f"{self._root}{path}", data, None)
-        return f"{{static}}/{path}", change
+        digest = hashlib.sha256(data).hexdigest()[:24]
+        # Earlier versions stored it by its digest alone.
+        for name in dict.fromkeys((undated(digest), digest)):
+            path = f"{self._media}/{FOLDER}/{name}.webp"
+            if await asyncio.to_thread(self._files.blob, f"{self._root}{path}"):
+                return f"{{static}}/{path}", None
+        path = f"{self._media}/{FOLDER}/{undated(digest)}.webp"
+        return f"{{static}}/{path}", Change(f"{self._root}{path}", data, None)
 
     def unused(self, photo: str, gone: int) -> Change | None:
         """The change that removes a picture once its last ``gone`` mentions are removed; ``None``
