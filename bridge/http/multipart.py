@@ -24,7 +24,7 @@ _MAX_BOUNDARY = 70
 _MAX_SILENCE = 1024
 #: Parts in one of e-mail's encodings are decoded as a whole, up to this size.
 _MAX_ENCODED = 1_000_000
-#: How many times as long as before a text may be in them, at most.
+#: By which factor each of them lengthens a text, at most.
 _GROWTH = {"base64": 2, "quoted-printable": 4}
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name

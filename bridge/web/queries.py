@@ -86,8 +86,9 @@ class Queries:
         entry = self._posts.find(url)
         post = await self._posts.post(entry)
         slug = await self._posts.slug(entry)
-        told = {"url": entry.url, "slug": slug, "channel": entry.channel}
-        return answers.source(post, query.properties, **told)
+        return answers.source(
+            post, query.properties, url=entry.url, slug=slug, channel=entry.channel
+        )
 
     async def _list(self, query: Query) -> Object:
         await self._catalogue.refresh()

@@ -84,7 +84,7 @@ def _refusal(text: str, *, status: int) -> web.Response:
 
 
 def _script_endpoint(handler: Handler) -> Handler:
-    """What its script tells, and what it has the handler store, is in the reader's language."""
+    """An endpoint for a script: its errors, and names it stores, are in the reader's language."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         speak(preferred(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))

@@ -171,7 +171,7 @@ def _fit_warning(warning: str, measure: Measure) -> tuple[str, Measure]:
 
 
 def _narrowest(*visibilities: str) -> str:
-    """The visibility of these that fewest people have; those that Mastodon lacks do not count."""
+    """The narrowest of these visibilities; those that Mastodon does not have are ignored."""
     ranks = [_RANKS.index(each) for each in visibilities if each in _RANKS]
     return _RANKS[max(ranks, default=0)]
 
