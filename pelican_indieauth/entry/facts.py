@@ -22,15 +22,15 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\uf
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}\S*)?")
 #: Root classes that a nested object must not have: a post or site of its own.
 _OWN_ROOTS = frozenset({"h-entry", "h-feed", "h-app", "h-x-app", "h-resume"})
-#: Properties that are in Pelican's metadata, that the page has anyway, or that are for the bridge.
-#: A post's author and URL are the site's to say, not the app's.
-WITH_A_FIELD = frozenset(
-    {
-        *("name", "summary", "content", "published", "updated", "category", "author", "url", "uid"),
-        *("post-status", "visibility", "shortlink", "created", "deleted", "channel", "h-card"),
-        *("me", "rel", "key", "logo", "lang", "location-visibility"),
-    }
-)
+#: Properties that are the site's to say, not the app's, in whatever letters.
+THE_SITES = frozenset({"author", "url", "uid", "me", "rel", "h-card", "key", "logo"})
+#: These, and properties that are in Pelican's metadata, that the page has anyway, or that are for
+#: the bridge.
+WITH_A_FIELD = THE_SITES | {
+    *("name", "summary", "content", "published", "updated", "category", "lang"),
+    *("post-status", "visibility", "shortlink", "created", "deleted", "channel"),
+    "location-visibility",
+}
 #: The URL of what a post is about; it must not be a ``u-url`` of the entry.
 WEBSITE = "website"
 _FOR_THE_BRIDGE = ("mp-", "p3k-")

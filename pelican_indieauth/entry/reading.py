@@ -127,7 +127,7 @@ class Reader:
         for name, values in post.properties.items():
             if name in _READERS:
                 read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
-            elif facts.name_of(name) not in facts.WITH_A_FIELD:
+            elif name not in facts.WITH_A_FIELD and facts.name_of(name) not in facts.THE_SITES:
                 others[name] = values
         here, there = read.get("location"), read.get("checkin")
         if here and there and here.is_told_by(there):

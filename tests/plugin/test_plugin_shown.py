@@ -262,8 +262,8 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"photo": [f"{SITE}/a.jpg"]},
     ),
     "capitals": (
-        unnamed(Author="Eve", URL=TRACK, Mood="good"),
-        ["Mood: good"],
+        unnamed(Author="Eve", URL=TRACK, Mood="good", Summary="In short"),
+        ["Mood: good", "In short"],
         {"url": [f"{SITE}/capitals.html"], "mood": ["good"], "author": ["Ann"]},
     ),
     "comment": (
