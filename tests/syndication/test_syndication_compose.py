@@ -257,6 +257,7 @@ def test_a_content_warning_takes_room() -> None:
         ("<div>" * 400 + "deep", "deep"),
         ("<p><del>Monday</del> Tuesday, <s>10</s> 11</p>", "~~Monday~~ Tuesday, ~~10~~ 11"),
         ("<math><msup><mi>x</mi><mn>2</mn></msup><annotation>x</annotation></math>.", "x^2."),
+        ("<math><msup><mrow/><mn>14</mn></msup><mi>C</mi></math>", "^14C"),
         (
             "is <math><mfrac><mrow> <mi>a</mi> <mo>+</mo> <mi>b</mi> </mrow><mn>2</mn></mfrac>"
             "<mo>&it;</mo><msqrt><msub><mi>x</mi><mn>12</mn></msub></msqrt></math>, so",

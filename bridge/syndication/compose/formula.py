@@ -47,4 +47,4 @@ def _written(tag: Tag, depth: int) -> str:
 def _bracketed(part: str) -> str:
     """A part in brackets, if it is more than a name or a number."""
     part = part.strip()
-    return part if part.isalnum() or len(part) == 1 else f"({part})"
+    return part if part.isalnum() or len(part) < 2 else f"({part})"
