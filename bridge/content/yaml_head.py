@@ -22,8 +22,12 @@ _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
 #: How a value begins that is no plain text in YAML.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
-#: A whole value that only YAML means: a title may begin with a quoted word, or with a bracket.
-_ONLY_YAML = re.compile(rf"(?:{_QUOTED.pattern}|\[.*\]|\{{.*\}})(?:\s+#.*)?")
+#: A whole value that only YAML means. A title may begin with a quoted word, and begin and end with
+#: brackets: "[Draft] About [x]".
+_ONLY_YAML = re.compile(
+    rf"(?:{_QUOTED.pattern}|\[(?>{_QUOTED.pattern}|[^\[\]]|\[[^\[\]]*\])*+\]"
+    rf"|\{{(?>{_QUOTED.pattern}|[^{{}}]|\{{[^{{}}]*\}})*+\}})(?:\s+#.*)?"
+)
 _BLOCK = re.compile(r"[|>][+-]?")
 #: Without backtracking: a part that may be a quoted text is not tried in another way as well.
 _FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")

@@ -127,6 +127,7 @@ def test_yaml_may_be_added_to_a_head_that_had_none(tags: str) -> None:
         "---\nTitle: 'A'\n",
         '---\nTitle: "A" and "B"\nTags: a\n---\nBody\n',
         "---\nTitle: [A] B\nSummary: *so*\n---\nBody\n",
+        "---\nTitle: [A] B [C]\nSummary: {A} and {B}\n---\nBody\n",
         "---\nTitle: 'Twas\n---\nBody\n",
         '---\nTitle: A\nMf2: {"type":["h-entry"],"properties":{}}\n---\nBody\n',
         "---\nTitle: 'A'\nMf2: {}\n---\nBody\n",
@@ -143,6 +144,7 @@ def test_a_head_without_end_is_soon_read() -> None:
     for text in (
         "---\ntags:\n" + "  - x\n\n" * 30_000 + "...\n",
         "---\ntags: [" + "'a' \"b\" " * 5_000 + "\n---\n",
+        "---\ntags: [" + "['\"[" * 5_000 + "\n---\n",
         "---\ntags: " + '"' * 20_000 + "\n---\n",
     ):
         begun = time.process_time()
