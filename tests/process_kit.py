@@ -7,6 +7,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+_GIVEN = set[int]()
+
 
 def port_of_its_own() -> int:
     """A free port of 127.0.0.1 for a program that must be given its number. Linux assigns only
@@ -14,7 +16,10 @@ def port_of_its_own() -> int:
     """
     for _ in range(1000):
         port = 20_000 + secrets.randbelow(10_000)
+        if port in _GIVEN:  # a program that was told it may not listen yet
+            continue
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _GIVEN.add(port)
             return port
     raise AssertionError("no port is free")
 
