@@ -637,6 +637,22 @@ async def test_settings_that_never_could_be_read_are_the_owners_fault(tmp_path: 
         assert "not_there" in site.catalogue.report().problem
 
 
+async def test_the_sites_own_reader_says_what_is_wrong_with_a_text(tmp_path: Path) -> None:
+    conf = CONF + HEADINGS.replace(
+        "        content, metadata",
+        "        text = Path(path).read_text()\n"
+        "        assert not text.startswith('---'), 'no YAML here'\n"
+        "        assert 'odd' not in text, 'an odd word'\n"
+        "        content, metadata",
+    )
+    async with bench(tmp_path, {}, conf) as site:
+        with pytest.raises(InvalidRequest, match="an odd word"):
+            await site.create(content="odd")
+        url = await site.create(name="A", content="fine")
+        with pytest.raises(InvalidRequest, match="an odd word"):
+            await site.update(url, content="odd")
+
+
 async def test_what_is_not_installed_is_no_fault_of_the_app(tmp_path: Path) -> None:
     conf = CONF + HEADINGS.replace(
         "        content, metadata", "        import nonesuch\n        content, metadata"

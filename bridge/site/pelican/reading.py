@@ -126,6 +126,8 @@ class SiteReaders:
         self.generator = _generator(settings, siteurl)
         self._readers: Readers = self.generator.readers
         self._raw = _store_raw_html(self._readers)
+        #: Suffixes of files whose reader is known to need front matter in YAML.
+        self._read_in_yaml: set[str] = set()
         readers: Mapping[str, Any] = self._readers.readers
         self.suffixes = tuple(sorted(readers))
         self.stock = {suffix for suffix, reader in readers.items() if type(reader) in _STOCK}
@@ -157,14 +159,20 @@ class SiteReaders:
         file = PelicanFile.parse(_EMPTY_FILES.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
-        source = f".bridge-text.{suffix}"
+        source, in_yaml = f".bridge-text.{suffix}", file.in_yaml()
+        if suffix in self._read_in_yaml:
+            return self.read(in_yaml.text().encode(), source, Article).shown
         try:
             return self.read(file.text().encode(), source, Article).shown
         except InvalidRequest:
-            # A reader of the site's own may need YAML.
-            if (in_yaml := file.in_yaml()) is file:
+            # A reader of the site's own may need YAML. If not, this error is about the text.
+            if in_yaml is file:
                 raise
-        return self.read(in_yaml.text().encode(), source, Article).shown
+            with suppress(InvalidRequest):
+                shown = self.read(in_yaml.text().encode(), source, Article).shown
+                self._read_in_yaml.add(suffix)
+                return shown
+            raise
 
     def try_markdown(self) -> None:
         """Load Markdown's extensions. Raises :class:`InvalidRequest` if one is not there.
