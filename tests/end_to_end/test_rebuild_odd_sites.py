@@ -95,9 +95,11 @@ SITES: Mapping[str, tuple[Files, str]] = {
     "files moved where a folder is": (
         {
             "pelicanconf.py": CONF
+            + b'THEME = "theme"\nTHEME_STATIC_DIR = "sub/./static//"\n'
             + b'STATIC_PATHS = ["x"]\nEXTRA_PATH_METADATA = {"x/a": {"path": ""}, '
             b'"x/b": {"path": "./sub//b"}, "x/c": {"path": "d/"}, "x/d": {"path": "e/../f"}}\n',
             **{f"content/x/{name}": name.encode() for name in "abcd"},
+            "theme/static/css/site.css": b"a {}",
         },
         "pelicanconf.py",
     ),

@@ -26,11 +26,11 @@ class StaticCopies:
     def __init__(
         self, staged: StagedSite, theme: str, shown: Callable[[Iterable[str]], None]
     ) -> None:
-        """``theme`` is the theme's folder in the output."""
+        """``theme`` is the theme's folder in the output, as the settings spell it (``static/``)."""
         self.names: dict[str, tuple[str, Stamp]] = {}
         self.theme: set[str] = set()
         self._staged = staged
-        self._folder = theme
+        self._folder = os.path.normpath(theme) if theme.strip("./") else ""
         self._shown = shown
         self._has_theme = False
         self._copied: dict[str, tuple[str, Stamp]] = {}
