@@ -502,9 +502,20 @@ import helpers
 JINJA_FILTERS = {"imported": helpers.what, "own": what}
 """
 FILTERING = b"""
+import sys, types
 from pelican import signals
+def library():
+    from pelican import contents, signals
+    def finalized(generator):
+        generator.context["OF_LIBRARY"] = contents.Article.of_library.fget(None)
+    contents.Article.of_library = property(lambda self: f"{__name__} {finalized.__name__}")
+    contents.Article.finalized = finalized
+    signals.article_generator_finalized.connect(finalized)
 def add(generator):
     import listening
+    if "library" not in sys.modules:  # as one that is not of the site, nor a plugin, is imported
+        sys.modules["library"] = types.ModuleType("library")
+        types.FunctionType(library.__code__, vars(sys.modules["library"]))()
     generator.env.filters["plugged"] = what
 def register():
     signals.generator_init.connect(add)
@@ -530,7 +541,7 @@ signals.article_generator_finalized.connect(finalized)
 
 async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWays) -> None:
     shown = "".join(f"{{{{ article | {each} }}}}" for each in ("imported", "own", "plugged"))
-    article = '{% extends "!simple/article.html" %}{% block content %}{{ SEEN }}'
+    article = '{% extends "!simple/article.html" %}{% block content %}{{ SEEN }} {{ OF_LIBRARY }}'
     article += shown + "{% endblock %}"
     start = {
         "pelicanconf.py": CONF + REMEMBERING + FILTERS,

@@ -49,7 +49,7 @@ from bridge.rebuild.resident.reuse.templates import (
     trace_functions,
     tracing_environment,
 )
-from bridge.rebuild.resident.reuse.trusted import PelicanClasses
+from bridge.rebuild.resident.reuse.trusted import Libraries, PelicanClasses
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
 
@@ -119,7 +119,8 @@ class WarmSite:
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
         signals.all_generators_finalized.connect(self._runs.note)
-        self._receivers, self._classes = plugins.Receivers(), PelicanClasses()
+        libraries = Libraries()
+        self._receivers, self._classes = plugins.Receivers(libraries), PelicanClasses(libraries)
         #: Posts that the last build has read, and of which it has made no page.
         self.unlisted: list[str] = []
         #: No build has been completed yet.

@@ -21,7 +21,7 @@ from pelican.plugins import signals
 
 from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.reuse.trace import current
-from bridge.rebuild.resident.reuse.trusted import replaced
+from bridge.rebuild.resident.reuse.trusted import Libraries, replaced
 
 _INDIEAUTH = "pelican_indieauth.plugin"
 _SITEMAP = "pelican.plugins.sitemap.sitemap.SitemapGenerator"
@@ -265,7 +265,8 @@ class Receivers:
     A module that is imported in each build connects its functions in each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, libraries: Libraries) -> None:
+        self._libraries = libraries
         listened = (each for each in vars(signals).values() if isinstance(each, Signal))
         self._before = {signal: list(receivers(signal)) for signal in listened}
 
@@ -274,7 +275,7 @@ class Receivers:
         for signal, before in self._before.items():
             now = list(receivers(signal))
             for receiver in now:
-                if receiver not in before:
+                if receiver not in before and not self._libraries.has_made(receiver):
                     signal.disconnect(receiver)
             for receiver in before:
                 if receiver not in now:

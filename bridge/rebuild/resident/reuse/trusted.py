@@ -8,6 +8,7 @@ of a class or a module can change although no object does.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from types import (
     BuiltinMethodType,
@@ -140,10 +141,24 @@ def replaced() -> str | None:
     return None
 
 
+class Libraries:
+    """Modules that builds import for good, unlike the site's: what they did then is done once."""
+
+    def __init__(self) -> None:
+        self._before = frozenset(sys.modules)
+
+    def has_made(self, value: Any) -> bool:
+        """Whether a function, or a property, is of such a module."""
+        function = getattr(value, "fget", None) or getattr(value, "__func__", None) or value
+        module = getattr(function, "__module__", None)
+        return module in sys.modules and module not in self._before
+
+
 class PelicanClasses:
     """Pelican's classes as they are when a build begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, libraries: Libraries) -> None:
+        self._libraries = libraries
         self._before = {kind: _attributes(kind) for kind in _PRISTINE}
 
     def restore(self) -> None:
@@ -151,9 +166,11 @@ class PelicanClasses:
         for kind, before in self._before.items():
             now = _attributes(kind)
             for name in now.keys() - before.keys():
-                delattr(kind, name)
+                if not self._libraries.has_made(now[name]):
+                    delattr(kind, name)
             for name, was in before.items():
-                if now.get(name, _MISSING) is not was:
+                is_now = now.get(name, _MISSING)
+                if is_now is not was and not self._libraries.has_made(is_now):
                     setattr(kind, name, was)
 
 
