@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,17 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
     path = [*filter(None, [ours.get("PYTHONPATH")]), str(_PROJECT)]
-    return {**ours, "PYTHONPATH": os.pathsep.join(path), **extra}
+    return {**ours, "PATH": program_path(), "PYTHONPATH": os.pathsep.join(path), **extra}
+
+
+def program_path() -> str:
+    """The ``PATH`` for the site's code: ours, with this Python's virtual environment activated.
+
+    Plugins start programs that were installed with them (``sphinx-build``), and a Makefile starts
+    ``pelican``; a service is started without activating anything.
+    """
+    path, own = os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)
+    return path if own in path.split(os.pathsep) else f"{own}{os.pathsep}{path}"
 
 
 async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bridge.runtime.confinement import Grants, landlock_version, system_grants
+from bridge.runtime.process import program_path
 from bridge.settings import Settings
 from bridge.site.launch import NO_BYTECODE, PROJECT
 
@@ -20,7 +21,7 @@ MOST_DENIED = 50
 #: Folders in which libraries look for settings on any machine; they work without.
 SYSTEM_FOLDERS = ("/proc/", "/sys/", "/etc/", "/run/")
 #: Variables of the bridge's environment that a site gets. None of them can be a secret.
-_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
+_KEPT = ("LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Sandbox:
             **ours,
             **_user(),
             **({} if landlock_version() else _without_file_insertion(home)),
+            "PATH": program_path(),
             "PYTHONPATH": os.pathsep.join(path),
             "HOME": str(home),
             "TMPDIR": str(temporary),

@@ -25,6 +25,7 @@ from site_kit import CONF, lay_out, process
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
 from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
+from bridge.runtime.process import environment as of_builds
 from bridge.site.launch import confined_argv, unconfined
 from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
 from bridge.site.process import SiteProcess
@@ -656,6 +657,17 @@ def test_forks_reading_in_one_folder_read_their_own_files(tmp_path: Path) -> Non
     running = [subprocess.Popen([*command, str(number)], env=own) for number in range(4)]
     assert [each.wait() for each in running] == [0] * 4
     assert not [*content.iterdir()], "what was made for reading stays"
+
+
+def test_programs_of_the_virtual_environment_are_found_without_activating_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    for environment in (Sandbox(tmp_path).environment(), of_builds({})):
+        found = shutil.which("pelican", path=environment["PATH"])
+        assert found == str(Path(sys.executable).parent / "pelican")
+    own = Sandbox(tmp_path, extra={"PATH": "/opt/bin"}).environment()
+    assert own["PATH"] == "/opt/bin"
 
 
 def test_our_own_modules_are_compiled_once_and_the_sites_never(
