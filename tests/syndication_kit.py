@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from git_kit import git
 from partner_kit import Partner
 from site_kit import Posts, posts_of
 from yarl import URL
@@ -233,8 +235,6 @@ class Bench:
 
     def start(self, **settings: Any) -> Syndicator:
         """Start the bridge again with its previous state."""
-        import msgspec  # noqa: PLC0415
-
         targets = [msgspec.structs.replace(each, **settings) for each in self.targets]
         ledger = Ledger(self.folder / "state" / "keep" / "syndication")
         reservations = Reservations(self.posts.reader, self.store)
@@ -313,8 +313,6 @@ class Bench:
 
     def commits(self) -> list[str]:
         """The subjects of all commits, newest first."""
-        from git_kit import git  # noqa: PLC0415
-
         return git(self.folder / "repo.git", "log", "--format=%s", "main").splitlines()
 
     async def until(self, holds: Callable[[], bool]) -> None:

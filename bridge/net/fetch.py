@@ -98,7 +98,7 @@ class _Request:
 
 class _Socket(socket.socket):
     """A socket that gives little at a time: aiohttp parses what it gets in one go, and a server's
-    endless 1xx responses, or chunks of one byte, would hold up all other requests meanwhile.
+    endless 1xx responses, or chunks of one byte, would hold up all other requests.
     """
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:

@@ -217,6 +217,20 @@ async def test_a_plugin_that_ends_pelican_stops_no_post_and_is_told(tmp_path: Pa
         assert "a plugin ends Pelican" in warning
 
 
+async def test_a_plugin_that_ends_pelican_at_another_address_is_a_refusal(tmp_path: Path) -> None:
+    plugin = (
+        "import sys\nfrom pelican import signals\n"
+        "def end(content):\n"
+        "    if getattr(content, 'slug', '').endswith('-2'):\n"
+        "        sys.exit('no second one')\n"
+        "def register():\n    signals.content_object_init.connect(end)\n"
+    )
+    conf = CONF + 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["mine"]\n'
+    async with bench(tmp_path, {"plugins/mine.py": plugin}, conf) as site:
+        with pytest.raises(InvalidRequest, match="no second one"):
+            await site.create(content="A note")
+
+
 async def test_posts_that_only_the_sites_own_reader_understands(tmp_path: Path) -> None:
     text = "date: 2020-01-02\n\n# A heading of its own\n\nText.\n"
     files = {f"content/p{n}.md": text.replace("A ", f"{n} ") for n in range(3)}

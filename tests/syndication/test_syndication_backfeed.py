@@ -256,8 +256,6 @@ def fans(home: Home) -> None:
 
 
 async def test_an_outage_removes_nothing(home: Home) -> None:
-    from syndication_kit import Fault  # noqa: PLC0415
-
     home.answer(1)
     await home.look()
     paths = {"mastodon": "/context", "bluesky": "feed.getPostThread"}

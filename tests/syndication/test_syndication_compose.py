@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -313,8 +314,6 @@ _PIECES = st.lists(
 def test_whatever_a_post_says_its_copies_are_valid(
     pieces: list[str], tag: str, named: bool, link: Any, tags: bool
 ) -> None:
-    from html import escape  # noqa: PLC0415
-
     html = "".join(f'<{tag}><a href="/{n}">{escape(each)}</a> {escape(each)}</{tag}>'
                    for n, each in enumerate(pieces))  # fmt: skip
     extra: dict[str, Any] = {"category": pieces}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.syndication.fake.bluesky import DID
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
-from bridge.syndication.jobs.ledger import Ledger, Trouble
+from bridge.syndication.jobs.ledger import RETRIES, Job, Ledger, Trouble
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
 
@@ -160,8 +161,6 @@ async def test_retry_after_overrides_the_pauses(mastodon: Bench) -> None:
 
 
 def test_the_first_retry_comes_within_a_minute() -> None:
-    from bridge.syndication.jobs.ledger import RETRIES  # noqa: PLC0415
-
     assert RETRIES[0] < 50
     assert list(RETRIES) == sorted(RETRIES)
 
@@ -321,7 +320,6 @@ async def test_a_page_that_is_not_live_says_nothing_of_a_token(one: Bench) -> No
 
 
 async def photo(bench: Bench, side: int = 64) -> str:
-    import io  # noqa: PLC0415
 
     image = Image.effect_noise((side, side), 90).convert("RGB")
     out = io.BytesIO()
@@ -561,8 +559,6 @@ async def test_killed_at_any_write_there_is_one_copy_and_one_commit(
 
 
 def test_stored_state_is_accessible_to_the_user_only(tmp_path: Path) -> None:
-    from bridge.syndication.jobs.ledger import Job  # noqa: PLC0415
-
     ledger = Ledger(tmp_path / "l")
     ledger.save(Job("content/a.md", "u", "post", "https://example.org/", 1.0))
     for file in (tmp_path / "l").rglob("*"):

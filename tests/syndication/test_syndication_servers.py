@@ -258,7 +258,6 @@ async def test_five_photos_with_long_descriptions_are_four_and_a_link(one: Bench
 
 
 async def photo(bench: Bench, number: int) -> str:
-    import io  # noqa: PLC0415
 
     out = io.BytesIO()
     Image.new("RGB", (64 + number, 48), (number * 40, 90, 90)).save(out, "JPEG")

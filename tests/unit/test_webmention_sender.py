@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from sending_kit import HASTE, Street, street, tombstone, until
 
+from bridge.store import Version
 from bridge.webmention.outgoing.delivery import AttemptResult, Courier
 from bridge.webmention.outgoing.live_pages import LivePage, LivePages
 from bridge.webmention.outgoing.outbox import Delivery, Outbox, Outgoing
@@ -24,6 +25,13 @@ from bridge.webmention.outgoing.sender import Timing
 async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Street]:
     async with street(tmp_path, monkeypatch) as found:
         yield found
+
+
+def newest(town: Street) -> Version:
+    """The version after what has been written so far."""
+    head = town.bench.store.head()
+    assert head is not None
+    return head
 
 
 async def test_at_the_first_start_what_is_there_is_old(town: Street) -> None:
@@ -108,7 +116,7 @@ async def test_a_post_in_a_file_whose_name_is_not_utf8_is_not_gone(town: Street)
     await town.idle(sender)
     text, name = town.bench.read("content/moved.md"), os.fsdecode(b"content/caf\xe9.md")
     await town.bench.arrived({"content/moved.md": None, name: text})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await town.idle(sender)
     head = town.bench.store.head()
     assert head is not None
@@ -236,7 +244,7 @@ async def test_many_posts_changed_at_once_by_hand_wait_for_the_owner(town: Stree
     posts = {f"content/{s}.md": f"Title: {s}\nDate: 2026-01-02\nSlug: {s}\n\n[x]({target})\n"
              for s in ("a", "b", "c")}  # fmt: skip
     await town.bench.arrived(posts)
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await town.idle(sender)
     assert len(sender.report().held) == 3
     assert town.other.asked == []
@@ -340,7 +348,7 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
         {"url": answer, "wm-target": town.url("reply"), "wm-property": "in-reply-to"}
     )
     await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": mention})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await until(lambda: sender.report().coming and sender.report().coming[0].looks > 2)
     assert len(town.other.posted) == 2, "the answer is not shown yet"
     town.own.pages["/reply/"] = lambda: shown(comment)
@@ -350,7 +358,7 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     # A new ``verified`` time is not a change.
     seen = json.dumps({**json.loads(mention), "wm-checked": "2026-12-01T10:00:00Z"})
     await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": seen})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await town.idle(sender)
     assert len(town.other.posted) == 3
 
@@ -359,7 +367,7 @@ async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
     own = json.dumps({"url": back, "wm-target": town.url("reply"), "wm-property": "in-reply-to"})
     comment += f'<div class="u-comment h-cite"><a href="{town.other.base}back">Up</a></div>'
     await town.bench.arrived({"content/mentions/reply/reply-abcdef123456.json": own})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await town.idle(sender)
     assert len(town.other.posted) == 3
 
@@ -376,10 +384,10 @@ async def test_an_answer_that_is_taken_away_again_holds_nothing_up(town: Street)
     answer = {"url": "https://carol.example/answer", "wm-target": town.url("reply")}
     mention = json.dumps({**answer, "wm-property": "in-reply-to"})
     await town.bench.arrived({file: mention})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await until(lambda: sender.report().coming and sender.report().coming[0].looks > 1)
     await town.bench.arrived({file: None})
-    sender.changed(town.bench.store.head())  # type: ignore[arg-type] # there is one
+    sender.changed(newest(town))
     await town.idle(sender)
     assert sender.report().unseen == []
 

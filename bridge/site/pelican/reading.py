@@ -245,7 +245,7 @@ class SiteReaders:
                     source_path=file,
                     context=self.generator.context,
                 )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = self._reason(error)
             raise InvalidRequest(f"Pelican cannot read this post: {reason}.") from error
 
@@ -280,7 +280,7 @@ class SiteReaders:
                 # The header keeps Python-Markdown from reading the body's first lines as metadata.
                 html = str(reader._bridge_markdown.convert(f"Title: x\n\n{text}"))
             return Rendered(html, frozenset(effects))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InvalidRequest(
                 f"The site's Markdown cannot read this content: {error}."
             ) from error

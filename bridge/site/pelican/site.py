@@ -205,19 +205,13 @@ class PelicanSite:
         """
         file = PelicanFile.parse(place.text, place.path or "x.md")
         slug = first_slug(place.wishes, self) if place.wishes else file.get("Slug")
-        # A post written by hand may leave its slug to Pelican: then there is one place for it.
-        slugs: list[str | None] = [None]
-        if slug:
-            stamp = re.sub(r"\D", "", file.get("Date") or "")[:14]
-            first = place.first - 1
-            slugs = [*islice(candidates(slug, stamp), first, first + _CANDIDATES)]
         found: list[Candidate] = []
         article: FileRead | None = None
         listed: tuple[Listed, ...] = ()
         new_path = None if place.path else self._new_paths(file)
         if new_path is not None:
             self._refuse_without_pages(new_path(slug or "x"))
-        for wanted in slugs:
+        for wanted in _slugs(file, slug, place.first):
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
             if article is None:
@@ -403,6 +397,15 @@ class PelicanSite:
         """The path below the content folder, as Pelican names it; ``None`` outside."""
         prefix = f"{self.content_folder}/" if self.content_folder else ""
         return path[len(prefix) :] if path.startswith(prefix) else None
+
+
+def _slugs(file: PelicanFile, slug: str | None, first: int) -> Sequence[str | None]:
+    """The slugs to try, from number ``first`` on. A post written by hand may leave its slug to
+    Pelican: then there is one place for it."""
+    if not slug:
+        return [None]
+    stamp = re.sub(r"\D", "", file.get("Date") or "")[:14]
+    return [*islice(candidates(slug, stamp), first - 1, first - 1 + _CANDIDATES)]
 
 
 def _names(slug: str, category: str) -> Iterator[tuple[str, str]]:
