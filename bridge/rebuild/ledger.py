@@ -16,6 +16,7 @@ class BuildRecord(msgspec.Struct, frozen=True):
 
     ``unread`` are those that Pelican passed over, ``content`` is the folder of its posts.
     ``settled`` is false while a build is under way, and after one that failed or was killed.
+    ``code`` is what built it (:func:`~bridge.runtime.process.installed_code`).
     """
 
     version: Version | None = None
@@ -23,17 +24,25 @@ class BuildRecord(msgspec.Struct, frozen=True):
     settled: bool = False
     unread: frozenset[str] = frozenset()
     content: str = ""
+    code: str = ""
 
 
 class BuildLedger:
-    """The record on disk. If it is damaged, the whole site is built again."""
+    """The record on disk. If it is damaged, the whole site is built again.
 
-    def __init__(self, file: Path) -> None:
+    So it is where ``code`` is another than that of the last build, and with all files: what broke
+    a build may not break one by a newer Pelican, plugin or bridge.
+    """
+
+    def __init__(self, file: Path, code: str = "") -> None:
         self._file = file
+        self._code = code
         try:
             self.record = msgspec.json.decode(file.read_bytes(), type=BuildRecord)
         except (OSError, msgspec.DecodeError):
             self.record = BuildRecord()
+        if self.record.code != code:
+            self.record = msgspec.structs.replace(self.record, left_out={}, settled=False)
 
     def begin(self) -> None:
         """A build begins; until :meth:`settle` the output may be incomplete."""
@@ -48,8 +57,7 @@ class BuildLedger:
         content: str = "",
     ) -> None:
         """The site shows this version."""
-        record = BuildRecord(version, left_out, settled=True, unread=unread, content=content)
-        self._write(record)
+        self._write(BuildRecord(version, left_out, True, unread, content, self._code))
 
     def _write(self, record: BuildRecord) -> None:
         self.record = record

@@ -60,10 +60,12 @@ def make_rebuilder(
     is_resident = settings.rebuild.mode == "resident"
     timing = timing or (EAGER_TIMING if is_resident else DEFAULT_TIMING)
     folder = state / "rebuild"
-    ledger = BuildLedger(folder / "built.json")
+    record = folder / "built.json"
     if settings.rebuild.mode == "webhook":
+        ledger = BuildLedger(record)
         hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
         return Worker(store, hook, ledger, timing=timing)
+    ledger = BuildLedger(record, process.installed_code())
     kept = _kept_in(folder)
     sandbox = _sandbox(settings, store, state, environment or {})
     checkout = _checkout(settings, store, folder, sandbox, submodules, dates)

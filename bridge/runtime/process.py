@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import sys
@@ -33,6 +34,26 @@ class Ended:
 
 class TookTooLong(Exception):
     """The program exceeded its time limit and was ended."""
+
+
+def installed_code() -> str:
+    """A name for the bridge's code and for every installed package: another one after an upgrade
+    of any of them.
+    """
+    ours = (_PROJECT / "bridge", _PROJECT / "pelican_indieauth")
+    files = [file for package in ours for file in package.rglob("*.py")]
+    for folder in sys.path:
+        with contextlib.suppress(OSError):
+            files += (
+                Path(entry)
+                for entry in os.scandir(folder or ".")
+                if entry.name.endswith((".dist-info", ".egg-info", ".pth", ".egg-link"))
+            )
+    found = hashlib.sha256(sys.version.encode())
+    for file in sorted(set(files)):
+        with contextlib.suppress(OSError):
+            found.update(f"{file}\0{file.stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

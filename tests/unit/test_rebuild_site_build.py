@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rebuild_site import commit
 
-from bridge.rebuild.build import BuildOutcome, Superseded, Task
+from bridge.rebuild.build import BuildFailed, BuildOutcome, Superseded, Task
 from bridge.rebuild.ledger import BuildLedger
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.site import SiteBuild
@@ -72,3 +72,48 @@ async def test_a_build_that_takes_its_time_ends_though_settings_change_all_the_t
             given_up += 1
             assert given_up < 30
     assert outcome.files == ("index.html",)
+
+
+class Breaking(Slowly):
+    """A builder that fails at one file."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self.builds = 0
+
+    async def build(self, task: Task) -> BuildOutcome:
+        self.builds += 1
+        if self._file and self._file not in task.left_out:
+            raise BuildFailed("it is too long", file=self._file)
+        return BuildOutcome(("index.html",))
+
+
+async def test_a_file_that_was_left_out_is_tried_again_by_a_mended_bridge(
+    bare_store: GitStore, tmp_path: Path
+) -> None:
+    commit(bare_store, {"pelicanconf.py": b"", "content/a.md": b"Title: A\n\nA"})
+
+    async def built(code: str, breaks: str) -> tuple[list[str], int]:
+        """What a bridge leaves out, and how often it builds."""
+        builder = Breaking(breaks)
+        build = SiteBuild(
+            bare_store,
+            BuilderCheckout(bare_store, tmp_path / "checkout"),
+            builder,
+            BuildLedger(tmp_path / "ledger.json", code),
+            content="content",
+            gone=lambda: False,
+            look_every=60,
+        )
+        version = bare_store.head()
+        assert version is not None
+        outcome = await build.do(version, lambda pages: None)
+        return [file for file, _ in outcome.left_out], builder.builds
+
+    assert await built("1", "") == ([], 1)
+    commit(bare_store, {"content/b.md": b"Title: B\n\nB"})
+    assert await built("1", "content/b.md") == (["content/b.md"], 2)
+    # A restart without a change does not build what failed, and one after an upgrade does.
+    assert await built("1", "content/b.md") == (["content/b.md"], 0)
+    assert await built("2", "content/b.md") == (["content/b.md"], 2)
+    assert await built("3", "") == ([], 1)

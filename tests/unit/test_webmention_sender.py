@@ -107,6 +107,9 @@ async def test_a_post_that_cannot_be_looked_for_is_given_up_as_well(
     await town.write("long", f"[x]({town.other.taker('/x')})")
     await until(lambda: sender.report().unseen)
     assert sender.report().unseen[0].reason == "File name too long"
+    await sender.close()
+    again = await town.sender(timing=Timing(looks=(0.01, 0.01)))
+    assert [each.looks for each in again.report().unseen] == [2]
 
 
 async def test_a_post_in_a_file_whose_name_is_not_utf8_is_not_gone(town: Street) -> None:

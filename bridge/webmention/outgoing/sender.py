@@ -220,7 +220,11 @@ class Sender:
             # An error with one post must not stop the others. This one is retried.
             log.exception("webmentions of %s are delayed", out.source)
             if out.state == "waiting":
-                return self._look_later(out, str(error) or type(error).__name__)
+                self._look_later(out, str(error) or type(error).__name__)
+                # How often it was looked for has to survive a restart, or it would never end.
+                with suppress(OSError):
+                    await self._outbox.put(out)
+                return
             out.next = self._now() + self._timing.again
             for each in out.deliveries:
                 if each.state == "waiting":

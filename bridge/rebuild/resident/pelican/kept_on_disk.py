@@ -16,7 +16,6 @@ import os
 import pickle
 import re
 import sqlite3
-import sys
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -26,14 +25,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pelican
 from docutils.parsers.rst import directives, roles
 from markupsafe import Markup
 from pelican.readers import HTMLReader, MarkdownReader, RstReader
 from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import SafeDatetime
 
-from bridge import __version__
+from bridge.runtime.process import installed_code
 
 log = logging.getLogger(__name__)
 
@@ -175,8 +173,8 @@ class KeptOnDisk:
     def _made_key(self) -> bytes:
         settings = json.dumps(self._settings, default=repr, sort_keys=True)
         parts = [
-            _FORMAT, __version__, pelican.__version__, sys.version, self._rest,
-            _ADDRESS.sub("", settings), *_installed(), *time.tzname, str(locale.getlocale()),
+            _FORMAT, installed_code(), self._rest,
+            _ADDRESS.sub("", settings), *time.tzname, str(locale.getlocale()),
             os.environ.get("DOCUTILSCONFIG", ""), os.environ.get("LANG", ""),
         ]  # fmt: skip
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).digest()
@@ -218,19 +216,6 @@ def _open(file: Path, key: bytes) -> sqlite3.Connection | None:
         else:
             return database
     return None
-
-
-def _installed() -> list[str]:
-    """Every installed distribution, with its version and when it was installed."""
-    found: list[str] = []
-    for folder in sys.path:
-        with suppress(OSError):
-            found += (
-                f"{entry.path} {entry.stat().st_mtime_ns}"
-                for entry in os.scandir(folder or ".")
-                if entry.name.endswith((".dist-info", ".egg-info", ".pth", ".egg-link"))
-            )
-    return sorted(found)
 
 
 def _markdown_is_pure(settings: Mapping[str, Any]) -> bool:
