@@ -44,6 +44,7 @@ _BESIDES = frozenset(
     }
 )
 _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
+_DESCRIBING = ("alt", "caption", "summary")
 _LENGTH = 55
 _WORD = 30
 _ADDRESS = 20
@@ -168,15 +169,20 @@ def _further(post: Post) -> str:
                 return f"{_humanised(name)}: {_short(words)}"
     for name, word in _FILES:
         if post.all(name):
-            value = post.first(name)
-            alt = value.get("alt") if isinstance(value, dict) else None
-            return _short(_text(alt)) or word
+            return _short(_described(post.first(name))) or word
     for name, word in (("rsvp", "RSVP"), ("rating", "Rating"), ("start", "On")):
         if words := _words(post.first(name)):
             return f"{word}: {_short(words)}"
     place = _words(post.first("location"))
     tags = ", ".join(filter(None, map(_words, post.all("category")[:3])))
     return f"At {_short(place)}" if place else _short(tags)
+
+
+def _described(file: Json) -> str:
+    """The alternative text of a picture, else its caption."""
+    given = file if isinstance(file, dict) else {}
+    known = _properties(file) or given
+    return next(filter(None, (_text(_first(known, name)) for name in _DESCRIBING)), "")
 
 
 def _called(value: Json, references: Mapping[str, Json]) -> str:

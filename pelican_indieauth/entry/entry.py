@@ -24,7 +24,7 @@ _SAID_BY_APPS = frozenset(
 @dataclass(frozen=True, slots=True)
 class AttachedFile:
     """A photo, video or sound. ``shown``: the body already contains it; ``poster`` is the URL of
-    a video's picture before it plays.
+    a video's picture before it plays; the ``caption`` is shown below it.
     """
 
     url: str
@@ -34,6 +34,7 @@ class AttachedFile:
     srcset: str | None = None
     shown: bool = False
     poster: str | None = None
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)

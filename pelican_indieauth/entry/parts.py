@@ -368,7 +368,17 @@ def _photo(photo: AttachedFile, name: str = "photo") -> str:
         size += f' width="{photo.width}" height="{photo.height}"'
     words = f'alt="{e(photo.alt)}" loading="lazy" {FITTING}{size}'
     image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
-    return f'<p class="indieauth-media"{" hidden" if photo.shown else ""}>{image}</p>\n'
+    return hidden(image, "media") if photo.shown else _captioned(image, photo.caption)
+
+
+def _captioned(media: str, caption: str) -> str:
+    if not caption:
+        return paragraph(media, "media")
+    # Browsers indent figures, which a phone has no room for.
+    return (
+        f'<figure class="indieauth-media" style="margin: 1em 0">{media}'
+        f"<figcaption>{e(caption)}</figcaption></figure>\n"
+    )
 
 
 def _played(kind: str, media: AttachedFile) -> str:
@@ -380,10 +390,8 @@ def _played(kind: str, media: AttachedFile) -> str:
     poster = f' poster="{e(media.poster)}"' if kind == "video" and media.poster else ""
     label = f' aria-label="{e(media.alt)}"' if media.alt else ""
     words = f'controls preload="metadata"{poster}{label} {style}'
-    return paragraph(
-        f'<{kind} class="u-{kind}" src="{e(media.url)}" {words}></{kind}>',
-        "media",
-    )
+    player = f'<{kind} class="u-{kind}" src="{e(media.url)}" {words}></{kind}>'
+    return _captioned(player, media.caption)
 
 
 def _placed(place: Place, classes: str) -> str:

@@ -226,23 +226,26 @@ class Reader:
         known = value if isinstance(value, dict) else {"value": value}
         if (nested := Mf2.of(value)) is not None:
             address = mf2.value_of(nested.first("value") or nested.first("url"))
-            words = nested.text("alt") or nested.text("name")
-            known = {"value": address, "alt": words, "poster": nested.first("photo")}
+            known = {name: nested.text(name) for name in ("alt", *_CAPTIONS)}
+            known |= {"value": address, "poster": nested.first("photo")}
         value = known.get("value")
         # A browser reads a blank inside of an address as %20.
         url = self.urls.web(value.strip().replace(" ", "%20") if isinstance(value, str) else None)
         if url is None:
             return None
+        caption = _caption(known)
+        alternative = plain(known.get("alt")) or (caption if nested else "")
         sizes = self.copies.of(self.urls.own(known.get("value")))
         return AttachedFile(
             url,
-            alt=plain(known.get("alt")) or "",
+            alt=alternative,
             width=sizes.width if sizes else _pixels(known.get("width")),
             height=sizes.height if sizes else _pixels(known.get("height")),
             srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
             # The body links to the site's own files by path, with various prefixes.
             shown=url.removeprefix(self.urls.root) in body,
             poster=self.urls.web(mf2.value_of(known.get("poster"))),
+            caption=caption,
         )
 
     def _srcset(self, url: str, sizes: Sizes) -> str:
@@ -313,6 +316,9 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     "item": Reader._item,
     "syndication": Reader._syndication,
 }
+#: Where apps put the caption of a file.
+_CAPTIONS = ("caption", "summary", "description", "content", "name", "title")
+_DISKS = re.compile(r"^\S+\.[A-Za-z0-9]{2,5}$")
 #: The field of attached files by the extension of their names.
 _BY_EXTENSION = {
     "photos": frozenset({"jpg", "jpeg", "png", "gif", "webp", "avif"}),
@@ -377,6 +383,13 @@ def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
     if read.get("read_status") and not read.get("read_of"):
         left["read-status"] = post.all("read-status")
     return left
+
+
+def _caption(known: Mapping[str, Any]) -> str:
+    """The caption of a file: neither its alternative text nor what it was called on a disk."""
+    words = (plain(known.get(name)) or "" for name in _CAPTIONS)
+    others = ("", plain(known.get("alt")))
+    return next((each for each in words if each not in others and not _DISKS.search(each)), "")
 
 
 def _pixels(value: Any) -> int | None:

@@ -211,6 +211,21 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         [],
         {"photo": [f"{SITE}/o.jpg"]},
     ),
+    "captions": (
+        unnamed(
+            photo=[
+                {"value": OWN, "alt": "A red <b>", "caption": "The <i>pier</i>", "name": "a.jpg"},
+                h("photo", url=f"{SITE}/b.jpg", alt="Blue", name="IMG_2.JPG", summary="At dusk"),
+                {"value": f"{SITE}/c.jpg", "alt": "The same", "caption": "The same"},
+                {"value": f"{SITE}/d.jpg", "alt": "Green", "name": "A walk"},
+            ],
+            video={"value": f"{SITE}/v.mp4", "caption": {"html": "<p>The <b>film</b></p>"}},
+            audio=h("x-sound", url=f"{SITE}/s.mp3", name="The sound"),
+            featured={"value": f"{SITE}/f.jpg", "caption": "In front"},
+        ),
+        ["The <i>pier</i>", "At dusk", "A walk", "The film", "The sound", "In front"],
+        {"photo": [f"{SITE}/media/a.jpg", *(f"{SITE}/{n}.jpg" for n in "bcd")]},
+    ),
     "children": (unnamed(children=h("cite", name="A child")), ["Children: A child"], {}),
     "song": (
         unnamed(
@@ -316,6 +331,19 @@ def test_posted_properties_are_shown_and_parsed(built: Built, slug: str) -> None
     whose, *guests = found["author"]
     assert _plain(whose) == "Ann"
     assert not guests or "author" in expected
+
+
+def test_captions_are_below_their_files_in_pages_and_feeds(built: Built) -> None:
+    page = BeautifulSoup(built.text("captions.html"), "html.parser")
+    (entry,) = page.select(".h-entry")
+    captions = [found.get_text() for found in entry.select("figure:has(img.u-photo) > figcaption")]
+    assert captions == ["The <i>pier</i>", "At dusk", "A walk"]
+    assert "a.jpg" not in entry.get_text()
+    assert entry.get_text().count("The same") == 0
+    feed = feedparser.parse(built.text("feeds/all.atom.xml")).entries
+    (content,) = [each.content[0].value for each in feed if each.link.endswith("/captions.html")]
+    below = BeautifulSoup(content, "html.parser").select("figcaption")
+    assert {"At dusk", "The film", "The sound", "In front"} <= {each.get_text() for each in below}
 
 
 @pytest.mark.parametrize("root", ["recipe", "product", "resume"])

@@ -131,6 +131,9 @@ def test_photos_go_with_their_alt_texts_and_more_than_four_with_the_permalink() 
         made = make(source("<p>Look</p>", photo=photos))
         assert (made.text, len(made.photos), made.card) == (f"Look\n\n{URL}", 4, None)
         assert make(source(photo=photos[:1])).text == ""
+        nested = {"url": ["https://example.org/n.jpg"], "alt": ["Nested"]}
+        made = make(source(photo={"type": ["h-photo"], "properties": nested}))
+        assert made.photos == (PagePhoto("https://example.org/n.jpg", "Nested"),)
 
 
 def test_pictures_of_the_text_are_photos_and_no_words() -> None:

@@ -73,6 +73,8 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"poll-option": "red"}, "Poll option: red"),
         ({"setting": {"film": "Fast"}}, "Setting: Fast"),
         ({"photo": {"value": URL, "alt": "The sea"}}, "The sea"),
+        ({"photo": {"value": URL, "caption": "The pier"}}, "The pier"),
+        ({"photo": h("photo", url=URL, summary="The pier", alt="The sea")}, "The sea"),
         ({"photo": URL}, "Photo"),
         ({"sensitive": "true", "location-visibility": "public", "photo": URL}, "Photo"),
         ({"video": URL}, "Video"),

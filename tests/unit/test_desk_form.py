@@ -4,6 +4,7 @@ the form.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -236,8 +237,24 @@ def test_an_alt_text_is_changed_and_a_photo_removed() -> None:
     assert update(one, Attached(two.url, "New"))["replace"] == {
         "photo": [photos[0], {"value": two.url, "alt": "New"}]
     }
+    assert update(replace(one, alt="New"))["replace"] == {
+        "photo": [{"value": f"{URL}.jpg", "alt": "New", "x": "kept"}]
+    }
     assert update(two)["replace"] == {"photo": [photos[1]]}
     assert update()["delete"] == ["photo"]
+
+
+def test_a_photo_that_is_an_object_keeps_its_caption_with_another_alt_text() -> None:
+    said: dict[str, Json] = {"url": [URL], "summary": ["The pier"]}
+    photo: dict[str, Json] = {"type": ["h-photo"], "properties": {**said, "alt": ["Old"]}}
+    post = Post("entry", MappingProxyType({"photo": (photo,)}))
+    was = values.typed_of(post, ZONE)
+    (one,) = was.files["photo"]
+    assert one.alt == "Old"
+    for alt, kept in (("New", {**said, "alt": ["New"]}), ("", said)):
+        typed = was.with_files("photo", [replace(one, alt=alt)])
+        made = micropub_request.update(URL, [FIELDS["photo"]], post, was, typed, ZONE)
+        assert made["replace"] == {"photo": [{"type": ["h-photo"], "properties": kept}]}
 
 
 def test_a_form_without_a_field_does_not_change_it() -> None:

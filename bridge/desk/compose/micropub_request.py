@@ -18,6 +18,7 @@ from bridge.desk.compose.values import (
     Attached,
     FormValues,
     attached_of,
+    described,
     in_a_line,
     properties_of,
     split_tags,
@@ -80,9 +81,13 @@ def values_of(
 
 def _file(name: str, attached: Attached, old: Sequence[Json]) -> Json:
     """The file's value in the post, if it has one, else its address with its alt text."""
-    same = (each for each in old if attached_of(name, each) == attached)
-    new: Json = {"value": attached.url, "alt": attached.alt} if attached.alt else attached.url
-    return next(same, new)
+    for each in old:
+        was = attached_of(name, each)
+        if was == attached:
+            return each
+        if was.url == attached.url and isinstance(each, dict):
+            return described(each, attached.alt)
+    return {"value": attached.url, "alt": attached.alt} if attached.alt else attached.url
 
 
 def _place(name: str, typed: FormValues, old: Json) -> Json:

@@ -181,8 +181,24 @@ def in_a_line(text: str) -> str:
 
 def attached_of(name: str, value: Json) -> Attached:
     """A file as the form has it: only photos have a field for their alt text."""
-    alt = value.get("alt") if isinstance(value, dict) and name == "photo" else None
+    alt = None
+    if isinstance(value, dict) and name == "photo":
+        inner = value.get("properties")
+        alt = inner.get("alt") if isinstance(inner, dict) else value.get("alt")
+        alt = alt[0] if isinstance(alt, list) and alt else alt
     return Attached(words_of(value).strip(), read_text(alt) if isinstance(alt, str) else "")
+
+
+def described(file: dict[str, Json], alt: str) -> Json:
+    """A file's value with this alt text, and all else that is said of it, such as its caption."""
+    inner = file.get("properties")
+    if isinstance(inner, dict):
+        others: dict[str, Json] = {key: value for key, value in inner.items() if key != "alt"}
+        return {**file, "properties": others | ({"alt": [alt]} if alt else {})}
+    kept = {key: value for key, value in file.items() if key != "alt"} | (
+        {"alt": alt} if alt else {}
+    )
+    return kept["value"] if kept.keys() == {"value"} else kept
 
 
 def _joined(tags: Sequence[str]) -> str:

@@ -306,8 +306,14 @@ def _url(value: Json) -> str:
 
 def _pictures(values: Iterable[Json]) -> Iterable[PagePhoto]:
     for value in values:
-        url = value.get("value") if isinstance(value, dict) else value
-        alt = value.get("alt") if isinstance(value, dict) else ""
+        known = value if isinstance(value, dict) else {"value": value}
+        if isinstance(properties := known.get("properties"), dict):
+            known = {
+                name: each[0] if isinstance(each, list) and each else each
+                for name, each in properties.items()
+            }
+        url = known.get("value") or known.get("url")
+        alt = known.get("alt")
         if isinstance(url, str) and url:
             yield PagePhoto(url, alt.strip() if isinstance(alt, str) else "")
 
