@@ -32,6 +32,7 @@ from bridge.micropub.post import unescape
 from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.moved_by_hand import MovedByHand
 from bridge.posts.once import Once
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Followers, Publisher
@@ -125,6 +126,9 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
     lifetime.close_later(reply_contexts.close)
     # Reads the whole index first, which takes seconds while there is none.
     lifetime.run(reply_contexts.start(), "reply_contexts")
+    moved = MovedByHand(repo.posts, core.reservations, core.committer)
+    core.follow(moved.changed)
+    lifetime.run(moved.run(), "moved_by_hand")
     lifetime.run(Orphans(repo.media, core.committer).run(), "orphans")
     publisher = Publisher(
         repo.posts,

@@ -276,7 +276,7 @@ class Publisher:
             ) as reserved:
                 url, page = reserved.location.url, reserved.location.save_as
                 _authorise(token, action, reserved.location.status)
-                text = with_alias(reserved.file, page, entry).text()
+                text = with_alias(reserved.file, page, entry.save_as).text()
                 changes = [
                     Change(entry.path, text.encode(), post.blob),
                     *await self._media.pending(static_paths(text)),

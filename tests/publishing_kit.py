@@ -30,6 +30,7 @@ from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import CommitQueue, Committer
+from bridge.posts.moved_by_hand import MovedByHand
 from bridge.posts.once import Once
 from bridge.posts.post_files import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
@@ -60,6 +61,7 @@ class Bench:
     posts: PostReader
     publisher: Publisher
     media: MediaLibrary
+    moved: MovedByHand
 
     async def do(self, action: Action) -> Published:
         return await self.publisher.carry_out(action, ALL)
@@ -177,7 +179,8 @@ async def bench(
             now=lambda: WHEN,
         )
         try:
-            yield Bench(clone, bare, store, current, catalogue, posts, publisher, library)
+            moved = MovedByHand(posts, reservations, committer)
+            yield Bench(clone, bare, store, current, catalogue, posts, publisher, library, moved)
         finally:
             await publisher.close()
             await reply_contexts.close()

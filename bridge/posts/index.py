@@ -20,6 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from bridge.posts.addresses import canonical, hosts
+from bridge.posts.former import (
+    FormerAddresses,
+    MovedPost,
+    forget_unchanged,
+    remember_all,
+    without_alias,
+)
 from bridge.posts.index_tables import (
     POST,
     TABLES,
@@ -123,7 +130,8 @@ class PostIndex:
         # Of two posts at one address the one that is spelt like this.
         here = f"{_POSTS} WHERE address = ? ORDER BY url != ?, path LIMIT 1"
         once = f"{_POSTS} JOIN aliases USING (path) WHERE aliases.address = ? LIMIT 1"
-        return self._one(here, key, url) or self._one(once, key)
+        seen = f"{_POSTS} JOIN former USING (path) WHERE former.address = ? LIMIT 1"
+        return self._one(here, key, url) or self._one(once, key) or self._one(seen, key)
 
     def find_by_path(self, path: str) -> IndexedPost | None:
         """The post in a file."""
@@ -163,6 +171,14 @@ class PostIndex:
                 (key, save_as, but, key, but, save_as),
             ).fetchone()
         return None if row is None else str(row[0])
+
+    def moved_by_hand(self) -> list[MovedPost]:
+        """Public posts that were moved by hand, and whose files do not say where they were.
+
+        Those of a change of very many posts are left out.
+        """
+        with self._reading:
+            return without_alias(self._reader)
 
     def listings(self, path: str) -> frozenset[str]:
         """The lists that the post in one file is on."""
@@ -311,14 +327,18 @@ class PostIndex:
             for each in differences
             for path in self._paths(each.path, linked)
         ]
+        former = FormerAddresses.before(self._database, self._store, inside)
         forget(self._database, (each.path for each in inside if each.old), self._own)
         self._learn(((each.path, each.new) for each in inside if each.new), describe)
+        former.remember(inside)
         return True
 
     def _begin(self, rules: str, *, unfinished: bool) -> None:
         """Drop what was described by other rules; keep what an interrupted run with these rules
         described.
         """
+        if not unfinished:
+            remember_all(self._database)
         # Few files are pages, or no posts at all: these are described again.
         for table in ("pages", "unread") if unfinished else TABLES:
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - fixed names
@@ -337,6 +357,7 @@ class PostIndex:
             forget(self._database, stale, self._own)
             files = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
         self._learn(files, describe, then=self._database.commit)
+        forget_unchanged(self._database)
         release_memory()
 
     def _linked_files(self, head: Version) -> Iterator[tuple[str, BlobId]]:

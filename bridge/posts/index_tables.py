@@ -22,10 +22,10 @@ from bridge.store import StoreBroken, StoreFull
 log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
-_FORMAT = 9
+_FORMAT = 10
 #: How many rows one statement inserts: of the widest table fewer values than SQLite binds.
 _ROWS = 50
-#: Each of them has a column ``path``.
+#: What is dropped when every file is described again. Each of them has a column ``path``.
 TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
 _SCHEMA = """
 CREATE TABLE posts (
@@ -46,6 +46,10 @@ CREATE INDEX pages_by_page ON pages (save_as);
 CREATE TABLE tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (tag, path)) WITHOUT ROWID;
 CREATE TABLE listings (
     path TEXT NOT NULL, listing TEXT NOT NULL, PRIMARY KEY (listing, path)
+) WITHOUT ROWID;
+CREATE TABLE former (
+    address TEXT NOT NULL, path TEXT NOT NULL, save_as TEXT NOT NULL, by_hand INTEGER NOT NULL,
+    PRIMARY KEY (address, path)
 ) WITHOUT ROWID;
 CREATE TABLE state (version TEXT NOT NULL, rules TEXT NOT NULL);
 """

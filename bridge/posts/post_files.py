@@ -25,6 +25,7 @@ from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.former import are_alike
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import Ask, IndexedPost, Locate, Source
@@ -137,13 +138,16 @@ class PostReader:
 
         If no post was deleted at that URL, the post that is there or has moved from there; failing
         that, the change that restores a post which had moved from there before it was deleted.
-        Raises :class:`InvalidRequest` if there never was one.
+        A file that was renamed was not deleted. Raises :class:`InvalidRequest` if there never was
+        one.
         """
         index = self.catalogue.index
         wanted, there = canonical(url, index.own), index.find(url)
         if there is not None and canonical(there.url, index.own) == wanted:
             return there
         moved: Change | None = None
+        # What the post that has moved from there consists of.
+        later = await asyncio.to_thread(self._content, there.path, base) if there else None
         removals = self._store.removals(self._settings.content.folder, base)
         while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
             files = await asyncio.to_thread(self._sources, some)
@@ -153,13 +157,20 @@ class PostReader:
                     continue
                 change = Change(file.path, file.data, None, gone.executable)
                 if canonical(entry.url, index.own) == wanted:
+                    if later is not None and are_alike(later, file.data):
+                        continue
                     return await self._beside_others(change, base)
-                moved = moved or change
+                if moved is None:
+                    moved, later = change, file.data if there is None else later
         if there is not None:
             return there
         if moved is not None:
             return await self._beside_others(moved, base)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
+
+    def _content(self, path: str, at: Version) -> bytes | None:
+        blob = self._store.read(path, at)
+        return blob.data if blob else None
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""
@@ -325,11 +336,11 @@ def no_post_at(url: str) -> InvalidRequest:
     return InvalidRequest(f"There is no post at {url[:200]}.")
 
 
-def with_alias(file: PelicanFile, save_as: str, entry: IndexedPost) -> PelicanFile:
+def with_alias(file: PelicanFile, save_as: str, before: str) -> PelicanFile:
     """The file of a post whose page is ``save_as`` now: an earlier page becomes an alias of it."""
     mf2 = Mf2Line.of(file)
-    aliases = [each for each in (*mf2.aliases, entry.save_as) if each != save_as]
-    if save_as == entry.save_as and tuple(aliases) == mf2.aliases:
+    aliases = [each for each in (*mf2.aliases, before) if each != save_as]
+    if save_as == before and tuple(aliases) == mf2.aliases:
         return file
     changed = mf2.with_changes(aliases=tuple(dict.fromkeys(aliases)))
     return file.with_header("Mf2", changed.text())

@@ -260,15 +260,24 @@ async def test_private_posts_are_refused_and_never_published(
 
 
 async def test_the_owners_own_commits_are_seen(demo: Demo, http: aiohttp.ClientSession) -> None:
-    commit_by_hand(
-        demo,
+    path, text = (
         "content/notes/2021/01/hello.md",
-        "Title: Hello\nDate: 2021-01-01 10:00\nSlug: hello\nCategory: notes\n\nBy hand\n",
+        ("Title: Hello\nDate: 2021-01-01 10:00\nSlug: hello\nCategory: notes\n\nBy hand\n"),
     )
+    commit_by_hand(demo, path, text)
     url = f"{demo.site}notes/2021/01/hello/"
     assert (await source(http, demo, url))["properties"]["name"] == ["Hello"]
     taken = {"content": ["x"], "mp-slug": ["hello"], "published": ["2021-01-05T10:00:00+01:00"]}
     assert (await post(http, demo, taken)).endswith("/notes/2021/01/hello-2/")
+    demo.in_step()
+    commit_by_hand(demo, path, text.replace("Slug: hello", "Slug: moved"))
+    for _ in range(2000):
+        page = await live(http, url)
+        if 'http-equiv="refresh"' in page:
+            break
+        await asyncio.sleep(0.1)
+    assert f'url={demo.site}notes/2021/01/moved/"' in page
+    assert (await source(http, demo, url))["properties"]["name"] == ["Hello"]
 
 
 @pytest.mark.parametrize(

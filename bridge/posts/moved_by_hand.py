@@ -1,0 +1,69 @@
+"""Has posts that were moved by hand redirect from where they were, as those that an app moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+from bridge.content.file import Mf2Line, has_other_format
+from bridge.errors import BridgeError
+from bridge.posts.commits import Committer, commit_message, retry_on_conflict
+from bridge.posts.former import MovedPost
+from bridge.posts.post_files import PostReader, with_alias
+from bridge.posts.reservations import Reservations
+from bridge.store import Change, StoreError, Version
+
+log = logging.getLogger(__name__)
+
+
+class MovedByHand:
+    """Follows the branch, and adds the former address of a moved post to its file."""
+
+    def __init__(self, posts: PostReader, reservations: Reservations, committer: Committer) -> None:
+        self._posts = posts
+        self._reservations = reservations
+        self._committer = committer
+        self._changed = asyncio.Event()
+        self._changed.set()
+
+    def changed(self, version: Version) -> None:
+        """Look at a new version. Returns at once."""
+        del version
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow the branch until cancelled, beginning with what happened before the start."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.catch_up()
+            except (BridgeError, StoreError) as error:
+                log.warning("posts that were moved by hand do not redirect yet: %s", error)
+
+    async def catch_up(self) -> None:
+        """Commit what is missing in the newest version.
+
+        Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`.
+        """
+        catalogue = self._posts.catalogue
+        await catalogue.refresh(patient=True)
+        for moved in await asyncio.to_thread(catalogue.index.moved_by_hand):
+            if not has_other_format(moved.path):
+                await retry_on_conflict(partial(self._add_alias, moved))
+
+    async def _add_alias(self, moved: MovedPost) -> None:
+        index = self._posts.catalogue.index
+        async with self._reservations.opened(
+            lambda: index.find_by_path(moved.path), patient=True
+        ) as post:
+            if post is None or Mf2Line.is_broken(post.file):
+                return
+            file = with_alias(post.file, post.entry.save_as, moved.save_as)
+            if file == post.file:
+                return
+            subject = f"Redirect from {moved.save_as} to {post.entry.save_as}"
+            message = commit_message("moved", subject, url=post.entry.url, client_id=None)
+            change = Change(post.entry.path, file.text().encode(), post.blob)
+            await self._committer.commit([change], message, post.base)
