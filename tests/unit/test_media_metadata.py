@@ -381,16 +381,48 @@ def test_the_samples_of_a_fragment_are_found(
         list(fragment_ranges(50, [[(b"tfhd", numbers(0, 1)), (b"trun", numbers(0x200, 9))]], {}))
 
 
-@pytest.mark.parametrize("version", [0, 1, 2])
-def test_a_description_of_sound_has_only_what_a_decoder_needs(version: int) -> None:
-    fields = bytes(6) + struct.pack(">HH", 1, version) + bytes({0: 18, 1: 34, 2: 54}[version])
-    entry = box(b"mp4a", fields, box(b"esds", b"needed"), box(b"uuid", bytes(16), SECRET))
-    table = box(b"stbl", box(b"stsd", numbers(0, 1), entry))
+@pytest.mark.parametrize(
+    ("of_table", "version", "size"),
+    [(0, 0, 18), (0, 1, 34), (0, 2, 54), (1 << 24, 1, 18), (1 << 24, 1, 34), (0, 1, 18)],
+    ids=["0", "QuickTime 1", "QuickTime 2", "ISO 1", "QuickTime as ISO", "ISO as QuickTime"],
+)
+def test_a_description_of_sound_has_only_what_a_decoder_needs(
+    of_table: int, version: int, size: int
+) -> None:
+    fields = bytes(6) + struct.pack(">HH", 1, version) + bytes(size)
+    wave = box(b"wave", box(b"frma", b"needed"), box(b"prv ", SECRET), bytes(4))
+    buyer = box(b"sinf", box(b"schi", box(b"name", SECRET)))
+    private = box(b"uuid", bytes(16), SECRET)
+    entry = box(b"mp4a", fields, box(b"esds", b"needed"), wave, buyer, private)
+    table = box(b"stbl", box(b"stsd", numbers(of_table, 1), entry))
     handler = box(b"hdlr", bytes(8), b"soun", bytes(12))
     moov = box(b"moov", box(b"trak", box(b"mdia", handler, box(b"minf", table))))
-    clean = cleaned(box(b"ftyp", b"M4A \0\0\0\0M4A ") + moov)
+    clean = cleaned(box(b"ftyp", b"M4A \0\0\0\0M4A CAEP") + moov)
     assert SECRET not in clean
-    assert b"needed" in clean
+    assert b"CAEP" not in clean
+    assert clean.count(b"needed") == 2
+
+
+@pytest.mark.parametrize(
+    ("caption", "stays"),
+    [
+        (b"At a latitude of 53 degrees: the GPS (at last) finds us, on 2026-11-28.", False),
+        (b"At a latitude of 53 degrees, on 2026-11-28 at 10:11.", True),
+        (b"F/2.8, SS 206.14, ISO 150, EV 0, GPS (8.6499, 53.1665, 18), D 24.26m", False),
+        (b"[iso: 100] [latitude: 33.41] [longtitude: -112.2]", False),
+        (b"2026-11-28 10:11:12.123 60 km/h", False),
+    ],
+)
+def test_captions_in_which_a_camera_records_where_and_when_are_not_kept(
+    caption: bytes, stays: bool
+) -> None:
+    start = box(b"ftyp", b"isom\0\0\0\0isom")
+    media = box(b"mdat", b"picture!", caption)
+    captions = track(b"text", len(start) + 16, len(caption), 2)
+    pictures = track(b"vide", len(start) + 8, 8, 1)
+    clean = cleaned(start + media + box(b"moov", pictures, captions))
+    assert (caption in clean) is stays
+    assert b"picture!" in clean
 
 
 def test_a_long_film_in_short_fragments_is_accepted_and_a_bomb_of_boxes_is_not() -> None:
@@ -468,6 +500,10 @@ def test_a_flac_keeps_its_frames() -> None:
     plain = b"fLaC" + block(0, bytes(34)) + block(0x83, bytes(18)) + frames
     assert cleaned(told) == plain
     assert cleaned(plain) == plain
+    # Programs for MP3 add their tags at the end.
+    ape = b"APETAGEX" + struct.pack("<IIII", 2000, len(SECRET) + 32, 1, 1 << 31) + bytes(8)
+    id1 = b"TAG" + SECRET.ljust(125, b"\0")
+    assert cleaned(told + ape + SECRET + ape + id1) == plain
     # Stream info has no room for more.
     assert SECRET not in cleaned(told.replace(block(0, bytes(34)), block(0, bytes(34) + SECRET)))
     # Without frames, as an upload that broke off has it, the private blocks go all the same.
@@ -569,6 +605,8 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     laced = b"\2\x1e\xff" + bytes([len(comments) - 255])
     headers = b"\1vorbis" + bytes(23) + comments + b"\5vorbis set up"
     entry += element(b"\x63\xa2", laced + headers)
+    picture = element(b"\xb0", b"\1") + element(b"\x53\xc0", b"\1")
+    entry += element(b"\xe0", picture + element(b"\xba", SECRET) + element(b"\x44\x87", SECRET))
     cluster = (
         element(b"\xe7", b"\0") + element(b"\xa3", b"\x81\0\0\0block") + element(b"\xec", SECRET)
     )
@@ -577,7 +615,10 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     for number in (b"\x82", b"\x83"):
         cluster += element(b"\xa3", number + bytes(3) + SECRET)
         cluster += element(b"\xa0", element(b"\xa1", number + bytes(3) + SECRET))
-    cluster += element(b"\xa0", element(b"\xa1", b"\x81\0\0\0group"))
+    additions = element(b"\xa6", element(b"\xee", b"\1") + element(b"\xa5", b"transparency"))
+    additions += element(b"\xa6", element(b"\xee", b"\4") + element(b"\xa5", SECRET))
+    group = element(b"\xa1", b"\x81\0\0\0group") + element(b"\xa4", SECRET)
+    cluster += element(b"\xa0", group + element(b"\x75\xa1", additions))
     parts = [
         element(b"\x15\x49\xa9\x66", info),
         element(
@@ -585,6 +626,7 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
             element(b"\xae", entry + element(b"\x25\x86\x88", SECRET)) + element(b"\xae", places),
         ),
         element(b"\x12\x54\xc3\x67", SECRET),
+        element(b"\x1c\x53\xbb\x6b", element(b"\xbb", element(b"\xec", SECRET))),
         element(b"\x19\x41\xa4\x69", SECRET),
         element(b"\x1f\x43\xb6\x75", cluster, unknown=unknown),
         element(b"\x1f\x43\xb6\x75", cluster, unknown=unknown),
@@ -595,6 +637,7 @@ def test_a_webm_keeps_what_it_plays(unknown: bool) -> None:
     assert SECRET not in clean
     assert len(clean) == len(told)
     assert (clean.count(b"block"), clean.count(b"group")) == (2, 2)
+    assert clean.count(b"transparency") == 2
     assert b"V_VP9" in clean
     assert b"\3vorbis" + bytes(8) + b"\1" + bytes(len(comments) - 16) + b"\5vorbis set" in clean
     assert b"\x2a\xd7\xb1" in clean

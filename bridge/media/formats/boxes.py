@@ -3,7 +3,8 @@
 The boxes that a player needs are kept, by name; every other box is renamed ``free`` and zeroed, so
 that nothing moves and no offset table has to be changed. Zeroed as well are times and the names of
 programs and devices in kept boxes, and all media data but the samples of pictures, sound and
-captions: other tracks (such as a camera's GPS positions), and what no track refers to.
+captions: other tracks (such as a camera's GPS positions, also where these are captions), and what
+no track refers to.
 
 Each function takes a whole file and returns one of the same length, without what follows the last
 box, and raises ``ValueError`` for a truncated or invalid file.
@@ -11,10 +12,10 @@ box, and raises ``ValueError`` for a truncated or invalid file.
 
 from __future__ import annotations
 
+import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from bridge.media.formats.colour_profile import clean_profile
@@ -22,6 +23,21 @@ from bridge.media.formats.samples import Range, chunk_ranges, fragment_ranges, j
 
 _FREE = frozenset({b"free", b"skip", b"wide"})
 _TOP = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix"})
+
+
+#: Brands that say how a file is to be read; others name the maker of a camera.
+_BRANDS = re.compile(
+    rb"iso[m2-9a-c]|mp4[12]|mp7[1t]|av(c1|01|if|is|io)|qt  |M4[ABPV] |F4[ABPV] |3g[2-9a-z][0-9a-z]"
+    rb"|dash|msdh|msix|hlsf|lmsg|cm[a-z][a-z0-9]|mi[af][12f]|MA1[AB]|msf1|tmap|dby1"
+)
+#: What drones and dashboard cameras write as captions: positions, and the time of each picture.
+_RECORDED = re.compile(
+    rb"\b(?:GPS|HOME) ?\(|\b(?:lat|lon)[a-z]{0,8}\"? ?[:=] ?-?\d|\$G[NP](?:RMC|GGA)"
+    rb"|\b20\d\d([-/.:])\d\d\1\d\d[ T_]\d\d:\d\d:\d\d",
+    re.IGNORECASE,
+)
+#: How much of a caption track is searched for that.
+_CHUNKS, _OF_CHUNK = 1_000, 4_096
 
 
 def _names(words: str) -> frozenset[bytes]:
@@ -72,6 +88,13 @@ _OF_SOUND = _names(
     "esds wave chan chnl srat pcmC dOps dfLa alac dac3 dec3 dac4 ddts udts dmlp mhaC mhaP damr dawp"
     " btrt sinf SA3D glbl mp4a frma enda"
 )
+#: The kept children of boxes among these.
+_EXTENSIONS = {
+    b"wave": _OF_SOUND | {bytes(4)},
+    b"sinf": _names("frma schm schi"),
+    b"schi": _names("tenc"),
+}
+_CAPTION_TRACKS = _names("text sbtl subt clcp")
 _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
 
 
@@ -180,6 +203,8 @@ class _Blanking:
                 # Data in the same file needs no URL (8.7.2); QuickTime writes the maker's path
                 # there.
                 self._zero(entry.inside + 4, entry.end)
+        elif box.name in {b"ftyp", b"styp"}:
+            self._brands(box)
         elif box.name == b"stsd":
             self._descriptions(box)
         elif box.name == b"colr":
@@ -190,6 +215,12 @@ class _Blanking:
         if bytes(self._data[box.inside : box.inside + 4]) in {b"prof", b"rICC"}:
             profile = clean_profile(bytes(self._data[box.inside + 4 : box.end]))
             self._data[box.inside + 4 : box.end] = profile
+
+    def _brands(self, box: _Box) -> None:
+        minor = box.inside + 4
+        for place in range(box.inside, box.end - 3, 4):
+            if place != minor and not _BRANDS.fullmatch(self._data, place, place + 4):
+                self._data[place : place + 4] = b"isom"
 
     def _descriptions(self, box: _Box) -> None:
         """Zero the program names in the sample descriptions of pictures and sound (8.5.2,
@@ -207,18 +238,41 @@ class _Blanking:
                 self._zero(place, entry.inside + _COMPRESSOR.stop)
                 self._extensions(entry.inside + _PICTURE, entry.end, _OF_PICTURES)
             else:
-                version = int.from_bytes(self._data[entry.inside + 8 : entry.inside + 10], "big")
-                start = entry.inside + _SOUND.get(version, size)
-                self._extensions(start, entry.end, _OF_SOUND)
+                self._extensions(self._after_sound(box, entry), entry.end, _OF_SOUND)
+
+    def _after_sound(self, table: _Box, entry: _Box) -> int:
+        """Where the boxes in a sound description begin. QuickTime's version 1 is longer than that
+        in a table of version 1 (12.2.3), and some programs mix them up.
+        """
+        version = int.from_bytes(self._data[entry.inside + 8 : entry.inside + 10], "big")
+        is_short = version == 1 and self._data[table.inside] == 1
+        lengths = (_SOUND[0 if is_short else min(version, 2)], *_SOUND.values())
+        starts = [entry.inside + length for length in lengths]
+        return next((start for start in starts if self._has_boxes(start, entry.end)), starts[0])
+
+    def _has_boxes(self, position: int, end: int) -> bool:
+        """Whether nothing but boxes is in a range; a few bytes may follow."""
+        while position + 8 <= end:
+            size = int.from_bytes(self._data[position : position + 4], "big")
+            position += size
+            if size < 8:
+                return False
+        return position <= end
 
     def _extensions(self, start: int, end: int, needed: frozenset[bytes]) -> None:
         """Blank the boxes that follow the fields of a sample description, but the needed ones."""
-        with suppress(ValueError):  # a table of colours may follow, in old films
+        try:
             for child in self._boxes(start, end):
                 if child.name not in needed:
                     self._blank(child)
                 elif child.name == b"colr":
                     self._colours(child)
+                elif child.name in _EXTENSIONS:
+                    self._extensions(child.inside, child.end, _EXTENSIONS[child.name])
+        except ValueError:
+            # A table of colours may follow pictures' fields, in old films.
+            if needed is not _OF_PICTURES:
+                self._zero(start, end)
 
     def _samples(self, boxes: Sequence[_Box], *items: Range) -> list[tuple[int, int]]:
         """Blank the tracks of other data than pictures, sound and captions; returns where the
@@ -234,8 +288,8 @@ class _Blanking:
                 if box.name != b"trak":
                     continue
                 table = self._first(box, b"mdia", b"minf", b"stbl")
-                ranges = chunk_ranges(dict(self._contents(table))) if table else ()
-                if self._is_shown(box):
+                ranges = list(chunk_ranges(dict(self._contents(table)))) if table else []
+                if self._is_shown(box, ranges):
                     kept += ranges
                     tracks.add(self._track_id(box))
                 else:
@@ -253,9 +307,14 @@ class _Blanking:
                     self._blank(box)
         return joined(kept, starts, len(self._data))
 
-    def _is_shown(self, track: _Box) -> bool:
+    def _is_shown(self, track: _Box, chunks: Sequence[Range]) -> bool:
         handler = self._first(track, b"mdia", b"hdlr")
         kind = self._data[handler.inside + 8 : handler.inside + 12] if handler else b""
+        if bytes(kind) in _CAPTION_TRACKS:
+            for start, end in chunks[:_CHUNKS]:
+                last = start + _OF_CHUNK
+                if _RECORDED.search(self._data, start, last if end is None else min(end, last)):
+                    return False
         return bytes(kind) in _TRACKS
 
     def _track_id(self, track: _Box) -> int:

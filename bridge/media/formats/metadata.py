@@ -4,7 +4,8 @@ Cameras record place, time, camera and lens, and a thumbnail from before croppin
 needed for display. Kept are the colours of the colour profile
 (:mod:`bridge.media.formats.colour_profile`) and what a decoder needs, by allow-lists; everything
 else is removed, and what follows the image's end. ISO base media files (MP4, AVIF) are in
-:mod:`bridge.media.formats.boxes`, sounds in :mod:`bridge.media.formats.sound`.
+:mod:`bridge.media.formats.boxes`, WebM in :mod:`bridge.media.formats.webm`, sounds in
+:mod:`bridge.media.formats.sound`.
 
 Each function takes and returns a whole file, unchanged where there is nothing to remove, and raises
 ``ValueError`` for a truncated one.
@@ -18,8 +19,9 @@ from collections.abc import Callable
 
 from bridge.media.formats.boxes import strip_avif, strip_video
 from bridge.media.formats.colour_profile import clean_profile
-from bridge.media.formats.sniff import AVIF, GIF, JPEG, M4A, MOV, MP4, PNG, WEBP
+from bridge.media.formats.sniff import AVIF, GIF, JPEG, M4A, MOV, MP4, PNG, WEBM, WEBM_AUDIO, WEBP
 from bridge.media.formats.sound import STRIP_SOUND, riff_chunk, riff_chunks
+from bridge.media.formats.webm import strip_webm
 
 #: The application segments that a JPEG decoder needs (ITU-T T.81 B.2.4.6): JFIF header, colour
 #: profile, Adobe's colour transform.
@@ -268,5 +270,6 @@ STRIP: dict[str, Callable[[bytes], bytes]] = {
     WEBP.type: strip_webp,
     AVIF.type: strip_avif,
     **dict.fromkeys((MP4.type, MOV.type, M4A.type), strip_video),
+    **dict.fromkeys((WEBM.type, WEBM_AUDIO.type), strip_webm),
     **STRIP_SOUND,
 }

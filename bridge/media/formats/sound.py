@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV, WEBM, WEBM_AUDIO
+from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV
 
 _ID3_HEADER = 10
 #: What a file shorter than this has is only the head that tells its type.
@@ -34,10 +34,10 @@ _LAST = 0x80
 
 _OGG_HEADER = 27
 _OGG_BEGINS = 2
-_VORBIS_COMMENTS, _FLAC_COMMENTS = b"\3vorbis", b"\4"
+VORBIS_COMMENTS, _FLAC_COMMENTS = b"\3vorbis", b"\4"
 #: How the first packet of a stream begins, and how its comment packet does.
 _OGG_COMMENTS = {
-    b"\1vorbis": _VORBIS_COMMENTS,
+    b"\1vorbis": VORBIS_COMMENTS,
     b"OpusHead": b"OpusTags",
     b"\x80theora": b"\x81theora",
     b"\x7fFLAC": _FLAC_COMMENTS,
@@ -46,44 +46,8 @@ _OGG_COMMENTS = {
 #: Other pictures and sound.
 _OGG_OTHERS = (b"OVP80", b"BBCD\0", b"CELT    ", b"PCM     ")
 
-_VOID = 0xEC
-_HEADER, _CODEC_PRIVATE = 0x1A45DFA3, 0x63A2
-_SEGMENT, _CLUSTER, _INFO, _TRACKS, _ENTRY = 0x18538067, 0x1F43B675, 0x1549A966, 0x1654AE6B, 0xAE
-#: The child elements that are kept, by parent (RFC 9559 5.1). Of a cluster with unknown size the
-#: blocks are read as the segment's own.
-_ELEMENTS: dict[int, frozenset[int]] = {
-    0: frozenset({_HEADER, _SEGMENT}),
-    _HEADER: frozenset({0x4286, 0x42F7, 0x42F2, 0x42F3, 0x4282, 0x4287, 0x4285}),
-    _SEGMENT: frozenset({0x114D9B74, _INFO, _TRACKS, 0x1C53BB6B, _CLUSTER})
-    | {0xE7, 0xA3, 0xA0, 0xA7, 0xAB},
-    _CLUSTER: frozenset({0xE7, 0xA3, 0xA0, 0xA7, 0xAB}),
-    _INFO: frozenset({0x2AD7B1, 0x4489}),
-    _TRACKS: frozenset({_ENTRY}),
-    _ENTRY: frozenset(
-        {0xD7, 0x73C5, 0x83, 0xB9, 0x88, 0x55AA, 0x55AB, 0x55AC, 0x55AD, 0x55AE, 0x55AF, 0x9C}
-        | {
-            0x6DE7,
-            0x6DF8,
-            0x23E383,
-            0x234E7A,
-            0x55EE,
-            0x41E4,
-            0x22B59C,
-            0x22B59D,
-            0x86,
-            _CODEC_PRIVATE,
-        }
-        | {0xAA, 0x56AA, 0x56BB, 0xE0, 0xE1, 0xE2, 0x6D80}
-    ),
-}
-_SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK, _TRACK_NUMBER, _TRACK_TYPE = 0xA3, 0xA0, 0xA1, 0xD7, 0x83
-#: The types of tracks that are kept: video, audio, subtitles (RFC 9559 5.1.4.1.3).
-_SHOWN = frozenset({1, 2, 17})
-#: Required elements that name the writing program: their content is emptied.
-_EMPTIED = frozenset({0x4D80, 0x5741})
 
-
-def _only_head(data: bytes) -> bytes:
+def only_head(data: bytes) -> bytes:
     """A file with nothing to play. Raises ``ValueError`` if it is longer than a head, since what
     follows cannot be read, and may be private."""
     if len(data) > _HEAD:
@@ -107,7 +71,7 @@ def strip_mp3(data: bytes) -> bytes:
         raise ValueError("what follows the tag is in another format, with tags of its own")
     frames = b"".join(data[first:last] for first, last in _mp3_runs(data, start))
     if not frames:
-        return _only_head(data)
+        return only_head(data)
     return (_EMPTY_ID3 if start else b"") + frames
 
 
@@ -182,15 +146,28 @@ def strip_flac(data: bytes) -> bytes:
         position = end
         if head & _LAST:
             break
-    frames = data[position:]
-    if frames[-128:].startswith(b"TAG"):
-        frames = frames[:-128]
+    frames = data[position : _before_tags(data, position)]
     if not blocks:
-        return _only_head(data)
+        return only_head(data)
     if not frames and not is_private:
         return data
     blocks[-1] = bytes([blocks[-1][0] | _LAST]) + blocks[-1][1:]
     return b"".join([data[:4], *blocks, frames])
+
+
+def _before_tags(data: bytes, start: int) -> int:
+    """Where the tags of other formats begin that some programs write at the end: ID3v1, APEv2."""
+    end = len(data)
+    while True:
+        if data.startswith(b"TAG", max(start, end - 128)):
+            end = max(start, end - 128)
+        elif data.startswith(b"APETAGEX", max(start, end - 32)):
+            # The size counts this footer, but not the header.
+            size = int.from_bytes(data[end - 20 : end - 16], "little")
+            has_header = data[end - 9] & 0x80 != 0
+            end = max(start, end - max(32, size) - (32 if has_header else 0))
+        else:
+            return end
 
 
 def strip_ogg(data: bytes) -> bytes:
@@ -215,7 +192,7 @@ def strip_ogg(data: bytes) -> bytes:
             whole[start + 22 : start + 26] = bytes(4)
             whole[start + 22 : start + 26] = _ogg_crc(whole[start:end]).to_bytes(4, "little")
     # Drops what follows the last page.
-    return bytes(whole[:end]) if streams else _only_head(data)
+    return bytes(whole[:end]) if streams else only_head(data)
 
 
 class _OggStream:
@@ -234,7 +211,7 @@ class _OggStream:
             start = self._begin(data, start, end)
         if self._hidden:
             data[start:end] = bytes(end - start)
-            if self._begins and self._comments == _VORBIS_COMMENTS and end - start >= 9:
+            if self._begins and self._comments == VORBIS_COMMENTS and end - start >= 9:
                 data[start + 8] = 1  # "framing_bit" (Vorbis I 5.2.1)
         self._begins = last
         if last:
@@ -307,144 +284,10 @@ def _ogg_crc(page: bytes | bytearray) -> int:
     return crc
 
 
-def strip_webm(data: bytes) -> bytes:
-    """A WebM in which every element that is not needed for playing is made void (RFC 9559)."""
-    whole = bytearray(data)
-    end = _void_elements(whole, 0, 0, len(data), set())
-    return bytes(whole[:end]) if _SEGMENT.to_bytes(4, "big") in data else _only_head(data)
-
-
-def _void_elements(data: bytearray, parent: int, position: int, stop: int, tracks: set[int]) -> int:
-    """Void elements in a range; returns where the last one ends. ``tracks`` are the numbers of the
-    tracks that are kept, once they are known: their entries come before all blocks.
-    """
-    while position < stop:
-        name, after = _vint(data, position, stop, marked=True)
-        size, inside = _vint(data, after, stop, marked=False)
-        if not name or inside is None or after is None:
-            break
-        unknown = size == (1 << 7 * (inside - after)) - 1
-        end = stop if unknown else inside + (size or 0)
-        if end > stop:
-            # A truncated upload plays up to its end.
-            if parent not in {0, _SEGMENT}:
-                break
-            end = stop
-        if _is_kept(data, parent, name, (inside, end), tracks):
-            if unknown and name == _CLUSTER:
-                end = inside
-            elif name in _ELEMENTS:
-                read = _void_elements(data, name, inside, end, tracks)
-                if unknown:
-                    end = read
-                else:
-                    data[read:end] = bytes(end - read)
-            elif name == _CODEC_PRIVATE:
-                _empty_comments(data, inside, end)
-        elif name in _EMPTIED and parent == _INFO:
-            data[inside:end] = bytes(end - inside)
-        else:
-            _make_void(data, position, end)
-        position = end
-    return position
-
-
-def _is_kept(
-    data: bytearray, parent: int, name: int, place: tuple[int, int], tracks: set[int]
-) -> bool:
-    """Whether an element is needed, whose content is at ``place``."""
-    if name not in _ELEMENTS[parent]:
-        return False
-    if name == _ENTRY:
-        return _is_shown(data, *place, tracks)
-    track = _track_of(data, name, *place)
-    return track is None or not tracks or track in tracks
-
-
-def _is_shown(data: bytearray, start: int, end: int, tracks: set[int]) -> bool:
-    """Whether a track is kept; if so, its number is added to ``tracks``."""
-    found = {name: data[inside:after] for name, inside, after in _children(data, start, end)}
-    # Both are required; what is missing says nothing against a track.
-    if int.from_bytes(found.get(_TRACK_TYPE, b"\1"), "big") not in _SHOWN:
-        tracks.add(0)  # no track's number: if there is no other, all blocks are left out
-        return False
-    tracks.add(int.from_bytes(found.get(_TRACK_NUMBER, b""), "big"))
-    return True
-
-
-def _track_of(data: bytearray, name: int, start: int, end: int) -> int | None:
-    """The number of a block's track; ``None`` for another element."""
-    if name == _SIMPLE_BLOCK:
-        return _vint(data, start, end, marked=False)[0]
-    if name == _BLOCK_GROUP:
-        blocks = (each for each in _children(data, start, end) if each[0] == _BLOCK)
-        return next((_vint(data, *place, marked=False)[0] for _, *place in blocks), None)
-    return None
-
-
-def _children(data: bytearray, position: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """The elements in a range, all of known size: their names, and where their contents are."""
-    while position < stop:
-        name, after = _vint(data, position, stop, marked=True)
-        size, inside = _vint(data, after, stop, marked=False)
-        if name is None or size is None or inside is None or inside + size > stop:
-            return
-        yield name, inside, inside + size
-        position = inside + size
-
-
-def _empty_comments(data: bytearray, start: int, end: int) -> None:
-    """Empty the comments among Vorbis' three headers, which are laced as in Xiph's formats: how
-    many follow the first, their lengths, and they themselves.
-    """
-    if data[start : start + 1] != b"\2":
-        return
-    position, sizes = start + 1, [0, 0]
-    for number in range(2):
-        while position < end:
-            sizes[number] += data[position]
-            position += 1
-            if data[position - 1] < 255:
-                break
-    told, after = position + sizes[0], position + sum(sizes)
-    if after <= end and data.startswith(_VORBIS_COMMENTS, told):
-        told += len(_VORBIS_COMMENTS)
-        data[told:after] = bytes(after - told)
-        if told + 8 < after:
-            data[told + 8] = 1
-
-
-def _make_void(data: bytearray, start: int, end: int) -> None:
-    """Make a range a void element of the same size."""
-    for width in range(1, 9):
-        size = end - start - 1 - width
-        if 0 <= size < (1 << 7 * width) - 1:
-            data[start:end] = (
-                bytes([_VOID]) + (size | 1 << 7 * width).to_bytes(width, "big") + bytes(size)
-            )
-            return
-    raise ValueError("the WebM is invalid")
-
-
-def _vint(
-    data: bytearray, position: int | None, stop: int, *, marked: bool
-) -> tuple[int | None, int | None]:
-    """A variable-size integer (RFC 8794 4), with or without its marker, and the offset after it."""
-    if position is None or position >= stop or not data[position]:
-        return None, None
-    width = 9 - data[position].bit_length()
-    if position + width > stop:
-        return None, None
-    value = int.from_bytes(data[position : position + width], "big")
-    return value if marked else value ^ 1 << 7 * width, position + width
-
-
 STRIP_SOUND: dict[str, Callable[[bytes], bytes]] = {
     MP3.type: strip_mp3,
     WAV.type: strip_wav,
     FLAC.type: strip_flac,
     OGG.type: strip_ogg,
     OGV.type: strip_ogg,
-    WEBM.type: strip_webm,
-    WEBM_AUDIO.type: strip_webm,
 }
