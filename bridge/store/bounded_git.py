@@ -29,11 +29,14 @@ _LOOK = 5.0
 _GRACE = 0.5  # for git to clean up
 _UNKILLABLE = 5.0
 _CHUNK = 1 << 16  # bytes: as many as a pipe holds
+#: The bridge's own repos run no hooks that the owner has for every repo: they are for work, and may
+#: ask, wait or refuse. Nor does git sign a push, which asks for a password.
+_UNATTENDED = ("-c", f"core.hooksPath={os.devnull}", "-c", "push.gpgSign=false")
 
 
 class BoundedGit(Git):
-    """GitPython's, except that no command stands still for longer than ``kill_after_timeout``
-    seconds (by default :data:`SECONDS`).
+    """GitPython's, except that no command runs hooks, or stands still for longer than
+    ``kill_after_timeout`` seconds (by default :data:`SECONDS`).
 
     Raises :class:`StoreBroken` if git was ended for that, or by any signal. A
     process that is returned itself (``as_process``) has no limit.
@@ -51,6 +54,8 @@ class BoundedGit(Git):
         **options: Any,
     ) -> Any:
         """Run a command; returns what it printed."""
+        if command[0] in {"git", self.GIT_PYTHON_GIT_EXECUTABLE}:
+            command = [command[0], *_UNATTENDED, *command[1:]]
         if as_process:
             return super().execute(command, as_process=True, **options)
         seconds = SECONDS if kill_after_timeout is None else kill_after_timeout

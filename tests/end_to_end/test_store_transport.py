@@ -96,6 +96,30 @@ async def outcome(store: GitStore, token: str) -> RemoteStatus:
         store.close()
 
 
+async def test_the_owners_hooks_for_every_repo_do_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("pre-push", "reference-transaction"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/{name}-ran\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    # The remote's own hooks do run.
+    git(tmp_path / "remote.git", "config", "core.hooksPath", "hooks")
+    (tmp_path / "remote.git/hooks/post-receive").write_text(f"#!/bin/sh\ntouch {tmp_path}/told\n")
+    (tmp_path / "remote.git/hooks/post-receive").chmod(0o755)
+    store = store_with(tmp_path, str(tmp_path / "remote.git"))
+    owners = tmp_path / "gitconfig"
+    owners.write_text(
+        f"[core]\n\thooksPath = {hooks}\n[push]\n\tgpgSign = true\n[gpg]\n\tprogram = false\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(owners))
+    assert (await outcome(store, "")).state == "ok"
+    assert not [*tmp_path.glob("*-ran")]
+    assert (tmp_path / "told").exists()
+
+
 @pytest.mark.parametrize("token", [TOKEN, f"ada:{TOKEN}"])
 @pytest.mark.parametrize("url_user", ["", "grace@"])
 async def test_a_token_is_used_for_the_remote_and_not_stored(
