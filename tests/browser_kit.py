@@ -110,14 +110,21 @@ async def until(page: Page, script: str) -> None:
 
 
 async def is_fit(
-    page: Page, looks: Sequence[Mapping[str, Any]] = ({},), *, contrast: bool = SOAK
+    page: Page,
+    looks: Sequence[Mapping[str, Any]] = ({},),
+    *,
+    axe: bool = SOAK,
+    contrast: bool = SOAK,
 ) -> None:
-    """Check that a page has no horizontal overflow and no findings of axe, in each of the
-    given looks. A look is a ``viewport`` and arguments of Playwright's ``emulate_media``; the
-    last one stays. To measure ``contrast`` takes four times as long as all else, so it is asked for
-    where a page has colours of its own.
+    """Check that a page has no horizontal overflow, in each of the given looks. A look is a
+    ``viewport`` and arguments of Playwright's ``emulate_media``; the last one stays.
+
+    With ``axe`` it has no findings of axe, either, which takes longer than to load the page: it is
+    asked for where a page has parts that others do not have, and with ``contrast`` where it has
+    colours of its own. `make soak` asks for both everywhere.
     """
-    await page.evaluate(AXE)
+    if axe := axe or contrast:
+        await page.evaluate(AXE)
     for look in looks:
         media = dict(look)
         if viewport := media.pop("viewport", None):
@@ -126,6 +133,8 @@ async def is_fit(
             await page.emulate_media(**media)
         wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, (page.url, look)
+        if not axe:
+            continue
         # The other results of axe (such as passed checks) would take half of its time.
         found = await page.evaluate(
             """async (enabled) => {

@@ -42,9 +42,7 @@ async def chromium() -> AsyncIterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize(
-    "theme", [name if name in {"simple", "reflex"} else in_soak(name) for name in THEMES]
-)
+@pytest.mark.parametrize("theme", [name if name == "reflex" else in_soak(name) for name in THEMES])
 async def test_a_browser_shows_only_text_for_people(
     tmp_path: Path, chromium: Browser, theme: str
 ) -> None:
