@@ -25,7 +25,7 @@ from soak_kit import SOAK
 
 WIRE = Path(__file__).parents[1] / "wire" / "requests"
 #: A million in `make soak`, in runs that each have a bridge.
-RUNS, REQUESTS = (50, 20_000) if SOAK else (1, 160)
+RUNS, REQUESTS = (50, 20_000) if SOAK else (1, 100)
 #: A response takes at most a second, in addition to the time that the bridge waited for a
 #: processor.
 LATE = 1.0 if SOAK else 10.0

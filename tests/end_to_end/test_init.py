@@ -93,6 +93,8 @@ async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_i
     assert settings["indieauth"]["name"] in (site / "pelicanconf.py").read_text()
     (line,) = (bridge / "bridge.toml").read_text().splitlines()[:1]
     assert "# Settings" in Path(line.rpartition(" ")[2]).read_text(), "a file to be opened"
+    if not SOAK:
+        return
     await post_and_find(bridge, http, bridge / "output")
     assert git("log", "-1", "--format=%an %s", "main", cwd=remote) == (
         "Ada Owner Note: Hello from an app"
@@ -385,7 +387,8 @@ def test_what_settings_ask_of_the_environment_is_written_down(site: Path, bridge
     given = {"SITE_MOOD": 'fi"ne', "SITE_NAME": "Mine"}
     assert run("init", site, "--yes", cwd=bridge, env=given).returncode == 0
     assert written(bridge)["site"]["environment"] == given
-    assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
+    if SOAK:
+        assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
 
 
 def test_settings_that_pelican_cannot_read_are_named(site: Path, bridge: Path) -> None:

@@ -37,14 +37,23 @@ def add(site: Path, path: str, text: str) -> None:
         opened.write(text)
 
 
-def test_a_plain_site_is_the_same_and_check_sees_what_is_committed_later(
+def test_a_site_is_the_same_but_for_uncommitted_files_and_check_sees_what_is_committed_later(
     site: Path, bridge: Path
 ) -> None:
+    add(site, ".gitignore", "secret-theme/\n")
+    commit(site)
+    add(site, "secret-theme/templates/index.html", "x")
+    add(site, "content/first.md", "and more\n")
+    add(site, "content/second.md", "Title: Second\n\n")
     told = proof(site, bridge)
     assert "ok   comparison: `pelican` builds the same " in told, told
     assert "ok   articles: all can be read" in told
     assert "BAD" not in told, told
     assert "note plugin: " in told, "the line that init says to add is not there yet"
+    (line,) = [line for line in told.splitlines() if "your folder" in line]
+    assert "has files that are not committed: " in line
+    for name in ("secret-theme/", "content/first.md", "content/second.md"):
+        assert name in line
 
     # What is committed after that counts, before the bridge has ever run.
     add(site, "pelicanconf.py", "import no_such_module\n")
@@ -52,19 +61,6 @@ def test_a_plain_site_is_the_same_and_check_sees_what_is_committed_later(
     told = run("check", cwd=bridge).stdout
     assert f"its newest commit, {git('rev-parse', 'HEAD', cwd=site)[:10]}, is checked" in told
     assert re.search("(?m)^BAD  Pelican settings: .*no_such_module", told), told
-
-
-def test_uncommitted_files_are_listed(site: Path, bridge: Path) -> None:
-    add(site, ".gitignore", "secret-theme/\n")
-    commit(site)
-    add(site, "secret-theme/templates/index.html", "x")
-    add(site, "content/first.md", "and more\n")
-    add(site, "content/second.md", "Title: Second\n\n")
-    told = proof(site, bridge)
-    (line,) = [line for line in told.splitlines() if "your folder" in line]
-    assert "has files that are not committed: " in line
-    for name in ("secret-theme/", "content/first.md", "content/second.md"):
-        assert name in line
 
 
 @pytest.mark.soak

@@ -226,7 +226,7 @@ def _site_with(*plugins: str) -> Change:
     [
         *(in_soak([name]) for name in PLUGINS),
         ["generating", "gzip_cache", "minify", "sitemap"],
-        ["writing", "amending", "whole"],
+        in_soak(["writing", "amending", "whole"]),
         ["granular_signals", "precompress", "whole", "gzip_cache"],
         in_soak(["minify", "gzip_cache"]),
         in_soak(["granular_signals", "precompress", "minify"]),
@@ -314,7 +314,7 @@ NO_FEEDS = b"FEED_ALL_ATOM = CATEGORY_FEED_ATOM = TRANSLATION_FEED_ATOM = None\n
 SUMMARIES = NO_FEEDS + b'FEED_ALL_RSS = "rss.xml"\n'
 
 
-@pytest.mark.parametrize("feeds", [b"FEED_MAX_ITEMS = 1\n", in_soak(NO_FEEDS), SUMMARIES])
+@pytest.mark.parametrize("feeds", [in_soak(b"FEED_MAX_ITEMS = 1\n"), in_soak(NO_FEEDS), SUMMARIES])
 async def test_a_file_that_several_posts_attach(site: BothWays, feeds: bytes) -> None:
     """It goes beside the post that a clean build writes first: which one depends on the feeds."""
     attached = "![x]({attach}/media/x.png)"

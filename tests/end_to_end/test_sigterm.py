@@ -100,7 +100,7 @@ def test_the_time_limits_of_shutdown_add_up_to_ten_seconds() -> None:
 ALONE = [[each] for each in STUCK] if SOAK else []
 
 
-@pytest.mark.parametrize("stuck", [STUCK, ["request"], *ALONE], ids=" ".join)
+@pytest.mark.parametrize("stuck", [STUCK, *ALONE], ids=" ".join)
 async def test_sigterm_ends_the_bridge_during(stuck: list[str], tmp_path: Path) -> None:
     hanging = Stuck(tmp_path, stuck)
     with serving(hanging.repos, **hanging.environment) as bridge, ExitStack() as stack:

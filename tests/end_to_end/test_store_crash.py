@@ -100,8 +100,8 @@ def test_killed_before_any_single_step(repo: Path) -> None:
     before, wanted = expected(repo)
     step = 0
     while True:
-        # Every second step: each kind of step comes more than once.
-        step += 1 if SOAK else 2
+        # Every third step: each kind of step comes more than once.
+        step += 1 if SOAK else 3
         copy = again(repo, step)
         acknowledged = copy.with_name("acknowledged")
         acknowledged.unlink(missing_ok=True)

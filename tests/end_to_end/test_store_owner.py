@@ -599,7 +599,7 @@ async def test_neither_the_owner_nor_the_clients_lose_anything(
     git(crowd.clone, "config", "user.email", "owner@example.com")
     process, url = await crowd.start()
     clients, dice = crowd.clients(url, 1), Random(7)
-    count = rounds(5, 200)
+    count = rounds(2, 200)
     async with asyncio.timeout(600):
         while int(git(crowd.clone, "rev-list", "--count", "main")) < 3:
             await asyncio.sleep(0.05)

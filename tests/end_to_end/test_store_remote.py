@@ -573,8 +573,8 @@ async def test_killed_before_any_single_step_of_synchronising(world: World, tmp_
     world.write("a.md", text.replace("line 1\n", "line 1, theirs\n"))
     step, finished = 0, False
     while not finished:
-        # Every fifth step: writing, partial writing, syncing and renaming are all covered.
-        step += 1 if SOAK else 5
+        # Every seventh step: writing, partial writing, syncing and renaming are all covered.
+        step += 1 if SOAK else 7
         copy = tmp_path / f"copy-{step}"
         copy.mkdir()
         for name in ("remote.git", "repo"):

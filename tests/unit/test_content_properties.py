@@ -29,7 +29,7 @@ from bridge.micropub.post import Post
 LATER = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEYS = {"title", "date", "modified", "slug", "category", "tags", "status", "summary", "author",
         "lang", "mf2"}  # fmt: skip
-SLOW = settings(max_examples=rounds(40, 2_000), suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=rounds(25, 2_000), suppress_health_check=list(HealthCheck))
 
 NASTY = [
     "\nSlug: injected", "\r\nSave_as: index.html", "\u2028Template: x", "Status: skip\n\n",

@@ -51,7 +51,7 @@ def test_two():
 
 
 @pytest.mark.parametrize(
-    "spread", [in_soak((), id="alone"), pytest.param(("-p", "xdist", "-n", "2"), id="spread")]
+    "spread", [in_soak((), id="alone"), pytest.param(("-p", "xdist", "-n", "1"), id="spread")]
 )
 def test_a_run_in_which_a_secret_has_leaked_fails(tmp_path: Path, spread: tuple[str, ...]) -> None:
     (tmp_path / "test_leaky.py").write_text(LEAKY)
