@@ -320,8 +320,11 @@ class Publisher:
             settled = await self._writer.restore(path, file)
             async with self._reservations.moved(settled, path, base) as reserved:
                 if reserved.file != file:
+                    other = self._posts.find_or_none(action.url)
+                    by = f" ({other.path})" if other else ""
                     raise Conflict(
-                        f"Another post lives at {action.url} by now: move that one first."
+                        f"Another post{by} lives at {action.url} by now: give it another slug"
+                        " first (mp-slug, or Slug in its file)."
                     )
                 url, page = reserved.location.url, reserved.location.save_as
                 changes = [change, *self._tombstones.of_restored(page, base)]

@@ -143,6 +143,8 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
     if not shown:
         return None
     own = file.get("Tags") or ""
+    if added := _with_added(own, shown, file):
+        return added
     # A list that the owner wrote keeps its separators, if these tags allow it.
     if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
         separator = re.search(r"\s*;\s*(?=\S)" if ";" in own else r"\s*,\s*(?=\S)", own)
@@ -150,6 +152,21 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
             return (separator[0] if separator else ", ").join(shown)
     # The final ";" keeps a single tag with a comma in one piece.
     return f"{'; '.join(shown)};"
+
+
+def _with_added(own: str, tags: list[str], file: PelicanFile) -> str | None:
+    """The owner's list as it is written, with the new tags at its end; ``None`` if that is not
+    all that changes.
+    """
+    there, mark = _listed(file, "Tags"), ";" if ";" in own else ","
+    beyond = tags[len(there) :]
+    alone = len(file.values("Tags")) == 1 and not file.is_in_yaml
+    if not (own and alone and tuple(tags[: len(there)]) == there) or own.rstrip().endswith(mark):
+        return None
+    if mark == "," and any("," in tag for tag in tags):
+        return None
+    last = re.findall(rf"{mark}\s*(?=\S)", own)[-1:] or [f"{mark} "]
+    return own + "".join(f"{last[0]}{tag}" for tag in beyond)
 
 
 def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:

@@ -197,7 +197,7 @@ async def test_a_post_is_restored_although_another_file_has_its_name(
     assert (await act(http, demo, action="delete", url=second))[0] == 200
     status, refused = await act(http, demo, action="undelete", url=second)
     assert status == 409
-    assert "Another post lives at" in refused["error_description"]
+    assert "Another post (content/" in refused["error_description"]
 
 
 async def shown(http: aiohttp.ClientSession, url: str) -> tuple[int, str]:

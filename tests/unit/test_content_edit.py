@@ -149,6 +149,24 @@ def test_tags_are_added_to_a_hand_written_post(rules: SiteRules) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("tags", "then"),
+    [
+        ("one,two,  three", "one,two,  three,  new"),
+        ("one ,two", "one ,two,new"),
+        ("one", "one, new"),
+        ("one;  two;three", "one;  two;three;new"),
+    ],
+)
+def test_the_blanks_in_a_list_of_tags_stay(tags: str, then: str, rules: SiteRules) -> None:
+    written = HAND_WRITTEN.replace("a, b c", tags)
+    before = read(PelicanFile.parse(written), rules).all("category")
+    assert changes(written, rules, category=(*before, "new"))[:2] == [
+        f"- Tags: {tags}",
+        f"+ Tags: {then}",
+    ]
+
+
 def test_tags_on_several_lines_are_kept_when_one_is_added(rules: SiteRules) -> None:
     written = HAND_WRITTEN.replace("a, b c", "a,\n    b c, d\n    e")
     assert set(changes(written, rules, category=("a", "b c", "d", "e", "new"))) == {
