@@ -1,4 +1,4 @@
-"""Wires all parts together; nothing else does. Read this first, then ``publisher.py``.
+"""Wires the parts together. Read this first, then ``publisher.py``.
 
 ``core.py`` opens the repo and starts what follows the branch, ``social.py`` what communicates with
 other sites.

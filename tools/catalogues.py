@@ -19,12 +19,13 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from bridge.pages.language import LANGUAGES as OFFERED
 from bridge.pages.language import LEAST_WORDS
 
 BRIDGE = Path(__file__).parents[1] / "bridge"
 PAGES = BRIDGE / "pages"
 LOCALE = PAGES / "locale"
-LANGUAGES = ("de", "es", "fr")
+LANGUAGES = OFFERED[1:]
 
 #: Calls whose words people read, and which of their arguments these are: by place, or by name.
 _CALLS: dict[str, tuple[int | str, ...]] = {

@@ -107,7 +107,7 @@ def _filled_in(text: str, language: str) -> str:
 def _value(value: str, language: str) -> str:
     """A placeholder's value: a number in the reader's notation, or words with a translation."""
     if re.fullmatch(r"\d{1,3}(,\d{3})+", value):
-        return value.replace(",", _THOUSANDS[language])
+        return value.replace(",", _THOUSANDS.get(language, ","))
     translation = _catalogue(language).gettext(value) if value else ""
     return translation if translation != value else _filled_in(value, language) or value
 

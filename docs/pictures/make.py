@@ -138,11 +138,11 @@ def way() -> str:
         if number:
             parts.append(f'<path class="arrow" d="M{x - 15} 65 h11 m-4 -4 l4 4 l-4 4"/>')
     parts.append('<text class="soft accent" x="12" y="22">an app, or your browser</text>')
-    end = 12 + 136 * 5 + 60
-    parts.append(
-        f'<text class="soft accent" x="{end}" y="122" text-anchor="middle">'
-        "201 Created: Location</text>"
-    )
+    for number, text in ((5, "on disk"), (6, "201, or 202 until it is live")):
+        end = ("middle", 12 + 136 * number + 60) if number == 5 else ("end", 948)
+        parts.append(
+            f'<text class="soft accent" x="{end[1]}" y="122" text-anchor="{end[0]}">{text}</text>'
+        )
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 134" role="img">\n'
         f"<title>How a post is handled</title>\n{_STYLE}" + "\n".join(parts) + "\n</svg>\n"
