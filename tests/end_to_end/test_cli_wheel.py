@@ -29,7 +29,7 @@ from demo_kit import PATIENCE, wait_until
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from process_kit import port_of_its_own
-from soak_kit import SOAK
+from soak_kit import SOAK, in_soak
 
 from bridge.commands.cli import EXTRA
 
@@ -70,6 +70,8 @@ class Newcomer:
 
     home: Path
     environment: Path
+    #: From the clone, in a process that starts warm, instead of the installed wheel.
+    is_warm: bool = False
 
     def types(self, line: str, text: str = "") -> str:
         """Run a command of the README; returns its output."""
@@ -85,11 +87,15 @@ class Newcomer:
         )  # fmt: skip
 
     def argv(self, command: str, *rest: str) -> list[str]:
+        if self.is_warm:
+            assert Path(command).name == "micropub-bridge"
+            return [sys.executable, "-m", "bridge", *rest]
         return [str(self.environment.parent / command), *rest]
 
     def variables(self) -> dict[str, str]:
         """A plain shell's variables, without any that lead to the clone."""
-        return {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **OWNER}
+        plain = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **OWNER}
+        return {**plain, "PYTHONPATH": str(ROOT)} if self.is_warm else plain
 
     @contextmanager
     def left_running(self, line: str, ready: str, *more: str) -> Iterator[str]:
@@ -155,11 +161,16 @@ def installed(wheel: Path, environment: Path, *extras: str) -> Path:
     return environment
 
 
-@pytest.fixture
-def newcomer(wheel: Path, tmp_path: Path) -> Newcomer:
-    """The state after `pip install 'pelican-indieauth[bridge]'`."""
-    environment = installed(wheel, tmp_path / "bridge" / "bridge-env", "bridge")
-    return Newcomer(tmp_path, environment)
+@pytest.fixture(params=[in_soak("wheel"), "clone"])
+def newcomer(request: pytest.FixtureRequest, tmp_path: Path) -> Newcomer:
+    """The state after `pip install 'pelican-indieauth[bridge]'`; the same from the clone, which is
+    faster.
+    """
+    environment = tmp_path / "bridge" / "bridge-env"
+    if request.param == "clone":
+        environment.mkdir(parents=True)
+        return Newcomer(tmp_path, environment, is_warm=True)
+    return Newcomer(tmp_path, installed(request.getfixturevalue("wheel"), environment, "bridge"))
 
 
 @pytest.fixture
@@ -333,6 +344,7 @@ def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("newcomer", ["wheel"], indirect=True)
 async def test_the_demo_needs_no_clone(newcomer: Newcomer, http: aiohttp.ClientSession) -> None:
     ready = "Ctrl-C ends it"
     command = "bridge-env/bin/micropub-bridge"

@@ -131,6 +131,7 @@ async def test_every_page_advertises_the_endpoints(demo: Demo, http: aiohttp.Cli
         assert rels["authorization_endpoint"] == [demo.authorization], path
 
 
+@pytest.mark.soak
 async def test_ctrl_c_ends_it_cleanly_and_it_goes_on_where_it_was(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:

@@ -84,7 +84,7 @@ async def built(
 
 
 @needs_landlock
-@pytest.mark.parametrize("mode", ["resident", "command"])
+@pytest.mark.parametrize("mode", ["resident", in_soak("command")])
 async def test_no_post_publishes_files_outside_of_the_site(
     mode: str, tmp_path: Path, bare_store: GitStore
 ) -> None:

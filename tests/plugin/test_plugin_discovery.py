@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_site import BRIDGE, THEMES, build, post, theme
+from plugin_site import BRIDGE, SPREAD, THEMES, build, post, theme
 
 from pelican_indieauth.discovery.endpoints import Link, configured, links
 from pelican_indieauth.discovery.head import HeadLinks
@@ -148,7 +148,7 @@ def test_empty_settings_configure_nothing() -> None:
     assert configured({"INDIEAUTH_MARKUP": False})
 
 
-@pytest.mark.parametrize("name", THEMES)
+@pytest.mark.parametrize("name", SPREAD)
 def test_every_page_of_every_theme_advertises_the_bridge(tmp_path: Path, name: str) -> None:
     posts = {"a": post("a", tags="river", author="Ann"), "b": post("b", status="draft")}
     built = build(tmp_path, posts, **THEMES[name])

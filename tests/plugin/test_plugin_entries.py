@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_site import SITE, THEMES, Built, build, note, post
+from plugin_site import SITE, SPREAD, THEMES, Built, build, note, post
 
 CITED = "https://example.org/post"
 REFERENCES = {
@@ -95,7 +95,7 @@ KINDS: dict[str, tuple[dict[str, Any] | None, dict[str, Any]]] = {
 WITHOUT_BODY = {"like", "repost"}
 
 
-@pytest.fixture(scope="module", params=list(THEMES))
+@pytest.fixture(scope="module", params=SPREAD)
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder: Path = tmp_path_factory.mktemp("site")
     (folder / "content" / "media").mkdir(parents=True)

@@ -16,7 +16,7 @@ from typing import Any
 import mf2py
 import pytest
 from bs4 import BeautifulSoup
-from plugin_site import SITE, THEMES, Built, build, items, write_settings
+from plugin_site import SITE, SPREAD, THEMES, Built, build, items, write_settings
 
 from bridge.content.body import Allowlist, encode
 from bridge.content.convert import new_file, read
@@ -195,14 +195,6 @@ def harmless(text: str) -> str:
     return file.with_header("Title", "x").with_header("Mf2", mf2).with_body("x\n").text()
 
 
-#: A theme for which the plugin marks up posts, and one with its own markup; all of them in `make
-#: soak`.
-MARKING = [
-    pytest.param(name, marks=() if name in {"simple", "sample"} else pytest.mark.soak)
-    for name in THEMES
-]
-
-
 @cache
 def parsed(built: Built, page: str) -> dict[str, Any]:
     return built.parsed(page)
@@ -213,7 +205,7 @@ def rels(page: str, built: Built) -> dict[str, Any]:
     return {rel: urls for rel, urls in found.items() if rel not in HARMLESS}
 
 
-@pytest.mark.parametrize("theme", MARKING)
+@pytest.mark.parametrize("theme", SPREAD)
 def test_properties_of_a_post_do_not_change_the_sites_identity(
     theme: str, tmp_path: Path, posts: dict[str, str]
 ) -> None:

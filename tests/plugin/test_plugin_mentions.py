@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from plugin_site import BRIDGE, SITE, THEMES, Built, build, items, note, post, theme, write
+from plugin_site import BRIDGE, SITE, SPREAD, THEMES, Built, build, items, note, post, theme, write
+from soak_kit import in_soak
 
 PROPERTIES = {
     "in-reply-to": "comment",
@@ -65,7 +66,7 @@ def site(folder: Path, *mentions: Mapping[str, Any], **settings: Any) -> Built:
     return build(folder, POSTS, **settings)
 
 
-@pytest.mark.parametrize("name", list(THEMES))
+@pytest.mark.parametrize("name", SPREAD)
 def test_each_kind_of_mention_is_on_its_post_once(tmp_path: Path, name: str) -> None:
     settings = THEMES[name]
     built = site(tmp_path, *EVERY, **settings)
@@ -89,7 +90,7 @@ def test_each_kind_of_mention_is_on_its_post_once(tmp_path: Path, name: str) -> 
         assert len(cites) == (len(EVERY) if path == "hello.html" else 0), path
 
 
-@pytest.mark.parametrize("name", ["simple", "notmyidea", "sample"])
+@pytest.mark.parametrize("name", ["simple", in_soak("notmyidea"), "sample"])
 def test_without_mentions_the_output_is_unchanged(tmp_path: Path, name: str) -> None:
     built = site(tmp_path / "a", *EVERY, **THEMES[name])
     without = build(tmp_path / "b", POSTS, INDIEAUTH_MENTIONS=False, **THEMES[name])
@@ -126,7 +127,7 @@ def test_a_post_keeps_its_mentions_when_it_or_the_site_moves(tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize("name", list(THEMES))
+@pytest.mark.parametrize("name", SPREAD)
 def test_markup_in_mentions_is_text_in_any_theme(tmp_path: Path, name: str) -> None:
     bad = [
         mention(kind, "eve", content={"text": XSS}, name=XSS, url=url)

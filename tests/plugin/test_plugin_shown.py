@@ -10,6 +10,7 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup
 from plugin_site import SITE, THEMES, Built, build, note, post
+from soak_kit import in_soak
 
 from pelican_indieauth.errors import SettingError
 
@@ -517,7 +518,7 @@ def test_no_feed_item_is_empty(built: Built) -> None:
         assert "class=" not in markup, link
 
 
-@pytest.mark.parametrize("theme", ["simple", "notmyidea", "sample"])
+@pytest.mark.parametrize("theme", ["simple", in_soak("notmyidea"), "sample"])
 def test_post_types_can_be_excluded_from_the_home_page_and_main_feeds(
     tmp_path: Path, theme: str
 ) -> None:

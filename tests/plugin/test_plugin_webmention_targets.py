@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from plugin_site import SITE, THEMES, build, note, post
+from plugin_site import SITE, SPREAD, THEMES, build, note, post
 
 from bridge.webmention.outgoing.links import read
 
@@ -23,7 +23,7 @@ ANSWER = {
 }
 
 
-@pytest.mark.parametrize("name", THEMES)
+@pytest.mark.parametrize("name", SPREAD)
 def test_webmentions_go_to_the_links_of_a_post_and_no_others(name: str, tmp_path: Path) -> None:
     properties = {"in-reply-to": [REPLY], "syndication": ["https://social.example/@me/1"]}
     posts = {

@@ -329,7 +329,7 @@ async def photo(bench: Bench, side: int = 64) -> str:
 
 
 async def test_photos_fit_with_their_sizes_and_alt_texts(bluesky: Bench) -> None:
-    url = await photo(bluesky, 2_400)
+    url = await photo(bluesky, 2_100)
     bluesky.start()
     path = bluesky.post("Look", photo=[{"value": url, "alt": "Grey"}])
     await bluesky.done(path)

@@ -340,7 +340,7 @@ asyncio.run(main())
         text=True,
     )
     assert process.stdout is not None
-    told = [process.stdout.readline().strip() for _ in range(20)]
+    told = [process.stdout.readline().strip() for _ in range(5)]
     process.send_signal(signal.SIGKILL)
     told += process.stdout.read().splitlines()
     process.stdout.close()

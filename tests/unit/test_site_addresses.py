@@ -17,7 +17,7 @@ from blinker import Signal
 from content_site import load_site, read_site, write_settings
 from pelican import signals
 from pelican.contents import Content
-from soak_kit import SOAK
+from soak_kit import SOAK, in_soak
 
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
@@ -111,7 +111,12 @@ def test_the_fast_path_agrees_with_pelican(settings: dict[str, Any], tmp_path: P
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, SETTINGS[9], {"DEFAULT_DATE": "2012-03-04"}, {"ARTICLE_SAVE_AS": "p/{slug}.html"}],
+    [
+        in_soak({}),
+        SETTINGS[9],
+        in_soak({"DEFAULT_DATE": "2012-03-04"}),
+        {"ARTICLE_SAVE_AS": "p/{slug}.html"},
+    ],
     ids=lambda settings: "-".join(settings) or "usual",
 )
 def test_an_index_keeps_the_same_of_a_post_the_fast_way(
