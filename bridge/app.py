@@ -126,7 +126,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
     lifetime.close_later(reply_contexts.close)
     # Reads the whole index first, which takes seconds while there is none.
     lifetime.run(reply_contexts.start(), "reply_contexts")
-    moved = MovedByHand(repo.posts, core.reservations, core.committer)
+    moved = MovedByHand(repo.store, repo.posts, core.reservations, core.committer)
     core.follow(moved.changed)
     lifetime.run(moved.run(), "moved_by_hand")
     lifetime.run(Orphans(repo.media, core.committer).run(), "orphans")

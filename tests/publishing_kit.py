@@ -91,7 +91,7 @@ class Bench:
         post = await self.posts.post(self.posts.find(url))
         return {name: values[0] for name, values in post.properties.items()}
 
-    def push(self, files: Mapping[str, str | bytes | None]) -> Version:
+    def push(self, files: Mapping[str, str | bytes | None], message: str = "by hand") -> Version:
         """Change files as the owner, commit and push."""
         for name, text in files.items():
             file = self.clone / name
@@ -101,7 +101,7 @@ class Bench:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text.encode() if isinstance(text, str) else text)
         git(self.clone, "add", "--all")
-        git(self.clone, "commit", "-q", "-m", "by hand")
+        git(self.clone, "commit", "-q", "-m", message)
         git(self.clone, "pull", "-q", "--rebase", str(self.bare), "main")
         git(self.clone, "push", "-q", str(self.bare), "main")
         return Version(git(self.clone, "rev-parse", "HEAD"))
@@ -179,7 +179,7 @@ async def bench(
             now=lambda: WHEN,
         )
         try:
-            moved = MovedByHand(posts, reservations, committer)
+            moved = MovedByHand(store, posts, reservations, committer)
             yield Bench(clone, bare, store, current, catalogue, posts, publisher, library, moved)
         finally:
             await publisher.close()

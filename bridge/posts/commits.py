@@ -147,6 +147,11 @@ def once_of(message: str) -> tuple[str, str] | None:
     return (found[_ONCE][-1], found[_URL][-1]) if found[_ONCE] and found[_URL] else None
 
 
+def urls_of(message: str) -> list[str]:
+    """The URLs that a bridge's commit message gives for its posts."""
+    return re.findall(rf"^{_URL}: (\S+)$", message.partition("\n\n")[2], re.MULTILINE)
+
+
 def _line(text: str) -> str:
     """A text of others as visible characters in one line."""
     visible = "".join(

@@ -25,9 +25,12 @@ _MOST_AT_ONCE = 100
 
 
 class MovedPost(NamedTuple):
-    """A post that was moved by hand: its file, and its former output path."""
+    """A post that was moved by hand: its file, its former address (in the form of
+    :func:`~bridge.posts.addresses.canonical`), and its former output path.
+    """
 
     path: str
+    address: str
     save_as: str
 
 
@@ -143,7 +146,8 @@ def without_alias(database: sqlite3.Connection) -> list[MovedPost]:
     Those of a change of very many posts are left out.
     """
     rows = database.execute(
-        "SELECT former.path, former.save_as FROM former JOIN posts USING (path) WHERE by_hand"
+        "SELECT former.path, former.address, former.save_as FROM former"
+        " JOIN posts USING (path) WHERE by_hand"
         " AND posts.status IN ('published', 'hidden') AND posts.address != former.address"
         " AND NOT EXISTS (SELECT 1 FROM aliases"
         " WHERE aliases.address = former.address AND aliases.path = former.path)"

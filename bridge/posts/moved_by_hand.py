@@ -1,18 +1,23 @@
-"""Has posts that were moved by hand redirect from where they were, as those that an app moves."""
+"""Has posts that were moved by hand redirect from where they were, as those that an app moves.
+
+Only from addresses that an app was told: a post that its owner alone has written stays as it is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Set
 from functools import partial
 
 from bridge.content.file import Mf2Line, has_other_format
 from bridge.errors import BridgeError
-from bridge.posts.commits import Committer, commit_message, retry_on_conflict
+from bridge.posts.addresses import canonical
+from bridge.posts.commits import Committer, commit_message, retry_on_conflict, urls_of
 from bridge.posts.former import MovedPost
 from bridge.posts.post_files import PostReader, with_alias
 from bridge.posts.reservations import Reservations
-from bridge.store import Change, StoreError, Version
+from bridge.store import Change, ContentStore, StoreError, Version
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +25,21 @@ log = logging.getLogger(__name__)
 class MovedByHand:
     """Follows the branch, and adds the former address of a moved post to its file."""
 
-    def __init__(self, posts: PostReader, reservations: Reservations, committer: Committer) -> None:
+    def __init__(
+        self,
+        store: ContentStore,
+        posts: PostReader,
+        reservations: Reservations,
+        committer: Committer,
+    ) -> None:
+        self._store = store
         self._posts = posts
         self._reservations = reservations
         self._committer = committer
         self._changed = asyncio.Event()
         self._changed.set()
+        #: Those of which the history is known to say nothing.
+        self._never_told = set[MovedPost]()
 
     def changed(self, version: Version) -> None:
         """Look at a new version. Returns at once."""
@@ -48,10 +62,26 @@ class MovedByHand:
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError`.
         """
         catalogue = self._posts.catalogue
-        await catalogue.refresh(patient=True)
-        for moved in await asyncio.to_thread(catalogue.index.moved_by_hand):
-            if not has_other_format(moved.path):
+        version = await catalogue.refresh(patient=True)
+        found = set(await asyncio.to_thread(catalogue.index.moved_by_hand)) - self._never_told
+        found = {each for each in found if not has_other_format(each.path)}
+        if not found:
+            return
+        addresses = await asyncio.to_thread(self._told, {each.address for each in found}, version)
+        for moved in sorted(found):
+            if moved.address in addresses:
                 await retry_on_conflict(partial(self._add_alias, moved))
+            else:
+                self._never_told.add(moved)
+
+    def _told(self, addresses: Set[str], version: Version) -> set[str]:
+        """Those of the addresses that an app was told: commits say for which URL they were made."""
+        own, told = self._posts.catalogue.index.own, set[str]()
+        for commit in self._store.log(version):
+            told |= addresses & {canonical(url, own) for url in urls_of(commit.message)}
+            if told == addresses:
+                break
+        return told
 
     async def _add_alias(self, moved: MovedPost) -> None:
         index = self._posts.catalogue.index

@@ -269,6 +269,8 @@ async def test_the_owners_own_commits_are_seen(demo: Demo, http: aiohttp.ClientS
     assert (await source(http, demo, url))["properties"]["name"] == ["Hello"]
     taken = {"content": ["x"], "mp-slug": ["hello"], "published": ["2021-01-05T10:00:00+01:00"]}
     assert (await post(http, demo, taken)).endswith("/notes/2021/01/hello-2/")
+    # What an app was told redirects.
+    assert (await act(http, demo, action="update", url=url, replace={"summary": ["x"]}))[0] == 200
     demo.in_step()
     commit_by_hand(demo, path, text.replace("Slug: hello", "Slug: moved"))
     for _ in range(2000):

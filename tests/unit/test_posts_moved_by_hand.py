@@ -10,6 +10,7 @@ from git_kit import git
 from publishing_kit import Bench, bench
 
 from bridge.errors import InvalidRequest
+from bridge.posts.commits import commit_message
 
 BASE = "https://example.com/"
 PATH = "content/by-hand.md"
@@ -20,6 +21,10 @@ TEXT = "Title: By hand\nDate: 2026-01-01\nSlug: first\n\nWritten by its owner.\n
 async def site(tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench(tmp_path, {PATH: TEXT}, "") as made:
         await made.catalogue.refresh()
+        # An app was told this address.
+        made.push(
+            {"x.txt": ""}, commit_message("update", "x", url=f"{BASE}first.html", client_id=None)
+        )
         yield made
 
 
@@ -78,6 +83,16 @@ async def test_another_file_name(site: Bench, text: str) -> None:
         await name_of(site, f"{BASE}first.html")
     assert await site.undelete(f"{BASE}first.html") != f"{BASE}first.html"
     assert await name_of(site, f"{BASE}first.html") == "By hand"
+
+
+async def test_what_no_app_was_told_gets_no_redirect(site: Bench) -> None:
+    """Apps that list posts find it nevertheless."""
+    await site.arrived({"content/own.md": TEXT.replace("first", "own").replace("By", "My")})
+    await site.arrived({"content/own.md": TEXT.replace("first", "new").replace("By", "My")})
+    head = site.store.head()
+    await site.moved.catch_up()
+    assert site.store.head() == head
+    assert await name_of(site, f"{BASE}own.html") == "My hand"
 
 
 async def test_other_settings(site: Bench) -> None:
