@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,16 +14,21 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from git_kit import git
 
+from bridge.commands.checks import http_requests
 from bridge.commands.checks.syndication import check_syndication
 from bridge.settings import Publish, Settings, Site, Syndication, Target, Webmention
 from bridge.store import Change, Commit
 from bridge.store.git import GitStore
 
+HANGS = "hangs"
+
 
 async def notes(store: GitStore, folder: Path, page: str = "", **target: Any) -> list[str]:
-    """The findings that are advice."""
+    """The findings that are advice. A ``page`` of ``HANGS`` never comes."""
 
     async def home(_: web.Request) -> web.Response:
+        if page == HANGS:
+            await asyncio.Event().wait()
         return web.Response(text=page, content_type="text/html")
 
     app = web.Application()
@@ -86,3 +92,11 @@ async def test_a_home_page_that_names_bridgy_tells_as_well(store: GitStore, tmp_
     link = '<a href="https://brid.gy/mastodon/@you@a.example">Bridgy</a>'
     (note,) = await notes(store, tmp_path, link)
     assert "Mastodon" in note
+
+
+async def test_a_home_page_that_never_comes_holds_up_the_check_for_a_limited_time(
+    store: GitStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_requests, "SECONDS", 0.1)
+    async with asyncio.timeout(100):  # aiohttp's own limit is five minutes
+        assert await notes(store, tmp_path, HANGS) == []

@@ -14,6 +14,8 @@ import aiohttp
 from bridge.net.bounded import read_bounded
 
 _MOST = 1_000_000
+#: How long a request may take: ``check`` is run by a person, who waits for it.
+SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,11 @@ async def ask(
     if form is not None:
         body = aiohttp.FormData(dict(form))
     method = "GET" if body is None else "POST"
+    limit = aiohttp.ClientTimeout(total=SECONDS)
     try:
-        async with session.request(method, url, headers=headers, data=body) as response:
+        async with session.request(
+            method, url, headers=headers, data=body, timeout=limit
+        ) as response:
             raw, _ = await read_bounded(response, _MOST)
             return HttpAnswer(
                 response.status,

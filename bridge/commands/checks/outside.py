@@ -14,7 +14,6 @@ from bridge.runtime.command_name import command, doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 
-_SECONDS = 10
 #: An invalid token, to see whether it arrives.
 _PROBE = "check-" + "0" * 24
 #: A body that proxies reject by default (over a megabyte), but a photo may be that large.
@@ -23,8 +22,7 @@ _PHOTO = 4_000_000
 
 async def check_outside(settings: Settings) -> AsyncIterator[Finding]:
     """Check, as an app would, the bridge, then the home page, then the endpoints that it names."""
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession() as session:
         base = address_of(settings)
         yield _check_scheme(base)
         async for finding in _check_bridge(session, base, settings):

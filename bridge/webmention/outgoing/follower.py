@@ -121,7 +121,7 @@ class Follower:
             out.url, out.path, out.save_as = entry.url, entry.path, entry.save_as
             # A scheduled post is checked when it is published.
             out.since = out.next = max(now, entry.published)
-            out.published, out.updated = self.recipients.times(new.file)
+            out.published, out.updated = await asyncio.to_thread(self.recipients.times, new.file)
             out.links = [] if self.pages.is_local else await self._external_links(new)
         await self.outbox.put(out)
         return None
