@@ -333,6 +333,18 @@ def test_a_url_missing_in_the_settings_must_be_given(bridge: Path, tmp_path: Pat
     assert written(bridge)["site"]["settings"] == "pelicanconf.py"
 
 
+def test_a_url_is_added_to_the_settings_that_set_it_last(bridge: Path, tmp_path: Path) -> None:
+    site = quickstart(tmp_path / "site", url="")
+    publish = site / "publishconf.py"
+    publish.write_text('from pelicanconf import *\nSITEURL = ""\n')
+    commit(site)
+    options = ("--me", "https://ada.example/", "--settings", "publishconf.py")
+    told = done("init", site, *options, cwd=bridge)
+    assert told.count('SITEURL = "https://ada.example"') == 1
+    line = told.partition(f"In {publish}, which sets SITEURL as well, write:")[2].split("\n")[2]
+    assert line.strip() == 'SITEURL = "https://ada.example"'
+
+
 @pytest.mark.parametrize(
     "address", ["https://ada.example:8443/", in_soak("192.0.2.1"), in_soak("ftp://x.example")]
 )

@@ -41,6 +41,9 @@ def _none_of(found: list[str]) -> str:
     return ""
 
 
+_SITEURL = re.compile(r"^\s*SITEURL\s*=", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class ExistingSite:
     """A site's settings.
@@ -208,9 +211,20 @@ class ExistingSite:
             lines.append(f'INDIEAUTH_BRIDGE = "{bridge}"')
         if self.values.get("INDIEAUTH_WEBMENTION") != f"{bridge}webmention":
             lines.append(f'INDIEAUTH_WEBMENTION = "{bridge}webmention"')
-        if not self.address:
-            lines.append(f'SITEURL = "{me.rstrip("/")}"')
+        if not (self.address or self.has_own_siteurl):
+            lines.append(self.siteurl_line(me))
         return lines
+
+    @property
+    def has_own_siteurl(self) -> bool:
+        """Whether :attr:`settings` sets SITEURL after :attr:`conf` has done so."""
+        text = self.settings.read_text(encoding="utf-8", errors="replace")
+        return self.settings != self.conf and bool(_SITEURL.search(text))
+
+    @staticmethod
+    def siteurl_line(me: str) -> str:
+        """The line that sets SITEURL."""
+        return f'SITEURL = "{me.rstrip("/")}"'
 
     @property
     def output(self) -> Path:

@@ -290,7 +290,10 @@ def _what_next(plan: Plan, remote: str) -> str:
     steps = [f"{plan.conf} needs no changes."]
     if additions:
         steps = [f"Add these lines at the end of {plan.conf}:", lines, f"and commit{push} that."]
-    if not plan.site.address:
+    if not plan.site.address and plan.site.has_own_siteurl:
+        line = plan.site.siteurl_line(plan.me)
+        steps.append(f"In {plan.site.settings}, which sets SITEURL as well, write:\n\n    {line}")
+    elif not plan.site.address:
         steps.append("If you set SITEURL elsewhere, too, change it there as well.")
     if plan.recipe:
         steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
