@@ -35,8 +35,8 @@ from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.process import SiteProcess
-from bridge.site.process import start_of as start_with
 from bridge.site.protocol import AnswerLimits
+from bridge.site.protocol import start_of as start_with
 from bridge.site.sandbox import Sandbox
 from bridge.store import ContentStore, Version
 

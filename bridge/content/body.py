@@ -20,10 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.file import Form, Mf2Line, PelicanFile, printable
 from bridge.content.markup import commonmark, html, note
 from bridge.content.markup.changes import TextChanges, restore
-from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json

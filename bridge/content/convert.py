@@ -13,12 +13,11 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bridge.content import body, keys, slugs
-from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content import body, keys
+from bridge.content.file import Mf2Line, PelicanFile, is_seen, label, one_line
 from bridge.content.markup import html
-from bridge.content.markup.characters import is_seen, label, one_line
 from bridge.content.rules import SiteRules
-from bridge.content.titles import content_type, synthetic_title
+from bridge.content.titles_and_slugs import content_type, first_slug, slug_sources, synthetic_title
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
@@ -67,8 +66,8 @@ def new_file(
         values["Title"] = synthetic_title(post, published, file, rules, mf2)
         mf2 = mf2.made_up(values["Title"])
     values["Date"] = keys.date_form(published)
-    wishes = slugs.slug_wishes(post, commands, published)
-    values["Slug"] = slug or slugs.first_slug(wishes, rules.site)
+    sources = slug_sources(post, commands, published)
+    values["Slug"] = slug or first_slug(sources, rules.site)
     values["Category"] = keys.category_for(post, commands, rules.categories, rules.site)
     for key in _ORDER:
         file = file.with_header(key, values[key])

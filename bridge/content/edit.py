@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from bridge.content import body, keys, slugs
+from bridge.content import body, keys
 from bridge.content.body import Allowlist, Verdict
 from bridge.content.convert import (
     NO_COMMANDS,
@@ -16,12 +16,16 @@ from bridge.content.convert import (
     texts_of,
     with_originals,
 )
-from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.file import Mf2Line, PelicanFile, printable
 from bridge.content.markup import html
 from bridge.content.markup.changes import ChangedText, TextChanges
-from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
-from bridge.content.titles import earlier_title, plain_content, synthetic_title
+from bridge.content.titles_and_slugs import (
+    earlier_title,
+    plain_content,
+    requested_slug,
+    synthetic_title,
+)
 from bridge.errors import Conflict, InvalidRequest
 from bridge.micropub.post import Json, Post, Properties
 
@@ -256,7 +260,7 @@ class _Change:
 
     def commands_beside(self, file: PelicanFile, mf2: Mf2Line) -> tuple[PelicanFile, Mf2Line]:
         """Carry out ``mp-slug``, ``mp-channel`` and ``mp-syndicate-to`` of an update."""
-        if slug := slugs.wished_slug(self._commands, self._rules.site):
+        if slug := requested_slug(self._commands, self._rules.site):
             file = file.with_header("Slug", slug)
         if self._commands.get("channel"):
             category = keys.category_for(

@@ -15,9 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dateutil.parser
 
-from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.file import Mf2Line, PelicanFile, is_seen, label, one_line, title
 from bridge.content.markup import note
-from bridge.content.markup.characters import is_seen, label, one_line, title
 from bridge.content.rules import SiteRules, SiteView
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, Post, Properties, discover, unescape

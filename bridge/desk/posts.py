@@ -12,7 +12,7 @@ from aiohttp import web
 
 from bridge.content.markup import html
 from bridge.content.markup.note import plain
-from bridge.content.titles import about
+from bridge.content.titles_and_slugs import about
 from bridge.desk.compose.fields import KINDS
 from bridge.desk.compose.values import words_of
 from bridge.desk.desk import DESK, Desk

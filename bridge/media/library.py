@@ -10,20 +10,38 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bridge.errors import InvalidRequest, PayloadTooLarge
-from bridge.media.file_store import Committed, FileStore
+from msgspec.structs import replace
+
+from bridge.errors import Conflict, InvalidRequest, PayloadTooLarge
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
-from bridge.media.names import UploadUrls
+from bridge.media.names import (
+    MOST_ALIKE,
+    UploadUrls,
+    candidates,
+    is_face,
+    is_scaled,
+    is_source,
+    scaled,
+)
 from bridge.media.spool import Spool
-from bridge.media.stored_file import Incoming, MediaFile, OpenUpload
+from bridge.media.stored_file import (
+    Incoming,
+    MediaFile,
+    OpenUpload,
+    blob_id,
+    from_path,
+    opened,
+    recovered,
+)
 from bridge.media.worker import Cleaner
 from bridge.settings import Settings
-from bridge.store import Change, ContentStore
+from bridge.store import BlobId, Change, ContentStore, StoreBroken, Version
 
 
 class MediaLibrary:
@@ -149,3 +167,281 @@ class MediaLibrary:
 
     def _path(self, use: str) -> str | None:
         return use if self._addresses.is_media(use) else self._addresses.path_of(use)
+
+
+class FileStore:
+    """Files by path (``media/2026/11/sea.jpg``), whether pending or committed. Methods block."""
+
+    def __init__(self, spool: Spool, committed: Committed, folder: str) -> None:
+        self._spool = spool
+        self._committed = committed
+        self._folder = folder
+        self._known: dict[str, MediaFile] = {}
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Load what the previous run left; remove files committed since then from the spool."""
+        with self._lock:
+            self._known = self._spool.start()
+            waiting = self._spool.paths()
+            for path in waiting:
+                if path not in self._known and not is_scaled(path):
+                    data, stored = self._spool.read(path), self._spool.modified(path)
+                    self._known[path] = recovered(path, data, stored, waiting)
+            self.settle(waiting)
+
+    def same_upload(self, digest: str, now: datetime) -> MediaFile | None:
+        """The existing file of an earlier upload of the same bytes, with ``now`` as its
+        upload time; or ``None``.
+        """
+        with self._lock:
+            same = (file for file in self._known.values() if file.digest == digest)
+            found = next((file for file in same if self._is_there(file)), None)
+            return None if found is None else self._renewed(found, now)
+
+    def place(self, incoming: Incoming, now: datetime) -> MediaFile:
+        """Store a file under a free path, or return the existing file with the same bytes."""
+        with self._lock:
+            same = self._same_bytes(incoming.data)
+            if same is None:
+                return self._added(incoming, now)
+            # A file that was committed by hand had no record of its original.
+            known = replace(same, digest=same.digest or incoming.digest)
+            return self._renewed(replace(known, blob=blob_id(incoming.data)), now)
+
+    def _renewed(self, file: MediaFile, now: datetime) -> MediaFile:
+        """Record the same upload again: it becomes the newest, and a pending file waits from now
+        on."""
+        return self._record(replace(file, published=now))
+
+    def describe(self, file: MediaFile, alt: str) -> MediaFile:
+        """Set a file's alternative text, if ``alt`` is not empty and different."""
+        if not alt or alt == file.alt:
+            return file
+        with self._lock:
+            return self._record(replace(file, alt=alt))
+
+    def _record(self, file: MediaFile) -> MediaFile:
+        self._spool.remember(file)
+        self._known[file.path] = file
+        return file
+
+    def pending(self, paths: Iterable[str]) -> tuple[Change, ...]:
+        """The changes that commit the pending ones of these files, with their scaled copies."""
+        with self._lock:
+            parts = [
+                part for path in paths if (file := self._known.get(path)) for part in file.paths
+            ]
+            return tuple(
+                Change(self._committed.in_repo(path), self._spool.read(path), expected=None)
+                for path in dict.fromkeys(parts)
+                if self._spool.has(path) and not self._is_committed(path)
+            )
+
+    def media_among(self, changes: Iterable[Change]) -> list[str]:
+        """The paths of those changed files that are media."""
+        paths = (self._committed.from_repo(change.path) for change in changes)
+        return [path for path in paths if path is not None]
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Remove those of these files from the spool that are committed now."""
+        with self._lock:
+            for path in paths:
+                if self._spool.has(path) and self._is_committed(path):
+                    self._name_blob(path, self._committed.blobs()[path])
+                    self._spool.remove(path)
+
+    def orphans(self, before: datetime) -> tuple[MediaFile, ...]:
+        """The files that have been pending since before ``before``."""
+        with self._lock:
+            waiting = (self._known.get(path) for path in self._spool.paths())
+            return tuple(file for file in waiting if file and file.published <= before)
+
+    def open(self, path: str) -> OpenUpload | None:
+        """Open a file; ``None`` where there is none."""
+        with self._lock:
+            known = self._known.get(path)
+            waiting = self._spool.open(path)
+            if waiting is not None:
+                return opened(waiting, known.blob if known else None)
+            blob = self._committed.blobs().get(path)
+        if blob is None:
+            return None
+        cached = self._spool.open_cached(blob)
+        if cached is None:
+            data = self._committed.read(path)
+            cached = None if data is None else self._spool.cache(blob, data)
+        return None if cached is None else opened(cached, blob)
+
+    def all(self) -> list[MediaFile]:
+        """Every file, newest first, without scaled copies and author pictures of mentions."""
+        with self._lock:
+            paths = {*self._spool.paths(), *self._committed.blobs()}
+            shown = (path for path in paths if not (is_scaled(path) or is_face(path)))
+            files = [self._described(path) for path in shown]
+        return sorted(files, key=lambda file: (file.published, file.path), reverse=True)
+
+    def find(self, path: str) -> MediaFile | None:
+        """The file at a path, or ``None``."""
+        with self._lock:
+            return self._described(path) if self._exists(path) else None
+
+    def delete(self, path: str) -> tuple[Change, ...] | None:
+        """Delete a pending file, or return the changes that delete a committed one.
+
+        ``None`` where there is no such file.
+        """
+        with self._lock:
+            file = self.find(path)
+            if file is None or is_scaled(path):
+                return None
+            blobs = self._committed.blobs()
+            for part in file.paths:
+                self._spool.remove(part)
+            return tuple(
+                Change(self._committed.in_repo(part), None, expected=blobs[part])
+                for part in file.paths
+                if part in blobs
+            )
+
+    def _exists(self, path: str) -> bool:
+        return self._spool.has(path) or path in self._committed.blobs()
+
+    def _is_there(self, file: MediaFile) -> bool:
+        """Whether the file's bytes are still those that were uploaded."""
+        path = file.path
+        return self._spool.has(path) or self._committed.blobs().get(path) == file.blob
+
+    def _is_committed(self, path: str) -> bool:
+        """Whether the newest commit has the same bytes as the pending file."""
+        is_there = path in self._committed.blobs()
+        return is_there and self._committed.read(path) == self._spool.read(path)
+
+    def _name_blob(self, path: str, blob: str) -> None:
+        """Record the store's blob id of a file; in a SHA-256 repo it differs from the
+        computed one.
+        """
+        known = self._known.get(path)
+        if known is not None and known.blob != blob:
+            self._record(replace(known, blob=blob))
+
+    def _same_bytes(self, data: bytes) -> MediaFile | None:
+        blob = blob_id(data)
+        same = (file for file in self._known.values() if file.blob == blob)
+        known = next((file for file in same if self._is_there(file)), None)
+        path = self._committed.path_of(blob)
+        return known or (None if path is None else self._described(path))
+
+    def _added(self, incoming: Incoming, now: datetime) -> MediaFile:
+        names = candidates(
+            self._folder, incoming.filename, incoming.digest, incoming.kind.extension, now
+        )
+        # The name of a deleted file is not used again, since browsers may have it cached.
+        free = (name for name in names if name not in self._known and not self._exists(name))
+        path = next(free, None)
+        if path is None:
+            raise Conflict(
+                f"{MOST_ALIKE:,} files with this name and content were uploaded this month:"
+                " upload it under another name."
+            )
+        file = MediaFile(
+            path=path,
+            type=incoming.kind.type,
+            published=now,
+            size=len(incoming.data),
+            digest=incoming.digest,
+            blob=blob_id(incoming.data),
+            width=incoming.width,
+            height=incoming.height,
+            alt=incoming.alt,
+            copies=tuple(width for width, _ in incoming.copies),
+        )
+        copies = {scaled(path, width): data for width, data in incoming.copies}
+        self._spool.add(file, {path: incoming.data, **copies})
+        self._known[path] = file
+        return file
+
+    def _described(self, path: str) -> MediaFile:
+        """The record of an existing file, or else one derived from its path."""
+        known = self._known.get(path)
+        if known is None:
+            return from_path(path)
+        blob = self._committed.blobs().get(path, known.blob)
+        # If the owner has replaced the bytes, the record no longer applies.
+        return known if blob == known.blob else replace(from_path(path), blob=blob)
+
+
+class Committed:
+    """The committed media files, updated whenever the branch has moved.
+
+    Sources of posts in the media folder are not included: they may be drafts, which must not be
+    served, and they are not deleted like media files.
+
+    The methods block and are called under the library's lock. Paths are relative to the content
+    folder, as everywhere in this package. Errors of the store propagate.
+    """
+
+    def __init__(self, store: ContentStore, root: str, folder: str) -> None:
+        self._store = store
+        self._root = root
+        self._folder = folder
+        self._version: Version | None = None
+        self._blobs: dict[str, BlobId] = {}
+        self._paths: dict[BlobId, str] = {}
+
+    def blobs(self) -> dict[str, BlobId]:
+        """The blob id of every committed file, by path. Read-only."""
+        version = self._store.head()
+        if version != self._version:
+            if version is None:
+                self._blobs.clear()
+            elif self._version is None or not self._followed(self._version, version):
+                self._blobs = self._listed(version)
+            self._paths = {blob: path for path, blob in self._blobs.items() if not is_scaled(path)}
+            self._version = version
+        return self._blobs
+
+    def path_of(self, blob: str) -> str | None:
+        """The path under which these bytes are committed, or ``None``."""
+        self.blobs()
+        return self._paths.get(BlobId(blob))
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a committed file, or ``None``."""
+        version = self._store.head()
+        blob = None if version is None else self._store.read(self.in_repo(path), version)
+        return None if blob is None else blob.data
+
+    def in_repo(self, path: str) -> str:
+        """A path relative to the repo."""
+        return f"{self._root}{path}"
+
+    def from_repo(self, path: str) -> str | None:
+        """A repo path relative to the content folder; ``None`` for a file that is not media, or
+        that has no URL since its name is not UTF-8.
+        """
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            return None
+        inside = path.startswith(f"{self._root}{self._folder}/")
+        return path.removeprefix(self._root) if inside and not is_source(path) else None
+
+    def _listed(self, version: Version) -> dict[str, BlobId]:
+        files = self._store.files(self.in_repo(self._folder), version)
+        found = ((self.from_repo(path), blob) for path, blob in files)
+        return {path: blob for path, blob in found if path is not None}
+
+    def _followed(self, old: Version, new: Version) -> bool:
+        """Apply the changes since a commit; false where that commit is no longer in the repo."""
+        try:
+            differences = self._store.diff(old, new)
+        except StoreBroken:
+            return False
+        for each in differences:
+            path = self.from_repo(each.path)
+            if path is not None and each.new is not None:
+                self._blobs[path] = each.new
+            elif path is not None:
+                self._blobs.pop(path, None)
+        return True

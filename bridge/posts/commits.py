@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bridge.content.markup.characters import beginning
+from bridge.content.file import beginning
 from bridge.errors import Conflict, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue

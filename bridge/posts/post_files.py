@@ -18,7 +18,7 @@ from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
 from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules, SiteView
-from bridge.content.slugs import candidates, slug_wishes
+from bridge.content.titles_and_slugs import candidates, slug_sources
 from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.answers import slug_of
@@ -33,7 +33,7 @@ from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
 #: How many deleted posts are looked at at a time.
 _AT_ONCE = 20
-#: A slug until the site has returned those that it allows (``Locate.wishes``): ``Reservations``
+#: A slug until the site has returned those that it allows (``Locate.slug_from``): ``Reservations``
 #: puts the chosen one into the file.
 _PLACEHOLDER = "-"
 
@@ -275,8 +275,8 @@ class PostWriter:
             rules = self.posts.rules_without_asking
             await asyncio.to_thread(refuse_nothing_to_see, action.post, rules)
         published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
-        wishes = await asyncio.to_thread(slug_wishes, action.post, action.commands, published)
-        settled = await settle(site, write, lambda text: Locate(text, wishes=wishes))
+        sources = await asyncio.to_thread(slug_sources, action.post, action.commands, published)
+        settled = await settle(site, write, lambda text: Locate(text, slug_from=sources))
         refuse_effects(settled.answer.whole.effects)
         return settled
 

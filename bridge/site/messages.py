@@ -129,13 +129,13 @@ class Locate(msgspec.Struct, frozen=True):
     """Where would this file be? ``text`` is its whole text.
 
     ``path`` is the file's path, ``""`` for a new post, which gets one by ``[content] path``.
-    ``wishes`` are texts to make the slug of, the first that gives one; without any the file's own
-    ``Slug`` counts. Candidates begin with the number ``first`` (``slug-3`` is number 3).
+    ``slug_from`` are texts to make the slug of, the first that gives one; without any the file's
+    own ``Slug`` counts. Candidates begin with the number ``first`` (``slug-3`` is number 3).
     """
 
     text: str
     path: str = ""
-    wishes: tuple[str, ...] = ()
+    slug_from: tuple[str, ...] = ()
     first: int = 1
 
 

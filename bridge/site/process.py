@@ -1,30 +1,42 @@
-"""The bridge's side of the site's process: sends it questions, and restarts it when it ends."""
+"""The bridge's side of the site's process: sends it questions, and restarts it when it ends.
+
+One run of it comes first below, with the questions that it has not answered yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
-from bridge.settings import Settings, prefix_of
+from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group
+from bridge.settings import prefix_of
 from bridge.site import launch
 from bridge.site.messages import (
     MANY,
     QUICK,
     TEXT,
+    UNASKED,
     Answer,
     Ask,
+    Denied,
     Describe,
     Described,
+    Frame,
+    Frames,
     IndexedPost,
     LaterPages,
     Question,
     Ready,
     Refusal,
+    Reply,
     ReservedPage,
     Rivals,
     SiteFacts,
@@ -37,31 +49,144 @@ from bridge.site.messages import (
     refused,
     shown_if_not_utf8,
 )
-from bridge.site.protocol import USUAL_LIMITS, AnswerLimits
-from bridge.site.running_process import Overdue, ProcessGone, RunningProcess
+from bridge.site.protocol import USUAL_LIMITS, AnswerLimits, Overdue, ProcessGone
 from bridge.site.sandbox import MOST_DENIED, Sandbox
 
 log = logging.getLogger(__name__)
+
+_GRACE = 5.0
+_encode = msgspec.msgpack.Encoder().encode
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+class RunningProcess:
+    """One process, from its start to its end."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, denied: Callable[[Sequence[str]], None]
+    ) -> None:
+        self.process = process
+        self._stdin = piped(process.stdin)
+        self.printed = Tail()
+        self.ready: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._denied = denied
+        self._expected: dict[int, asyncio.Future[Reply]] = {UNASKED: self.ready}
+        #: Includes questions whose requests have been given up, since the process still works on
+        #: them. The timer of each kills the process if it is not answered in time.
+        self._unanswered: dict[int, asyncio.TimerHandle | None] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._number = 0
+        printed = self.printed.follow(piped(process.stderr))
+        self._tasks = [asyncio.create_task(self._read_replies()), asyncio.create_task(printed)]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._tasks[0].done()
+
+    async def ask(
+        self, question: Question | Start, kind: int, seconds: float, late: float | None = None
+    ) -> Reply:
+        """Send a question, and wait for its answer.
+
+        After ``late`` seconds without it the process is killed, also where the request has been
+        given up before: a process that hangs would stop every later one. Raises
+        :class:`ProcessGone`; :class:`Overdue` where this question was the late one.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        if isinstance(question, Start):
+            number, future = UNASKED, self.ready
+        else:
+            self._number = number = self._number % 0xFFFFFFFF + 1
+            self._expected[number] = future
+        frame = Frame(number, kind, int(seconds * 1000), _encode(question))
+        try:
+            if self.ended:
+                raise ProcessGone
+            self._unanswered[number] = (
+                None if late is None else loop.call_later(late, self._kill, number)
+            )
+            self._idle.clear()
+            self._stdin.write(frame.pack())
+            await self._stdin.drain()
+            return await future
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ProcessGone from error
+        finally:
+            self._expected.pop(number, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # marks it as retrieved
+
+    async def becomes_idle(self, seconds: float) -> bool:
+        """Wait until every question is answered; whether that was within ``seconds``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        return self._idle.is_set()
+
+    async def end(self) -> None:
+        """Kill the process and its children."""
+        self._kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await exited(self.process)
+        await close_pipes(self.process, *self._tasks)
+        self._give_up()
+
+    def _kill(self, late: int | None = None) -> None:
+        """Kill the process and its children, because of the ``late`` question."""
+        if late is not None:
+            log.error("The site's process does not answer, and is started again")
+            future = self._expected.get(late)
+            if future is not None and not future.done():
+                future.set_exception(Overdue())
+        is_left = self.process.returncode is None
+        signal_group(self.process.pid, signal.SIGKILL, has_leader=is_left)
+
+    async def _read_replies(self) -> None:
+        stdout = piped(self.process.stdout)
+        frames = Frames()
+        try:
+            while data := await stdout.read(1 << 20):
+                for frame in frames.feed(data):
+                    self._handle(frame)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.error("The site's process gave an invalid answer: %s", error)  # noqa: TRY400 - no trace
+        finally:
+            self._give_up()
+
+    def _handle(self, frame: Frame) -> None:
+        reply = _replies.decode(frame.body)
+        if isinstance(reply, Denied):
+            self._denied(reply.paths)
+            return
+        future = self._expected.get(frame.number)
+        if future is not None and not future.done():
+            future.set_result(reply)
+        timer = self._unanswered.pop(frame.number, None)
+        if timer is not None:
+            timer.cancel()
+        if not self._unanswered:
+            self._idle.set()
+
+    def _give_up(self) -> None:
+        for future in self._expected.values():
+            if not future.done():
+                future.set_exception(ProcessGone())
+        for timer in filter(None, self._unanswered.values()):
+            timer.cancel()
+        self._unanswered.clear()
+        self._idle.set()
+        if self.ready.done() and not self.ready.cancelled():
+            self.ready.exception()  # marks it as retrieved; :meth:`ask` has raised it
+
 
 _PROGRAM = "bridge.site.pelican.serve"
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
 _Reply = TypeVar("_Reply")
-
-
-def start_of(settings: Settings, checkout: Path) -> Start:
-    """The first message to the site's process. The site is read in ``checkout``."""
-    content = settings.content.folder
-    return Start(
-        checkout=str(checkout),
-        settings=settings.site.settings,
-        # An empty value would mean the folder that the site's settings name.
-        content=content or ".",
-        uploads=f"{prefix_of(content)}{settings.media.folder}",
-        template=settings.content.path,
-        siteurl=settings.site.me,
-        run_in=settings.run_in,
-    )
 
 
 class SiteProcess:
@@ -131,13 +256,13 @@ class SiteProcess:
         """What each of these files is; one that takes too long is :class:`Unread`."""
         if not files:
             return []
-        if any(shown_if_not_utf8(each.path) for each in files):
-            rest = iter(
-                await self.describe([each for each in files if not shown_if_not_utf8(each.path)])
-            )
+        unnamed = [shown_if_not_utf8(each.path) for each in files]
+        if any(unnamed):
+            named = [file for file, shown in zip(files, unnamed, strict=True) if not shown]
+            rest = iter(await self.describe(named))
             return [
                 Unread(shown, "Its name is not UTF-8: rename it.") if shown else next(rest)
-                for shown in [shown_if_not_utf8(each.path) for each in files]
+                for shown in unnamed
             ]
         limit = self._limits.text + self._limits.each_of_many * (len(files) - 1)
         try:
@@ -222,7 +347,8 @@ class SiteProcess:
             except ProcessGone:
                 if not self._may_ask.is_set():
                     continue  # it was ended so that the files can be replaced
-                self._log_end(running)
+                printed = running.printed.text[-2000:].rstrip()
+                log.error("The site's process has ended. %s", printed)  # noqa: TRY400 - no trace
                 await self._drop(running)
                 lost += 1
                 if lost > 1:
@@ -321,6 +447,3 @@ class SiteProcess:
         if self._running is running:
             self._running = None
         await running.end()
-
-    def _log_end(self, running: RunningProcess) -> None:
-        log.error("The site's process has ended. %s", running.printed.text[-2000:].rstrip())

@@ -1,11 +1,15 @@
-"""The protocol of a site's process: questions of the bridge, and time limits of the answers."""
+"""The protocol of a site's process: its first message, the questions of the bridge, and the time
+limits of the answers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from bridge.settings import Settings, prefix_of
 from bridge.site.messages import (
     Answer,
     Ask,
@@ -15,6 +19,7 @@ from bridge.site.messages import (
     Rivals,
     SiteFacts,
     Source,
+    Start,
     Unread,
 )
 
@@ -51,6 +56,14 @@ class SiteReader(Protocol):
         ...
 
 
+class ProcessGone(Exception):
+    """The process ended before it had answered."""
+
+
+class Overdue(ProcessGone):
+    """The question was not answered in time, so the process was killed."""
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
     """How long answers may take, in seconds.
@@ -70,3 +83,18 @@ class AnswerLimits:
 
 
 USUAL_LIMITS = AnswerLimits()
+
+
+def start_of(settings: Settings, checkout: Path) -> Start:
+    """The first message to the site's process. The site is read in ``checkout``."""
+    content = settings.content.folder
+    return Start(
+        checkout=str(checkout),
+        settings=settings.site.settings,
+        # An empty value would mean the folder that the site's settings name.
+        content=content or ".",
+        uploads=f"{prefix_of(content)}{settings.media.folder}",
+        template=settings.content.path,
+        siteurl=settings.site.me,
+        run_in=settings.run_in,
+    )

@@ -60,7 +60,7 @@ async def reader(new: Any, tmp_path: Path) -> AsyncIterator[Any]:
 
 
 async def test_one_request_describes_a_new_post_completely(reader: Any) -> None:
-    place = Locate(POST, wishes=("!", "A Walk"))
+    place = Locate(POST, slug_from=("!", "A Walk"))
     answer = await reader.ask(
         Ask(
             slugs=("Ä b",), names=(("tag", "!!"), ("tag", "b")), texts=(("md", "*x*"),), place=place
@@ -74,7 +74,7 @@ async def test_one_request_describes_a_new_post_completely(reader: Any) -> None:
     assert answer.places[0].path == "content/notes/2026/a-walk.md"
     assert answer.places[1].location.url == "https://example.com/2026/a-walk-2/"
     assert answer.places[1].location.save_as == "2026/a-walk-2/index.html"
-    more = await reader.ask(Ask(place=Locate(POST, wishes=("A Walk",), first=11)))
+    more = await reader.ask(Ask(place=Locate(POST, slug_from=("A Walk",), first=11)))
     assert more.places[0].slug == "a-walk-11"
 
 
@@ -151,7 +151,7 @@ async def test_lists_that_would_share_a_file_are_reported(new: Any, tmp_path: Pa
     reader = new(lay_out(tmp_path / "site", {}, CONF + "DEFAULT_PAGINATION = 2\n"))
     await reader.load()
     text = POST.replace("Category", "Tags: t8\nCategory")
-    (first, *_) = (await reader.ask(Ask(place=Locate(text, wishes=("x",))))).places
+    (first, *_) = (await reader.ask(Ask(place=Locate(text, slug_from=("x",))))).places
     listed = {each.listing: each for each in first.listed}
     assert listed["category feeds/notes.atom.xml"].rivals[0] == "author feeds/notes.atom.xml"
     assert listed["tag tag/t8.html"].numbered

@@ -19,7 +19,7 @@ from warm_kit import run_module
 
 from bridge.content.convert import new_file
 from bridge.content.rules import SiteRules
-from bridge.content.slugs import candidates
+from bridge.content.titles_and_slugs import candidates
 from bridge.micropub.post import Post, Properties
 from bridge.site.messages import Location
 

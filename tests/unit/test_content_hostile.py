@@ -16,9 +16,8 @@ from pelican.readers import Readers
 from bridge.content import body
 from bridge.content.convert import read
 from bridge.content.edit import edit
-from bridge.content.file import PelicanFile
+from bridge.content.file import PelicanFile, label, printable, title
 from bridge.content.markup import html, note
-from bridge.content.markup.characters import label, printable, title
 from bridge.content.markup.links import IntrasiteLinks
 from bridge.content.rules import SiteRules
 from bridge.errors import InvalidRequest

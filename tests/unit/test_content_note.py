@@ -17,9 +17,8 @@ from markdown import Markdown
 
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
-from bridge.content.file import Mf2Line, PelicanFile
+from bridge.content.file import Mf2Line, PelicanFile, printable
 from bridge.content.markup import note
-from bridge.content.markup.characters import printable
 from bridge.content.rules import SiteRules
 from bridge.micropub.post import Post
 from bridge.micropub.values import normalise

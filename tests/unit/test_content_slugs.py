@@ -13,7 +13,7 @@ from hypothesis import given
 from soak_kit import any_text
 
 from bridge.content.rules import PathTemplate
-from bridge.content.slugs import candidates, first_slug, slug_wishes, wished_slug
+from bridge.content.titles_and_slugs import candidates, first_slug, requested_slug, slug_sources
 from bridge.settings import SettingsError
 from bridge.site.messages import Locate
 from bridge.site.pelican.site import PelicanSite as Site
@@ -70,7 +70,7 @@ def cite(**properties: str) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_the_requested_slug_of_a_post(properties: dict[str, Any], slug: str, site: Site) -> None:
-    assert first_slug(slug_wishes(post(**properties), {}, PUBLISHED), site) == slug
+    assert first_slug(slug_sources(post(**properties), {}, PUBLISHED), site) == slug
 
 
 @pytest.mark.parametrize(
@@ -90,21 +90,21 @@ def test_the_requested_slug_of_a_post(properties: dict[str, Any], slug: str, sit
     ],
 )
 def test_mp_slug_is_only_a_hint(wish: str, slug: str | None, site: Site) -> None:
-    assert wished_slug({"slug": (wish,)}, site) == slug
+    assert requested_slug({"slug": (wish,)}, site) == slug
     named = post(name="fallback")
-    assert first_slug(slug_wishes(named, {"slug": (wish,)}, PUBLISHED), site) == (
+    assert first_slug(slug_sources(named, {"slug": (wish,)}, PUBLISHED), site) == (
         slug or "fallback"
     )
 
 
 def test_an_empty_slug_is_not_a_request(site: Site) -> None:
-    assert wished_slug({}, site) is None
-    assert wished_slug({"slug": (1,)}, site) is None
+    assert requested_slug({}, site) is None
+    assert requested_slug({"slug": (1,)}, site) is None
 
 
 def test_slugs_are_safe_whatever_the_sites_slugify_settings(tmp_path: Path) -> None:
     odd = load_site(tmp_path, SLUG_REGEX_SUBSTITUTIONS=[], SLUGIFY_USE_UNICODE=True)
-    assert first_slug(slug_wishes(post(name="Ü ../?x=1#…"), {}, PUBLISHED), odd) == "ü-x-1-sharp"
+    assert first_slug(slug_sources(post(name="Ü ../?x=1#…"), {}, PUBLISHED), odd) == "ü-x-1-sharp"
 
 
 def test_taken_slugs_are_numbered() -> None:
@@ -157,7 +157,7 @@ def test_a_new_files_name_says_nothing_that_the_post_does_not(
     file = write_settings(tmp_path, **({key: pattern} if pattern else {}))
     site = read_site(file, template=template)
     text = "Title: A\nDate: 2026-11-21\nCategory: 1234-56\n\nx\n"
-    places, _ = site.places(Locate(text, wishes=(slug,)))
+    places, _ = site.places(Locate(text, slug_from=(slug,)))
     assert (places[0].slug, places[0].path) == (slug, f"content/{name}.md")
     for place in places:
         named = text.replace("\n\n", f"\nSlug: {place.slug}\n\n")

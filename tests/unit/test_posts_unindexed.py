@@ -48,7 +48,7 @@ class UnreadSite:
         head = f"Title: {title}\nDate: 2026-11-21T10:00:00+01:00\nSlug: {slug}\nCategory: notes\n"
         file = PelicanFile.parse(f"{head}\nText.\n")
         settled = await settle(
-            catalogue.site, lambda _: file, lambda text: Locate(text, wishes=(slug,))
+            catalogue.site, lambda _: file, lambda text: Locate(text, slug_from=(slug,))
         )
         async with self.reservations.new(settled, base) as place:
             yield place

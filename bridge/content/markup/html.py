@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import nh3
 
+from bridge.content.file import printable
 from bridge.content.markup import editors
-from bridge.content.markup.characters import printable
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import unescape, without_endless_references
 

@@ -18,11 +18,10 @@ from pelican.contents import Article, Page
 
 from bridge import __version__
 from bridge.content import keys
-from bridge.content.file import PelicanFile
-from bridge.content.markup.characters import label
+from bridge.content.file import PelicanFile, label
 from bridge.content.markup.links import IntrasiteLinks, MediaUrls
 from bridge.content.rules import PathTemplate, Rendered, SiteRules
-from bridge.content.slugs import candidates, first_slug
+from bridge.content.titles_and_slugs import candidates, first_slug
 from bridge.content.yaml_head import YamlSyntax
 from bridge.errors import InvalidRequest, SiteBroken
 from bridge.settings import Content as ContentSettings
@@ -204,7 +203,7 @@ class PelicanSite:
         :class:`SiteBroken` if its settings let no new post have one.
         """
         file = PelicanFile.parse(place.text, place.path or "x.md")
-        slug = first_slug(place.wishes, self) if place.wishes else file.get("Slug")
+        slug = first_slug(place.slug_from, self) if place.slug_from else file.get("Slug")
         found: list[Candidate] = []
         article: FileRead | None = None
         listed: tuple[Listed, ...] = ()

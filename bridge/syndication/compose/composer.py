@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from bridge.content.markup.characters import one_line
+from bridge.content.file import one_line
 from bridge.micropub.post import Json, Post, discover
 from bridge.settings import Target
 from bridge.syndication.compose import text

@@ -1,20 +1,21 @@
-"""The Title of a post that has no name: its first words, what it is about, or its date."""
+"""What a post lacks: a Title if it has no name, made of its first words, what it is about, or its
+date; and a slug.
+"""
 
 from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.content import keys
-from bridge.content.file import Form, Mf2Line, PelicanFile
+from bridge.content.file import Form, Mf2Line, PelicanFile, beginning, is_seen, one_line, printable
 from bridge.content.markup import html, note
-from bridge.content.markup.characters import beginning, is_seen, one_line, printable
-from bridge.content.rules import SiteRules
-from bridge.micropub.post import COMMAND_PREFIX, Json, Post
+from bridge.content.rules import SiteRules, SiteView
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 
 _TITLE_LENGTH = 70
 #: As much of a text as can be needed for a title, in characters.
@@ -57,6 +58,11 @@ _LONG = re.compile(
 _DEEPEST = 3
 #: A date with a time, which no title needs.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
+_SLUG_LENGTH = 60
+_SLUG_BYTES = 180
+_SLUG_WORDS = 8
+_NUMBERS = 200  # posts with one slug that a number distinguishes
+_NOT_IN_SLUG = re.compile(r"[^\w.~-]+")
 
 
 def synthetic_title(
@@ -350,3 +356,93 @@ def _without_scheme(target: str) -> str:
     except ValueError:
         return target
     return f"{parts.netloc}{parts.path}".rstrip("/") or target
+
+
+def slug_sources(post: Post, commands: Properties, published: datetime) -> tuple[str, ...]:
+    """The texts from which a new post's slug may be made, best first.
+
+    They are the requested slug (``mp-slug``), the name, the first words of the content, what the
+    post is about, and the date, which always gives a slug.
+    """
+    sources = (
+        _first_text(commands.get("slug", ())),
+        post.text("name"),
+        _first_words(post),
+        about_for_address(post) or _first_address(post),
+        published.strftime("%Y-%m-%d-%H%M%S"),
+    )
+    return tuple(source for source in sources if source)
+
+
+def first_slug(sources: Iterable[str], site: SiteView) -> str:
+    """The slug of the first text that gives one: one path segment, or ``""``."""
+    return next(filter(None, (_slug(source, site) for source in sources)), "")
+
+
+def requested_slug(commands: Properties, site: SiteView) -> str | None:
+    """The slug that the client requests, if it does and anything of it is left."""
+    source = _first_text(commands.get("slug", ()))
+    return (_slug(source, site) or None) if source else None
+
+
+def candidates(slug: str, stamp: str = "") -> Iterator[str]:
+    """``slug``, ``slug-2``, ``slug-3`` and so on, to try until one is free; a finite number.
+
+    ``stamp`` (digits of the post's time) gives a second series, for sites where years of posts with
+    the same words have used up the first.
+    """
+    for base in (slug, f"{slug}-{stamp}") if stamp else (slug,):
+        yield base
+        for number in range(2, _NUMBERS + 1):
+            yield f"{base}-{number}"
+
+
+def _first_text(values: tuple[object, ...]) -> str:
+    return next((value for value in values if isinstance(value, str)), "")
+
+
+def _first_words(post: Post) -> str:
+    """The first words of the content, without URLs."""
+    content = post.first("content") or post.first("summary")
+    if isinstance(content, str):
+        content = note.plain(content[:ENOUGH])
+    words = note.with_urls(_plain(content), lambda _: " ").split()
+    return " ".join(words[:_SLUG_WORDS])
+
+
+def _first_address(post: Post) -> str:
+    """The first URL of the content, in words."""
+    found: list[str] = []
+
+    def collect(url: str) -> str:
+        found.append(url)
+        return url
+
+    note.with_urls(_plain(post.first("content")), collect)
+    return address_in_words(found[0]) if found else ""
+
+
+def _plain(content: Json) -> str:
+    if isinstance(content, dict):
+        found = content.get("html")
+        if isinstance(found, str):
+            return html.plain(found).strip() or html.first_visible_element(found)[1]
+        content = content.get("value")
+    return content if isinstance(content, str) else ""
+
+
+def _slug(source: str, site: SiteView) -> str:
+    """A slug by the site's rules and then by ours, since Pelican puts it into a path unchanged."""
+    # "C++" and "C#" are names; without this both would become "c".
+    spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, source))
+    slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
+    slug = re.sub(r"-{2,}", "-", _NOT_IN_SLUG.sub("-", slug)).strip("-._~")
+    if len(slug) > _SLUG_LENGTH:
+        slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
+    while len(slug.encode()) > _SLUG_BYTES:
+        slug = slug[:-1]
+    return slug.strip("-._~")
+
+
+def _plus(match: re.Match[str]) -> str:
+    return "-plus" * len(match.group())
