@@ -319,7 +319,7 @@ async def test_refreshing_can_narrow_and_never_widens(stage: Scene) -> None:
     first = await signed_in(stage)
     wider = await refresh(stage, first["refresh_token"], scope="create update delete")
     assert error(wider) == "invalid_scope"
-    second = json.loads((await refresh(stage, first["refresh_token"], scope="create")).text)
+    second = json.loads((await refresh(stage, first["refresh_token"], scope="create create")).text)
     assert second["scope"] == "create"
     back = await refresh(stage, second["refresh_token"], scope="create update")
     assert error(back) == "invalid_scope"

@@ -216,7 +216,8 @@ def redeem_refresh(db: Database, secret: str, *, client_id: str, scope: str | No
         raise OAuthError(
             "invalid_grant", "This token has been used before; all tokens of its grant are revoked."
         )
-    return Grant(row["grant_id"], client_id, " ".join(scope.split()) if scope else row["scope"])
+    narrowed = " ".join(dict.fromkeys(scope.split())) if scope else row["scope"]
+    return Grant(row["grant_id"], client_id, narrowed)
 
 
 def _consume(connection: sqlite3.Connection, table: str, row: sqlite3.Row) -> None:
