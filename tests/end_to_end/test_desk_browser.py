@@ -334,6 +334,7 @@ async def test_with_javascript_photos_are_uploaded_moved_and_published_by_a_key(
     assert shown.index('"alt":"Indigo"') < shown.index('"alt":"Gold"')
 
 
+@pytest.mark.soak
 async def test_characters_are_counted_near_the_limit_of_a_copy(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -354,6 +355,7 @@ async def test_characters_are_counted_near_the_limit_of_a_copy(
         await expect(told).to_be_hidden()
 
 
+@pytest.mark.soak
 async def test_an_earlier_place_fills_in_its_coordinates_and_the_url_is_shown(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -382,6 +384,7 @@ async def test_an_earlier_place_fills_in_its_coordinates_and_the_url_is_shown(
         await is_fit(page)
 
 
+@pytest.mark.soak
 async def test_the_toolbar_writes_markdown_and_can_be_undone(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -481,6 +484,7 @@ async def test_with_javascript_the_preview_opens_below_the_form(
         await is_fit(page)
 
 
+@pytest.mark.soak
 async def test_with_javascript_the_page_replied_to_is_shown_when_its_url_is_entered(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:

@@ -104,6 +104,7 @@ async def kept_until(page: Page, count: int, part: str = "", store: str = "draft
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.soak
 async def test_pages_for_other_things_load_the_outbox_only_while_a_post_is_waiting(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
@@ -157,6 +158,7 @@ async def test_saved_input_is_offered_and_removed_after_publishing(
         await expect(page.locator("#drafts")).to_be_hidden()
 
 
+@pytest.mark.soak
 async def test_saved_input_is_kept_until_the_server_confirms(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:
@@ -214,6 +216,7 @@ async def test_input_after_sending_is_kept(
         await kept_until(page, 0)
 
 
+@pytest.mark.soak
 async def test_a_file_that_could_not_be_uploaded_is_saved_with_the_text(
     chromium: Browser, apart: OwnHost, cookies: Cookies, tmp_path: Path
 ) -> None:
@@ -408,6 +411,7 @@ async def test_failed_posts_are_retried_automatically_and_by_hand(
         assert apart.commits() == before + 1
 
 
+@pytest.mark.soak
 async def test_a_form_open_when_the_network_is_lost_is_sent_later(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:

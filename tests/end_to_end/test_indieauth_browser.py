@@ -134,6 +134,7 @@ async def speak_german(route: Route) -> None:
     await route.continue_(headers={**route.request.headers, "accept-language": "de"})
 
 
+@pytest.mark.soak
 async def test_a_passkey_beside_the_password_and_its_removal(
     up: Running, chromium: Chromium
 ) -> None:
@@ -370,6 +371,7 @@ async def test_a_window_that_comes_to_the_front_wins_no_click(
         await expect(page.get_by_text("Back at the app")).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_no_button_of_the_owners_pages_takes_a_click_at_once(
     up: Running, chromium: Chromium
 ) -> None:
