@@ -93,7 +93,7 @@ class MovedByHand:
             file = with_alias(post.file, post.entry.save_as, moved.save_as)
             if file == post.file:
                 return
-            subject = f"Redirect from {moved.save_as} to {post.entry.save_as}"
+            subject = f"Redirect from {moved.save_as}"
             message = commit_message("moved", subject, url=post.entry.url, client_id=None)
             change = Change(post.entry.path, file.text().encode(), post.blob)
             await self._committer.commit([change], message, post.base)
