@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from partner_kit import each_network
 from PIL import Image
-from soak_kit import SOAK
+from soak_kit import SOAK, in_soak
 from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.syndication.fake.bluesky import DID
@@ -90,7 +90,7 @@ async def test_nothing_is_copied_before_its_page_is_live(one: Bench) -> None:
 
 
 @each_network
-@pytest.mark.parametrize("fault", ["lose", "500", "503", "429", "malformed"])
+@pytest.mark.parametrize("fault", ["lose", "429", *map(in_soak, ("500", "503", "malformed"))])
 async def test_a_lost_answer_or_an_outage_makes_no_second_copy(one: Bench, fault: str) -> None:
     method, path = CREATE[kind(one)]
     if fault == "lose":
@@ -468,7 +468,7 @@ AROUND_THE_COPY = range(1, 9) if SOAK else range(3, 7)
 
 
 @pytest.mark.parametrize("step", AROUND_THE_COPY)
-@pytest.mark.parametrize("lost", [False, True], ids=["kept", "state lost"])
+@pytest.mark.parametrize("lost", [in_soak(False, id="kept"), pytest.param(True, id="state lost")])
 async def test_killed_at_any_request_there_is_one_copy_and_one_commit(
     one: Bench, step: int, lost: bool
 ) -> None:
@@ -525,7 +525,7 @@ async def rerouted(bench: Bench) -> None:
                 cell.cell_contents = faults
 
 
-@pytest.mark.parametrize("step", range(1, 9) if SOAK else range(2, 9, 2))
+@pytest.mark.parametrize("step", range(1, 9) if SOAK else range(2, 9, 3))
 async def test_killed_at_any_write_there_is_one_copy_and_one_commit(
     one: Bench, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
