@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import pytest
@@ -13,7 +19,9 @@ from crowd_kit import Crowd, Repos, crowd
 from git_kit import git
 from soak_kit import in_soak
 
+import bridge
 from bridge.context import fetcher
+from bridge.http.connection import note_request
 from bridge.posts.index import PostIndex
 
 BY_HAND = "Title: {0}\nDate: 2026-01-02\n{1}\nBy hand.\n"
@@ -250,3 +258,57 @@ async def test_an_action_that_takes_too_long_is_aborted_and_blocks_no_other(
         assert fine.status in (202, 503)
         assert (await clients.create(mp_slug="fine")).ok
         assert not any("stuck" in path for path in clients.repos.posts())
+
+
+#: What goes on after a commit, and no answer depends on.
+AFTERWARDS = (
+    *("rebuild/", "webmention/", "syndication/", "context/", "posts/reply_contexts.py"),
+    *("posts/moved_by_hand.py", "store/sync/", "store/checkout/"),
+)
+
+
+@contextmanager
+def entered_files() -> Iterator[set[str]]:
+    """The files of ``bridge/`` of which a function is called for a request in the block."""
+    root, found = f"{Path(bridge.__file__).parent}/", set[str]()
+    # Tasks and threads that a request starts have it, too.
+    of_request = ContextVar("of_request", default=False)
+
+    def called(frame: FrameType, event: str, _: object) -> None:
+        if event != "call" or not frame.f_code.co_filename.startswith(root):
+            return
+        if frame.f_code is note_request.__code__:
+            of_request.set(True)
+        if not of_request.get():
+            return
+        each: FrameType | None = frame
+        while each is not None:
+            if each.f_code.co_filename.removeprefix(root).startswith(AFTERWARDS):
+                return
+            each = each.f_back
+        found.add(frame.f_code.co_filename.removeprefix(root))
+
+    before = sys.getprofile()
+    threading.setprofile(called)
+    # Of threads only those that begin now are looked at: not the one that writes commits.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+    sys.setprofile(called)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+
+
+async def test_who_follows_a_create_opens_at_most_40_files(clients: Crowd) -> None:
+    """Files that are always open together should be one. Merge some, rather than raise this."""
+    assert (await clients.create("Some words", category="a")).ok
+    for _ in range(3):
+        with entered_files() as found:
+            assert (await clients.create("More words", category="a")).ok
+        # In the main thread, and in another.
+        assert {"publisher.py", "content/convert.py"} <= found
+        if len(found) <= 40:
+            return
+        # On a busy machine the site's process may have been started again.
+    pytest.fail("\n".join(sorted(found)))
