@@ -26,7 +26,13 @@ from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
 from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads
-from bridge.posts.commits import Committer, after_commit, commit_message, retry_on_conflict
+from bridge.posts.commits import (
+    Committer,
+    after_commit,
+    commit_message,
+    retry_on_conflict,
+    visible_line,
+)
 from bridge.posts.once import Once, digest_of
 from bridge.posts.post_files import (
     OpenPost,
@@ -40,7 +46,6 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
-from bridge.runtime.terminal import visible
 from bridge.site.current import Settled
 from bridge.site.messages import IndexedPost
 from bridge.store import BranchMoved, Change, FileChanged, Version
@@ -206,7 +211,7 @@ class Publisher:
             ) from error
         # The client of an app token is the built-in server, whichever app it was pasted into.
         app = f"the token {token.name!r}" if token.name else token.client_id or "an unknown app"
-        log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, visible(app))
+        log.info("%s: %s, by %s", PERMISSIONS[type(action)], published.url, visible_line(app))
         return published
 
     async def _steps(self, action: Action, token: Token, deadline: asyncio.Timeout) -> Published:

@@ -17,15 +17,15 @@ from bridge.settings import Settings, SettingsError
 from bridge.site.current import CurrentSite
 from bridge.site.messages import (
     Answer,
-    Ask,
+    ConflictingLists,
     Describe,
     Described,
     IndexedPost,
     LaterPages,
+    PostQuestions,
     Refusal,
     Reply,
     ReservedPage,
-    Rivals,
     SiteFacts,
     Source,
     Start,
@@ -115,11 +115,11 @@ class InProcessSite:
         assert self._site is not None
         return self._site.facts()
 
-    async def ask(self, question: Ask) -> Answer:
+    async def ask(self, question: PostQuestions) -> Answer:
         return self._answered(answer(self._loaded, question), Answer)
 
-    async def rivals(self, question: LaterPages) -> Rivals:
-        return self._answered(answer(self._loaded, question), Rivals)
+    async def conflicting_lists(self, question: LaterPages) -> ConflictingLists:
+        return self._answered(answer(self._loaded, question), ConflictingLists)
 
     async def describe(
         self, files: Sequence[Source]

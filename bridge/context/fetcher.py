@@ -34,7 +34,7 @@ class Fetch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Request:
     """The requested contexts of one post, and the number of tries."""
 
     post: str
@@ -56,7 +56,7 @@ class ContextFetcher:
         self._fetch = fetch
         self._deliver = deliver
         self._retries = retries
-        self._queue = asyncio.Queue[_Wish](_WAITING)
+        self._queue = asyncio.Queue[_Request](_WAITING)
         self._asked = set[tuple[str, str]]()
         self._later = set[asyncio.TimerHandle]()
         self._workers: list[asyncio.Task[None]] = []
@@ -72,7 +72,7 @@ class ContextFetcher:
         new = tuple(url for url in dict.fromkeys(targets) if (post, url) not in self._asked)
         if new:
             self._asked.update((post, url) for url in new)
-            self._enqueue(_Wish(post, new))
+            self._enqueue(_Request(post, new))
 
     async def idle(self) -> None:
         """Wait until everything requested is done, except for retries."""
@@ -86,32 +86,32 @@ class ContextFetcher:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    def _enqueue(self, wish: _Wish) -> None:
+    def _enqueue(self, request: _Request) -> None:
         try:
-            self._queue.put_nowait(wish)
+            self._queue.put_nowait(request)
         except asyncio.QueueFull:
-            log.warning("too many reply contexts are waiting; none is fetched for %s", wish.post)
-            self._forget(wish.post, wish.targets)
+            log.warning("too many reply contexts are waiting; none is fetched for %s", request.post)
+            self._forget(request.post, request.targets)
 
     def _forget(self, post: str, urls: Iterable[str]) -> None:
         self._asked.difference_update((post, url) for url in urls)
 
     async def _work(self) -> None:
         while True:
-            wish = await self._queue.get()
+            request = await self._queue.get()
             try:
-                await self._fulfil(wish)
+                await self._fetch_all(request)
             except Exception:
                 # An error with one page or commit must not end the work for others.
-                log.exception("the reply context of %s could not be stored", wish.post)
-                self._forget(wish.post, wish.targets)
+                log.exception("the reply context of %s could not be stored", request.post)
+                self._forget(request.post, request.targets)
             finally:
                 self._queue.task_done()
 
-    async def _fulfil(self, wish: _Wish) -> None:
+    async def _fetch_all(self, request: _Request) -> None:
         found: dict[str, dict[str, Any]] = {}
         silent: list[str] = []
-        for url in wish.targets:
+        for url in request.targets:
             try:
                 cite = await look_up(self._fetch, url)
             except FetchError as error:
@@ -122,19 +122,19 @@ class ContextFetcher:
                 if cite is not None:
                     found[url] = cite
         if found:
-            await self._deliver(wish.post, found)
-        self._forget(wish.post, set(wish.targets) - set(silent))
-        self._try_again(replace(wish, targets=tuple(silent), attempt=wish.attempt + 1))
+            await self._deliver(request.post, found)
+        self._forget(request.post, set(request.targets) - set(silent))
+        self._try_again(replace(request, targets=tuple(silent), attempt=request.attempt + 1))
 
-    def _try_again(self, wish: _Wish) -> None:
-        delay = next_pause(self._retries, wish.attempt - 1, jitter=0.0)
-        if not wish.targets or delay is None:
-            self._forget(wish.post, wish.targets)
+    def _try_again(self, request: _Request) -> None:
+        delay = next_pause(self._retries, request.attempt - 1, jitter=0.0)
+        if not request.targets or delay is None:
+            self._forget(request.post, request.targets)
             return
 
         def enqueue() -> None:
             self._later.discard(handle)
-            self._enqueue(wish)
+            self._enqueue(request)
 
         handle = asyncio.get_running_loop().call_later(delay, enqueue)
         self._later.add(handle)

@@ -28,7 +28,14 @@ from bridge.micropub.post import unescape
 from bridge.posts.index import PostIndex
 from bridge.settings import prefix_of
 from bridge.site.current import CurrentSite
-from bridge.site.messages import Ask, IndexedPost, ReservedPage, SiteReport, Source, Unread
+from bridge.site.messages import (
+    IndexedPost,
+    PostQuestions,
+    ReservedPage,
+    SiteReport,
+    Source,
+    Unread,
+)
 from bridge.site.protocol import SiteReader
 from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
@@ -313,7 +320,7 @@ class Unindexed:
         titled = await asyncio.to_thread(self._titled)
         for start in range(0, len(titled), _BATCH):
             batch = titled[start : start + _BATCH]
-            answer = await site.ask(Ask(slugs=tuple(each.title for _, each in batch)))
+            answer = await site.ask(PostQuestions(slugs=tuple(each.title for _, each in batch)))
             for (path, each), slug in zip(batch, answer.slugs, strict=True):
                 self._files[path] = replace(each, words=f"{each.words}{_words(slug)}-", title="")
 

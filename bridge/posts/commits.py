@@ -128,8 +128,8 @@ def commit_message(
         _URL: url,
         **({_ONCE: once} if once else {}),
     }
-    lines = (f"{name}: {_line(value)}" for name, value in trailers.items())
-    return "\n".join([shorten(_line(subject), _SUBJECT_LENGTH), "", *lines, ""])
+    lines = (f"{name}: {visible_line(value)}" for name, value in trailers.items())
+    return "\n".join([shorten(visible_line(subject), _SUBJECT_LENGTH), "", *lines, ""])
 
 
 def is_ours(message: str) -> bool:
@@ -152,7 +152,7 @@ def urls_of(message: str) -> list[str]:
     return re.findall(rf"^{_URL}: (\S+)$", message.partition("\n\n")[2], re.MULTILINE)
 
 
-def _line(text: str) -> str:
+def visible_line(text: str) -> str:
     """A text of others as visible characters in one line."""
     visible = "".join(
         " " if unicodedata.category(char)[0] in "CZ" and char not in _JOINERS else char

@@ -28,7 +28,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.posts.former import are_alike
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.current import KnownSite, Settled, settle, without_guesses
-from bridge.site.messages import Ask, IndexedPost, Locate, Source
+from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
 #: How many deleted posts are looked at at a time.
@@ -230,7 +230,7 @@ class PostReader:
         text, suffix = file.text(), entry.path.rpartition(".")[2]
         # The rest of the post can be shown without it.
         with suppress(InvalidRequest, SiteBroken):
-            answer = await self.catalogue.site.ask(Ask(texts=((suffix, text),)))
+            answer = await self.catalogue.site.ask(PostQuestions(texts=((suffix, text),)))
             if answer.texts[0].html:
                 return post.with_properties({"content": ({"html": answer.texts[0].html},)})
         return post

@@ -188,16 +188,18 @@ class Reservations:
         index, before = self._catalogue.index, self._catalogue.index.listings(own)
         new = {each.listing: each for each in candidate.listed if each.listing not in before}
         for listing, listed in new.items():
-            rivals = list(listed.rivals)
+            conflicting = list(listed.conflicting)
             if listed.numbered:
                 posts = index.posts_on(listing)
-                later = await self._catalogue.site.rivals(LaterPages(listing, posts))
-                rivals += later.listings
-                rivals += [name for name, least in later.large if index.posts_on(name) >= least]
-            for rival in rivals:
-                if rival in new or index.is_listed(rival, but=own):
+                later = await self._catalogue.site.conflicting_lists(LaterPages(listing, posts))
+                conflicting += later.listings
+                conflicting += [
+                    name for name, least in later.large if index.posts_on(name) >= least
+                ]
+            for other in conflicting:
+                if other in new or index.is_listed(other, but=own):
                     raise InvalidRequest(
-                        f"Two lists of this site would share a file ({listing}, {rival}): "
+                        f"Two lists of this site would share a file ({listing}, {other}): "
                         "give the post another category (mp-channel), author or tag."
                     )
 

@@ -27,7 +27,7 @@ from bridge.content.rules import Rendered
 from bridge.errors import Conflict, SiteBroken
 from bridge.settings import prefix_of
 from bridge.site.locales import how_to_install, locales_warning
-from bridge.site.messages import Answer, Ask, Locate, SiteFacts, SiteReport, Sort
+from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
 from bridge.site.protocol import SiteReader
 from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
 
@@ -309,13 +309,13 @@ class KnownSite:
             self._guessed_texts[suffix, text] = None
         return self._texts.get((suffix, text), _HARMLESS)
 
-    def questions(self) -> Ask:
+    def questions(self) -> PostQuestions:
         """What was guessed since the last :meth:`learn`."""
-        return Ask(
+        return PostQuestions(
             tuple(self._guessed_slugs), tuple(self._guessed_names), tuple(self._guessed_texts)
         )
 
-    def learn(self, asked: Ask, answer: Answer) -> None:
+    def learn(self, asked: PostQuestions, answer: Answer) -> None:
         """Use the answer to :meth:`questions` from now on."""
         self._slugs.update(zip(asked.slugs, answer.slugs, strict=True))
         self._names.update(zip(asked.names, answer.names, strict=True))
@@ -348,7 +348,7 @@ async def without_guesses(reader: SiteReader, work: Callable[[KnownSite], _T]) -
     for _ in range(_ROUNDS):
         result = await asyncio.to_thread(work, known)
         asked = known.questions()
-        if asked == Ask():
+        if asked == PostQuestions():
             return result
         known.learn(asked, await reader.ask(asked))
     raise _endless()
@@ -369,12 +369,12 @@ async def settle(
             file = await asyncio.to_thread(write, known)
         except Exception:
             # A guess may be the cause.
-            if (asked := known.questions()) == Ask():
+            if (asked := known.questions()) == PostQuestions():
                 raise
             known.learn(asked, await reader.ask(asked))
             continue
         wanted, asked = place(file.text()), known.questions()
-        if asked == Ask() and wanted == question and question is not None:
+        if asked == PostQuestions() and wanted == question and question is not None:
             return Settled(file, question, answer)
         question = wanted
         whole = _with_question(asked, question)
@@ -383,9 +383,9 @@ async def settle(
     raise _endless()
 
 
-def _with_question(asked: Ask, place: Locate) -> Ask:
+def _with_question(asked: PostQuestions, place: Locate) -> PostQuestions:
     """The same questions, and one about a place."""
-    return Ask(asked.slugs, asked.names, asked.texts, place)
+    return PostQuestions(asked.slugs, asked.names, asked.texts, place)
 
 
 def _endless() -> Conflict:
@@ -400,4 +400,4 @@ async def more_places(reader: SiteReader, settled: Settled) -> Settled:
     further = msgspec.structs.replace(question, first=question.first + len(settled.answer.places))
     if not settled.answer.places or not settled.answer.places[0].slug:
         return Settled(settled.file, further, Answer())
-    return Settled(settled.file, further, await reader.ask(Ask(place=further)))
+    return Settled(settled.file, further, await reader.ask(PostQuestions(place=further)))

@@ -106,7 +106,7 @@ class Listed(msgspec.Struct, frozen=True):
     """
 
     listing: Listing
-    rivals: tuple[Listing, ...]
+    conflicting: tuple[Listing, ...]
     numbered: bool = False
 
 
@@ -139,7 +139,7 @@ class Locate(msgspec.Struct, frozen=True):
     first: int = 1
 
 
-class Ask(_Message, frozen=True):
+class PostQuestions(_Message, frozen=True):
     """All questions about one post, in one message.
 
     ``slugs`` are texts to make slugs of, ``names`` lists that may or may not have pages of their
@@ -153,8 +153,8 @@ class Ask(_Message, frozen=True):
 
 
 class Answer(_Message, frozen=True):
-    """The answers to :class:`Ask`, in its order; of ``names`` their slugs, ``""`` for those that
-    cannot have pages.
+    """The answers to :class:`PostQuestions`, in its order; of ``names`` their slugs, ``""`` for
+    those that cannot have pages.
 
     ``places`` and ``whole``, what the site makes of the whole file, answer a question with a
     ``place``.
@@ -174,7 +174,7 @@ class LaterPages(_Message, frozen=True):
     posts: int
 
 
-class Rivals(_Message, frozen=True):
+class ConflictingLists(_Message, frozen=True):
     """``listings`` want the same file; so does each of ``large`` with at least that many posts."""
 
     listings: tuple[Listing, ...] = ()
@@ -291,8 +291,8 @@ class SiteReport(msgspec.Struct, frozen=True):
     indexing: int | None = None
 
 
-Question: TypeAlias = Ask | LaterPages | Describe
-Reply: TypeAlias = Answer | Rivals | Described | Refusal | Ready | Denied
+Question: TypeAlias = PostQuestions | LaterPages | Describe
+Reply: TypeAlias = Answer | ConflictingLists | Described | Refusal | Ready | Denied
 
 
 def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:

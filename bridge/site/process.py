@@ -25,7 +25,7 @@ from bridge.site.messages import (
     TEXT,
     UNASKED,
     Answer,
-    Ask,
+    ConflictingLists,
     Denied,
     Describe,
     Described,
@@ -33,12 +33,12 @@ from bridge.site.messages import (
     Frames,
     IndexedPost,
     LaterPages,
+    PostQuestions,
     Question,
     Ready,
     Refusal,
     Reply,
     ReservedPage,
-    Rivals,
     SiteFacts,
     Source,
     Start,
@@ -230,7 +230,7 @@ class SiteProcess:
         await self._process()
         return self.facts
 
-    async def ask(self, question: Ask) -> Answer:
+    async def ask(self, question: PostQuestions) -> Answer:
         """The answers about one post."""
         kind = TEXT if question.texts or question.place else QUICK
         answer = await self._ask(question, Answer, kind)
@@ -246,9 +246,9 @@ class SiteProcess:
             raise invalid_answer()
         return answer
 
-    async def rivals(self, question: LaterPages) -> Rivals:
+    async def conflicting_lists(self, question: LaterPages) -> ConflictingLists:
         """The lists that would want a page of another list."""
-        return await self._ask(question, Rivals, QUICK)
+        return await self._ask(question, ConflictingLists, QUICK)
 
     async def describe(
         self, files: Sequence[Source]

@@ -12,11 +12,11 @@ from typing import Protocol
 from bridge.settings import Settings, prefix_of
 from bridge.site.messages import (
     Answer,
-    Ask,
+    ConflictingLists,
     IndexedPost,
     LaterPages,
+    PostQuestions,
     ReservedPage,
-    Rivals,
     SiteFacts,
     Source,
     Start,
@@ -37,11 +37,11 @@ class SiteReader(Protocol):
         """The settings as they were loaded."""
         ...
 
-    async def ask(self, question: Ask) -> Answer:
+    async def ask(self, question: PostQuestions) -> Answer:
         """The answers about one post."""
         ...
 
-    async def rivals(self, question: LaterPages) -> Rivals:
+    async def conflicting_lists(self, question: LaterPages) -> ConflictingLists:
         """The lists that would want a page of another list."""
         ...
 

@@ -14,7 +14,15 @@ from pelican import signals
 from site_kit import CONF, InProcessSite, lay_out, process, start_of
 
 from bridge.errors import InvalidRequest, SiteBroken
-from bridge.site.messages import Ask, IndexedPost, LaterPages, Locate, ReservedPage, Source, Unread
+from bridge.site.messages import (
+    IndexedPost,
+    LaterPages,
+    Locate,
+    PostQuestions,
+    ReservedPage,
+    Source,
+    Unread,
+)
 
 POST = "Title: A walk\nDate: 2026-11-21\nSlug: x\nCategory: Notes\n\nSome *words*.\n"
 PLUGIN = """
@@ -62,7 +70,7 @@ async def reader(new: Any, tmp_path: Path) -> AsyncIterator[Any]:
 async def test_one_request_describes_a_new_post_completely(reader: Any) -> None:
     place = Locate(POST, slug_from=("!", "A Walk"))
     answer = await reader.ask(
-        Ask(
+        PostQuestions(
             slugs=("Ä b",), names=(("tag", "!!"), ("tag", "b")), texts=(("md", "*x*"),), place=place
         )
     )
@@ -74,13 +82,13 @@ async def test_one_request_describes_a_new_post_completely(reader: Any) -> None:
     assert answer.places[0].path == "content/notes/2026/a-walk.md"
     assert answer.places[1].location.url == "https://example.com/2026/a-walk-2/"
     assert answer.places[1].location.save_as == "2026/a-walk-2/index.html"
-    more = await reader.ask(Ask(place=Locate(POST, slug_from=("A Walk",), first=11)))
+    more = await reader.ask(PostQuestions(place=Locate(POST, slug_from=("A Walk",), first=11)))
     assert more.places[0].slug == "a-walk-11"
 
 
 async def test_an_existing_file_keeps_its_path(reader: Any) -> None:
     text = POST.replace("Slug: x\n", "")
-    (place,) = (await reader.ask(Ask(place=Locate(text, "content/by-hand.md")))).places
+    (place,) = (await reader.ask(PostQuestions(place=Locate(text, "content/by-hand.md")))).places
     assert (place.slug, place.path) == (None, "content/by-hand.md")
     assert place.location.url == "https://example.com/2026/a-walk/"
 
@@ -94,7 +102,7 @@ async def test_a_post_that_pelican_would_skip_is_refused(
 ) -> None:
     text = text if reason else POST.replace("Slug", "Status: skip\nSlug")
     with pytest.raises(InvalidRequest, match=reason or "skip"):
-        await reader.ask(Ask(place=Locate(text, "content/x.md")))
+        await reader.ask(PostQuestions(place=Locate(text, "content/x.md")))
 
 
 async def test_files_are_described(reader: Any) -> None:
@@ -151,12 +159,12 @@ async def test_lists_that_would_share_a_file_are_reported(new: Any, tmp_path: Pa
     reader = new(lay_out(tmp_path / "site", {}, CONF + "DEFAULT_PAGINATION = 2\n"))
     await reader.load()
     text = POST.replace("Category", "Tags: t8\nCategory")
-    (first, *_) = (await reader.ask(Ask(place=Locate(text, slug_from=("x",))))).places
+    (first, *_) = (await reader.ask(PostQuestions(place=Locate(text, slug_from=("x",))))).places
     listed = {each.listing: each for each in first.listed}
-    assert listed["category feeds/notes.atom.xml"].rivals[0] == "author feeds/notes.atom.xml"
+    assert listed["category feeds/notes.atom.xml"].conflicting[0] == "author feeds/notes.atom.xml"
     assert listed["tag tag/t8.html"].numbered
-    rivals = await reader.rivals(LaterPages("tag tag/t8.html", 4))
-    assert rivals.listings == ("tag tag/t83.html",)
-    rivals = await reader.rivals(LaterPages("tag tag/t83.html", 0))
-    assert ("tag tag/t8.html", 5) in rivals.large
+    conflicting = await reader.conflicting_lists(LaterPages("tag tag/t8.html", 4))
+    assert conflicting.listings == ("tag tag/t83.html",)
+    conflicting = await reader.conflicting_lists(LaterPages("tag tag/t83.html", 0))
+    assert ("tag tag/t8.html", 5) in conflicting.large
     await reader.close()

@@ -27,13 +27,13 @@ from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.runtime.process import environment as of_builds
 from bridge.site.launch import confined_argv, unconfined
-from bridge.site.messages import Ask, IndexedPost, Locate, Source, Unread
+from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.site.protocol import AnswerLimits
 from bridge.site.sandbox import Sandbox
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
-QUESTION = Ask(place=Locate(QUESTION_TEXT))
+QUESTION = PostQuestions(place=Locate(QUESTION_TEXT))
 #: A Markdown that is busy for ever with one word, and ends with another.
 BUSY = (
     CONF
@@ -84,7 +84,7 @@ def is_there(group: int) -> bool:
 
 
 async def text(site: SiteProcess, words: str, suffix: str = "md") -> str:
-    return (await site.ask(Ask(texts=((suffix, words),)))).texts[0].html
+    return (await site.ask(PostQuestions(texts=((suffix, words),)))).texts[0].html
 
 
 async def test_a_slow_text_does_not_delay_others(tmp_path: Path) -> None:
@@ -158,8 +158,10 @@ async def test_a_text_is_rendered_although_its_caller_was_cancelled(
         await holding
 
 
-def in_file(words: str) -> Ask:
-    return Ask(place=Locate(f"Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\n{words}\n"))
+def in_file(words: str) -> PostQuestions:
+    return PostQuestions(
+        place=Locate(f"Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\n{words}\n")
+    )
 
 
 def go(site: SiteProcess) -> None:
@@ -217,11 +219,11 @@ async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> N
         before = site._running.process
         os.kill(before.pid, signal.SIGSTOP)
         with pytest.raises(Unavailable, match="does not answer"):
-            await site.ask(Ask(slugs=("x",)))
+            await site.ask(PostQuestions(slugs=("x",)))
         assert before.returncode is not None
         # Loading it anew may take this machine longer than this test's limit for an answer.
         site._limits = AnswerLimits(loading=600, quick=600)
-        assert (await site.ask(Ask(slugs=("X",)))).slugs == ("x",)
+        assert (await site.ask(PostQuestions(slugs=("X",)))).slugs == ("x",)
 
 
 async def test_a_process_that_hangs_is_killed_though_each_request_gives_up_before(

@@ -23,7 +23,7 @@ from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
 from bridge.site.locales import how_to_install, locales_warning
-from bridge.site.messages import Ask, Locate, SiteFacts, Source, Unread
+from bridge.site.messages import Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.process import SiteProcess
 from bridge.site.protocol import start_of
 from bridge.store import Version
@@ -98,7 +98,7 @@ async def _refusal_of_new_posts(site: SiteProcess) -> str:
         "Title: A new post\nDate: 2026-01-02T03:04:05Z\nCategory: notes\nStatus: published\n\nText."
     )
     try:
-        await site.ask(Ask(place=Locate(text, slug_from=(_NEW_POST,))))
+        await site.ask(PostQuestions(place=Locate(text, slug_from=(_NEW_POST,))))
     except BridgeError as error:
         return error.description
     return ""

@@ -39,7 +39,6 @@ from bridge.site.messages import (
     TEXT,
     UNASKED,
     Answer,
-    Ask,
     Candidate,
     Denied,
     Describe,
@@ -47,6 +46,7 @@ from bridge.site.messages import (
     Frame,
     Frames,
     LaterPages,
+    PostQuestions,
     Question,
     Ready,
     Refusal,
@@ -75,10 +75,10 @@ def answer(site: PelicanSite, question: Question) -> Reply:
     """The answer to any question; what cannot be answered is a :class:`Refusal`."""
     try:
         match question:
-            case Ask():
+            case PostQuestions():
                 return _answer(site, question)
             case LaterPages():
-                return site.rivals(question)
+                return site.conflicting_lists(question)
             case Describe(files=files):
                 return Described(tuple(site.describe(files)))
     except SiteBroken as error:
@@ -91,7 +91,7 @@ def answer(site: PelicanSite, question: Question) -> Reply:
         return Refusal("broken", f"The site's own code fails: {type(error).__name__}: {error}")
 
 
-def _answer(site: PelicanSite, question: Ask) -> Answer:
+def _answer(site: PelicanSite, question: PostQuestions) -> Answer:
     places: tuple[Candidate, ...] = ()
     whole, body = Rendered(""), ""
     if question.place is not None:

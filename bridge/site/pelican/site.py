@@ -270,9 +270,9 @@ class PelicanSite:
             raise InvalidRequest(f"{path} is not where the site's settings look for pages.")
         return self._addresses.location(self._readers.read(data, source, Page).content)
 
-    def rivals(self, question: messages.LaterPages) -> messages.Rivals:
+    def conflicting_lists(self, question: messages.LaterPages) -> messages.ConflictingLists:
         """The other lists with which a later page of this one would collide."""
-        return self._listings.rivals(question.listing, question.posts)
+        return self._listings.conflicting_lists(question.listing, question.posts)
 
     def describe(self, files: Sequence[messages.Source]) -> list[Description]:
         """What an index keeps of each file; ``None`` for what is neither a post nor a page."""

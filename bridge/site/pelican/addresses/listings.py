@@ -21,7 +21,7 @@ from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from bridge.content import keys
 from bridge.content.file import PelicanFile
 from bridge.content.rules import SiteRules
-from bridge.site.messages import Listed, Listing, Location, Rivals, Sort
+from bridge.site.messages import ConflictingLists, Listed, Listing, Location, Sort
 
 _NUMBERED = re.compile(r"(?P<start>.*?)(?P<digits>\d+)(?P<end>\.[^./]*)?", re.DOTALL)
 
@@ -138,16 +138,16 @@ class Listings:
             for file in files
         )
 
-    def rivals(self, listing: Listing, posts: int) -> Rivals:
+    def conflicting_lists(self, listing: Listing, posts: int) -> ConflictingLists:
         """The lists that would want a later page of this one, or have one that is its first page,
         once there is one post more on it than ``posts``."""
         sort, _, file = listing.partition(" ")
         if not self._with_clashing_pages(sort):
-            return Rivals()
+            return ConflictingLists()
         last = self._pages.count(sort, posts + 1)
         grown = last > self._pages.count(sort, posts)
         others = [] if posts else [*self._pages.bases(file)]
-        return Rivals(
+        return ConflictingLists(
             (f"{sort} {self._pages.file(file, last)}",) if grown else (),
             tuple((f"{sort} {first}", self._pages.least(sort, page)) for first, page in others),
         )
