@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 from cli_kit import done, environment
 from demo_kit import Demo, demo_in, start_demo, wait_until
 from soak_kit import SOAK
@@ -55,6 +56,7 @@ def assert_secrets_are_private(folder: Path) -> None:
     assert [path for path in private if path.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.soak
 async def test_a_second_start_continues_with_changed_settings_which_the_environment_overrides(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:

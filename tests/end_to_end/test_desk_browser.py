@@ -258,6 +258,7 @@ LOST = """(large) => {
 }"""
 
 
+@pytest.mark.soak
 async def test_text_can_be_enlarged_and_buttons_are_large_enough(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -417,6 +418,7 @@ async def test_the_toolbar_writes_markdown_and_can_be_undone(
         await expect(page.locator("markdown-toolbar")).to_be_hidden()
 
 
+@pytest.mark.soak
 async def test_tags_are_suggested_while_typing(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:
@@ -503,6 +505,7 @@ async def test_with_javascript_the_page_replied_to_is_shown_when_its_url_is_ente
         await expect(card).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
     chromium: Browser, there: Demo, signed_in: list[dict[str, object]]
 ) -> None:

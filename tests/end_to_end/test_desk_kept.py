@@ -431,6 +431,7 @@ async def test_a_form_open_when_the_network_is_lost_is_sent_later(
         assert apart.commits() == before + 1
 
 
+@pytest.mark.soak
 async def test_the_bookmarklet_opens_a_form_with_the_selected_text(
     chromium: Browser, apart: OwnHost, cookies: Cookies
 ) -> None:

@@ -221,6 +221,7 @@ async def test_a_slug_that_is_always_taken(tmp_path: Path, monkeypatch: pytest.M
         assert (await clients.create(mp_slug="second")).ok
 
 
+@pytest.mark.soak
 async def test_more_posts_with_one_slug_than_suffixes(tmp_path: Path) -> None:
     taken = ["a", *(f"a-{number}" for number in range(2, 201))]
     files = {f"content/{slug}.md": BY_HAND.format("A", f"Slug: {slug}\n") for slug in taken}

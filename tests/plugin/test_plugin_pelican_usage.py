@@ -289,7 +289,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("plugins", [None, ["indieauth"], ["pelican_indieauth", "indieauth"]])
+@pytest.mark.parametrize(
+    "plugins", [None, in_soak(["indieauth"]), ["pelican_indieauth", "indieauth"]]
+)
 def test_pelican_finds_the_installed_plugin(
     tmp_path: Path, installed: Path, plugins: list[str] | None
 ) -> None:
