@@ -33,7 +33,7 @@ from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.moved_by_hand import MovedByHand
-from bridge.posts.once import Once
+from bridge.posts.repeated_requests import Once
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Followers, Publisher
 from bridge.rebuild import Rebuilder

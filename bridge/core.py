@@ -32,8 +32,8 @@ from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite, VersionFiles
 from bridge.site.process import SiteProcess
-from bridge.site.protocol import start_of
 from bridge.site.sandbox import Sandbox, make_sandbox
+from bridge.site.site_reader import start_of
 from bridge.store import ContentStore, StoreError, Version
 from bridge.store.checkout.checkout import Checkout, Submodules
 from bridge.store.checkout.submodules import submodules_of

@@ -33,7 +33,6 @@ from bridge.posts.commits import (
     retry_on_conflict,
     visible_line,
 )
-from bridge.posts.once import Once, digest_of
 from bridge.posts.post_files import (
     OpenPost,
     PostReader,
@@ -42,6 +41,7 @@ from bridge.posts.post_files import (
     with_alias,
     without_echoed,
 )
+from bridge.posts.repeated_requests import Once, digest_of
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder

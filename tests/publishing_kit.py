@@ -31,12 +31,12 @@ from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import CommitQueue, Committer
 from bridge.posts.moved_by_hand import MovedByHand
-from bridge.posts.once import Once
 from bridge.posts.post_files import PostReader
+from bridge.posts.repeated_requests import Once
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
 from bridge.publisher import Followers, Published, Publisher
-from bridge.rebuild.elsewhere import NoRebuild
+from bridge.rebuild.webhook import NoRebuild
 from bridge.settings import Content, Settings, Site
 from bridge.site.current import CurrentSite
 from bridge.site.sandbox import make_sandbox

@@ -20,7 +20,7 @@ from webmention_kit import Elsewhere, elsewhere
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.commits import CommitQueue, Committer
-from bridge.rebuild.elsewhere import NoRebuild
+from bridge.rebuild.webhook import NoRebuild
 from bridge.webmention.outgoing import links, live_pages
 from bridge.webmention.outgoing.changes import ChangedPosts, ReplyChangeFinder
 from bridge.webmention.outgoing.delivery import Courier, DeliveryTiming

@@ -35,9 +35,9 @@ from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.serve import answer
 from bridge.site.pelican.site import PelicanSite
 from bridge.site.process import SiteProcess
-from bridge.site.protocol import AnswerLimits
-from bridge.site.protocol import start_of as start_with
 from bridge.site.sandbox import Sandbox
+from bridge.site.site_reader import AnswerLimits
+from bridge.site.site_reader import start_of as start_with
 from bridge.store import ContentStore, Version
 
 _Reply = TypeVar("_Reply")
@@ -86,7 +86,7 @@ def process(
 
 
 class InProcessSite:
-    """A :class:`~bridge.site.protocol.SiteReader` in the tests' own process."""
+    """A :class:`~bridge.site.site_reader.SiteReader` in the tests' own process."""
 
     def __init__(self, start: Start) -> None:
         self._start = start

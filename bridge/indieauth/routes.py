@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from bridge.http.form import Handler
 from bridge.indieauth import account
 from bridge.indieauth.endpoint import answer, json_endpoint, preflight
-from bridge.indieauth.login import app_sign_in, set_up, sign_in, step_up
+from bridge.indieauth.login import micro_blog_sign_in, set_up, sign_in, step_up
 from bridge.indieauth.login.browser_session import PagesOwner
 from bridge.indieauth.oauth import consent, introspection, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
@@ -89,8 +89,8 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
         ]
     )
     if server.mail is not None:
-        app.router.add_post("/account/signin", app_sign_in.sign_in)
-        app.router.add_post("/account/verify", app_sign_in.verify)
+        app.router.add_post("/account/signin", micro_blog_sign_in.sign_in)
+        app.router.add_post("/account/verify", micro_blog_sign_in.verify)
     for path in (METADATA, "/auth", "/token", "/introspect", "/revoke", "/userinfo"):
         app.router.add_route(hdrs.METH_OPTIONS, path, preflight)
     app.router.add_get("/auth/static/{name}", static)

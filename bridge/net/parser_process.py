@@ -20,7 +20,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from bridge.runtime.memory import release_memory
+from bridge.runtime.release_memory import release_memory
 
 #: The header of a request: the lengths of its JSON and of the page that follows.
 QUESTION = struct.Struct(">II")

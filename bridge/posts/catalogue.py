@@ -36,7 +36,7 @@ from bridge.site.messages import (
     Source,
     Unread,
 )
-from bridge.site.protocol import SiteReader
+from bridge.site.site_reader import SiteReader
 from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ from bridge.posts.index_tables import (
     stored,
     translated,
 )
-from bridge.runtime.memory import release_memory
+from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
 from bridge.store import BlobId, ContentStore, Difference, StoreBroken, Version

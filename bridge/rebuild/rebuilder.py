@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bridge.rebuild.build import Builder, BuildJob
-from bridge.rebuild.elsewhere import NoRebuild, Webhook
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.rebuild.local.checkout import BuilderCheckout, SiteDates, due
 from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed, PublishedOutput
@@ -21,6 +20,7 @@ from bridge.rebuild.local.site import SiteBuild
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
+from bridge.rebuild.webhook import NoRebuild, Webhook
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, BuildTiming, Worker
 from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants

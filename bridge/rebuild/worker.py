@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildJob, Superseded
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.runtime.backoff import next_pause
 from bridge.store import ContentStore, StoreError, Version
 

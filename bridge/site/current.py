@@ -26,9 +26,9 @@ from bridge.content.markup.links import IntrasiteLinks
 from bridge.content.rules import Rendered
 from bridge.errors import Conflict, SiteBroken
 from bridge.settings import prefix_of
-from bridge.site.locales import how_to_install, locales_warning
 from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
-from bridge.site.protocol import SiteReader
+from bridge.site.missing_locales import how_to_install, locales_warning
+from bridge.site.site_reader import SiteReader
 from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
 
 log = logging.getLogger(__name__)

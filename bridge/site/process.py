@@ -49,8 +49,8 @@ from bridge.site.messages import (
     refused,
     shown_if_not_utf8,
 )
-from bridge.site.protocol import USUAL_LIMITS, AnswerLimits, Overdue, ProcessGone
 from bridge.site.sandbox import MOST_DENIED, Sandbox
+from bridge.site.site_reader import USUAL_LIMITS, AnswerLimits, Overdue, ProcessGone
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ _Reply = TypeVar("_Reply")
 
 
 class SiteProcess:
-    """A :class:`~bridge.site.protocol.SiteReader` in a process of its own.
+    """A :class:`~bridge.site.site_reader.SiteReader` in a process of its own.
 
     It is started by :meth:`load`, and restarted after it has ended or did not answer in time.
     """

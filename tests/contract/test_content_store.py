@@ -23,7 +23,7 @@ from bridge.store import (
     Version,
 )
 from bridge.store.git import GitStore
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 
 @dataclass

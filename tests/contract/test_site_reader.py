@@ -1,4 +1,4 @@
-"""The behaviour of every :class:`~bridge.site.protocol.SiteReader`, in whichever process it
+"""The behaviour of every :class:`~bridge.site.site_reader.SiteReader`, in whichever process it
 runs.
 """
 

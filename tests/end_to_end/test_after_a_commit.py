@@ -19,7 +19,7 @@ from crowd_kit import Crowd, Repos, crowd
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reply_contexts import ReplyContexts
-from bridge.rebuild.elsewhere import NoRebuild
+from bridge.rebuild.webhook import NoRebuild
 from bridge.store import Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
 from bridge.store.repo import Housekeeper

@@ -17,7 +17,7 @@ from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
 from bridge.posts.commits import commit_message, once_of
-from bridge.posts.once import Once, digest_of
+from bridge.posts.repeated_requests import Once, digest_of
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
 

@@ -174,7 +174,7 @@ def test_every_module_is_used() -> None:
         if not any(f'"{name}' in text for other, text in texts.items() if other != name)
     ]
     # The shortest implementation of a store, for tests.
-    assert unused == ["bridge.store.memory"]
+    assert unused == ["bridge.store.memory_store"]
 
 
 def test_what_docstrings_refer_to_exists() -> None:

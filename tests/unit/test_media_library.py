@@ -24,7 +24,7 @@ from bridge.media.stored_file import MediaFile
 from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit, ContentStore, Version
 from bridge.store.git import GitStore
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 NOW = datetime(2026, 11, 21, 18, 37, tzinfo=UTC)
 USUAL = Media()
@@ -324,7 +324,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_media_library import jpeg, started
 from bridge.store.git import GitStore
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 async def main():
     library = await started(MemoryStore(), Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from bridge.posts.index import PostIndex
 from bridge.site.current import CurrentSite
 from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 POSTS = 1_200
 

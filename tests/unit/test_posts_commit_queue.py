@@ -18,7 +18,7 @@ from bridge.store import (
     StoreFull,
     Version,
 )
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 
 class Slow(MemoryStore):

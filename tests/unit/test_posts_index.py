@@ -25,7 +25,7 @@ from bridge.site.messages import (
     shown_if_not_utf8,
 )
 from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 from bridge.web.micropub import MicropubHandlers
 
 

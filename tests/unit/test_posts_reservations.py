@@ -20,7 +20,7 @@ from bridge.settings import Content, Settings, Site
 from bridge.site.current import settle
 from bridge.site.messages import Locate
 from bridge.store import Change, Commit, Version
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 
 def note(category: str = "notes", text: str = "Text.", more: str = "") -> PelicanFile:

@@ -20,7 +20,7 @@ from bridge.settings import Settings, Site
 from bridge.site.current import settle
 from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.store import Change, Commit
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 from bridge.web.queries import Queries
 
 URL = "https://example.com"

@@ -10,7 +10,7 @@ from pathlib import Path
 from rebuild_site import commit
 
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Superseded, Task
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.site import SiteBuild
 from bridge.store.git import GitStore

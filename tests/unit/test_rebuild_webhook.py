@@ -16,8 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.rebuild.build import BuildFailed
-from bridge.rebuild.elsewhere import Webhook
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
+from bridge.rebuild.webhook import Webhook
 from bridge.store import Version
 
 ONE, TWO = Version("one"), Version("two")

@@ -11,10 +11,10 @@ import pytest
 from rebuild_site import commit, settled
 
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, Superseded, ignore
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store import Version
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 Result = BuildOutcome | Exception
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = """
-from bridge.runtime.memory import release_memory
+from bridge.runtime.release_memory import release_memory
 
 def held():
     with open("/proc/self/statm") as file:

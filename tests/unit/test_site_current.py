@@ -14,7 +14,7 @@ from site_kit import PlainCheckout
 
 from bridge.site.current import CurrentSite
 from bridge.store import StoreBroken, Version
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 
 
 class Reader:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from site_kit import CONF, InProcessSite, lay_out, start_of
 
-from bridge.site.locales import how_to_install, locales_warning
+from bridge.site.missing_locales import how_to_install, locales_warning
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ from bridge.runtime.process import environment as of_builds
 from bridge.site.launch import confined_argv, unconfined
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source, Unread
 from bridge.site.process import SiteProcess
-from bridge.site.protocol import AnswerLimits
 from bridge.site.sandbox import Sandbox
+from bridge.site.site_reader import AnswerLimits
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = PostQuestions(place=Locate(QUESTION_TEXT))

@@ -19,7 +19,7 @@ from bridge.media.library import MediaLibrary
 from bridge.posts.attachments import Orphans
 from bridge.settings import Media, Settings, Site
 from bridge.store import Change, Commit
-from bridge.store.memory import MemoryStore
+from bridge.store.memory_store import MemoryStore
 from bridge.web.media import MediaHandlers
 from bridge.web.middleware import render_errors
 from bridge.web.request import Gate

@@ -22,10 +22,10 @@ from bridge.errors import BridgeError, SiteBroken
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
-from bridge.site.locales import how_to_install, locales_warning
 from bridge.site.messages import Locate, PostQuestions, SiteFacts, Source, Unread
+from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.process import SiteProcess
-from bridge.site.protocol import start_of
+from bridge.site.site_reader import start_of
 from bridge.store import Version
 from bridge.store.checkout.lfs import large_files_of
 from bridge.store.checkout.submodules import submodules_of

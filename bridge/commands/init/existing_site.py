@@ -28,7 +28,7 @@ from bridge.errors import Refused
 from bridge.runtime.command_name import doc
 from bridge.settings import prefix_of, usual_folder
 from bridge.settings_file import LOOPBACK, is_url
-from bridge.site.locales import how_to_install, locales_warning
+from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.store.setup import has_files_below, submodule_of
 
 #: Matches Pelican, an action of that name, or its Makefile.

@@ -16,7 +16,7 @@ from bridge.rebuild.build import (
     Task,
     ignore,
 )
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.rebuild.local.bisection import Bisection, still_left_out
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.runtime.process import in_thread

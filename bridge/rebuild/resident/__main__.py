@@ -34,7 +34,7 @@ from bridge.rebuild.resident.messages import (
     UnsupportedSite,
 )
 from bridge.rebuild.resident.reuse.opened import denied
-from bridge.runtime.memory import release_memory
+from bridge.runtime.release_memory import release_memory
 from bridge.site.launch import confine_by
 
 try:

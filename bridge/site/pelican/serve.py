@@ -30,7 +30,7 @@ import msgspec
 from bridge.content.file import PelicanFile
 from bridge.content.rules import Rendered
 from bridge.errors import BridgeError, SiteBroken
-from bridge.runtime.memory import release_memory
+from bridge.runtime.release_memory import release_memory
 from bridge.settings import SettingsError
 from bridge.site.launch import confine_by
 from bridge.site.messages import (

@@ -18,7 +18,7 @@ import aiohttp
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, ignore
-from bridge.rebuild.ledger import BuildLedger
+from bridge.rebuild.last_build import BuildLedger
 from bridge.runtime.process import in_thread
 from bridge.store import Version
 
