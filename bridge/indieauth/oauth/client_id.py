@@ -88,7 +88,7 @@ def check_redirect(raw: str, known: KnownClient | None) -> None:
     if reserved := sorted(answers & _names(raw)):
         raise OAuthError(
             "invalid_request",
-            f"redirect_uri may not have {reserved[0]!r} in its own query: the answer says that.",
+            f"redirect_uri may not have {reserved[0]!r} in its query: the response adds it.",
         )
 
 
