@@ -407,11 +407,15 @@ def test_a_description_of_sound_has_only_what_a_decoder_needs(
 @pytest.mark.parametrize(
     ("caption", "stays"),
     [
-        (b"At a latitude of 53 degrees: the GPS (at last) finds us, on 2026-11-28.", False),
-        (b"At a latitude of 53 degrees, on 2026-11-28 at 10:11.", True),
+        (b"At a latitude of 53 degrees: the GPS (at last) finds us, on 2026-11-28 at 10:11.", True),
         (b"F/2.8, SS 206.14, ISO 150, EV 0, GPS (8.6499, 53.1665, 18), D 24.26m", False),
         (b"[iso: 100] [latitude: 33.41] [longtitude: -112.2]", False),
         (b"2026-11-28 10:11:12.123 60 km/h", False),
+        (b"HOME(E: 8.649912, N: 53.1665) GPS(8.6499,53.1665,18)", False),
+        (b"$GNRMC,101112.00,A,5309.99,N", False),
+        (b"N:53.166512 E:8.649912", False),
+        (b"Home (2009) was filmed with a GPS (at last) at latitude: 53", True),
+        (b"Latency: 20 ms. Later: 3 ms. Long: 4.25 m. It's 3.14159.", True),
     ],
 )
 def test_captions_in_which_a_camera_records_where_and_when_are_not_kept(
@@ -505,6 +509,10 @@ def test_a_flac_keeps_its_frames() -> None:
     ape = b"APETAGEX" + struct.pack("<IIII", 2000, len(SECRET) + 32, 1, 1 << 31) + bytes(8)
     id1 = b"TAG" + SECRET.ljust(125, b"\0")
     assert cleaned(told + ape + SECRET + ape + id1) == plain
+    # Also where there are no frames before them.
+    for tag in (id1, ape + SECRET + ape, ape):
+        assert cleaned(told.removesuffix(frames) + tag) == plain.removesuffix(frames)
+        assert cleaned(plain.removesuffix(frames) + tag) == plain.removesuffix(frames)
     # Stream info has no room for more.
     assert SECRET not in cleaned(told.replace(block(0, bytes(34)), block(0, bytes(34) + SECRET)))
     # Without frames, as an upload that broke off has it, the private blocks go all the same.
@@ -548,6 +556,8 @@ def page(number: int, packets: list[bytes], *, flags: int = 0, unfinished: bool 
         (b"\1vorbis" + bytes(23), b"\3vorbis", b"\1"),
         (b"OpusHead" + bytes(11), b"OpusTags", b"\0"),
         (b"\x80theora" + bytes(35), b"\x81theora", b"\0"),
+        (b"OVP80\1" + bytes(20), b"OVP80\2 ", b"\0"),
+        (b"CELT    " + bytes(52), b"", b"\0"),
     ],
 )
 def test_an_ogg_keeps_its_packets(first: bytes, tags: bytes, framing: bytes) -> None:

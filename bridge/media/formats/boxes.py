@@ -31,8 +31,11 @@ _BRANDS = re.compile(
     rb"|dash|msdh|msix|hlsf|lmsg|cm[a-z][a-z0-9]|mi[af][12f]|MA1[AB]|msf1|tmap|dby1"
 )
 #: What drones and dashboard cameras write as captions: positions, and the time of each picture.
+#: People caption, too, such as "Home (2009)" and "Latency: 20 ms".
 _RECORDED = re.compile(
-    rb"\b(?:GPS|HOME) ?\(|\b(?:lat|lon)[a-z]{0,8}\"? ?[:=] ?-?\d|\$G[NP](?:RMC|GGA)"
+    rb"\b(?:GPS|HOME) ?\( ?(?:[NSEW] ?:? ?)?-?\d{1,3}\.\d|\$(?:G[A-Z]|BD)(?:RMC|GGA|GLL),"
+    rb"|\b(?:lat(?:itude)?|lng|lon(?:gt?itude)?)\"? ?[:=] ?\"?-?\d{1,3}\.\d"
+    rb"|\b(?-i:[NS]) ?:? ?\d{1,2}\.\d{4,}[ ,]*(?-i:[EW])"
     rb"|\b20\d\d([-/.:])\d\d\1\d\d[ T_]\d\d:\d\d:\d\d",
     re.IGNORECASE,
 )

@@ -41,10 +41,11 @@ _OGG_COMMENTS = {
     b"OpusHead": b"OpusTags",
     b"\x80theora": b"\x81theora",
     b"\x7fFLAC": _FLAC_COMMENTS,
-    b"Speex   ": b"",
+    b"OVP80\1": b"OVP80\2 ",
+    **dict.fromkeys((b"Speex   ", b"CELT    ", b"PCM     "), b""),
 }
-#: Other pictures and sound.
-_OGG_OTHERS = (b"OVP80", b"BBCD\0", b"CELT    ", b"PCM     ")
+#: Other pictures and sound, without comments.
+_OGG_OTHERS = (b"BBCD\0",)
 
 
 def only_head(data: bytes) -> bytes:
@@ -149,7 +150,7 @@ def strip_flac(data: bytes) -> bytes:
     frames = data[position : _before_tags(data, position)]
     if not blocks:
         return only_head(data)
-    if not frames and not is_private:
+    if position >= len(data) and not is_private:
         return data
     blocks[-1] = bytes([blocks[-1][0] | _LAST]) + blocks[-1][1:]
     return b"".join([data[:4], *blocks, frames])
@@ -159,9 +160,9 @@ def _before_tags(data: bytes, start: int) -> int:
     """Where the tags of other formats begin that some programs write at the end: ID3v1, APEv2."""
     end = len(data)
     while True:
-        if data.startswith(b"TAG", max(start, end - 128)):
+        if data.startswith(b"TAG", max(start, end - 128), end):
             end = max(start, end - 128)
-        elif data.startswith(b"APETAGEX", max(start, end - 32)):
+        elif data.startswith(b"APETAGEX", max(start, end - 32), end):
             # The size counts this footer, but not the header.
             size = int.from_bytes(data[end - 20 : end - 16], "little")
             has_header = data[end - 9] & 0x80 != 0
