@@ -318,7 +318,12 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
 }
 #: Where apps put the caption of a file.
 _CAPTIONS = ("caption", "summary", "description", "content", "name", "title")
-_DISKS = re.compile(r"^\S+\.[A-Za-z0-9]{2,5}$")
+#: What a file was called on a disk or by a camera.
+_DISKS = re.compile(
+    r"^\S+\.[a-z0-9]{2,5}$|^(?:IMG|DSC[NF]?|PXL|VID|MVI|GOPR|DJI)[-_ ]?\d[\w() -]*$"
+    r"|\.(?:jpe?g|png|gif|webp|avif|hei[cf]|mp4|m4[av]|mov|webm|og[gav]|mp3|wav|flac)$",
+    re.IGNORECASE,
+)
 #: The field of attached files by the extension of their names.
 _BY_EXTENSION = {
     "photos": frozenset({"jpg", "jpeg", "png", "gif", "webp", "avif"}),
