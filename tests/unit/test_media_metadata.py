@@ -404,6 +404,27 @@ def test_a_description_of_sound_has_only_what_a_decoder_needs(
     assert clean.count(b"needed") == 2
 
 
+@pytest.mark.parametrize("frames", [0, 1])
+@pytest.mark.parametrize("has_colours", [False, True])
+def test_a_description_of_pictures_has_only_what_a_decoder_needs(
+    frames: int, *, has_colours: bool
+) -> None:
+    fields = bytes(40) + struct.pack(">H", frames) + b"\7program" + bytes(24)
+    # A depth of eight bits, with a table of two colours (QuickTime File Format).
+    colours = struct.pack(">IHH", 0, 0x8000, 1) + bytes(range(16))
+    fields += struct.pack(">Hh", 8, 0) + colours if has_colours else struct.pack(">Hh", 24, -1)
+    boxes = box(b"avcC", b"needed"), box(b"uuid", bytes(16), SECRET), box(b"d263", SECRET[:4], b"+")
+    entry = box(b"avc1", fields, *boxes)
+    handler = box(b"hdlr", bytes(8), b"vide", bytes(12))
+    table = box(b"minf", box(b"stbl", box(b"stsd", numbers(0, 1), entry)))
+    moov = box(b"moov", box(b"trak", box(b"mdia", handler, table)))
+    clean = cleaned(box(b"ftyp", b"isom\0\0\0\0isom") + moov)
+    assert SECRET[:4] not in clean
+    assert b"program" not in clean
+    assert clean.count(b"needed") == 1
+    assert (colours in clean) is has_colours
+
+
 @pytest.mark.parametrize(
     ("caption", "stays"),
     [

@@ -75,7 +75,7 @@ _META = _names("hdlr pitm iloc iinf iref iprp idat grpl")
 _ITEMS = _names("av01 grid iovl iden tmap sato")
 #: The item names that libavif writes.
 _ITEM_NAMES = frozenset({b"Color", b"Alpha"})
-_TRACKS = _names("vide soun text sbtl subt clcp pict auxv")
+_PICTURE_TRACKS = _names("vide pict auxv")
 _DEEPEST = 8
 #: Boxes in a file: two hours with two tracks, in fragments of half a second, have 187,203.
 _MOST = 400_000
@@ -83,14 +83,16 @@ _MOST = 400_000
 _VENDOR, _COMPRESSOR, _PICTURE = slice(12, 16), slice(42, 74), 78
 _OF_PICTURES = _names(
     "avcC hvcC lhvC hvcE av1C vpcC vvcC esds colr pasp clap btrt fiel gama chrm mdcv clli SmDm CoLL"
-    " cclv amve dvcC dvvC dvwC vexu hfov glbl d263 jp2h auxi ccst sinf"
+    " ACLR cclv amve dvcC dvvC dvwC vexu hfov glbl d263 jp2h auxi ccst sinf"
 )
 #: The lengths of sound descriptions' fields, by version (12.2.3; the others are QuickTime's).
 _SOUND = {0: 28, 1: 44, 2: 64}
 _OF_SOUND = _names(
     "esds wave chan chnl srat pcmC dOps dfLa alac dac3 dec3 dac4 ddts udts dmlp mhaC mhaP damr dawp"
-    " btrt sinf SA3D glbl mp4a frma enda"
+    " btrt sinf SA3D glbl mp4a frma enda dapa iacb"
 )
+#: Begins with who made the encoder (3GPP TS 26.244 6.6, 6.8).
+_WITH_VENDOR = _names("d263 damr")
 #: The kept children of boxes among these.
 _EXTENSIONS = {
     b"wave": _OF_SOUND | {bytes(4)},
@@ -98,6 +100,7 @@ _EXTENSIONS = {
     b"schi": _names("tenc"),
 }
 _CAPTION_TRACKS = _names("text sbtl subt clcp")
+_TRACKS = _PICTURE_TRACKS | _CAPTION_TRACKS | {b"soun"}
 _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
 
 
@@ -128,6 +131,8 @@ class _Blanking:
         self._data = data
         self._media = list[_Box]()
         self._seen = 0
+        #: Of the track whose boxes are being read: pictures, sound, captions or others.
+        self._kind = b""
 
     def film(self) -> bytes:
         boxes = list(self._boxes(0, len(self._data)))
@@ -191,6 +196,7 @@ class _Blanking:
         if depth > _DEEPEST:
             raise ValueError("the video's boxes are nested too deeply")
         if box.name in _CHILDREN:
+            self._kind = self._kind_of(box) if box.name == b"mdia" else self._kind
             for child in self._boxes(box.inside, box.end):
                 if child.name in _CHILDREN[box.name] or child.name == box.name:
                     self._keep(child, depth + 1)
@@ -233,15 +239,23 @@ class _Blanking:
             if entry.name in _CAPTIONS:
                 continue
             self._zero(entry.inside + _VENDOR.start, min(entry.end, entry.inside + _VENDOR.stop))
-            size = entry.end - entry.inside
-            # The frame count of a picture description is 1; sound descriptions have no such field.
-            frames = self._data[entry.inside + 40 : entry.inside + 42]
-            if size >= _PICTURE and int.from_bytes(frames, "big") == 1:
+            if self._kind in _PICTURE_TRACKS:
                 place = entry.inside + _COMPRESSOR.start
-                self._zero(place, entry.inside + _COMPRESSOR.stop)
-                self._extensions(entry.inside + _PICTURE, entry.end, _OF_PICTURES)
+                self._zero(place, min(entry.end, entry.inside + _COMPRESSOR.stop))
+                self._extensions(self._after_picture(entry), entry.end, _OF_PICTURES)
             else:
                 self._extensions(self._after_sound(box, entry), entry.end, _OF_SOUND)
+
+    def _after_picture(self, entry: _Box) -> int:
+        """Where the boxes in a picture description begin: after a table of colours, if it has its
+        own (QuickTime File Format, video sample description).
+        """
+        start = entry.inside + _PICTURE
+        depth = int.from_bytes(self._data[start - 4 : start - 2], "big") & 0x1F
+        if depth in {1, 2, 4, 8} and not any(self._data[start - 2 : start]):
+            last = int.from_bytes(self._data[start + 6 : start + 8], "big")
+            start += 8 * (last + 2)
+        return start
 
     def _after_sound(self, table: _Box, entry: _Box) -> int:
         """Where the boxes in a sound description begin. QuickTime's version 1 is longer than that
@@ -270,10 +284,12 @@ class _Blanking:
                     self._blank(child)
                 elif child.name == b"colr":
                     self._colours(child)
+                elif child.name in _WITH_VENDOR:
+                    self._zero(child.inside, min(child.end, child.inside + 4))
                 elif child.name in _EXTENSIONS:
                     self._extensions(child.inside, child.end, _EXTENSIONS[child.name])
         except ValueError:
-            # A table of colours may follow pictures' fields, in old films.
+            # What a decoder of pictures needs may be there in another form, in old films.
             if needed is not _OF_PICTURES:
                 self._zero(start, end)
 
@@ -311,14 +327,19 @@ class _Blanking:
         return joined(kept, starts, len(self._data))
 
     def _is_shown(self, track: _Box, chunks: Sequence[Range]) -> bool:
-        handler = self._first(track, b"mdia", b"hdlr")
-        kind = self._data[handler.inside + 8 : handler.inside + 12] if handler else b""
-        if bytes(kind) in _CAPTION_TRACKS:
+        media = self._first(track, b"mdia")
+        kind = self._kind_of(media) if media else b""
+        if kind in _CAPTION_TRACKS:
             for start, end in chunks[:_CHUNKS]:
                 last = start + _OF_CHUNK
                 if _RECORDED.search(self._data, start, last if end is None else min(end, last)):
                     return False
-        return bytes(kind) in _TRACKS
+        return kind in _TRACKS
+
+    def _kind_of(self, media: _Box) -> bytes:
+        """The kind of a track, from its handler (8.4.3)."""
+        handler = self._first(media, b"hdlr")
+        return bytes(self._data[handler.inside + 8 : handler.inside + 12]) if handler else b""
 
     def _track_id(self, track: _Box) -> int:
         """The id in a track's header (8.3.2)."""
