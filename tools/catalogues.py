@@ -116,7 +116,7 @@ _FILES = (
     *("content/keys.py", "content/file.py", "content/titles_and_slugs.py"),
     *("content/body.py", "content/markup/html.py", "content/convert.py", "content/edit.py"),
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
-    *("micropub/values.py", "net/web_url.py", "net/fetch.py", "web/middleware.py"),
+    *("net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),

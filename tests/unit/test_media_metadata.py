@@ -513,6 +513,12 @@ def test_a_wav_keeps_its_samples() -> None:
     for name in (b"LIST", b"bext", b"iXML", b"id3 ", b"_PMX", b"JUNK", b"C2PA"):
         told = riff(b"RIFF", b"WAVE" + riff(name, SECRET) + form + samples + riff(name, SECRET))
         assert cleaned(told + SECRET) == plain
+    # A recorder that broke off has left out the sizes.
+    told = riff(b"LIST", SECRET) + form
+    for size in (0, len(told) + 12):
+        broken = b"RIFF" + size.to_bytes(4, "little") + b"WAVE" + told + b"data" + bytes(4)
+        assert cleaned(broken + b"samples!") == plain
+    assert cleaned(b"RIFF" + bytes(4) + b"WAVE" + told + samples) == plain
 
 
 def test_a_flac_keeps_its_frames() -> None:

@@ -112,10 +112,28 @@ def _mp3_frame(data: bytes, position: int) -> int:
 
 def strip_wav(data: bytes) -> bytes:
     """A WAV with only its format and samples; a truncated one is accepted."""
-    end = min(8 + int.from_bytes(data[4:8], "little"), len(data))
+    size = int.from_bytes(data[4:8], "little")
+    end = min(8 + size, len(data)) if size else len(data)
     needed = {b"fmt ", b"fact", b"data"}
-    chunks = [each for each in riff_chunks(data, 12, end) if each[0] in needed]
-    return riff_chunk(b"RIFF", b"WAVE" + b"".join(riff_chunk(*each) for each in chunks))
+    if samples := _samples_without_size(data, 8 + size):
+        chunks = [*riff_chunks(data, 12, samples - 8), (b"data", data[samples:])]
+    else:
+        chunks = list(riff_chunks(data, 12, end))
+    kept = b"".join(riff_chunk(*each) for each in chunks if each[0] in needed)
+    return riff_chunk(b"RIFF", b"WAVE" + kept)
+
+
+def _samples_without_size(data: bytes, end: int) -> int | None:
+    """Where the samples of a WAV begin that ends with them, and whose recorder was to fill in the
+    sizes at the end, but broke off before; ``None`` for others.
+    """
+    position = 12
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if data.startswith(b"data", position):
+            return position + 8 if size == 0 and end <= position + 8 else None
+        position += 8 + size + size % 2
+    return None
 
 
 def riff_chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, bytes]]:
