@@ -553,8 +553,10 @@ def test_a_flac_keeps_its_frames() -> None:
         b"fLaC\x84" + len(SECRET * 9).to_bytes(3, "big") + SECRET * 9,
         b"OggS\0\2" + bytes(20) + b"\xff" + b"\xff" * 255 + b"\1vorbis" + SECRET * 9,
         b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm\x12\x54\xc3\x67\xff" + SECRET * 9,
+        # As a camera leaves it whose battery has run out.
+        box(b"ftyp", b"isom\0\0\0\0isom") + bytes(4) + b"mdat" + SECRET * 9,
     ],
-    ids=["flac without stream info", "ogg without a whole page", "webm without a segment"],
+    ids=["flac without info", "ogg without a page", "webm without a segment", "mp4 without moov"],
 )
 def test_a_file_that_cannot_be_read_is_refused(told: bytes) -> None:
     with pytest.raises(ValueError, match="damaged"):

@@ -143,7 +143,10 @@ class _Blanking:
                 self._keep(box, 0)
             else:
                 self._blank(box)
-        self._zero_between(self._samples(boxes))
+        samples = self._samples(boxes)
+        if not samples and any(box.end > box.inside for box in self._media):
+            raise ValueError("the video is damaged: it says nowhere what to play")
+        self._zero_between(samples)
         return self._whole(boxes)
 
     def avif(self) -> bytes:
