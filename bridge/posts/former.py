@@ -7,6 +7,7 @@ changes the site's URLs, only a comparison of the index before and after shows i
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,11 @@ from bridge.store import BlobId, ContentStore, Difference
 _MOST_COMPARED = 50
 #: The part of a file's text that stays the same in one that is the same post, as in git.
 _ALIKE = 0.5
+#: Lines that do not tell one post from another: what the bridge keeps in a file, and headers that
+#: many posts have in common. In a short note they would be half of the file.
+_COMMON = re.compile(
+    rb":?(mf2|category|tags|keywords|authors?|status|lang|template)\s*:", re.IGNORECASE
+)
 #: If more posts than this move at once, their files are left alone.
 _MOST_AT_ONCE = 100
 
@@ -78,23 +84,28 @@ class FormerAddresses:
                 )
             elif blob is None:
                 self.database.execute("DELETE FROM former WHERE path = ?", (path,))
-            if blob is not None and self._is_elsewhere(path, place, blob):
+            if blob is None or not self._is_elsewhere(path, place.address):
+                continue
+            if _likeness(*self._lines(place.blob, blob)) >= _ALIKE:
                 moved.append((path, place))
+            else:
+                # The file is used again for another post, which was never there.
+                self.database.execute("DELETE FROM former WHERE path = ?", (path,))
         few = len(moved) <= _MOST_AT_ONCE
         self.database.executemany(
             "INSERT OR REPLACE INTO former VALUES (?, ?, ?, ?)",
             [(each.address, path, each.save_as, each.public and few) for path, each in moved],
         )
+        # Who removes an alias that was there wants no redirect.
+        self.database.execute(
+            "UPDATE former SET by_hand = 0 WHERE by_hand AND EXISTS (SELECT 1 FROM aliases"
+            " WHERE aliases.address = former.address AND aliases.path = former.path)"
+        )
 
-    def _is_elsewhere(self, path: str, place: _Place, blob: BlobId) -> bool:
+    def _is_elsewhere(self, path: str, address: str) -> bool:
         query = "SELECT address FROM posts WHERE path = ?"
         row = self.database.execute(query, (path,)).fetchone()
-        # A file may be used again for another post.
-        return (
-            row is not None
-            and row[0] != place.address
-            and _likeness(*self._lines(place.blob, blob)) >= _ALIKE
-        )
+        return row is not None and row[0] != address
 
     def _renamed(self, gone: Sequence[_Place], new: Mapping[str, BlobId]) -> Mapping[str, str]:
         """The new paths of files that were renamed, by their old ones."""
@@ -102,7 +113,7 @@ class FormerAddresses:
         found = {each.path: paths[each.blob] for each in gone if each.blob in paths}
         left = [each for each in gone if each.path not in found]
         free = {path: blob for path, blob in new.items() if path not in found.values()}
-        if not left or len(left) * len(free) > _MOST_COMPARED**2:
+        if not left or not free or len(left) * len(free) > _MOST_COMPARED**2:
             return found
         texts = dict(zip(free, self._lines(*free.values()), strict=True))
         for place in left:
@@ -156,9 +167,7 @@ def without_alias(database: sqlite3.Connection) -> list[MovedPost]:
 
 
 def _lines_of(data: bytes) -> Counter[bytes]:
-    lines = data.splitlines()
-    # What the bridge keeps there is no part of the owner's text.
-    return Counter(line for line in lines if not line.lower().startswith((b"mf2:", b":mf2:")))
+    return Counter(line for line in data.splitlines() if not _COMMON.match(line))
 
 
 def _likeness(one: Counter[bytes], other: Counter[bytes]) -> float:

@@ -126,14 +126,36 @@ async def test_another_post_takes_the_address(site: Bench) -> None:
 
 
 async def test_a_file_with_another_post_and_a_deleted_one_are_not_moved(site: Bench) -> None:
+    await site.arrived({PATH: at("second")})
     await site.arrived(
         {PATH: "Title: New\nDate: 2026-02-02\n\nNothing of the first post is here.\n"}
     )
-    with pytest.raises(InvalidRequest):
-        await name_of(site, f"{BASE}first.html")
+    for slug in ("first", "second"):
+        with pytest.raises(InvalidRequest):
+            await name_of(site, f"{BASE}{slug}.html")
     await site.arrived({PATH: None, "content/next.md": "Title: Next\n\nThe next one.\n"})
     with pytest.raises(InvalidRequest):
         await name_of(site, f"{BASE}new.html")
+
+
+async def test_another_note_with_the_same_headers_is_another_post(site: Bench) -> None:
+    note = "Title: N{0}\nDate: 2026-01-0{0}\nSlug: note-{0}\nCategory: notes\nAuthor: Jane Doe\n"
+    note += "Status: published\nTags: short, personal\n\nNumber {0}\n"
+    await site.arrived({"content/1.md": note.format(1)})
+    await site.arrived({"content/1.md": None, "content/2.md": note.format(2)})
+    with pytest.raises(InvalidRequest):
+        await name_of(site, f"{BASE}note-1.html")
+
+
+async def test_a_redirect_that_the_owner_removes_is_not_added_again(site: Bench) -> None:
+    await site.arrived({PATH: at("second")})
+    await site.moved.catch_up()
+    assert aliases(site, PATH) == ["first.html"]
+    git(site.clone, "pull", "-q", str(site.bare), "main")
+    await site.arrived({PATH: at("second")})
+    await site.moved.catch_up()
+    assert not aliases(site, PATH)
+    assert await name_of(site, f"{BASE}first.html") == "By hand"
 
 
 async def test_a_draft_is_found_and_has_no_redirect(site: Bench) -> None:
