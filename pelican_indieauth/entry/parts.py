@@ -292,14 +292,20 @@ class EntryParts:
         return (f"{shown} ({facts})" if shown and facts else shown or facts) + pictures
 
     def _in_words(self, facts: tuple[Fact, ...]) -> tuple[str, str]:
-        """The facts of an object as words, and its pictures."""
+        """The facts of an object as words, and its pictures. An object with pictures in it comes
+        with those, on a line of its own: they would tear the words apart.
+        """
         words, pictures = [], ""
         for fact in facts:
-            values = [self._inside(fact.name, one) for one in fact.values if not one.picture]
+            plain = [one for one in fact.values if not _has_picture(one)]
+            values = [self._inside(fact.name, one) for one in plain]
             colon = "" if fact.name in _WORDED else ":"
             label = "" if fact.name in _WORDLESS else f"{e(self._word(fact.name))}{colon} "
             words += [label + ", ".join(values)] if values else []
-            pictures += "".join(self._value(fact.name, one) for one in fact.values if one.picture)
+            for one in fact.values:
+                if _has_picture(one):
+                    pictures += "" if one.picture else f"<br>\n{label}"
+                    pictures += self._value(fact.name, one)
         return ", ".join(words), pictures
 
     def facts_of(self, cite: Cite) -> tuple[str, str]:
@@ -317,6 +323,11 @@ class EntryParts:
 def _size(value: Value) -> int:
     """How many values an object has, with those of the objects in it."""
     return sum(_size(each) for fact in value.facts for each in fact.values) or 1
+
+
+def _has_picture(value: Value) -> bool:
+    """Whether a picture is shown for a value, or for one in it."""
+    return value.picture or any(_has_picture(one) for fact in value.facts for one in fact.values)
 
 
 def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = "") -> str:

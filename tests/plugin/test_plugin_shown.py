@@ -49,6 +49,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Ate: Soup (Photo: music.example/track/1)"],
         {"ate": ["Soup"]},
     ),
+    "pictured-inside": (
+        unnamed(gizmo=h("gizmo", name="G", knob=h("knob", name="K", photo=OWN), when="2026-01-01")),
+        ["Gizmo: G (When: Thu 01 January 2026) Knob: K"],
+        {"gizmo": ["G"]},
+    ),
     "follow": (
         unnamed(follow_of=h("card", name="Bob", url="https://bob.example/")),
         ["Follows Bob"],
