@@ -86,7 +86,10 @@ class FormerAddresses:
                 self.database.execute("DELETE FROM former WHERE path = ?", (path,))
             if blob is None or not self._is_elsewhere(path, place.address):
                 continue
-            if _likeness(*self._lines(place.blob, blob)) >= _ALIKE:
+            if (
+                self._is_alias(path, place.address)
+                or _likeness(*self._lines(place.blob, blob)) >= _ALIKE
+            ):
                 moved.append((path, place))
             else:
                 # The file is used again for another post, which was never there.
@@ -106,6 +109,10 @@ class FormerAddresses:
         query = "SELECT address FROM posts WHERE path = ?"
         row = self.database.execute(query, (path,)).fetchone()
         return row is not None and row[0] != address
+
+    def _is_alias(self, path: str, address: str) -> bool:
+        query = "SELECT 1 FROM aliases WHERE path = ? AND address = ?"
+        return self.database.execute(query, (path, address)).fetchone() is not None
 
     def _renamed(self, gone: Sequence[_Place], new: Mapping[str, BlobId]) -> Mapping[str, str]:
         """The new paths of files that were renamed, by their old ones."""

@@ -138,6 +138,15 @@ async def test_a_file_with_another_post_and_a_deleted_one_are_not_moved(site: Be
         await name_of(site, f"{BASE}new.html")
 
 
+async def test_a_rewritten_post_that_says_where_it_was_is_the_same(site: Bench) -> None:
+    """As where an app gives a post another text and another slug at once."""
+    await site.arrived({PATH: at("second")})
+    mf2 = 'Mf2: {"type":["h-entry"],"properties":{},"aliases":["second.html"]}'
+    await site.arrived({PATH: f"Title: New\nDate: 2026-02-02\n{mf2}\n\nNothing is as it was.\n"})
+    for slug in ("first", "second"):
+        assert await name_of(site, f"{BASE}{slug}.html") == "New"
+
+
 async def test_another_note_with_the_same_headers_is_another_post(site: Bench) -> None:
     note = "Title: N{0}\nDate: 2026-01-0{0}\nSlug: note-{0}\nCategory: notes\nAuthor: Jane Doe\n"
     note += "Status: published\nTags: short, personal\n\nNumber {0}\n"
