@@ -55,6 +55,8 @@ _OF_WORDS = r"[!-~\u00a1-\u0dff\u10a0-\u10ff\u1e00-\u1fff]"
 _LONG = re.compile(
     rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|{_OF_WORDS}{{{_WORD + 1},}}"
 )
+#: A word, of a script that has blanks between words: elsewhere it may be a sentence.
+_ONE_WORD = re.compile(rf"{_OF_WORDS}+")
 _DEEPEST = 3
 #: A date with a time, which no title needs.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
@@ -402,11 +404,24 @@ def _first_text(values: tuple[object, ...]) -> str:
 
 
 def _first_words(post: Post) -> str:
-    """The first words of the content, without URLs."""
+    """The first words of the content, without URLs.
+
+    One word beside a URL, such as "Liked:", says little: the URL's words follow it, or it is
+    nothing where the post names a target.
+    """
     content = post.first("content") or post.first("summary")
     if isinstance(content, str):
         content = note.plain(content[:ENOUGH])
-    words = note.with_urls(_plain(content), lambda _: " ").split()
+    urls: list[str] = []
+
+    def without(url: str) -> str:
+        urls.append(url)
+        return " "
+
+    words = note.with_urls(_plain(content), without).split()
+    told = [word for word in words if any(map(str.isalnum, word))]
+    if urls and len(told) == 1 and _ONE_WORD.fullmatch(told[0]):
+        return "" if _verb(post) else f"{told[0]} {address_in_words(urls[0])}"
     return " ".join(words[:_SLUG_WORDS])
 
 
