@@ -322,7 +322,12 @@ class EntryParts:
 
 def _size(value: Value) -> int:
     """How many values an object has, with those of the objects in it."""
-    return sum(_size(each) for fact in value.facts for each in fact.values) or 1
+    return sum(map(_told, value.facts)) or 1
+
+
+def _told(fact: Fact) -> int:
+    """How many values a property has, with those of the objects in it."""
+    return sum(map(_size, fact.values))
 
 
 def _has_picture(value: Value) -> bool:
@@ -352,9 +357,14 @@ def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = ""
     uid += _pictured(cite.photo, shown=cite.pictured)
     # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
+    line = f"{e(word)} {named}{author}"
+    if sum(map(_told, cite.facts)) > _MOST_TOLD:
+        shown = f"<details><summary>{line}{uid}</summary>{facts}{pictures}</details>\n"
+    else:
+        shown = f"<p>{line}{facts}{uid}{pictures}</p>\n"
     return (
         f'<div class="indieauth-context">{before}<div class="{prefix}-{name} {cite.type}">'
-        f"<p>{e(word)} {named}{author}{facts}{uid}{pictures}</p>\n{quoted}</div></div>\n"
+        f"{shown}{quoted}</div></div>\n"
     )
 
 

@@ -299,6 +299,13 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Trakt", "Id: 1"],
         {"watch-of": [TRACK]},
     ),
+    "wish-for-machines": (
+        unnamed(
+            wish_of=h("product", name="A pen", price="€ 3", **{f"x{n}": "y" for n in range(20)})
+        ),
+        ["Wish of A pen", "X19: y"],
+        {"wish-of": ["A pen"]},
+    ),
     "poster": (
         unnamed(video={"value": f"{SITE}/v.mp4", "poster": f"{SITE}/p.jpg", "alt": 'A "cat"'}),
         [],
@@ -400,8 +407,11 @@ def test_sensitive_pictures_are_opened_by_the_reader(built: Built) -> None:
 
 
 def test_what_is_for_machines_is_opened_by_the_reader(built: Built) -> None:
-    page = BeautifulSoup(built.text("machines.html"), "html.parser")
-    assert [each.get_text() for each in page.select("details summary")] == ["Trakt"]
+    for slug, label in {"machines": "Trakt", "wish-for-machines": "Wish of A pen"}.items():
+        page = BeautifulSoup(built.text(f"{slug}.html"), "html.parser")
+        assert [each.get_text() for each in page.select("details summary")] == [label]
+    (wish,) = built.entry("wish-for-machines.html")["wish-of"]
+    assert wish["properties"]["price"] == ["€ 3"]
 
 
 def test_a_place_that_is_sent_twice_is_shown_once(built: Built) -> None:
