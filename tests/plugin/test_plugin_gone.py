@@ -30,7 +30,7 @@ def test_a_deleted_post_and_its_former_urls_have_a_tombstone_page(tmp_path: Path
         page = BeautifulSoup(built.text(path), "html.parser")
         assert is_tombstone(built.text(path))
         assert [meta["content"] for meta in page.select('meta[name="robots"]')] == ["noindex"]
-        assert page.select(".h-entry .p-name")[0].get_text() == "This post was deleted"
+        assert page.select(".h-entry h1.p-name")[0].get_text() == "This post was deleted"
         assert not page.select(".e-content")
     assert not is_tombstone(built.text("b.html"))
 
