@@ -83,18 +83,7 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
     ``names_plugins``: whether the owner's settings have PLUGINS.
     """
     settings = site.settings
-    formats = [*settings["DATE_FORMATS"].values()]
-    # Every post changes the locale of the posts after it.
-    if any(isinstance(form, tuple) for form in formats):
-        raise UnsupportedSiteError(
-            "DATE_FORMATS names locales",
-            "Name the site's locale in LOCALE, and let DATE_FORMATS hold formats alone",
-        )
-    if formats and isinstance(settings["DEFAULT_DATE_FORMAT"], tuple):
-        raise UnsupportedSiteError(
-            "DEFAULT_DATE_FORMAT names a locale, and DATE_FORMATS has others",
-            "Name the site's locale in LOCALE, and let DEFAULT_DATE_FORMAT be a format alone",
-        )
+    _check_date_formats(settings)
     folders = (settings["THEME"], *settings["THEME_TEMPLATES_OVERRIDES"])
     if any(_is_among_posts(Path(folder).absolute(), settings) for folder in folders):
         # Posts are read in every build, templates when the process starts.
@@ -118,6 +107,21 @@ def check(site: Pelican, *, names_plugins: bool) -> None:
                 f" ({name_of(receiver)} listens to {signal.name})",
                 _remedy(names_plugins=names_plugins),
             )
+
+
+def _check_date_formats(settings: Mapping[str, Any]) -> None:
+    formats = [*settings["DATE_FORMATS"].values()]
+    # Every post changes the locale of the posts after it.
+    if any(isinstance(form, tuple) for form in formats):
+        raise UnsupportedSiteError(
+            "DATE_FORMATS names locales",
+            "Name the site's locale in LOCALE, and let DATE_FORMATS hold formats alone",
+        )
+    if formats and isinstance(settings["DEFAULT_DATE_FORMAT"], tuple):
+        raise UnsupportedSiteError(
+            "DEFAULT_DATE_FORMAT names a locale, and DATE_FORMATS has others",
+            "Name the site's locale in LOCALE, and let DEFAULT_DATE_FORMAT be a format alone",
+        )
 
 
 def is_of_subsites(receiver: Callable[..., Any]) -> bool:
