@@ -21,10 +21,10 @@ from bridge.store import BlobId, ContentStore, Difference
 _MOST_COMPARED = 50
 #: The part of a file's text that stays the same in one that is the same post, as in git.
 _ALIKE = 0.5
-#: Lines that do not tell one post from another: what the bridge keeps in a file, and headers that
-#: many posts have in common. In a short note they would be half of the file.
+#: Lines that do not tell one post from another: what the bridge writes at each edit, and headers
+#: that many posts have in common. In a short note they would be half of the file.
 _COMMON = re.compile(
-    rb":?(mf2|category|tags|keywords|authors?|status|lang|template)\s*:", re.IGNORECASE
+    rb":?(mf2|modified|category|tags|keywords|authors?|status|lang|template)\s*:", re.IGNORECASE
 )
 #: If more posts than this move at once, their files are left alone.
 _MOST_AT_ONCE = 100
