@@ -147,7 +147,7 @@ class PostReader:
             return there
         moved: Change | None = None
         # What the post that has moved from there consists of.
-        later = await asyncio.to_thread(self._content, there.path, base) if there else None
+        later = await asyncio.to_thread(self._source, there.path, base) if there else None
         removals = self._store.removals(self._settings.content.folder, base)
         while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
             files = await asyncio.to_thread(self._sources, some)
@@ -157,20 +157,29 @@ class PostReader:
                     continue
                 change = Change(file.path, file.data, None, gone.executable)
                 if canonical(entry.url, index.own) == wanted:
-                    if later is not None and are_alike(later, file.data):
+                    if later is not None and await asyncio.to_thread(
+                        self._is_renamed, gone, file, later
+                    ):
                         continue
                     return await self._beside_others(change, base)
                 if moved is None:
-                    moved, later = change, file.data if there is None else later
+                    moved, later = change, file if there is None else later
         if there is not None:
             return there
         if moved is not None:
             return await self._beside_others(moved, base)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 
-    def _content(self, path: str, at: Version) -> bytes | None:
+    def _source(self, path: str, at: Version) -> Source | None:
         blob = self._store.read(path, at)
-        return blob.data if blob else None
+        return Source(path, blob.id, blob.data) if blob else None
+
+    def _is_renamed(self, gone: Removal, file: Source, later: Source) -> bool:
+        """Whether the commit that removed a file wrote the same post to where it was later."""
+        if not are_alike(later.data, file.data):
+            return False
+        newest = next(iter(self._store.log(gone.version, path=later.path)), None)
+        return newest is not None and newest.version == gone.version
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""

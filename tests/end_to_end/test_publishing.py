@@ -177,12 +177,15 @@ async def test_a_published_draft_moves_to_its_url(demo: Demo, http: aiohttp.Clie
 async def test_a_post_is_restored_although_another_file_has_its_name(
     demo: Demo, http: aiohttp.ClientSession
 ) -> None:
-    first = await post(http, demo, {"name": ["Twice"], "content": ["The first of the two"]})
+    # They are alike, as versions of one post are.
+    both = {"name": ["Twice"], "published": ["2026-01-01T10:00:00+01:00"]}
+    shared = "\n\nBoth of them have all of these words."
+    first = await post(http, demo, {**both, "content": [f"The first of the two{shared}"]})
     change = {"mp-slug": ["twice-before"]}
     status, moved = await act(http, demo, action="update", url=first, replace=change)
     assert status == 201
     assert (await act(http, demo, action="delete", url=moved["url"]))[0] == 200
-    second = await post(http, demo, {"name": ["Twice"], "content": ["The second of the two"]})
+    second = await post(http, demo, {**both, "content": [f"The second of the two{shared}"]})
     status, back = await act(http, demo, action="undelete", url=moved["url"])
     assert (status, back["url"]) == (200, moved["url"])
     for url, words in ((second, "The second"), (back["url"], "The first")):
