@@ -562,6 +562,132 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
     assert site.worker.status().slow is None
 
 
+#: Ways to count over all pages, in the order in which a clean build writes them.
+COUNTING = b"""
+import collections, functools, random, types
+from jinja2.utils import Cycler, Namespace
+random.seed(1)
+N, ROWS, TALLY, SEEN, LATER = 0, collections.deque("abc"), collections.Counter(), {}, []
+class Pages:
+    n = 0
+    def __init__(self):
+        self.n = 0
+    def __call__(self):
+        self.n += 1
+        return self.n
+    @property
+    def inside(self, kept=[]):
+        kept.append(0)
+        return len(kept)
+by_call, row = Pages(), Cycler("odd", "even")
+def by_global():
+    global N
+    N += 1
+    return N
+def by_attribute():
+    by_attribute.n += 1
+    return by_attribute.n
+by_attribute.n = 0
+def by_default(kept=[]):
+    kept.append(0)
+    return len(kept)
+def by_closure():
+    n = 0
+    def count():
+        nonlocal n
+        n += 1
+        return n
+    return count
+def by_class():
+    Pages.n += 1
+    return Pages.n
+def by_row():
+    ROWS.rotate()
+    return ROWS[0]
+def by_tally():
+    TALLY["pages"] += 1
+    return TALLY["pages"]
+def in_partial(kept):
+    kept.append(0)
+    return len(kept)
+def by_name(name):
+    return SEEN.setdefault(name, len(SEEN))
+def by_chance():
+    return random.random()
+ALL = (by_global, by_attribute, by_default, by_closure(), by_class, by_row, by_tally, by_call,
+       by_chance, functools.partial(in_partial, []), row.next)
+def number(text):
+    return " ".join(str(count()) for count in ALL), by_name(text), by_call.inside
+"""
+#: Each way by which a template comes to such a thing. Sets one up in each build, too.
+NUMBERING = b"""
+PLUGINS = ["numbering"]
+PLUGIN_PATHS = ["."]
+import os, sys
+THEME_TEMPLATES_OVERRIDES = [os.path.abspath("templates")]
+sys.path.append(os.getcwd())
+import counting
+LINES, KEPT = [], []
+def keep(text):
+    KEPT.append(text)
+    return text
+JINJA_FILTERS = {"number": counting.number, "keep": keep}
+JINJA_TESTS = {"third": lambda _, kept=[]: kept.append(0) or len(kept) % 3 == 0}
+JINJA_GLOBALS = {"row": Cycler("odd", "even"), "hits": by_call, "count": by_closure(),
+                 "numbers": Namespace(n=0)}
+"""
+NUMBERED = {
+    "filter": "{{ article.title | number }}",
+    "test": "{{ article.title is third }}",
+    "global": "{{ hits() }}",
+    "closure": "{{ count() }}",
+    "cycler": "{{ row.next() }}",
+    "list": "{% set _ = LINES.append(1) %}{{ LINES | length }}",
+    "namespace": "{% set numbers.n = numbers.n + 1 %}{{ numbers.n }}",
+    "shared": "{{ article.title | keep }}{{ KEPT | length }}",
+    "of each build": "{{ article.title | plugged }}",
+    "written": "<!-- numbered -->",
+}
+OF_EACH_BUILD = b"""
+from pelican import signals
+import counting
+def add(generator):
+    count = counting.by_closure()
+    generator.env.filters["plugged"] = lambda _: count()
+def written(path, context, kept=[]):
+    kept.append(0)
+    with open(path) as file:
+        text = file.read()
+    with open(path, "w") as file:
+        file.write(text.replace("<!-- numbered -->", str(len(kept))))
+def register():
+    signals.article_generator_init.connect(add)
+    signals.content_written.connect(written)
+"""
+
+
+@pytest.mark.parametrize("way", NUMBERED)
+async def test_what_counts_over_all_pages_counts_as_in_a_clean_build(
+    site: BothWays, way: str
+) -> None:
+    article = '{% extends "!simple/article.html" %}{% block content %}'
+    start = {
+        "pelicanconf.py": CONF + COUNTING + NUMBERING,
+        "counting.py": COUNTING,
+        "numbering.py": OF_EACH_BUILD if way in {"of each build", "written"} else b"register = int",
+        "templates/article.html": f"{article}{NUMBERED[way]}{{% endblock %}}".encode(),
+        "templates/index.html": b"{{ articles | length }} posts",
+        **{f"content/{day}.md": post(f"Post {day}", day) for day in range(1, 4)},
+    }
+    assert await site.after(start) == []
+    assert await site.after({"content/old.md": post("Old", 1, Date="2001-01-01")}) == []
+    assert await site.after({"content/2.md": post("Post 2", 2, body="Edited.")}) == []
+    assert site.worker.status().slow is None
+
+
+COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
+
+
 @pytest.mark.parametrize(
     ("files_of_it", "why", "remedy"),
     [
@@ -600,8 +726,51 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
             "DEFAULT_DATE_FORMAT names a locale, and DATE_FORMATS has others",
             "Name the site's locale in LOCALE",
         ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "pelicanconf.py": COUNTS
+                + b"C = itertools.count(1)\nJINJA_FILTERS = {'next': lambda _: next(C)}\n",
+                "templates/article.html": b"{{ article.title | next }}",
+            },
+            "the site's own code counts over all pages, with an iterator (count)",
+            "Let a variable count",
+        ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "pelicanconf.py": COUNTS
+                + b"JINJA_GLOBALS = {'next': itertools.cycle('ab').__next__}\n",
+                "templates/article.html": b"{{ next() }}",
+            },
+            "the site's own code counts over all pages, with an iterator (cycle)",
+            "begin anew on each page",
+        ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "pelicanconf.py": COUNTS
+                + b"G = (n * n for n in range(1000))\nJINJA_GLOBALS = {'next': lambda: next(G)}\n",
+                "templates/article.html": b"{{ next() }}",
+            },
+            "the site's own code counts over all pages, with an iterator (generator)",
+            "Let a variable count",
+        ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "pelicanconf.py": COUNTS
+                + b"KEPT = []\nJINJA_FILTERS = {'count': lambda _: KEPT.append(0) or len(KEPT)}\n",
+                "templates/article.html": b"{{ '' | count }}",
+            },
+            "the filter or test 'count' of a constant may count over all pages",
+            "not the same on every page",
+        ),
     ],
-    ids=["a replaced method", "a macro that counts", "a listener", "a locale of most posts"],
+    ids=[
+        *("a replaced method", "a macro that counts", "a listener", "a locale of most posts"),
+        *("itertools.count", "itertools.cycle", "a generator", "a constant that is counted"),
+    ],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(
     tmp_path: Path,

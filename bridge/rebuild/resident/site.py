@@ -23,6 +23,7 @@ from pelican.writers import Writer
 
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.plain_pelican import Runs, leave_out
+from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.bad_posts import LoggedErrors
 from bridge.rebuild.resident.copying import StaticCopies
 from bridge.rebuild.resident.loaded import LoadedSite, SitePaths
@@ -39,19 +40,24 @@ from bridge.rebuild.resident.pelican.reading import (
     ContentCache,
     readers_with,
 )
-from bridge.rebuild.resident.pelican.state import SiteState
+from bridge.rebuild.resident.pelican.state import SiteState, StateBeforePages
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
 from bridge.rebuild.resident.reuse.templates import (
     forget_classes,
     known_to_pelican,
+    not_folded,
     trace_functions,
     tracing_environment,
 )
 from bridge.rebuild.resident.reuse.trusted import Libraries, PelicanClasses
 from bridge.rebuild.resident.waited_for import WaitedFor
 from bridge.settings import prefix_of
+
+
+class _OrderMatters(Exception):
+    """A page can depend on those that were written before it."""
 
 
 class Interrupted(Exception):
@@ -62,6 +68,7 @@ class Interrupted(Exception):
 class _Build:
     """The objects of one build, and what it has done so far.
 
+    ``before`` is the state of the site's own code before the first page, ``made`` counts pages.
     ``first`` are the files of the posts for whose pages clients wait. ``left`` says what links are
     relative to when a generator, by its id, has written (RELATIVE_URLS).
     """
@@ -71,6 +78,8 @@ class _Build:
     lists: SiteLists
     inputs: BuildInputs
     writer: Writer
+    before: StateBeforePages
+    made: int = 0
     left: dict[int, str] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -125,6 +134,8 @@ class WarmSite:
         self.unlisted: list[str] = []
         #: No build has been completed yet.
         self._cold = True
+        #: All pages are written in every build, in the order of a clean one.
+        self._in_order = False
 
     def _parsed_on_disk(self) -> KeptOnDisk | None:
         """What readers have made of posts, from an earlier process."""
@@ -145,11 +156,18 @@ class WarmSite:
         # Reading a whole site takes a while: what changes during it is read as well.
         give_up = self._give_up if self._cold and not order.first else _go_on
         give_up()
+        try:
+            return self._bring_up_to_date(order, give_up)
+        except _OrderMatters:
+            self._in_order = True
+            return self._bring_up_to_date(order, give_up)
+
+    def _bring_up_to_date(self, order: Build, give_up: Callable[[], None]) -> tuple[str, ...]:
         self._begin()
         build = self._read(give_up, frozenset(order.left_out))
         self._check_posts(build.context, order)
         self._staged.holds = self._late.holds
-        if not self._staged.holds:
+        if not (self._staged.holds or self._in_order):
             build.first = self._waited_for.posts(
                 build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
             )
@@ -157,6 +175,7 @@ class WarmSite:
         self._staged.holds = self._staged.unfinished
         pages = self._plan(build)
         self._write(pages, build)
+        self._check_order(build)
         self._run_late(pages, build)
         self._late.finalize(self._site, self._staged)
         self._finish(pages, build)
@@ -219,7 +238,8 @@ class WarmSite:
         names = ChainMap({"localsiteurl": site.settings["SITEURL"]}, context, *globals_)
         inputs = BuildInputs(self._numbering, names, lists.by_name, self._links.resolved)
         writer = Writer(site.output_path, settings=site.settings)
-        build = _Build(running, context, lists, inputs, writer)
+        before = self._memory.before_pages(context, environments)
+        build = _Build(running, context, lists, inputs, writer, before)
         self._links.touch_in_order(context, lambda: _in_clean_order(build))
         return build
 
@@ -331,10 +351,12 @@ class WarmSite:
         """Render every page that is not up to date, the most visited first."""
         self._staged.expect(pages)
         stale = [
-            page for page in pages.values() if not self._pages.is_up_to_date(page, build.inputs)
+            page
+            for page in pages.values()
+            if self._in_order or not self._pages.is_up_to_date(page, build.inputs)
         ]
         home = _first_pages(self._site.settings)
-        if not self._late.holds:
+        if not (self._late.holds or self._in_order):
             stale.sort(key=lambda page: (page.name not in home, *_importance(page)))
         for page in stale:
             if self._newer():
@@ -345,6 +367,21 @@ class WarmSite:
     def _make(self, page: PlannedPage, build: _Build) -> None:
         if self._pages.make(page, build.inputs):
             build.changed.add(page.name)
+        build.made += 1
+        if build.made & (build.made - 1) == 0:
+            self._check_order(build)
+
+    def _check_order(self, build: _Build) -> None:
+        """Check that no page depends on others, except where they are written in order."""
+        if not build.before.is_changed():
+            return
+        if not_folded:
+            raise UnsupportedSiteError(
+                f"the filter or test {min(not_folded)!r} of a constant may count over all pages",
+                "Give it something that is not the same on every page",
+            )
+        if not self._in_order:
+            raise _OrderMatters
 
     def _run_late(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """Run what plugins write by themselves, now that all pages are there."""

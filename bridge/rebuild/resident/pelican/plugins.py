@@ -42,6 +42,8 @@ _OF_AN_OBJECT = {f"{_COPY_CODE}.process_code_blocks"}
 _INDIEAUTH_WRITTEN = "indieauth_written"
 #: Where it has the drafts that get no page in the output, and writes their previews.
 _INDIEAUTH_WITHHELD = "indieauth_withheld"
+#: What this project's plugin keeps in the context.
+PLUGINS_OWN = frozenset({_INDIEAUTH_WRITTEN, _INDIEAUTH_WITHHELD})
 #: These want to know every page of the site, written or not.
 _COUNTING = {f"{_SITEMAP}.queue_page"}
 #: These write files of their own when all else is there, anew in every build.
@@ -51,6 +53,11 @@ _AT_THE_END = {
     f"{_IMAGES}.dump_config",
     f"{_COPY_CODE}.copy_static_files",
 }
+#: What these keep while pages are written is in no page.
+_KNOWN_WHILE_WRITING = (
+    *("pelican_indieauth", "pelican.plugins.sitemap", "pelican.plugins.seo"),
+    *("pelican.plugins.image_process", "pelican.plugins.copy_code"),
+)
 #: Generators of these write through Pelican's writer alone.
 _PLANNED = ("pelican.generators", "bridge", "pelican_indieauth", "pelican.plugins.sitemap")
 
@@ -142,6 +149,11 @@ def wants_each() -> frozenset[Literal["page", "feed"]]:
 def is_known_at_the_end(receiver: Callable[..., Any]) -> bool:
     """Whether a receiver of ``finalized`` only writes files of its own."""
     return name_of(receiver) in _AT_THE_END
+
+
+def is_known_while_writing(module: str) -> bool:
+    """Whether what a plugin keeps while pages are written has no effect on other pages."""
+    return module.startswith(_KNOWN_WHILE_WRITING)
 
 
 def _is_among_posts(folder: Path, settings: Mapping[str, Any]) -> bool:

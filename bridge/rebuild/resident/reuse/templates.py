@@ -45,6 +45,9 @@ _BEYOND: Mapping[type, frozenset[str]] = {Paginator: frozenset({"settings", "obj
 #: Classes with the names of attributes whose reads need no further look. Filled in each build:
 #: templates read the same few attributes of the same few classes many thousand times.
 _harmless: set[tuple[type, Any]] = set()
+#: Filters and tests of the site's own of constants: a clean build calls them once, and each page
+#: here.
+not_folded: set[str] = set()
 
 
 def forget_classes() -> None:
@@ -254,6 +257,7 @@ def _recording(environment: Environment, name: str, function: Any) -> Any:
         if getattr(environment, "folding", False):
             # Jinja then leaves the call in the template, which is kept for later builds and for
             # other environments, whose filters of that name may return something else.
+            not_folded.add(name)
             raise _NotConstant
         if RECORDER.trace is not None:
             RECORDER.trace.opaque = f"it uses the filter or test {name!r}"
