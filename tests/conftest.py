@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import locale
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from hypothesis.internal.constants_ast import Constants
 from PIL import Image
 from rebuild_site import new_store
 from soak_kit import SOAK
-from warm_kit import Warm, warm
+from warm_kit import PATTERNS, Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -107,6 +108,7 @@ _use_no_settings()
 if "TMPDIR" not in os.environ and not SOAK:
     _use_memory()
 
+re._MAXCACHE = PATTERNS  # type: ignore[attr-defined] # it has no public name
 _WARM = pytest.StashKey[Warm]()
 #: Where there are no more tests, it is likely that none starts a program.
 _FEW = 200

@@ -18,6 +18,7 @@ import locale
 import multiprocessing
 import os
 import pkgutil
+import re
 import runpy
 import signal
 import socket
@@ -36,6 +37,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PATIENCE = 600
+#: Regular expressions that :mod:`re` keeps compiled. All that is imported here has more than 512.
+PATTERNS = 10_000
 
 #: For functions of tests that run in a subprocess.
 WARM = multiprocessing.get_context("forkserver")
@@ -51,7 +54,8 @@ _IMPORTED = [
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
     "pelican", "pelican.readers", "pelican.tools.pelican_quickstart", "pelican_indieauth.plugin",
-    "pelican_indieauth.pages", "rich.table",
+    "pelican_indieauth.pages", "encodings.utf_8_sig", "rich._emoji_codes", "rich.status",
+    "rich.table",
     "pelican.plugins.i18n_subsites", "pelican.plugins.image_process", "pelican.plugins.neighbors",
     "pelican.plugins.related_posts", "pelican.plugins.seo", "pelican.plugins.series",
     "pelican.plugins.sitemap",
@@ -227,6 +231,7 @@ def _exactly(pipe: socket.socket, size: int) -> bytes:
 
 def main(pipe: int) -> None:
     """The warm process."""
+    re._MAXCACHE = PATTERNS  # type: ignore[attr-defined] # it has no public name
     for name in _IMPORTED:
         importlib.import_module(name)
     _know_markup()
@@ -240,27 +245,39 @@ def _know_markup() -> None:
     """Do what is otherwise done once per process: compile expressions, load extensions, find
     packages.
     """
-    from docutils.core import publish_parts  # noqa: PLC0415 # the tests' own process has no use
+    import soupsieve  # noqa: PLC0415 # the tests' own process has no use for these
+    from docutils.core import publish_parts  # noqa: PLC0415
     from markdown import Markdown  # noqa: PLC0415
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
 
+    from bridge.content.markup import note_grammar  # noqa: PLC0415
     from bridge.runtime.confinement import system_grants  # noqa: PLC0415
+    from bridge.runtime.process import installed_code  # noqa: PLC0415
 
     extensions = DEFAULT_CONFIG["MARKDOWN"]["extension_configs"]
     Markdown(extensions=list(extensions), extension_configs=extensions).convert("# A\n\n*b*\n")
     publish_parts("A\n=\n\n*b*\n", writer_name="html5")
+    soupsieve.compile(":root > a.b[href], c")
+    note_grammar.tokens()
+    note_grammar.in_label()
     system_grants(protected=())
+    installed_code()
 
 
 def _know_templates() -> None:
-    """Compile the templates of two themes and of the plugin: half of the work in a small build."""
+    """Compile the templates of two themes and of the plugin: half of the work in a small build. The
+    templates of the bridge's pages, too.
+    """
     import jinja2  # noqa: PLC0415 # the tests' own process has no use for them
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
     from pelican.themes import simple  # noqa: PLC0415
     from pelican.utils import DateFormatter  # noqa: PLC0415
 
+    from bridge.pages.render import _TEMPLATES as PAGES  # noqa: PLC0415
     from pelican_indieauth.templating import prepare  # noqa: PLC0415
 
+    for name in PAGES.list_templates(extensions=["html"]):
+        PAGES.get_template(name)
     jinja2.Environment.compile = compiling_once()  # type: ignore[method-assign]
     plain, ours = Path(simple.__path__[0]), Path(__file__).parents[1] / "sample_site" / "theme"
     for theme, with_plugin in ((plain, False), (plain, True), (ours, True)):

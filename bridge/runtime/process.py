@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -40,8 +41,7 @@ def installed_code() -> str:
     """A name for the bridge's code and for every installed package: another one after an upgrade
     of any of them.
     """
-    ours = (_PROJECT / "bridge", _PROJECT / "pelican_indieauth")
-    files = [file for package in ours for file in package.rglob("*.py")]
+    files = list(_own_code())
     for folder in sys.path:
         with contextlib.suppress(OSError):
             files += (
@@ -54,6 +54,13 @@ def installed_code() -> str:
         with contextlib.suppress(OSError):
             found.update(f"{file}\0{file.stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     return found.hexdigest()
+
+
+@cache
+def _own_code() -> Sequence[Path]:
+    """The bridge's files and the plugin's, which are the same as long as this process runs."""
+    ours = (_PROJECT / "bridge", _PROJECT / "pelican_indieauth")
+    return [file for package in ours for file in package.rglob("*.py")]
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -137,10 +137,12 @@ def _check_iterators(values: KeptValues) -> None:
 def _modules(site: Pelican, checkout: Path) -> Iterator[tuple[str, ModuleType]]:
     """The modules of plugins, and those in the checkout."""
     names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
+    inside, folder = tuple(f"{name}." for name in names), f"{checkout}/"
     for name, module in list(sys.modules.items()):
-        place = str(getattr(module, "__file__", None) or "")
-        if place.startswith(f"{checkout}/") or any(
-            name == of or name.startswith(f"{of}.") for of in names
+        if (
+            name in names
+            or name.startswith(inside)
+            or str(getattr(module, "__file__", None) or "").startswith(folder)
         ):
             yield name, module
 
