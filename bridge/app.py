@@ -32,8 +32,8 @@ from bridge.micropub.post import unescape
 from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.commits import Once
 from bridge.posts.moved_by_hand import MovedByHand
-from bridge.posts.repeated_requests import Once
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Followers, Publisher
 from bridge.rebuild import Rebuilder
@@ -41,7 +41,7 @@ from bridge.runtime.background import Lifetime
 from bridge.settings import Settings, prefix_of
 from bridge.social import Social, start_social
 from bridge.store import ContentStore
-from bridge.syndication.targets import default_targets
+from bridge.syndication.jobs.planner import default_targets
 from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers

@@ -28,8 +28,10 @@ from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads
 from bridge.posts.commits import (
     Committer,
+    Once,
     after_commit,
     commit_message,
+    digest_of,
     retry_on_conflict,
     visible_line,
 )
@@ -41,7 +43,6 @@ from bridge.posts.post_files import (
     with_alias,
     without_echoed,
 )
-from bridge.posts.repeated_requests import Once, digest_of
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.rebuild import Rebuilder

@@ -29,10 +29,9 @@ from bridge.micropub.post import Json, Post
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.commits import CommitQueue, Committer
+from bridge.posts.commits import CommitQueue, Committer, Once
 from bridge.posts.moved_by_hand import MovedByHand
 from bridge.posts.post_files import PostReader
-from bridge.posts.repeated_requests import Once
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
 from bridge.publisher import Followers, Published, Publisher

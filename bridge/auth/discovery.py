@@ -18,7 +18,7 @@ from multidict import CIMultiDictProxy
 from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import Unavailable
-from bridge.net.bounded import read_bounded
+from bridge.net.fetch import read_bounded
 from bridge.net.link_rels import header_links, html_links
 from bridge.net.web_url import BadURL, parse
 

@@ -20,7 +20,7 @@ import aiohttp
 
 from bridge.auth.token import Token, words
 from bridge.errors import InvalidToken, Unavailable
-from bridge.net.bounded import read_bounded
+from bridge.net.fetch import read_bounded
 
 SECONDS = 5.0
 MAX_BYTES = 64 * 1024

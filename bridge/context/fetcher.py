@@ -1,4 +1,4 @@
-"""Fetches reply contexts in the background."""
+"""Fetches the pages that posts quote, in the background, and makes an h-cite of each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from email.message import Message
 from typing import Any, Protocol
 
-from bridge.context.reader import read_cite
 from bridge.net.fetch import Fetched, FetchError
+from bridge.net.link_rels import charset_of
+from bridge.net.sandboxed_parse import parse_in_subprocess
 from bridge.runtime.backoff import next_pause
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,10 @@ _ACCEPT = "text/html, application/xhtml+xml;q=0.9"
 
 Cites = Mapping[str, dict[str, Any]]
 Deliver = Callable[[str, Cites], Awaitable[None]]
+#: Not imported here: HTML parsers need a third as much memory as the rest of the bridge.
+_CITE = "bridge.context.cite:cite"
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_PARSE_SECONDS = 40.0
 
 
 class Fetch(Protocol):
@@ -153,3 +159,16 @@ async def look_up(fetch: Fetch, url: str) -> dict[str, Any] | None:
         return None
     # The h-cite keeps the URL that the author gave, not that of a redirect.
     return {**cite, "properties": {**cite["properties"], "url": [url]}}
+
+
+async def read_cite(page: Fetched) -> dict[str, Any] | None:
+    """The h-cite of a page, or ``None`` if it is not HTML or has nothing to cite."""
+    kind = Message()
+    kind["Content-Type"] = page.headers.get("Content-Type", "")
+    if kind.get_content_type() not in _HTML:
+        return None
+    charset = charset_of(kind.get_content_charset())
+    cite: dict[str, Any] | None = await parse_in_subprocess(
+        _CITE, page.url, charset, page=page.body, seconds=_PARSE_SECONDS
+    )
+    return cite

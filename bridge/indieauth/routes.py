@@ -14,7 +14,7 @@ from bridge.indieauth import account
 from bridge.indieauth.endpoint import answer, json_endpoint, preflight
 from bridge.indieauth.login import micro_blog_sign_in, set_up, sign_in, step_up
 from bridge.indieauth.login.browser_session import PagesOwner
-from bridge.indieauth.oauth import consent, introspection, token_endpoint
+from bridge.indieauth.oauth import consent, token_endpoint
 from bridge.indieauth.server import SERVER, IndieAuthServer
 from bridge.pages.navigation import NOTICES
 from bridge.pages.render import HOST, STATIC, STATIC_VERSION
@@ -76,11 +76,11 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
             web.get("/auth", consent.ask),
             web.post("/auth", token_endpoint.identify),
             web.post("/auth/consent", consent.decide),
-            web.get("/token", introspection.verify),
+            web.get("/token", token_endpoint.verify),
             web.post("/token", token_endpoint.token),
-            web.post("/introspect", introspection.introspect),
-            web.post("/revoke", introspection.revoke),
-            web.get("/userinfo", introspection.userinfo),
+            web.post("/introspect", token_endpoint.introspect),
+            web.post("/revoke", token_endpoint.revoke),
+            web.get("/userinfo", token_endpoint.userinfo),
             web.get("/tokens", account.tokens),
             web.post("/tokens", account.create),
             web.post("/tokens/revoke", account.revoke),

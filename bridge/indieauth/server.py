@@ -16,8 +16,7 @@ from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import BuiltinVerifier
 from bridge.indieauth.oauth.client_id import client_id
 from bridge.indieauth.oauth.clients import OLD_APPS
-from bridge.indieauth.webauthn.challenges import Challenges
-from bridge.indieauth.webauthn.passkeys import RelyingParty
+from bridge.indieauth.webauthn.passkeys import Challenges, RelyingParty
 from bridge.net.fetch import GuardedFetch
 from bridge.net.web_url import WebURL, parse
 from bridge.runtime.command_name import doc

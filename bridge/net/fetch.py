@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin
 
 import aiohttp
@@ -27,7 +27,6 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from bridge.net.address_guard import is_loopback, may_connect
-from bridge.net.bounded import read_bounded
 from bridge.net.resolver import Resolver
 from bridge.net.web_url import BadURL, parse
 
@@ -40,11 +39,35 @@ _KEEP_METHOD = frozenset({307, 308})
 _NONE: frozenset[int] = frozenset()
 #: The User-Agent; some hosts reject requests without one.
 AGENT = "pelican-indieauth"
-
 #: How much of a response is parsed at a time. The most expensive bytes that were found take 15 ms.
 _PIECE = 8 * 1024
 _WEB_PORTS = frozenset({80, 443})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Decompressor(Protocol):
+    """The used part of what :func:`zlib.decompressobj` returns."""
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
+        """At most ``max_length`` of the decompressed bytes."""
+        ...
+
+
+async def read_bounded(
+    response: aiohttp.ClientResponse, max_bytes: int, decompressor: Decompressor | None = None
+) -> tuple[bytes, bool]:
+    """The body, cut after ``max_bytes``, and whether it was longer.
+
+    It is decompressed piece by piece, so that a decompression bomb ends at the limit. Raises what
+    aiohttp raises for a broken connection, and ``zlib.error``.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        room = max_bytes + 1 - len(body)
+        body += decompressor.decompress(chunk, room) if decompressor else chunk[:room]
+        if len(body) > max_bytes:
+            return bytes(body[:max_bytes]), True
+    return bytes(body), False
 
 
 @dataclass(frozen=True, slots=True)

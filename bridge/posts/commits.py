@@ -2,18 +2,26 @@
 
 The commits of concurrent requests are grouped: those that wait while a group is written form the
 next (:class:`CommitQueue`).
+
+A request may have a name (``Micropub-Once``): it is then carried out once, however often it is
+sent (:class:`Once`). A form that is sent twice (a double tap, a reload, a retry after a lost
+answer) must not create two posts. The commit records a hash of the name, so the names of the last
+thirty days are known again after a restart or a crash.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
+import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from bridge.content.file import beginning
@@ -24,6 +32,22 @@ from bridge.runtime.background import Background
 from bridge.store import BranchMoved, Change, Commit, ContentStore, FileChanged, StoreBusy, Version
 
 _TOGETHER = 256  # one group; enough that the syncs no longer count
+log = logging.getLogger(__name__)
+_SUBJECT_LENGTH = 72
+#: Format characters that make letters and emoji what they are, in Persian or in a family.
+_JOINERS = "\u200c\u200d"
+_ACTION = "Micropub-Action"
+_ONCE = "Micropub-Once"
+_URL = "Post-URL"
+#: How many attempts are made if others commit in between.
+_TRIES = 10
+#: Seconds that an answer waits for the media library to release what is committed.
+_MEDIA_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+_Done = TypeVar("_Done")
+_ONCE_SECONDS = 30 * 86400
+#: More commits than a site gets in a month; reading them takes a second.
+_ONCE_COMMITS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +119,6 @@ class CommitQueue:
                 each.answer.set_exception(answer)
             else:
                 each.answer.set_result(answer)
-
-
-log = logging.getLogger(__name__)
-
-_SUBJECT_LENGTH = 72
-#: Format characters that make letters and emoji what they are, in Persian or in a family.
-_JOINERS = "\u200c\u200d"
-_ACTION = "Micropub-Action"
-_ONCE = "Micropub-Once"
-_URL = "Post-URL"
-#: How many attempts are made if others commit in between.
-_TRIES = 10
-#: Seconds that an answer waits for the media library to release what is committed.
-_MEDIA_SECONDS = 5.0
-_CLOSE_SECONDS = 2.0
-_Done = TypeVar("_Done")
 
 
 def commit_message(
@@ -254,3 +262,68 @@ async def retry_on_conflict(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
     raise Conflict(
         "Nothing was written: other commits to the site kept getting in between. Try again."
     )
+
+
+def digest_of(name: str) -> str:
+    """The digest of a request's name, as in the commit's trailer.
+
+    A name may have two parts, ``FORM ACTION``. Then the first half of the digest depends on
+    ``FORM`` alone, so that :meth:`Once.has_form` finds it.
+    """
+    form, space, _ = name.partition(" ")
+    whole = hashlib.sha256(name.encode()).hexdigest()
+    return _half(form) + whole[:16] if space else whole[:32]
+
+
+def _half(form: str) -> str:
+    return hashlib.sha256(form.encode()).hexdigest()[:16]
+
+
+class Once:
+    """The names of recent requests, with the URLs of their posts."""
+
+    def __init__(self, store: ContentStore, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._now = now
+        self._urls: dict[str, str] = {}
+        self._reading: asyncio.Task[dict[str, str]] | None = None
+
+    async def load(self) -> None:
+        """Load the names of earlier runs from the log. Raises what the store raises."""
+        if self._reading is None or (self._reading.done() and self._reading.exception()):
+            self._reading = asyncio.create_task(asyncio.to_thread(self._logged), name="once")
+        self._urls = await asyncio.shield(self._reading) | self._urls
+
+    def find(self, name: str) -> str | None:
+        """The URL of the post, if the request has been carried out."""
+        return self._urls.get(digest_of(name))
+
+    def has_form(self, form: str) -> bool:
+        """Whether any action of a form has been carried out."""
+        half = _half(form)
+        return any(name.startswith(half) for name in self._urls)
+
+    async def carried_out(self, forms: Iterable[str]) -> list[str]:
+        """The forms of which any action has been carried out. Raises what the store raises.
+
+        A form's name is the first name of the names of its actions.
+        """
+        await self.load()
+        return [form for form in forms if self.has_form(form)]
+
+    async def has_done(self, name: str) -> bool:
+        """Whether the action of this name has been carried out. Raises what the store raises."""
+        await self.load()
+        return self.find(name) is not None
+
+    def note(self, name: str, url: str) -> None:
+        """Record that a request has been carried out."""
+        self._urls[digest_of(name)] = url
+
+    def _logged(self) -> dict[str, str]:
+        head = self._store.head()
+        if head is None:
+            return {}
+        log = self._store.log(head, since=self._now() - _ONCE_SECONDS)
+        found = filter(None, (once_of(commit.message) for commit in islice(log, _ONCE_COMMITS)))
+        return dict(reversed(list(found)))

@@ -20,22 +20,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from bridge.posts.addresses import canonical, hosts
-from bridge.posts.former import (
-    FormerAddresses,
-    MovedPost,
-    forget_unchanged,
-    remember_all,
-    without_alias,
-)
 from bridge.posts.index_tables import (
     POST,
     TABLES,
+    FormerAddresses,
+    MovedPost,
     entry_of,
     forget,
+    forget_unchanged,
     insert,
     open_tables,
+    remember_all,
     stored,
     translated,
+    without_alias,
 )
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of

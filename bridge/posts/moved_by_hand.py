@@ -14,7 +14,7 @@ from bridge.content.file import Mf2Line, has_other_format
 from bridge.errors import BridgeError
 from bridge.posts.addresses import canonical
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict, urls_of
-from bridge.posts.former import MovedPost
+from bridge.posts.index_tables import MovedPost
 from bridge.posts.post_files import PostReader, with_alias
 from bridge.posts.reservations import Reservations
 from bridge.store import Change, ContentStore, StoreError, Version

@@ -25,7 +25,7 @@ from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
 from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
-from bridge.posts.former import are_alike
+from bridge.posts.index_tables import are_alike
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source

@@ -11,7 +11,7 @@ from typing import IO, Any
 from git import GitCommandError, Repo
 
 from bridge.store import BlobId, LoggedCommit, Removal, StoreBroken, Version
-from bridge.store.bounded_git import kill, receive
+from bridge.store.repo import kill, receive
 
 #: How long git may look without finding anything.
 _SECONDS = 300.0

@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 from git import GitError, Repo
 
 from bridge.store import FileChanged, StoreBroken, StoreError
-from bridge.store.bounded_git import kill, receive
 from bridge.store.objects import (
     EMPTY,
     FILE_MODES,
@@ -31,6 +30,7 @@ from bridge.store.objects import (
     Object,
     TreeEntry,
 )
+from bridge.store.repo import kill, receive
 
 _TOGETHER = 256  # questions: 17 kB at the most, where a pipe holds 64
 _MOMENT = 0.05  # seconds

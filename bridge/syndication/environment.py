@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bridge.context.reader import read_cite
+from bridge.context.fetcher import read_cite
 from bridge.indieauth.database import Database
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import FetchError, GuardedFetch

@@ -7,8 +7,7 @@ from contextlib import suppress
 
 from bridge.errors import Unavailable
 from bridge.micropub import answers
-from bridge.micropub.answers import Channel, ListedPost, Object, Paging
-from bridge.micropub.people import contacts, places
+from bridge.micropub.answers import Channel, ListedPost, Object, Paging, contacts, places
 from bridge.micropub.post import Post
 from bridge.micropub.query import Query, parse_query
 from bridge.posts.catalogue import Catalogue

@@ -16,8 +16,7 @@ from site_kit import CONF
 from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.post import Post
-from bridge.posts.commits import commit_message, once_of
-from bridge.posts.repeated_requests import Once, digest_of
+from bridge.posts.commits import Once, commit_message, digest_of, once_of
 
 in_one_loop = pytest.mark.asyncio(loop_scope="module")
 

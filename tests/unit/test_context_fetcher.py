@@ -15,9 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.context import reader
-from bridge.context.fetcher import ContextFetcher
-from bridge.context.reader import read_cite
+from bridge.context.fetcher import ContextFetcher, read_cite
 from bridge.errors import Conflict
 from bridge.net import sandboxed_parse
 from bridge.net.fetch import Fetched, GuardedFetch
@@ -200,7 +198,7 @@ def fetched(body: bytes, kind: str = "text/html") -> Fetched:
 async def test_a_page_that_keeps_a_parser_busy_is_abandoned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "_SECONDS", 1.5)
+    monkeypatch.setattr("bridge.context.fetcher._PARSE_SECONDS", 1.5)
     assert await read_cite(fetched(b"<div>" * 100_000)) is None
 
 

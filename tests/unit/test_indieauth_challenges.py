@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.indieauth.webauthn.challenges import SECONDS, Challenges
+from bridge.indieauth.webauthn.passkeys import SECONDS, Challenges
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from soak_kit import any_text
 
 from bridge.errors import InvalidRequest
 from bridge.micropub import answers
-from bridge.micropub.answers import Channel, ListedPost, Paging
-from bridge.micropub.people import contacts, places
+from bridge.micropub.answers import Channel, ListedPost, Paging, contacts, places
 from bridge.micropub.post import POST_TYPES, Json, Post, discover
 from bridge.micropub.query import (
     DEFAULT_LIMIT,

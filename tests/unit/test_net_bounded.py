@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.commands.checks.http_requests import ask
-from bridge.net.bounded import read_bounded
+from bridge.net.fetch import read_bounded
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
 LINK = '<link rel="micropub" href="https://me.example/micropub">'

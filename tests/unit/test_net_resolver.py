@@ -12,8 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.net.fetch import GuardedFetch
-from bridge.net.look_up import look_up
 from bridge.net.resolver import Resolver
+from bridge.store.checkout.submodules import look_up
 
 
 async def test_a_host_is_found_by_its_name() -> None:

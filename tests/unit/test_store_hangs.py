@@ -16,11 +16,11 @@ import pytest
 from git_kit import ADA, git, put
 from process_kit import is_running
 
-from bridge.store import StoreBroken, bounded_git, history, object_database
-from bridge.store.bounded_git import BoundedGit
+from bridge.store import StoreBroken, history, object_database
+from bridge.store import repo as store_repo
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase, _Answers
-from bridge.store.repo import _MANY, Housekeeper, open_bare_repo
+from bridge.store.repo import _MANY_PACKS, BoundedGit, Housekeeper, open_bare_repo
 from bridge.store.sync import transport
 from bridge.store.sync.rebase import Replay
 
@@ -83,7 +83,7 @@ def test_a_git_process_that_stops_in_the_middle_of_an_answer_is_ended(
     )
 
     def receive(file: int, seconds: float) -> bytes:
-        return bounded_git.receive(file, 60 if stops.exists() else seconds)
+        return store_repo.receive(file, 60 if stops.exists() else seconds)
 
     # A shell that the machine has not come to yet does not hang.
     monkeypatch.setattr(object_database, "receive", receive)
@@ -146,12 +146,12 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_is_no_failure_of_gi
 
 def test_a_command_may_take_long_as_long_as_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     used = iter([*range(10), 9])
-    monkeypatch.setattr(bounded_git, "processor_time", lambda _: next(used))
+    monkeypatch.setattr(store_repo, "processor_time", lambda _: next(used))
     process = BoundedGit().execute(["sleep", "600"], as_process=True, start_new_session=True)
     with pytest.raises(TimeoutError, match=r"^stood still for 0.01 seconds$"):
-        bounded_git.communicate(process, 0.01)
+        store_repo.communicate(process, 0.01)
     assert [*used] == []
-    bounded_git.kill(process)
+    store_repo.kill(process)
 
 
 def test_a_push_that_stands_still_is_ended(
@@ -161,7 +161,7 @@ def test_a_push_that_stands_still_is_ended(
     store = GitStore(repo, author=ADA)
     head = put(store, "a.md", "text")
     _instead_of_git(tmp_path, monkeypatch, 'case "$*" in *" push "*) exec sleep 600 ;; esac')
-    monkeypatch.setattr(transport, "communicate", partial(bounded_git.communicate, seconds=0.3))
+    monkeypatch.setattr(transport, "communicate", partial(store_repo.communicate, seconds=0.3))
     remote = transport.Transport(store.bare_repo, "origin", "", tmp_path, store.disk)
     with pytest.raises(transport.TransportError, match=r"^git stood still for 0.3 seconds: perh"):
         remote.push(bytes.fromhex(head), None)
@@ -200,7 +200,7 @@ def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bri
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened = open_bare_repo(repo, "")
-    for number in range(_MANY):
+    for number in range(_MANY_PACKS):
         (repo / "objects" / "pack" / f"{number}.pack").touch()
     pids = tmp_path / "pids"
     _instead_of_git(tmp_path, monkeypatch, f"echo $$ >> {shlex.quote(str(pids))}; exec sleep 600")
@@ -209,7 +209,7 @@ def test_packs_that_git_never_joins_have_an_end_and_do_not_delay_that_of_the_bri
     assert "small packs could not be joined: git repack stood still for 0.5 seconds" in caplog.text
     pids.unlink(missing_ok=True)
     long = Housekeeper(opened)
-    for _ in range(_MANY):
+    for _ in range(_MANY_PACKS):
         long.committed()
     deadline = time.monotonic() + 300
     while not pids.exists() or not pids.read_text():

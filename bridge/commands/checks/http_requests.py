@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from bridge.net.bounded import read_bounded
+from bridge.net.fetch import read_bounded
 
 _MOST = 1_000_000
 #: How long a request may take: ``check`` is run by a person, who waits for it.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from git import GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import BoundedGit
+from bridge.store.repo import BoundedGit
 
 #: The owner's and the system's configuration are for working trees of *theirs*.
 _ENVIRONMENT = {

@@ -13,10 +13,10 @@ from git import GitCommandError
 
 from bridge.settings import Settings
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout.git_dir import git_error
 from bridge.store.checkout.submodules import GitUrl, SiteRemote
 from bridge.store.git import GitStore
+from bridge.store.repo import BoundedGit
 from bridge.store.sync.transport import Transport
 
 #: Seconds after which a failed download is tried again.

@@ -11,23 +11,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from git import GitCommandError
 
 from bridge.net.address_guard import may_connect
-from bridge.net.look_up import look_up
 from bridge.settings import Settings
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import BoundedGit
 from bridge.store.checkout.checkout import SubmoduleMissing, Submodules
 from bridge.store.checkout.git_dir import git_error
 from bridge.store.git import GitStore
+from bridge.store.repo import BoundedGit
 from bridge.store.sync.transport import Transport
 
 #: Seconds after which a failed download is tried again.
@@ -50,6 +51,7 @@ _ANONYMOUS = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_ASKPASS": "false",
 }
+_LOOKUP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,3 +329,32 @@ def _git(repo: Path, environment: Mapping[str, str], *arguments: str) -> str:
     except StoreBroken as error:
         raise SubmoduleMissing(str(error)) from error
     return os.fsdecode(out)
+
+
+def look_up(
+    host: str,
+    port: int,
+    *,
+    seconds: float = _LOOKUP_SECONDS,
+    getaddrinfo: Callable[..., list[tuple[Any, ...]]] = socket.getaddrinfo,
+) -> list[str]:
+    """The IP addresses of a host, looked up in a thread, without aiohttp.
+
+    Raises OSError where it has none, and after ``seconds``: the end of the bridge waits for the
+    thread that calls this, and the system's own limits are longer.
+    """
+    found, reason = set[str](), ["no answer came in time"]
+
+    def work() -> None:
+        try:
+            answers = getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.update(str(address[0]) for *_, address in answers)
+        except (OSError, UnicodeError) as error:
+            reason[0] = str(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive() or not found:
+        raise OSError(reason[0])
+    return sorted(found)

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from git import Git, GitCommandError
 
 from bridge.store import StoreBroken
-from bridge.store.bounded_git import communicate, kill, terminate
-from bridge.store.repo import BareRepo, read_ref, read_settings
+from bridge.store.repo import BareRepo, communicate, kill, read_ref, read_settings, terminate
 from bridge.store.sync.local_remote import LocalRemote, local_path
 from bridge.store.transaction import Disk
 

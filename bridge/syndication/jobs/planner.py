@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
 import msgspec
 
 from bridge.content.file import Mf2Line, PelicanFile
-from bridge.micropub.post import unescape
+from bridge.micropub.post import Post, discover, unescape
 from bridge.posts.catalogue import Catalogue
-from bridge.settings import prefix_of
+from bridge.settings import Target, prefix_of
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
+from bridge.syndication.bluesky.records import post_at
+from bridge.syndication.compose.composer import source_of
+from bridge.syndication.compose.post_page import PostPage
 from bridge.syndication.jobs.ledger import Job, Ledger
 from bridge.syndication.networks import Account
 
@@ -29,6 +34,14 @@ _TARGET_IS_NEW = "it was requested while this target was not configured"
 
 #: A post's file before and after a change, with its path.
 _Change: TypeAlias = tuple[str, PelicanFile | None, PelicanFile | None]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ANSWERS = frozenset({"reply", "like", "repost", "rsvp"})
+#: URLs of statuses at ActivityPub servers: Mastodon, Pleroma, Misskey and others.
+_STATUS = re.compile(
+    r"^https?://[^/]+/(?:@[\w.@-]+/(?:statuses/)?\w+|users/[\w.-]+/statuses/\w+|notice/\w+"
+    r"|objects/[\w-]+|notes/\w+|p/[\w.-]+/\d+)/?$"
+)
 
 
 class Planner:
@@ -300,3 +313,29 @@ def _parsed(path: str, data: bytes) -> PelicanFile:
 def _shown(words: str) -> str:
     line = " ".join(words.split())
     return line if len(line) <= _TITLE else f"{line[:_TITLE]}…"
+
+
+def default_targets(targets: Iterable[Target], post: Post) -> tuple[str, ...]:
+    """The uids of the targets selected for a new post without ``mp-syndicate-to``.
+
+    A response is copied only to the network of what it responds to, and an unlisted post not to
+    targets with public visibility.
+    """
+    kind = discover(post)
+    about = source_of(post, PostPage(), "", _EPOCH).about
+    unlisted = str(post.first("visibility") or "").strip().lower() == "unlisted"
+    chosen = []
+    for target in targets:
+        if not target.default or (unlisted and target.type == "bluesky"):
+            continue
+        if kind in _ANSWERS and not any(_is_in_network(target, url) for url in about):
+            continue
+        chosen.append(target.uid)
+    return tuple(chosen)
+
+
+def _is_in_network(target: Target, url: str) -> bool:
+    """Whether ``url`` looks like a post in the target's network."""
+    if target.type == "bluesky":
+        return post_at(url) is not None
+    return target.type == "mastodon" and post_at(url) is None and bool(_STATUS.search(url))
