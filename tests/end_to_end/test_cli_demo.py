@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from bridge_kit import picture
 from cli_kit import done, environment
 from demo_kit import Demo, demo_in, start_demo, wait_until
 from soak_kit import SOAK
@@ -79,7 +81,9 @@ async def test_a_second_start_continues_with_changed_settings_which_the_environm
     assert config.read_bytes() == changed
 
 
-def test_after_a_kill_it_starts_at_another_url_which_every_page_then_has(tmp_path: Path) -> None:
+async def test_after_a_kill_it_starts_at_another_url_with_changed_settings(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
     demo, process = start_demo(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false")
     process.kill()
     process.wait()
@@ -87,12 +91,28 @@ def test_after_a_kill_it_starts_at_another_url_which_every_page_then_has(tmp_pat
     stale = tmp_path / "demo" / "demo.json"
     assert stale.exists()
     stale.rename(tmp_path / "stale.json")
+    config = tmp_path / "demo" / "bridge.toml"
+    with config.open("a") as file:
+        file.write('\n[[syndication.targets]]\nuid = "https://social.example/@me"\nname = "Mine"\n')
+        file.write("\n[media]\nmax_bytes = 10\n")
+    changed = config.read_bytes()
     port = int(demo.site.split(":")[2].rstrip("/"))
     # Another program uses the previous port now.
     with (
         socket.create_server(("127.0.0.1", port)),
-        demo_in(tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false") as again,
+        demo_in(
+            tmp_path / "demo", BRIDGE_WEBMENTION__SEND="false", BRIDGE_MEDIA__MAX_BYTES="2000000"
+        ) as again,
     ):
+        # The settings are those of the file, which stays, and the environment wins.
+        async with http.get(f"{again.micropub}?q=config", headers=again.headers) as answer:
+            said = await answer.json()
+        assert [each["name"] for each in said["syndicate-to"]] == ["Mine"]
+        async with http.post(
+            again.media, data={"file": io.BytesIO(picture())}, headers=again.headers
+        ) as answer:
+            assert answer.status == 201
+        assert config.read_bytes() == changed
         assert again.pid != demo.pid
         assert again.site != demo.site
         assert again.git("log", "-1", "--format=%s") == f"Move the site to {again.site}"
