@@ -564,10 +564,11 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
 
 #: Ways to count over all pages, in the order in which a clean build writes them.
 COUNTING = b"""
-import collections, functools, random, types
+import collections, functools, io, os, queue, random
 from jinja2.utils import Cycler, Namespace
 random.seed(1)
-N, ROWS, TALLY, SEEN, LATER = 0, collections.deque("abc"), collections.Counter(), {}, []
+N, ROWS, TALLY, SEEN = 0, collections.deque("abc"), collections.Counter(), {}
+BYTES, QUEUE, LINES_OUT, CHANCE = bytearray(), queue.Queue(), io.StringIO(), random.Random(1)
 class Pages:
     n = 0
     def __init__(self):
@@ -613,9 +614,17 @@ def in_partial(kept):
 def by_name(name):
     return SEEN.setdefault(name, len(SEEN))
 def by_chance():
-    return random.random()
+    return random.random(), CHANCE.random()
+def by_buffers():
+    BYTES.append(1)
+    QUEUE.put(1)
+    LINES_OUT.write("1")
+    return len(BYTES), QUEUE.qsize(), LINES_OUT.tell()
+def by_environment():
+    os.environ["PAGES"] = os.environ.get("PAGES", "") + "1"
+    return os.environ["PAGES"]
 ALL = (by_global, by_attribute, by_default, by_closure(), by_class, by_row, by_tally, by_call,
-       by_chance, functools.partial(in_partial, []), row.next)
+       by_chance, by_buffers, functools.partial(in_partial, []), row.next)
 def number(text):
     return " ".join(str(count()) for count in ALL), by_name(text), by_call.inside
 """
@@ -631,7 +640,16 @@ LINES, KEPT = [], []
 def keep(text):
     KEPT.append(text)
     return text
-JINJA_FILTERS = {"number": counting.number, "keep": keep}
+from markdown import Extension
+from markdown.preprocessors import Preprocessor
+class Numbered(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Lines(md), "numbered", 30)
+class Lines(Preprocessor):
+    def run(self, lines):
+        return [line.replace("@number@", str(by_global())) for line in lines]
+MARKDOWN = {"extensions": [Numbered()], "output_format": "html5"}
+JINJA_FILTERS = {"number": counting.number, "keep": keep, "exported": lambda _: by_environment()}
 JINJA_TESTS = {"third": lambda _, kept=[]: kept.append(0) or len(kept) % 3 == 0}
 JINJA_GLOBALS = {"row": Cycler("odd", "even"), "hits": by_call, "count": by_closure(),
                  "numbers": Namespace(n=0)}
@@ -647,6 +665,8 @@ NUMBERED = {
     "shared": "{{ article.title | keep }}{{ KEPT | length }}",
     "of each build": "{{ article.title | plugged }}",
     "written": "<!-- numbered -->",
+    "environment": "{{ article.title | exported }}",
+    "text of a post": "{{ article.content }}",
 }
 OF_EACH_BUILD = b"""
 from pelican import signals
@@ -677,10 +697,11 @@ async def test_what_counts_over_all_pages_counts_as_in_a_clean_build(
         "numbering.py": OF_EACH_BUILD if way in {"of each build", "written"} else b"register = int",
         "templates/article.html": f"{article}{NUMBERED[way]}{{% endblock %}}".encode(),
         "templates/index.html": b"{{ articles | length }} posts",
-        **{f"content/{day}.md": post(f"Post {day}", day) for day in range(1, 4)},
+        **{f"content/{day}.md": post(f"Post {day}", day, body="@number@") for day in range(1, 4)},
     }
     assert await site.after(start) == []
-    assert await site.after({"content/old.md": post("Old", 1, Date="2001-01-01")}) == []
+    old = post("Old", 1, Date="2001-01-01", body="@number@")
+    assert await site.after({"content/old.md": old}) == []
     assert await site.after({"content/2.md": post("Post 2", 2, body="Edited.")}) == []
     assert site.worker.status().slow is None
 
@@ -766,10 +787,21 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
             "the filter or test 'count' of a constant may count over all pages",
             "not the same on every page",
         ),
+        (
+            {
+                "plugins/odd.py": b"def register(): pass\n",
+                "pelicanconf.py": COUNTS + b"LINES = []\n",
+                "templates/base.html": b"{% set _ = LINES.append(1) %}{{ LINES | length }}",
+                "content/pages/home.md": b"Title: Home\nSave_as: index.html\n\nHome.",
+            },
+            "pages are counted, and index.html is written twice",
+            "Let no page, post or file have the address of another",
+        ),
     ],
     ids=[
         *("a replaced method", "a macro that counts", "a listener", "a locale of most posts"),
         *("itertools.count", "itertools.cycle", "a generator", "a constant that is counted"),
+        "a page in the place of another",
     ],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(

@@ -27,6 +27,21 @@ HTML = (
 )
 
 
+class SiteCode:
+    """The site's own code, which counts the files that it sees, or does not."""
+
+    counts = False
+
+    def begin_build(self) -> None:
+        """Nothing to reset."""
+
+    def begin(self) -> None:
+        """Nothing to note."""
+
+    def is_changed(self) -> bool:
+        return self.counts
+
+
 class Site:
     """A content folder; each ``reads`` is like that of a new process."""
 
@@ -37,6 +52,7 @@ class Site:
         self.content.mkdir()
         self.settings: dict[str, Any] = {}
         self.rest = "the rest"
+        self.code = SiteCode()
         self._read: list[str] = []
         for kind in (MarkdownReader, RstReader, HTMLReader):
             monkeypatch.setattr(kind, "read", self._noting(kind.read))
@@ -55,7 +71,7 @@ class Site:
         settings = configure_settings(
             {**DEFAULT_CONFIG, "MARKDOWN": markdown, **theme, **self.settings}
         )
-        content_cache = ContentCache(whole=True, logged=lambda: 0)
+        content_cache = ContentCache(whole=True, logged=lambda: 0, state=self.code)
         rest = self.rest if rest is None else rest
         disk = KeptOnDisk(self.file, self.folder, rest, settings)
         readers = readers_with(content_cache, disk)(settings)
@@ -89,6 +105,13 @@ def test_each_format_is_read_once_and_is_the_same_afterwards(site: Site) -> None
         assert again.date == article.date
         assert again.save_as == article.save_as
         assert again.category.settings is again.settings
+
+
+def test_what_the_site_counts_as_it_is_read_is_read_again(site: Site) -> None:
+    (site.content / "a.md").write_text(MARKDOWN)
+    site.code.counts = True
+    assert site.reads()[0] == ["a.md"]
+    assert site.reads()[0] == ["a.md"]
 
 
 def test_a_file_with_other_bytes_is_read(site: Site) -> None:

@@ -40,7 +40,7 @@ from bridge.rebuild.resident.pelican.reading import (
     ContentCache,
     readers_with,
 )
-from bridge.rebuild.resident.pelican.state import SiteState, StateBeforePages
+from bridge.rebuild.resident.pelican.state import SiteState, StateBeforePages, StateWhileReading
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, ValueNumbering
 from bridge.rebuild.resident.reuse.pages import Pages
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
@@ -69,6 +69,7 @@ class _Build:
     """The objects of one build, and what it has done so far.
 
     ``before`` is the state of the site's own code before the first page, ``made`` counts pages.
+    ``hidden`` are files of several pages, of which the others are not made here.
     ``first`` are the files of the posts for whose pages clients wait. ``left`` says what links are
     relative to when a generator, by its id, has written (RELATIVE_URLS).
     """
@@ -80,6 +81,7 @@ class _Build:
     writer: Writer
     before: StateBeforePages
     made: int = 0
+    hidden: set[str] = field(default_factory=set)
     left: dict[int, str] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -116,7 +118,11 @@ class WarmSite:
         self._staged.unfinished = self._late.holds or bool(self._late.by_file)
         self._pictures = plugins.Pictures()
         whole = not plugins.sees_every_object()
-        self.content_cache = ContentCache(whole=whole, logged=logged.__len__)
+        self.content_cache = ContentCache(
+            whole=whole,
+            logged=logged.__len__,
+            state=StateWhileReading(self._site, site_paths.checkout),
+        )
         self._disk = self._parsed_on_disk()
         readers = readers_with(self.content_cache, self._disk)
         generators.install(tracing_environment(self._loaded.also_read), readers)
@@ -345,6 +351,7 @@ class WarmSite:
                 build.left[id(generator)] = planner.localsiteurl
         # A static file wins over a page of the same name.
         copied = self._copies.names
+        build.hidden = planner.hidden | planner.pages.keys() & copied
         return {name: page for name, page in planner.pages.items() if name not in copied}
 
     def _write(self, pages: dict[str, PlannedPage], build: _Build) -> None:
@@ -379,6 +386,11 @@ class WarmSite:
             raise UnsupportedSiteError(
                 f"the filter or test {min(not_folded)!r} of a constant may count over all pages",
                 "Give it something that is not the same on every page",
+            )
+        if build.hidden:
+            raise UnsupportedSiteError(
+                f"pages are counted, and {min(build.hidden)} is written twice",
+                "Let no page, post or file have the address of another",
             )
         if not self._in_order:
             raise _OrderMatters

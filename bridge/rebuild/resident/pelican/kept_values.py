@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import functools
+import io
 import itertools
 import operator
+import queue
+import random
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -24,9 +27,9 @@ from typing import Any
 from jinja2.utils import Cycler, Joiner, Namespace
 
 _ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
-_CONTAINERS = (list, dict, set, deque)
+_CONTAINERS = (list, dict, set, deque, bytearray)
 #: Attributes of these are looked into, as those of the site's own objects are.
-_HOLDERS = (SimpleNamespace, threading.local, Cycler, Joiner, Namespace)
+_HOLDERS = (SimpleNamespace, threading.local, queue.Queue, Cycler, Joiner, Namespace)
 _Cached: Any = type(functools.cache(len))
 #: What has no value.
 _EMPTY = object()
@@ -45,6 +48,8 @@ class KeptValues:
         self._variables: list[tuple[Any, str, Any]] = []
         self._names: list[tuple[Any, frozenset[str]]] = []
         self._containers: list[tuple[Any, Any]] = []
+        self._generators: list[tuple[random.Random, Any]] = []
+        self._buffers: list[tuple[Any, Any]] = []
         self._iterators: list[tuple[Any, Any]] = []
         self._caches: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
@@ -84,6 +89,11 @@ class KeptValues:
             if not _is_same(inside, kept):
                 inside.clear()
                 (inside.update if isinstance(inside, (dict, set)) else inside.extend)(kept)
+        for generator, state in self._generators:
+            generator.setstate(state)
+        for buffer, was in self._buffers:
+            if was is not None and not buffer.closed and _inside_buffer(buffer) != was:
+                _fill(buffer, *was)
 
     def is_changed(self) -> bool:
         """Whether anything is no longer as it was; caches do not count."""
@@ -94,6 +104,8 @@ class KeptValues:
                 for owner, name, was in self._variables
             )
             or any(not _is_same(inside, kept) for inside, kept in self._containers)
+            or any(generator.getstate() != state for generator, state in self._generators)
+            or any(_inside_buffer(buffer) != was for buffer, was in self._buffers)
         )
 
     def advanced(self) -> str | None:
@@ -117,7 +129,8 @@ class KeptValues:
 
     def _look_into(self, value: Any) -> None:
         if isinstance(value, _CONTAINERS):
-            plain = dict if isinstance(value, dict) else set if isinstance(value, set) else list
+            plain: Any = list
+            plain = dict if isinstance(value, dict) else set if isinstance(value, set) else plain
             self._containers.append((value, plain(value)))
             for item in value.values() if isinstance(value, dict) else value:
                 self.note(item)
@@ -132,6 +145,10 @@ class KeptValues:
                 self._note_function(value)
         elif type(value).__module__ in self._own or isinstance(value, _HOLDERS):
             self._note_object(value)
+        elif type(value) is random.Random:
+            self._generators.append((value, value.getstate()))
+        elif type(value) in (io.StringIO, io.BytesIO):
+            self._buffers.append((value, _inside_buffer(value)))
         elif type(value).__module__ in {"builtins", "itertools"} and hasattr(value, "__next__"):
             self._iterators.append((value, _position(value)))
 
@@ -199,6 +216,17 @@ def _inside(cell: CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return _EMPTY
+
+
+def _inside_buffer(buffer: Any) -> Any:
+    return None if buffer.closed else (buffer.getvalue(), buffer.tell())
+
+
+def _fill(buffer: Any, text: Any, place: int) -> None:
+    buffer.seek(0)
+    buffer.truncate()
+    buffer.write(text)
+    buffer.seek(place)
 
 
 def _position(iterator: Any) -> Any:

@@ -71,9 +71,10 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
     """A writer that writes nothing.
 
     ``noted`` is called with each page. ``pages`` are the pages so far, by name, after Pelican's own
-    rules about overwriting. ``context`` is the one that posts have: with RELATIVE_URLS, links in
-    posts are relative to the page that was written last with that context. Where that is not the
-    page itself, it is the one that a clean build has written last.
+    rules about overwriting, ``hidden`` the names of which one hides another. ``context`` is the one
+    that posts have: with RELATIVE_URLS, links in posts are relative to the page that was written
+    last with that context. Where that is not the page itself, it is the one that a clean build has
+    written last.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
         self.context = context
         self.localsiteurl: str = real.settings["SITEURL"]
         self.pages: dict[str, PlannedPage] = {}
+        self.hidden: set[str] = set()
         self._real = real
         self._lists = lists
         self._noted = noted
@@ -185,6 +187,8 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
         before = self.pages.get(page.name)
         if before is not None and before.override == page.override:
             raise Collision(before, page)
+        if before is not None:
+            self.hidden.add(page.name)
         if before is None or page.override:
             self.pages[page.name] = page
         self._noted(page, context)

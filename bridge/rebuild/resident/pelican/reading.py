@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -138,29 +138,47 @@ class _Pristine:
         return made
 
 
+class StateOfReaders(Protocol):
+    """What the site's own code keeps while files are read."""
+
+    def begin_build(self) -> None:
+        """A build begins."""
+
+    def begin(self) -> None:
+        """A file is about to be read."""
+
+    def is_changed(self) -> bool:
+        """Whether anything has changed since then."""
+
+
 class ContentCache:
     """The parsed files of a site.
 
     ``whole`` says whether content objects may be kept, or only what readers returned: the latter
     where plugins must see every object being created. ``logged`` returns how many errors were
     logged so far: a file that caused any is read in every build, so that each build reports them.
+    So is a file of which reading changes the ``state`` of the site's own code.
     """
 
-    def __init__(self, *, whole: bool, logged: Callable[[], int]) -> None:
+    def __init__(self, *, whole: bool, logged: Callable[[], int], state: StateOfReaders) -> None:
         self.whole = whole
         self._logged = logged
+        self._state = state
         self.reading = ""
         self.fresh: set[str] = set()
         self._contents: dict[_Key, _Pristine] = {}
         self._parsed: dict[tuple[str, str], tuple[Stamps, Any]] = {}
         self._parsing: set[str] = set()
         self._errors = 0
+        #: Reading this file has changed the state.
+        self._counts = False
         self._used: set[_Key] = set()
 
     def begin(self) -> None:
         """A build begins."""
         self.fresh.clear()
         self._used.clear()
+        self._state.begin_build()
 
     def end(self) -> None:
         """Forget files that this build did not read."""
@@ -189,6 +207,8 @@ class ContentCache:
         if kept is not None and kept.files == stamps(kept.files):
             return kept.again(context)
         logged = self._errors = self._logged()
+        self._state.begin()
+        self._counts = False
         # Taken before it is read: a later write gives it another stamp.
         files = stamps([path])
         with noting() as opened:
@@ -196,7 +216,8 @@ class ContentCache:
             made = read()
         self.fresh.add(path)
         files |= stamps(opened - {path})
-        if self.whole and self._logged() == logged and _may_be_kept(made, reader()):
+        unchanged = self._logged() == logged and not self._counts
+        if self.whole and unchanged and _may_be_kept(made, reader()):
             self._keep(key, files, made)
         return made
 
@@ -217,12 +238,16 @@ class ContentCache:
         return fresh(kept[1], {})
 
     def opened(self) -> Collection[str] | None:
-        """Files that were opened while this file is read; ``None`` if an error was logged."""
-        return self._parsing if self._logged() == self._errors else None
+        """Files that were opened while this file is read; ``None`` if it is to be read again."""
+        return self._parsing if self._logged() == self._errors and not self._counts else None
+
+    def compare_state(self) -> None:
+        """A reader has read the file."""
+        self._counts = self._state.is_changed()
 
     def keep_parsed(self, path: str, site: str, data: Any, reader: object) -> None:
         """Keep what a reader returned for a file."""
-        if not self.whole and reads_its_file_alone(reader):
+        if not self.whole and not self._counts and reads_its_file_alone(reader):
             self._parsed[path, site] = (stamps({path, *self._parsing}), fresh(data, {}))
 
     def posts(self) -> Iterator[str]:
@@ -314,6 +339,7 @@ class CachingReaders(Readers):  # type: ignore[misc] # Pelican's classes are not
 
     def cache_data(self, filename: str, data: Any) -> None:
         """Cache what a reader returned for a file."""
+        self.content_cache.compare_state()
         if not self._by_suffix:
             return
         reader = self.readers.get(file_suffix(filename))

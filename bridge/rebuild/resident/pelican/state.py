@@ -27,6 +27,8 @@ from bridge.rebuild.resident.pelican.reading import fresh
 
 #: With more items than this, a list in the context is one of posts, tags and the like.
 _SHORT = 100
+#: Where plugins change their state between files more often than this, it is no longer compared.
+_MOST = 200
 
 
 class SiteState:
@@ -43,10 +45,7 @@ class SiteState:
         self._folder, self._locale = Path.cwd(), locale.setlocale(locale.LC_ALL)
         self._chance = random.getstate()
         self._modules = dict(_modules(site, checkout))
-        self._values = KeptValues({module.__name__ for module in self._modules.values()})
-        for module in self._modules.values():
-            self._values.note_module(module)
-        self._values.complete()
+        self._values = _values_of(self._modules.values())
         try:
             # What a variable holds as well stays the same object, as in a clean build.
             self._kept_settings = fresh(dict(site.settings), self._values.restored_in_place())
@@ -74,14 +73,11 @@ class SiteState:
         self, context: Mapping[str, Any], environments: Iterable[Environment]
     ) -> StateBeforePages:
         """What pages could change that are written from now on."""
-        modules = {
-            module.__name__: module
+        values = _values_of(
+            module
             for name, module in _modules(self._site, self._checkout)
             if not is_known_while_writing(name)
-        }
-        values = KeptValues(modules)
-        for module in modules.values():
-            values.note_module(module)
+        )
         for environment in environments:
             for known in (environment.filters, environment.tests, environment.globals):
                 for function in known.values():
@@ -110,12 +106,41 @@ class SiteState:
             locale.setlocale(locale.LC_ALL, self._locale)
 
 
+class StateWhileReading:
+    """Whether reading a file changes what the site's own code keeps.
+
+    Such a file is read in every build: what is made of others may be counted by it.
+    """
+
+    def __init__(self, site: Pelican, checkout: Path) -> None:
+        self._site, self._checkout = site, checkout
+        self._noted = 0
+        self._values: KeptValues | None = None
+
+    def begin_build(self) -> None:
+        """A build begins."""
+        self._noted = 0
+
+    def begin(self) -> None:
+        """A file is about to be read."""
+        if self._noted > _MOST or (self._values is not None and not self._values.is_changed()):
+            return
+        self._noted += 1
+        self._values = _values_of(dict(_modules(self._site, self._checkout)).values())
+
+    def is_changed(self) -> bool:
+        """Whether anything has changed since then."""
+        if self._values is None or self._noted > _MOST:
+            return False
+        return self._values.is_changed() or self._values.advanced() is not None
+
+
 class StateBeforePages:
     """The state of the site's own code when the first page is about to be written."""
 
     def __init__(self, values: KeptValues) -> None:
         self._values = values
-        self._chance = random.getstate()
+        self._environment, self._chance = dict(os.environ), random.getstate()
 
     def is_changed(self) -> bool:
         """Whether writing pages has changed it, so that a page can depend on those before it.
@@ -123,7 +148,21 @@ class StateBeforePages:
         Raises :class:`UnsupportedSiteError` where nothing could restore it for the next build.
         """
         _check_iterators(self._values)
-        return self._values.is_changed() or random.getstate() != self._chance
+        return (
+            self._values.is_changed()
+            or os.environ != self._environment
+            or random.getstate() != self._chance
+        )
+
+
+def _values_of(modules: Iterable[ModuleType]) -> KeptValues:
+    """What these modules keep."""
+    by_name = {module.__name__: module for module in modules}
+    values = KeptValues(by_name)
+    for module in by_name.values():
+        values.note_module(module)
+    values.complete()
+    return values
 
 
 def _check_iterators(values: KeptValues) -> None:
