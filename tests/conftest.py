@@ -34,7 +34,7 @@ from bridge.posts.catalogue import Catalogue
 from bridge.runtime import background
 from bridge.store.git import GitStore
 
-pytest_plugins = ["secrets_kit"]
+pytest_plugins = ["secrets_kit", "wheel_kit"]
 
 #: For each marker the program, and where to get it.
 _PROGRAMS = {
@@ -71,6 +71,8 @@ _ONE_MOCK = {
     "test_syndication_once.py",
     "test_syndication_servers.py",
 }
+#: These share one wheel.
+_ONE_WHEEL = {"test_cli_wheel.py", "test_plugin_pelican_usage.py"}
 #: Folders with long tests, which start first.
 _LONG = {"end_to_end", "plugin", "clients", "protocol", "syndication", "wire"}
 #: Folders whose tests share a bridge or an installation.
@@ -170,6 +172,8 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
             return "one demo"
         if file.name in _ONE_MOCK:
             return "one mock"
+        if file.name in _ONE_WHEEL:
+            return "one wheel"
         return file.parent.name if file.parent.name in _TOGETHER else file.name
 
 

@@ -253,6 +253,7 @@ def _know_markup() -> None:
     from bridge.content.markup import note_grammar  # noqa: PLC0415
     from bridge.runtime.confinement import system_grants  # noqa: PLC0415
     from bridge.runtime.process import installed_code  # noqa: PLC0415
+    from bridge.site.pelican.facts import code_version  # noqa: PLC0415
 
     extensions = DEFAULT_CONFIG["MARKDOWN"]["extension_configs"]
     Markdown(extensions=list(extensions), extension_configs=extensions).convert("# A\n\n*b*\n")
@@ -262,6 +263,7 @@ def _know_markup() -> None:
     note_grammar.in_label()
     system_grants(protected=())
     installed_code()
+    code_version()
 
 
 def _know_templates() -> None:

@@ -30,38 +30,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from process_kit import port_of_its_own
 from soak_kit import SOAK, in_soak
+from wheel_kit import pip, tracked
 
 from bridge.commands.cli import EXTRA
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Files with another path in the clone than in the wheel.
 MOVED = {"namespace/": "", "sample_site/": "bridge/sample_site/", "docs/": "bridge/docs/"}
-
-
-def tracked(*folders: str) -> list[str]:
-    """Every file that git tracks, and new files that it does not ignore."""
-    which = ("--cached", "--others", "--exclude-standard")
-    return git("ls-files", "-z", *which, "--", *folders, cwd=ROOT).rstrip("\0").split("\0")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the tracked files, so that it can contain nothing else."""
-    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in tracked("."):
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, source / name)
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", built, source)
-    shutil.rmtree(source)
-    (file,) = built.glob("*.whl")
-    return file
-
-
-def pip(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @dataclass(frozen=True)

@@ -263,28 +263,16 @@ def test_labels_in_another_language(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as pip installs it: Pelican, and the project's wheel."""
     folder: Path = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    leave = shutil.ignore_patterns("__pycache__", "output")
-    for name in ("bridge", "pelican_indieauth", "namespace", "sample_site", "docs"):
-        shutil.copytree(ROOT / name, source / name, ignore=leave)
-    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [*wheel, "--no-index", "-w", "wheels", str(source)], cwd=folder, check=True, timeout=300
-    )
-    (built,) = (folder / "wheels").iterdir()
     target = folder / "site-packages"
     shutil.copytree(
         Path(pelican.__file__).parent,
         target / "pelican",
         ignore=lambda where, names: names if Path(where).name == "i18n_subsites" else [],
     )
-    with zipfile.ZipFile(built) as wheel_file:
+    with zipfile.ZipFile(wheel) as wheel_file:
         wheel_file.extractall(target)
     return target
 
