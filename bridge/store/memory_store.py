@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from bridge.store import (
@@ -154,9 +155,7 @@ class MemoryStore:
             if change.content is None:
                 files.pop(change.path, None)
                 continue
-            # A name is a file or a folder, never both.
-            if any(is_below(path, change.path) or is_below(change.path, path) for path in files
-                   if path != change.path):  # fmt: skip
+            if change.path not in files and _is_taken(change.path, files):
                 raise FileChanged(change.path)
             files[change.path] = _blob_id(change.content)
         return files
@@ -168,6 +167,12 @@ class MemoryStore:
         if at not in self._branch.snapshots:
             raise StoreBroken(f"there is no version {at}")
         return self._branch.snapshots[at]
+
+
+def _is_taken(path: str, files: Mapping[str, BlobId]) -> bool:
+    """Whether a new path goes through a file, or is a folder: no name is both."""
+    above, inside = map(str, PurePosixPath(path).parents), f"{path}/"
+    return any(each in files for each in above) or any(each.startswith(inside) for each in files)
 
 
 def _blob_id(data: bytes) -> BlobId:

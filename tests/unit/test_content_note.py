@@ -592,6 +592,7 @@ def test_words_are_stressed_in_every_script(sent: str) -> None:
     assert note.decode(note.encode(sent)) == sent
 
 
+@pytest.mark.cold
 def test_the_grammar_is_not_compiled_while_the_bridge_starts() -> None:
     code = (
         "from bridge.content.markup import note, note_grammar\n"
