@@ -327,7 +327,9 @@ async def test_a_proof_is_the_owners_alone(up: Running, guest: Browser) -> None:
     assert (await guest.post("/auth/confirm/passkey", call)).status == 403
     await guest.sign_in("/tokens")
     sign_in_is_old(up)
-    asked = await guest.get("/auth/confirm?then=//evil.example/")
+    typed = {"Sec-Fetch-Site": "none"}
+    asked = await guest.get("/auth/confirm?then=//evil.example/", headers=typed)
+    assert 'class="guarded"' in asked.text, "its button does not take clicks at once"
     done = await guest.submit(asked, "/auth/confirm", proof=PASSWORD)
     assert done.location == "/tokens"
 
@@ -586,7 +588,8 @@ async def test_a_mailed_link_signs_in_once(post: tuple[Running, list[str]]) -> N
     up, mails = post
     async with browser(up.base) as guest:
         link = await mailed_link(up, mails, guest, "/auth/sessions")
-        page = await guest.get(link)
+        page = await guest.get(link, headers={"Sec-Fetch-Site": "none"})
+        assert 'class="guarded"' in page.text, "its button does not take clicks at once"
         done = await guest.submit(page, "/auth/sign-in/link/open")
         assert done.location == "/auth/sessions"
         assert "e-mail link" in (await guest.get("/auth/sessions")).text
