@@ -1,6 +1,6 @@
 """Has posts that were moved by hand redirect from where they were, as those that an app moves.
 
-Only from addresses that an app was told: a post that its owner alone has written stays as it is.
+Only from URLs that an app has seen: a post that only the owner has written stays as it is.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class MovedByHand:
         self._committer = committer
         self._changed = asyncio.Event()
         self._changed.set()
-        #: Those of which the history is known to say nothing.
-        self._never_told = set[MovedPost]()
+        #: Those whose URLs are not in the history.
+        self._never_in_history = set[MovedPost]()
 
     def changed(self, version: Version) -> None:
         """Look at a new version. Returns at once."""
@@ -63,25 +63,27 @@ class MovedByHand:
         """
         catalogue = self._posts.catalogue
         version = await catalogue.refresh(patient=True)
-        found = set(await asyncio.to_thread(catalogue.index.moved_by_hand)) - self._never_told
+        found = set(await asyncio.to_thread(catalogue.index.moved_by_hand)) - self._never_in_history
         found = {each for each in found if not has_other_format(each.path)}
         if not found:
             return
-        addresses = await asyncio.to_thread(self._told, {each.address for each in found}, version)
+        addresses = await asyncio.to_thread(
+            self._seen_by_apps, {each.address for each in found}, version
+        )
         for moved in sorted(found):
             if moved.address in addresses:
                 await retry_on_conflict(partial(self._add_alias, moved))
             else:
-                self._never_told.add(moved)
+                self._never_in_history.add(moved)
 
-    def _told(self, addresses: Set[str], version: Version) -> set[str]:
-        """Those of the addresses that an app was told: commits say for which URL they were made."""
-        own, told = self._posts.catalogue.index.own, set[str]()
+    def _seen_by_apps(self, addresses: Set[str], version: Version) -> set[str]:
+        """Those of the addresses that an app has seen: commits have the URL that they were made for."""
+        own, seen = self._posts.catalogue.index.own, set[str]()
         for commit in self._store.log(version):
-            told |= addresses & {canonical(url, own) for url in urls_of(commit.message)}
-            if told == addresses:
+            seen |= addresses & {canonical(url, own) for url in urls_of(commit.message)}
+            if seen == addresses:
                 break
-        return told
+        return seen
 
     async def _add_alias(self, moved: MovedPost) -> None:
         index = self._posts.catalogue.index

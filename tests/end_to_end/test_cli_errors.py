@@ -97,7 +97,7 @@ def test_a_folder_that_is_no_repo(bridge: Path) -> None:
     assert "is not a git repo" in refused("serve", cwd=bridge)
 
 
-async def test_pelican_settings_that_cannot_be_read_are_told_and_can_be_fixed(
+async def test_unreadable_pelican_settings_are_reported_and_can_be_fixed(
     bridge: Path, http: aiohttp.ClientSession
 ) -> None:
     site = bridge.parent / "site"
@@ -207,7 +207,7 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     assert "invalid choice: 'publish'" in ended.stderr
 
 
-def test_the_version_is_told_without_any_settings(tmp_path: Path) -> None:
+def test_the_version_is_printed_without_any_settings(tmp_path: Path) -> None:
     assert done("--version", cwd=tmp_path).strip().count(".") == 2
 
 

@@ -312,7 +312,7 @@ def test_a_bridge_on_this_machine_listens_where_its_url_says(site: Path, bridge:
     assert server["port"] == 8123
 
 
-def test_urls_that_disagree_are_told(site: Path, bridge: Path) -> None:
+def test_urls_that_disagree_are_reported(site: Path, bridge: Path) -> None:
     urls = ("--me", "https://ada.example/", "--public-url", "https://ada.example/")
     told = done("init", site, *urls, "--yes", cwd=bridge)
     assert "https://example.com/ (SITEURL)" in told

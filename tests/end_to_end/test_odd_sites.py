@@ -208,7 +208,7 @@ async def test_plugins_in_a_folder_that_is_named_without_a_list(tmp_path: Path, 
         assert site.catalogue.report().warnings == ()
 
 
-async def test_a_plugin_that_ends_pelican_stops_no_post_and_is_told(tmp_path: Path) -> None:
+async def test_a_plugin_that_exits_pelican_is_reported_and_stops_no_post(tmp_path: Path) -> None:
     conf = CONF + 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["mine"]\n'
     plugin = "import sys\ndef register():\n    sys.exit(0)\n"
     async with bench(tmp_path, {"plugins/mine.py": plugin}, conf) as site:
@@ -614,7 +614,7 @@ async def test_an_address_that_a_post_cannot_fill_is_refused_with_what_is_missin
             await site.create(content="A note")
 
 
-async def test_broken_settings_do_not_stop_posts_and_are_told(tmp_path: Path) -> None:
+async def test_broken_settings_are_reported_and_stop_no_post(tmp_path: Path) -> None:
     async with bench(tmp_path, {}, CONF) as site:
         await site.create(name="First", content="x")
         await site.arrived({"pelicanconf.py": CONF + "import not_there\n"})

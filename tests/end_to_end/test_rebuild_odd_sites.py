@@ -252,7 +252,7 @@ async def test_posts_at_the_root_of_the_repo(
         await worker.close()
 
 
-async def test_names_that_are_not_utf8_are_told_and_the_site_is_built_by_command(
+async def test_names_that_are_not_utf8_are_reported_and_the_site_is_built_by_command(
     tmp_path: Path,
 ) -> None:
     """No message to the site's process can carry them; `pelican` builds such a site."""

@@ -829,7 +829,7 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     assert remedy in slow.remedy
 
 
-async def test_an_older_pelican_is_told_in_one_line_and_builds_by_command(
+async def test_an_older_pelican_is_reported_in_one_line_and_builds_by_command(
     tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     packages = tmp_path / "state" / "site" / "home" / "packages"  # where the site may read

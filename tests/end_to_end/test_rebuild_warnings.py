@@ -191,7 +191,7 @@ async def test_a_reader_says_why_it_cannot_read(site: Site) -> None:
 
 
 @once
-async def test_where_no_post_can_be_read_any_more_the_commonest_reason_is_told_once(
+async def test_if_no_post_can_be_read_the_commonest_reason_is_logged_once(
     site: Site,
 ) -> None:
     assert (await site.after({"content/four.md": post("Four", 4)})).state == "idle"

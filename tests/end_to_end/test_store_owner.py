@@ -327,7 +327,7 @@ async def test_a_clone_whose_git_folder_is_elsewhere_goes_along(
     sound(clone)
 
 
-async def test_a_clone_that_lets_no_one_move_its_branch_is_told_with_the_command(
+async def test_a_clone_that_refuses_pushes_is_reported_with_the_command_that_helps(
     clone: Path,
 ) -> None:
     git(clone, "config", "--unset", "receive.denyCurrentBranch")

@@ -165,7 +165,7 @@ def test_the_first_retry_comes_within_a_minute() -> None:
     assert list(RETRIES) == sorted(RETRIES)
 
 
-async def test_a_refusal_is_final_and_told_in_the_servers_words(mastodon: Bench) -> None:
+async def test_a_refusal_is_final_and_reported_in_the_servers_words(mastodon: Bench) -> None:
     fault = Fault("POST", "/api/v1/statuses", status=422, words="Validation failed: no poetry")
     mastodon.networks.faults.append(fault)
     syndicator = mastodon.start()

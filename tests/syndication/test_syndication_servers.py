@@ -69,7 +69,7 @@ async def test_whatever_software_it_is_edits_and_deletions_end_well(other: Bench
     await other.until(lambda: there(other) == [] and not other.jobs())
 
 
-async def test_whatever_software_it_is_a_bad_token_is_told_of(other: Bench) -> None:
+async def test_every_server_software_has_its_bad_token_reported(other: Bench) -> None:
     other.networks.fake.token = "another"
     syndicator = other.start()
     other.post("One")

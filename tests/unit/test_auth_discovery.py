@@ -276,7 +276,7 @@ async def test_the_discovered_endpoint_is_used_and_shown(
         assert (await verifier.verify("abc")).scopes == {"create"}
 
 
-async def test_a_site_without_endpoints_is_told_what_to_do(
+async def test_the_error_for_a_site_without_endpoints_says_what_to_do(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with client_site() as base:

@@ -495,7 +495,7 @@ async def test_times_are_those_of_the_sites_clock(stage: Scene) -> None:
     )
 
 
-async def test_passwords_that_differ_are_told_at_their_field(stage: Scene) -> None:
+async def test_passwords_that_differ_are_reported_at_their_field(stage: Scene) -> None:
     page = await stage.owner.get("/auth/sessions")
     typed = {"current": PASSWORD, "password": "a new long password", "again": "another"}
     refused = await stage.owner.submit(page, "/auth/password", **typed)

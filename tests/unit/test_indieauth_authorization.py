@@ -275,19 +275,19 @@ async def test_me_in_the_request_is_only_a_hint(stage: Scene) -> None:
         ({"scope": "ü"}, "invalid_scope"),
     ],
 )
-async def test_a_bad_request_is_told_to_the_app(
+async def test_a_bad_request_is_reported_to_the_app(
     stage: Scene, changes: dict[str, str | None], error: str
 ) -> None:
     """With a link: a site that makes the owner follow a URL must not choose where they end up."""
     refused = await stage.owner.get(asking(stage.app, **changes))
-    answer = told(refused, stage.app)
+    answer = reported(refused, stage.app)
     assert answer["error"] == error
     assert answer["iss"] == stage.server.issuer
     assert answer.get("state") == changes.get("state", "s") or "state" in changes
     assert "code" not in answer
 
 
-def told(page: Page, app: str) -> dict[str, str]:
+def reported(page: Page, app: str) -> dict[str, str]:
     """The parameters of the link on an error page, which is not followed automatically."""
     assert page.status == 400
     assert "Location" not in page.headers
@@ -298,7 +298,7 @@ def told(page: Page, app: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["response_type", "scope", "code_challenge", "state"])
 async def test_a_parameter_that_comes_twice_is_refused(stage: Scene, name: str) -> None:
     refused = await stage.owner.get(asking(stage.app) + f"&{name}=x")
-    assert told(refused, stage.app)["error"] == "invalid_request"
+    assert reported(refused, stage.app)["error"] == "invalid_request"
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
@@ -346,7 +346,7 @@ async def test_invalid_utf_8_is_refused(stage: Scene, name: str) -> None:
         assert answer.status == 400
         assert "is not UTF-8" in answer.text
     else:
-        assert told(answer, stage.app)["error"] == "invalid_request"
+        assert reported(answer, stage.app)["error"] == "invalid_request"
 
 
 async def test_a_client_id_has_no_invisible_or_turning_characters(tmp_path: Path) -> None:
@@ -692,7 +692,7 @@ async def test_an_old_app_may_use_pkce_all_the_same_but_not_half_of_it(tmp_path:
         assert (await exchange(made.owner, app, code)).status == 200
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
             answer = await made.owner.get(asking(app, **changes))
-            assert told(answer, app)["error"] == "invalid_request"
+            assert reported(answer, app)["error"] == "invalid_request"
 
 
 async def test_only_an_old_app_must_not_have_me_in_its_own_query(tmp_path: Path) -> None:
@@ -706,7 +706,7 @@ async def test_only_an_old_app_must_not_have_me_in_its_own_query(tmp_path: Path)
 async def test_other_apps_get_no_exception(tmp_path: Path) -> None:
     async with client_site() as app, scene(tmp_path, old(app)) as made:
         answer = await made.owner.get(asking(made.app, code_challenge=None))
-        assert told(answer, made.app)["error"] == "invalid_request"
+        assert reported(answer, made.app)["error"] == "invalid_request"
 
 
 async def test_an_address_registered_in_the_settings(tmp_path: Path) -> None:
@@ -757,7 +757,7 @@ async def test_with_the_lines_copied_the_app_is_let_in(tmp_path: Path) -> None:
                 assert answer.location.startswith(f"{back}?code="), back
 
 
-async def test_only_the_owner_is_told_how_an_old_app_is_let_in(tmp_path: Path) -> None:
+async def test_only_the_owner_learns_how_to_allow_an_old_app(tmp_path: Path) -> None:
     async with scene(tmp_path, sign_in=False) as made:
         refused = await made.owner.get(asking(made.app, **NO_PKCE))
         assert refused.status == 400

@@ -45,7 +45,7 @@ def test_urls_as_people_type_them(monkeypatch: pytest.MonkeyPatch, answer: str, 
     ["you", "https:/you.example", "http:you.example", "you example", "you@you.example", "[x",
      "https://you.example:8443/", "https://you.example/#me", "ftp://you.example"],
 )  # fmt: skip
-def test_what_is_no_url_is_told_and_asked_for_again(
+def test_an_invalid_url_is_refused_and_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str
 ) -> None:
     interview = typed(monkeypatch, answer, "you.example")

@@ -351,7 +351,7 @@ asyncio.run(main())
         assert (await served(library, path.removeprefix("media/")) or b"").startswith(b"\xff\xd8")
 
 
-async def test_a_full_disk_is_told_and_nothing_stays(
+async def test_a_full_disk_is_reported_and_nothing_stays(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = await started(store, tmp_path)

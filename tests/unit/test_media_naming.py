@@ -63,7 +63,7 @@ def test_names_are_numbered_until_one_is_free() -> None:
     assert len(set(names)) == len(names) == MOST_ALIKE
 
 
-def test_a_scaled_copy_is_told_by_its_name() -> None:
+def test_a_scaled_copy_is_recognised_by_its_name() -> None:
     assert scaled("media/2026/03/sea.jpg", 800) == "media/2026/03/sea-800w.jpg"
     assert is_scaled("media/2026/03/sea-800w.jpg")
     assert not is_scaled("media/2026/03/sea-800.jpg")

@@ -85,7 +85,7 @@ async def test_another_file_name(site: Bench, text: str) -> None:
     assert await name_of(site, f"{BASE}first.html") == "By hand"
 
 
-async def test_what_no_app_was_told_gets_no_redirect(site: Bench) -> None:
+async def test_urls_that_no_app_has_seen_get_no_redirect(site: Bench) -> None:
     """Apps that list posts find it nevertheless."""
     await site.arrived({"content/own.md": TEXT.replace("first", "own").replace("By", "My")})
     await site.arrived({"content/own.md": TEXT.replace("first", "new").replace("By", "My")})

@@ -112,7 +112,7 @@ async def test_a_post_gets_a_url_while_lookups_are_unavailable(tmp_path: Path) -
         assert site.posts.catalogue.report().indexing is None
 
 
-async def test_an_app_is_told_what_there_is_while_lookups_are_unavailable(tmp_path: Path) -> None:
+async def test_apps_get_an_explanation_while_lookups_are_unavailable(tmp_path: Path) -> None:
     """Its first question is ``q=config``; many go no further without an answer."""
     async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
         catalogue, endpoint = site.posts.catalogue, "https://bridge.example/media"

@@ -52,7 +52,7 @@ async def missing(_: web.Request) -> web.Response:
     raise web.HTTPNotFound
 
 
-async def test_a_method_that_is_not_possible_is_told_with_those_that_are() -> None:
+async def test_the_error_for_a_wrong_method_names_the_allowed_ones() -> None:
     async def fail(_: web.Request) -> web.Response:
         raise web.HTTPMethodNotAllowed("PUT", {"GET", "HEAD", "POST"})
 

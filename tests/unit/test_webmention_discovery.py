@@ -102,7 +102,7 @@ async def test_of_a_film_the_headers_are_enough(site: Elsewhere, fetch: GuardedF
     assert (await find_endpoint(fetch, f"{site.base}mute")).endpoint is None
 
 
-async def test_who_sends_is_told(site: Elsewhere, fetch: GuardedFetch) -> None:
+async def test_requests_name_their_sender(site: Elsewhere, fetch: GuardedFetch) -> None:
     seen = list[str]()
 
     async def page(request: web.Request) -> web.Response:

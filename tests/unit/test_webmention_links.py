@@ -18,11 +18,11 @@ def links(inside: str, around: str = "{}") -> list[str]:
 @pytest.mark.parametrize(
     "name", ["in-reply-to", "like-of", "repost-of", "bookmark-of", "tag-of", "read-of", "listen-of"]
 )
-def test_what_a_post_answers_is_told(name: str) -> None:
+def test_the_page_that_a_post_responds_to_is_notified(name: str) -> None:
     assert links(f'<a class="u-{name}" href="https://b.example/x">x</a>') == ["https://b.example/x"]
 
 
-def test_of_what_is_cited_the_page_is_told_and_not_its_author() -> None:
+def test_of_a_citation_the_page_is_notified_and_not_its_author() -> None:
     cite = (
         '<div class="u-in-reply-to h-cite"><a class="p-author h-card" href="https://b.example/">'
         'Bob</a> <a class="u-url" href="https://b.example/post">the post</a></div>'
@@ -38,7 +38,7 @@ def test_links_in_the_text_count_nofollow_or_not() -> None:
     assert links(text) == ["https://b.example/1", "https://b.example/2?a=b&c"]
 
 
-def test_the_source_of_a_quote_is_told() -> None:
+def test_the_source_of_a_quote_is_notified() -> None:
     quote = (
         '<div class="e-content"><blockquote>Words<footer><cite><a href="https://b.example/q">b</a>'
         "</cite></footer></blockquote></div>"
@@ -47,7 +47,7 @@ def test_the_source_of_a_quote_is_told() -> None:
     assert links(quote) == ["https://b.example/q"]
 
 
-def test_people_who_are_named_are_told() -> None:
+def test_people_who_are_named_are_notified() -> None:
     named = '<a class="u-category h-card" href="https://bob.example/">Bob</a>'
     assert links(named) == ["https://bob.example/"]
 
@@ -72,7 +72,7 @@ def test_people_who_are_named_are_told() -> None:
         '<div class="e-content"><a href="http://[">no</a></div>',
     ],
 )
-def test_other_links_are_told_to_no_one(part: str) -> None:
+def test_other_links_are_not_notified(part: str) -> None:
     assert [link for link in links(part) if not link.startswith("https://me.example/")] == []
 
 
@@ -87,7 +87,7 @@ def test_links_outside_of_the_entry_do_not_count() -> None:
     ]
 
 
-def test_a_page_is_told_once_whatever_the_fragment() -> None:
+def test_a_page_is_notified_once_whatever_the_fragment() -> None:
     text = (
         '<div class="e-content"><a href="https://b.example/x#one">1</a>'
         '<a href="https://b.example/x#two">2</a><a href="https://b.example/x">3</a></div>'
@@ -176,7 +176,7 @@ def test_what_a_cited_page_says_is_no_change_of_the_post() -> None:
     assert digest(cite.format("")) == digest(cite.format(said))
 
 
-def test_the_times_of_the_entry_are_told() -> None:
+def test_the_times_of_the_entry_are_found() -> None:
     page = (
         '<article class="h-entry"><footer><a class="u-url" href="/2026/hello/">'
         '<time class="dt-published" datetime="2026-11-26T10:00:00+01:00">x</time></a></footer>'

@@ -61,7 +61,7 @@ def test_a_charset_is_what_the_web_means_by_it(label: str | None, codec: str) ->
     assert charset_of(label) == codec
 
 
-def test_a_tombstone_is_told_from_a_page() -> None:
+def test_a_tombstone_is_distinguished_from_a_page() -> None:
     page = b'<META HTTP-EQUIV="STATUS" CONTENT="410 Gone">'
     assert read(page, SOURCE, SOURCE, POST, "text/html", "")["gone"]
     assert not read(b"<p>410 Gone", SOURCE, SOURCE, POST, "text/html", "")["gone"]

@@ -135,7 +135,7 @@ async def test_a_post_in_a_file_whose_name_is_not_utf8_is_not_gone(town: Street)
         ({"Mf2": '{"type":["h-entry"],"syndicate-to":[]}'}, True),
     ],
 )
-async def test_whose_links_are_told(town: Street, headers: dict[str, str], told: bool) -> None:
+async def test_whose_links_are_notified(town: Street, headers: dict[str, str], told: bool) -> None:
     target, marker = town.other.taker("/target"), town.other.taker("/marker")
     town.show("post", target)
     town.show("drafts/post", target)
@@ -147,7 +147,7 @@ async def test_whose_links_are_told(town: Street, headers: dict[str, str], told:
     assert sorted(set(town.other.targets())) == (["/marker", "/target"] if told else ["/marker"])
 
 
-async def test_what_comes_in_future_is_told_when_it_has_come(town: Street) -> None:
+async def test_a_scheduled_post_notifies_when_it_is_published(town: Street) -> None:
     target = town.other.taker("/target")
     town.show("post", target)
     sender = await town.sender()
@@ -158,7 +158,7 @@ async def test_what_comes_in_future_is_told_when_it_has_come(town: Street) -> No
     assert town.own.asked == []
 
 
-async def test_what_readers_do_not_see_change_is_told_to_no_one(town: Street) -> None:
+async def test_changes_that_readers_do_not_see_notify_no_one(town: Street) -> None:
     target = town.other.taker("/target")
     town.show("post", target)
     sender = await town.sender()
@@ -177,7 +177,7 @@ async def test_what_readers_do_not_see_change_is_told_to_no_one(town: Street) ->
     assert town.other.targets() == ["/target"] * 2
 
 
-async def test_an_old_post_that_is_edited_is_told_to_old_and_new_links(town: Street) -> None:
+async def test_an_edit_of_an_old_post_notifies_old_and_new_links(town: Street) -> None:
     old, new = town.other.taker("/old"), town.other.taker("/new")
     await town.write("post", f"[x]({old})")
     sender = await town.sender()
@@ -188,7 +188,7 @@ async def test_an_old_post_that_is_edited_is_told_to_old_and_new_links(town: Str
 
 
 @pytest.mark.parametrize("shown", ["410", "tombstone"])
-async def test_a_post_that_is_deleted_is_told_when_it_is_gone(town: Street, shown: str) -> None:
+async def test_a_deleted_post_notifies_when_it_is_gone(town: Street, shown: str) -> None:
     target = town.other.taker("/target")
     town.show("post", target)
     sender = await town.sender()
@@ -222,7 +222,7 @@ async def test_a_post_that_moves_keeps_its_first_address_where_that_leads_on(tow
     assert town.other.mentions() == [(first, target)] * 2
 
 
-async def test_a_post_that_moves_is_told_anew_where_its_first_address_does_not(
+async def test_a_moved_post_notifies_again_where_its_first_url_does_not(
     town: Street,
 ) -> None:
     target = town.other.taker("/target")
@@ -304,9 +304,7 @@ async def test_a_clock_that_was_ahead_delays_no_webmention_for_years(town: Stree
 @pytest.mark.parametrize(
     ("told", "waits"), [(0.0, 9000.0), (8000.0, 11600.0), (11600.0, 11600.0), (1e9, 9000.0)]
 )
-async def test_what_is_told_upstream_waits_an_hour_at_most(
-    town: Street, told: float, waits: float
-) -> None:
+async def test_salmentions_wait_an_hour_at_most(town: Street, told: float, waits: float) -> None:
     """However many answers came in that hour, and whatever the clock was before."""
     sender = await town.sender(timing=Timing(upstream=3600.0))
     up = Delivery("https://up.example/", state="sent")
@@ -327,7 +325,7 @@ async def test_what_the_owner_does_not_want_sent_is_not(town: Street) -> None:
     assert town.other.asked == []
 
 
-async def test_a_reply_that_is_answered_is_told_upstream(town: Street) -> None:
+async def test_a_reply_to_a_reply_notifies_upstream(town: Street) -> None:
     """Salmention: the page that a reply replies to is told of responses to the reply."""
     upstream, aside = town.other.taker("/upstream"), town.other.taker("/aside")
     sender = await town.sender()

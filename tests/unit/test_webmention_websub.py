@@ -74,7 +74,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         running.cancel()
 
 
-async def test_only_what_changed_is_told_and_only_when_it_is_live(
+async def test_hubs_are_notified_only_of_changes_and_only_when_they_are_live(
     scene: Scene, tmp_path: Path
 ) -> None:
     scene.write("feed.xml", FEED % "one")
@@ -99,7 +99,7 @@ async def test_only_what_changed_is_told_and_only_when_it_is_live(
     assert scene.topics()[1] == scene.site.base
 
 
-async def test_a_hub_in_trouble_is_told_again(scene: Scene, tmp_path: Path) -> None:
+async def test_a_hub_in_trouble_is_notified_again(scene: Scene, tmp_path: Path) -> None:
     scene.ping.changed(Version("1"))
     await until((tmp_path / "note.json").exists)
     scene.hub.takes = lambda _: web.Response(status=503 if len(scene.hub.posted) < 3 else 204)
