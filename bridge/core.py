@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bridge.errors import BridgeError
 from bridge.media.library import MediaLibrary
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import CommitQueue, Committer, is_ours
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
+from bridge.posts.urls import hosts
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.local.checkout import SiteDates
 from bridge.rebuild.output_folder import DeferredRebuilder, output_folder

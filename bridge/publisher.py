@@ -24,7 +24,6 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
-from bridge.posts.addresses import canonical
 from bridge.posts.attachments import store_uploads
 from bridge.posts.commits import (
     Committer,
@@ -45,6 +44,7 @@ from bridge.posts.post_files import (
 )
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
+from bridge.posts.urls import canonical
 from bridge.rebuild import Rebuilder
 from bridge.runtime.background import Background
 from bridge.site.current import Settled

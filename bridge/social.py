@@ -16,10 +16,10 @@ from bridge.desk.mentions import MentionPages
 from bridge.desk.syndication import SyndicationPages, add_page_without_targets
 from bridge.indieauth.server import IndieAuthServer
 from bridge.net.fetch import GuardedFetch, OwnPages
-from bridge.posts.addresses import canonical, hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.post_files import PostReader
+from bridge.posts.urls import canonical, hosts
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings, prefix_of
 from bridge.settings_file import LOOPBACK

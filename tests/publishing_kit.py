@@ -27,13 +27,13 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Json, Post
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import CommitQueue, Committer, Once
 from bridge.posts.moved_by_hand import MovedByHand
 from bridge.posts.post_files import PostReader
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservations
+from bridge.posts.urls import hosts
 from bridge.publisher import Followers, Published, Publisher
 from bridge.rebuild.webhook import NoRebuild
 from bridge.settings import Content, Settings, Site

@@ -18,8 +18,8 @@ from publishing_kit import Bench, bench
 from webmention_kit import Elsewhere, elsewhere
 
 from bridge.net.fetch import GuardedFetch
-from bridge.posts.addresses import hosts
 from bridge.posts.commits import CommitQueue, Committer
+from bridge.posts.urls import hosts
 from bridge.rebuild.webhook import NoRebuild
 from bridge.webmention.outgoing import links, live_pages
 from bridge.webmention.outgoing.changes import ChangedPosts, ReplyChangeFinder

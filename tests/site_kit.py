@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bridge.errors import InvalidRequest, SiteBroken
-from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
+from bridge.posts.urls import hosts
 from bridge.settings import Settings, SettingsError
 from bridge.site.current import CurrentSite
 from bridge.site.messages import (

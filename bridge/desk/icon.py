@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from bridge.context.fetcher import Fetch
 from bridge.desk.desk import DESK, Desk
 from bridge.errors import SiteBroken
-from bridge.micropub.address import is_web
+from bridge.micropub.urls import is_web
 from bridge.net.fetch import FetchError
 from bridge.pages.render import HOST
 from bridge.runtime.expiring_map import ExpiringMap

@@ -1,5 +1,5 @@
 """Limits on requests: the size and the time of a body, which is read in small pieces, and the
-number of attempts, per address and, where guessing could help, in total.
+number of attempts, per IP address and, where guessing could help, in total.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ _MOST = 10_000
 
 
 class Limiter:
-    """Limits attempts within a period, per address and in total.
+    """Limits attempts within a period, per client and in total.
 
     ``overall`` is ``None`` for what cannot be guessed: there a total limit would only let strangers
     lock the owner out.
@@ -140,8 +140,8 @@ class Limiter:
     def attempt(self, who: str, *, exempt_from_total: bool = False) -> None:
         """Count one attempt, or raise :class:`TooManyRequests` without counting it.
 
-        ``who`` is usually an address. An attempt that is ``exempt_from_total`` counts for ``who``
-        alone.
+        ``who`` is usually an IP address. An attempt that is ``exempt_from_total`` counts for
+        ``who`` alone.
         """
         now = self._clock()
         mine = self._by_who.pop(who, deque())
@@ -165,11 +165,10 @@ class Limiter:
         self._by_who.pop(who, None)
 
 
-def address(request: web.Request) -> str:
-    """The client's address, as far as it is known; an IPv6 network counts as one address.
+def client_ip(request: web.Request) -> str:
+    """The client's IP address, as far as it is known; an IPv6 network counts as one client.
 
-    A proxy on this machine is trusted for the address of its own peer, which is the last one that
-    it lists.
+    A proxy on this machine is trusted to name its own peer, as the last address in its header.
     """
     peer = _ip(request.remote or "")
     if peer is not None and peer.is_loopback:

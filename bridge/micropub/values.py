@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from bridge.errors import InvalidRequest
-from bridge.micropub.address import (
+from bridge.micropub.body import File, Slot
+from bridge.micropub.post import Json
+from bridge.micropub.urls import (
     LINKS,
     check_object,
-    file_address,
+    file_url,
     link,
     refuse_placeholder,
 )
-from bridge.micropub.body import File, Slot
-from bridge.micropub.post import Json
 
 #: Properties that are files, or links to files.
 MEDIA = frozenset({"photo", "video", "audio", "featured"})
@@ -226,11 +226,11 @@ def _media(name: str, value: Json) -> Json:
         if not isinstance(url, str) or not isinstance(given.get("alt", ""), str):
             raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
         # An alt text may come without its photo's address, which is then another of the values.
-        address = file_address(name, url) if url.strip() else ""
+        address = file_url(name, url) if url.strip() else ""
         return {"value": address, **given} if given else address
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-    return file_address(name, value)
+    return file_url(name, value)
 
 
 def _nested_file(name: str, value: dict[str, Json]) -> Json:
@@ -241,7 +241,7 @@ def _nested_file(name: str, value: dict[str, Json]) -> Json:
     address = next(filter(None, sent), None)
     if not isinstance(address, str):
         raise InvalidRequest(f"'{name}' must be a URL, or an object with 'value' and 'alt'.")
-    found = file_address(name, address)
+    found = file_url(name, address)
     if found == address:
         return value
     return {**value, "properties": {**given, "value": [found]}}

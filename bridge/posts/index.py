@@ -19,7 +19,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index_tables import (
     POST,
     TABLES,
@@ -35,6 +34,7 @@ from bridge.posts.index_tables import (
     translated,
     without_alias,
 )
+from bridge.posts.urls import canonical, hosts
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread

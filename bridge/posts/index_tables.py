@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bridge.posts.addresses import canonical
+from bridge.posts.urls import canonical
 from bridge.runtime import private
 from bridge.site.messages import IndexedPost, ReservedPage, Unread, shown_if_not_utf8
 from bridge.store import BlobId, ContentStore, Difference, StoreBroken, StoreFull
@@ -207,7 +207,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 class MovedPost(NamedTuple):
     """A post that was moved by hand: its file, its former address (in the form of
-    :func:`~bridge.posts.addresses.canonical`), and its former output path.
+    :func:`~bridge.posts.urls.canonical`), and its former output path.
     """
 
     path: str

@@ -12,11 +12,11 @@ from functools import partial
 
 from bridge.content.file import Mf2Line, has_other_format
 from bridge.errors import BridgeError
-from bridge.posts.addresses import canonical
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict, urls_of
 from bridge.posts.index_tables import MovedPost
 from bridge.posts.post_files import PostReader, with_alias
 from bridge.posts.reservations import Reservations
+from bridge.posts.urls import canonical
 from bridge.store import Change, ContentStore, StoreError, Version
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class MovedByHand:
                 self._never_in_history.add(moved)
 
     def _seen_by_apps(self, addresses: Set[str], version: Version) -> set[str]:
-        """Those of the addresses that an app has seen: commits have the URL that they were made for."""
+        """Those of the addresses that an app has seen: commits name the URL of their post."""
         own, seen = self._posts.catalogue.index.own, set[str]()
         for commit in self._store.log(version):
             seen |= addresses & {canonical(url, own) for url in urls_of(commit.message)}

@@ -23,9 +23,9 @@ from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
 from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
-from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.index_tables import are_alike
+from bridge.posts.urls import canonical
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from bridge.micropub.action import Action, Create
 from bridge.micropub.parse import is_media_upload, parse_action
-from bridge.posts.addresses import ascii_url
+from bridge.posts.urls import ascii_url
 from bridge.publisher import PERMISSIONS, Published, Publisher
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews

@@ -28,7 +28,7 @@ from bridge.errors import (
 )
 from bridge.http.connection import RecentUse, fair_queue
 from bridge.http.form import FORM, MULTIPART, urlencoded
-from bridge.http.limits import ByteBudget, Take, address, receive
+from bridge.http.limits import ByteBudget, Take, client_ip, receive
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
@@ -331,7 +331,7 @@ class Gate:
         """
         headers = request.headers.getall(hdrs.AUTHORIZATION, [])
         secret = bearer_token(headers, in_body, strict=self._strict)
-        CALLER.set(address(request))
+        CALLER.set(client_ip(request))
         token = await self._verifier.verify(secret, fresh=fresh)
         # Micropub 3.8: "forbidden - The authenticated user does not have permission".
         if not is_me(token.me, *self._me):

@@ -14,8 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.commits import is_ours
+from bridge.posts.urls import canonical, hosts, one_spelling
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.incoming.moderation.rules import FILE as RULES

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import grapheme
 
-from bridge.posts.addresses import canonical, hosts
+from bridge.posts.urls import canonical, hosts
 
 #: File name prefix for each ``wm-property``. An entry with several of them has the first kind in
 #: this order.

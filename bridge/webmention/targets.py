@@ -7,8 +7,8 @@ from collections.abc import Callable
 from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
-from bridge.posts.addresses import canonical
 from bridge.posts.catalogue import Catalogue
+from bridge.posts.urls import canonical
 from bridge.webmention.mention import MentionTarget
 
 _PUBLIC = frozenset({"published", "hidden"})

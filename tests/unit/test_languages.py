@@ -16,7 +16,7 @@ from bridge.desk.compose import edit_post
 from bridge.errors import BridgeError
 from bridge.http.multipart import MultipartForm
 from bridge.media.formats.sniff import sniff
-from bridge.micropub.address import link
+from bridge.micropub.urls import link
 from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, device, speak, translated

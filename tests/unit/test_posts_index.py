@@ -13,8 +13,8 @@ import pytest
 from bridge.errors import Unavailable
 from bridge.micropub.action import Create
 from bridge.micropub.post import Post
-from bridge.posts.addresses import canonical, hosts
 from bridge.posts.index import Describe, PostCounts, PostIndex
+from bridge.posts.urls import canonical, hosts
 from bridge.publisher import Published
 from bridge.site.messages import (
     IndexedPost,

@@ -10,7 +10,7 @@ import pytest
 from hearing_kit import POST
 
 from bridge.errors import InvalidRequest, TooManyRequests
-from bridge.posts.addresses import canonical, one_spelling
+from bridge.posts.urls import canonical, one_spelling
 from bridge.syndication.backfeed.responses import Response, from_statuses
 from bridge.syndication.backfeed.search import mention_of as answer_of
 from bridge.syndication.mastodon.client import moment, plain

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from bridge.context.fetcher import Fetch, look_up
 from bridge.desk.compose.values import words_of
-from bridge.micropub.address import is_web
 from bridge.micropub.post import Json
+from bridge.micropub.urls import is_web
 from bridge.net.fetch import FetchError
 from bridge.runtime.expiring_map import ExpiringMap
 

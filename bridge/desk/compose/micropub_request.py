@@ -25,9 +25,9 @@ from bridge.desk.compose.values import (
     words_of,
 )
 from bridge.errors import InvalidRequest
-from bridge.micropub.address import is_web
 from bridge.micropub.body import split_name
 from bridge.micropub.post import Json, Post, PostType
+from bridge.micropub.urls import is_web
 from bridge.micropub.values import normalise
 
 

@@ -21,10 +21,10 @@ from bridge.desk.owner import Owner
 from bridge.desk.posts import title_of
 from bridge.errors import BridgeError, InvalidRequest
 from bridge.micropub.action import Create
-from bridge.micropub.address import is_web
 from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Json
+from bridge.micropub.urls import is_web
 from bridge.pages.language import decimal, translated
 from bridge.pages.navigation import Notice
 from bridge.publisher import Published

@@ -12,8 +12,8 @@ from bridge.desk.desk import DESK
 from bridge.desk.owner import Owner
 from bridge.errors import CsrfError
 from bridge.indieauth.login.browser_session import CROSS_SITE
-from bridge.micropub.address import is_web
 from bridge.micropub.body import File, RequestBody
+from bridge.micropub.urls import is_web
 from bridge.pages.render import redirect
 from bridge.web.request import AUTHENTICATED, read_body
 

@@ -11,7 +11,7 @@ import time
 
 from aiohttp import web
 
-from bridge.http.limits import Limiter, address
+from bridge.http.limits import Limiter, client_ip
 from bridge.indieauth.database import digest, new_secret
 from bridge.indieauth.server import SERVER, IndieAuthServer
 
@@ -24,13 +24,13 @@ def attempt(request: web.Request, limiter: Limiter) -> bool:
     Raises :class:`~bridge.errors.TooManyRequests`.
     """
     known = _known(request)
-    limiter.attempt(known or address(request), exempt_from_total=known is not None)
+    limiter.attempt(known or client_ip(request), exempt_from_total=known is not None)
     return known is not None
 
 
 def succeeded(request: web.Request, limiter: Limiter) -> None:
     """Reset the count after a successful sign-in."""
-    limiter.succeeded(_known(request) or address(request))
+    limiter.succeeded(_known(request) or client_ip(request))
 
 
 def is_known(request: web.Request) -> bool:

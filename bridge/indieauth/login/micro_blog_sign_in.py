@@ -19,7 +19,7 @@ from aiohttp import web
 from bridge.auth.token import ALL_SCOPES
 from bridge.errors import TooManyRequests
 from bridge.http.form import read_form
-from bridge.http.limits import address
+from bridge.http.limits import client_ip
 from bridge.indieauth.database import as_bytes, digest, new_secret
 from bridge.indieauth.endpoint import answer, json_endpoint
 from bridge.indieauth.oauth.app_tokens import create_token, find_token, renew_token
@@ -44,7 +44,7 @@ async def sign_in(request: web.Request) -> web.Response:
     email, app = form.need("email"), _spoken(form.need("app_name"))
     back = form.need("redirect_url")
     try:
-        server.app_sign_ins.attempt(address(request))
+        server.app_sign_ins.attempt(client_ip(request))
         client = _registered(server, back)
         right = _is_same(email, server.config.email)
         if client is not None and right and server.mail is not None:

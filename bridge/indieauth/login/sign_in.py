@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from bridge.http.form import read_form
-from bridge.http.limits import address
+from bridge.http.limits import client_ip
 from bridge.indieauth.login import one_time_links
 from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
 from bridge.indieauth.login.known_browsers import attempt, remember, succeeded
@@ -106,7 +106,7 @@ async def is_password(request: web.Request, typed: str) -> bool:
     if right:
         succeeded(request, server.attempts)
     else:
-        log.warning("sign-in refused: not the password; sent from %r", address(request))
+        log.warning("sign-in refused: not the password; sent from %r", client_ip(request))
     return right
 
 

@@ -17,9 +17,9 @@ from typing import Any, Protocol, TypeAlias
 
 from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
-from bridge.posts.addresses import hosts
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
+from bridge.posts.urls import hosts
 from bridge.runtime.backoff import doubled
 from bridge.settings import Target
 from bridge.site.messages import IndexedPost

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.errors import BridgeError
-from bridge.posts.addresses import one_spelling
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
+from bridge.posts.urls import one_spelling
 from bridge.store import Change, StoreError
 from bridge.webmention.files import COPY_COUNTS, MentionFiles, StoredMention
 from bridge.webmention.incoming.faces import Faces

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from bridge.errors import BridgeError, InvalidRequest, NotFound
 from bridge.http.form import FORM, urlencoded
-from bridge.http.limits import address, receive_all
+from bridge.http.limits import client_ip, receive_all
 from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page, wants_page
 from bridge.webmention.incoming.inbox import Record
 from bridge.webmention.incoming.receiver import Receiver
@@ -36,7 +36,7 @@ class WebmentionHandlers:
         """
         try:
             source, target = await _read(request)
-            record = await self._receiver.receive(source, target, address(request))
+            record = await self._receiver.receive(source, target, client_ip(request))
         except BridgeError as error:
             if not wants_page(request):
                 raise

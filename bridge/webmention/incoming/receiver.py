@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.errors import BridgeError
-from bridge.posts.addresses import canonical, hosts, one_spelling
 from bridge.posts.post_files import PostReader
+from bridge.posts.urls import canonical, hosts, one_spelling
 from bridge.runtime.backoff import next_pause, seconds_until
 from bridge.store import StoreError
 from bridge.webmention.files import MentionFiles, digest_of

@@ -11,7 +11,7 @@ from bridge.errors import InvalidRequest, TooManyRequests
 from bridge.http.limits import Limiter
 from bridge.net.address_guard import may_connect
 from bridge.net.web_url import BadURL, parse
-from bridge.posts.addresses import canonical, hosts, one_spelling
+from bridge.posts.urls import canonical, hosts, one_spelling
 from bridge.webmention.incoming.inbox import id_of
 from bridge.webmention.mention import domain_of, web_url
 from bridge.webmention.targets import Targets

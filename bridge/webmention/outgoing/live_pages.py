@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.sandboxed_parse import parse_in_subprocess
-from bridge.posts.addresses import canonical
+from bridge.posts.urls import canonical
 from bridge.rebuild import Rebuilder
 from bridge.runtime import beneath
 from bridge.store import Version

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
-from bridge.posts.addresses import hosts
 from bridge.posts.post_files import PostReader
+from bridge.posts.urls import hosts
 from bridge.settings import Settings
 from bridge.webmention.outgoing.live_pages import LivePage
 

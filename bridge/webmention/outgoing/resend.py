@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bridge.errors import Refused
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch, OwnPages
-from bridge.posts.addresses import hosts
+from bridge.posts.urls import hosts
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK

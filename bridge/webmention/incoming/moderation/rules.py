@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bridge.posts.addresses import ascii_host, canonical, hosts
+from bridge.posts.urls import ascii_host, canonical, hosts
 from bridge.webmention.mention import PROXIES, Mention
 
 FILE = "rules.json"

@@ -26,7 +26,7 @@ from bridge.context.cite import (
     plain,
     utf8,
 )
-from bridge.posts.addresses import ascii_authority
+from bridge.posts.urls import ascii_authority
 
 #: Attributes that contain URLs of links, media and quotations (Webmention 3.2.2: "the receiver
 #: SHOULD look for <a href="*">, <img href="*">, <video src="*"> and other similar").

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json
 
-#: Properties whose text must be an address; for other ``*-of`` it may be a title.
+#: Properties whose text must be a URL; for other ``*-of`` it may be a title.
 LINKS = frozenset(
     {"in-reply-to", "like-of", "repost-of", "bookmark-of", "favorite-of", "quotation-of"}
     | {"follow-of", "tag-of", "mention-of", "invitee-of", "syndication"}
@@ -20,10 +20,10 @@ LINKS = frozenset(
 _URL = re.compile(
     r"https?://[^\s<>\"“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉]+", re.IGNORECASE
 )
-#: What ends a sentence, rather than the address at its end.
+#: What ends a sentence, rather than the URL at its end.
 _AFTER = ".,;:!?'\"*_”’»…؟،؛।"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
-#: Addresses that work only on the device, or in the page, that created them.
+#: URLs that work only on the device, or in the page, that created them.
 _OF_A_DEVICE = re.compile(
     r"(?:blob|file|data|content|ph|assets-library|cid|about|javascript|view-source"
     r"|[a-z-]+-extension):",
@@ -77,7 +77,7 @@ def link(name: str, text: str) -> str:
     )
 
 
-def file_address(name: str, text: str) -> str:
+def file_url(name: str, text: str) -> str:
     """The URL of a photo or another file: absolute, or a path from the root of the site.
 
     Raises :class:`InvalidRequest` for anything else.
@@ -100,8 +100,8 @@ def file_address(name: str, text: str) -> str:
 
 
 def refuse_placeholder(name: str, text: str) -> None:
-    """Raise :class:`InvalidRequest` for a placeholder of a missing address, or an address that
-    works only on the client's own device.
+    """Raise :class:`InvalidRequest` for a placeholder of a missing URL, or a URL that works
+    only on the client's own device.
     """
     if text.strip().casefold() in _NO_VALUES:
         raise InvalidRequest(
@@ -118,8 +118,8 @@ def refuse_placeholder(name: str, text: str) -> None:
 
 
 def check_object(name: str, value: dict[str, Json]) -> None:
-    """Refuse a nested object (h-cite, h-card, …) whose ``url`` is not an address. It may have no
-    ``url``. Raises :class:`InvalidRequest`.
+    """Refuse a nested object (h-cite, h-card, …) whose ``url`` is not a URL. It may have
+    no ``url``. Raises :class:`InvalidRequest`.
     """
     properties = value.get("properties")
     if not isinstance(properties, dict):

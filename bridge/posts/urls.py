@@ -1,9 +1,10 @@
-"""Canonical URLs: decides when two spellings are the same address.
+"""The canonical form of URLs, in which two spellings of one URL are equal. The index calls it an
+address.
 
-RFC 3986 6.2.2 equates the case of the host, percent-encodings and paths with ``..``, RFC 3987 3.1
-an IRI and its URI, whether in the path or the host. In addition, http and https, ``index.html``, a
-slash at the end and repeated slashes make no difference, as on every site; tracking parameters of
-mailings and social networks are ignored.
+RFC 3986 6.2.2 ignores the case of the host, percent-encoding and ``..`` in paths; RFC 3987 3.1
+treats an IRI and its URI as equal, in the path and in the host. In addition, as on every site, http
+and https, ``index.html``, a slash at the end and repeated slashes make no difference; tracking
+parameters of mailings and social networks are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import idna
 
 _INDEX = ("index.html", "index.htm")
 _SLASHES = re.compile(r"/{2,}")
-#: The addresses of nearly all posts: nothing in them has another spelling but for the end.
+#: The URLs of nearly all posts: only their end has other spellings.
 _PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*)((?:/[\w.~+-]+)*/?)", re.ASCII)
 _COUNTING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id)(?:=|$)", re.IGNORECASE)
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
@@ -26,9 +27,9 @@ _OUR_PORTS = {("http", 80), ("https", 443)}
 
 
 def canonical(url: str, own: frozenset[str]) -> str:
-    """The canonical form of an address. All hosts in ``own`` (lower case) count as one.
+    """The canonical form of a URL. All hosts in ``own`` (lower case) count as one.
 
-    Returns ``""`` for anything that is not the address of a page.
+    Returns ``""`` for anything that is not the URL of a page.
     """
     if plain := _PLAIN.fullmatch(url):
         host, path = plain.groups()
