@@ -17,7 +17,7 @@ from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import InvalidToken, Unavailable
 from bridge.runtime.expiring_map import ExpiringMap
 
-#: The client address of the current request; the limit on unknown tokens applies to each.
+#: The client's IP address in the current request; the limit on unknown tokens applies to each.
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 
 _MOST = 1024
@@ -116,14 +116,14 @@ class CachingVerifier:
 
 @dataclass(slots=True)
 class _Caller:
-    """One client address: its running verifications, and the number of waiting ones."""
+    """One client: its running verifications, and the number of waiting ones."""
 
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))
     questions: int = 0
 
 
 class CallerLimit:
-    """Limits concurrent verifications, overall and per client address, so that one client cannot
+    """Limits concurrent verifications, overall and per client, so that one client cannot
     use up all of them.
 
     A verification that would wait longer than ``seconds`` is rejected.

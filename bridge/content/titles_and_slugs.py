@@ -45,15 +45,17 @@ _BESIDES = frozenset(
     }
 )
 _FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
+#: The title of a post whose HTML has no words, by its first visible element.
+_OF_ELEMENT = {"img": "Photo", "video": "Video", "audio": "Audio"}
 _DESCRIBING = ("alt", "caption", "summary")
 _LENGTH = 55
 _WORD = 30
-_ADDRESS = 20
+_SHOWN_URL = 20
 #: Characters of scripts that separate words by blanks: a browser breaks Chinese or Thai anywhere.
 _OF_WORDS = r"[!-~\u00a1-\u0dff\u10a0-\u10ff\u1e00-\u1fff]"
 #: Words too wide for a phone in a title's large type. Long ones of letters only may be German.
 _LONG = re.compile(
-    rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_ADDRESS + 1},}}|{_OF_WORDS}{{{_WORD + 1},}}"
+    rf"(?=[!-~]*[/.:_=?&%~@0-9])[!-~]{{{_SHOWN_URL + 1},}}|{_OF_WORDS}{{{_WORD + 1},}}"
 )
 #: A word, of a script that has blanks between words: elsewhere it may be a sentence.
 _ONE_WORD = re.compile(rf"{_OF_WORDS}+")
@@ -78,21 +80,21 @@ def synthetic_title(
     words = one_line(rules.media.in_words(content, lambda _: " ")) if is_seen(content) else ""
     if "://" in words.rpartition(" ")[2]:
         words = words.removesuffix(".")
-    words = note.with_urls(words, address) or about(post, mf2.references)
+    words = note.with_urls(words, shown_url) or about(post, mf2.references)
     if content and not words:
         words = rules.media.in_words(content, of_file)
     if not words:
         tag, alternative = html.first_visible_element(_shown_html(post, mf2.form, rules))
-        words = alternative or of_element(tag)
+        words = alternative or _OF_ELEMENT.get(tag, "")
     words = breakable(words)
-    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
+    made = keys.TITLE.encode({"name": (_short(words, _TITLE_LENGTH),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
 
 def earlier_title(post: Post, published: datetime, file: PelicanFile, rules: SiteRules) -> str:
     """The Title that earlier versions made."""
     words = _URL.sub(lambda found: _without_scheme(found.group()), plain_content(post))
-    made = keys.TITLE.encode({"name": (_shortened(words),)}, file, rules)
+    made = keys.TITLE.encode({"name": (_short(words, _TITLE_LENGTH),)}, file, rules)
     return made or f"{published:%Y-%m-%d %H:%M}"
 
 
@@ -110,19 +112,19 @@ def about(post: Post, references: Mapping[str, Json]) -> str:
     return _further(post)
 
 
-def about_for_address(post: Post) -> str:
-    """The same for the post's own address, which is fixed from the start: a page that it points at
-    is called by its address. Empty for a picture with no description."""
+def about_for_slug(post: Post) -> str:
+    """The same for the post's slug, which is made once: a page that it points at is called by its
+    URL. Empty for a picture with no description."""
     if verb := _verb(post):
         value = post.first(verb[0])
-        url = "" if _named(value) else _address(value)
-        return f"{verb[1]} {address_in_words(url) if url else _called(value, {})}"
+        url = "" if _named(value) else _url_of(value)
+        return f"{verb[1]} {url_in_words(url) if url else _called(value, {})}"
     words = about(post, {})
     return "" if words in {word for _, word in _FILES} else words
 
 
-def address_in_words(url: str) -> str:
-    """The host of an address and the last part of its path that has letters."""
+def url_in_words(url: str) -> str:
+    """The host of a URL and the last part of its path that has letters."""
     try:
         path = unquote(urlsplit(url).path)
     except ValueError:
@@ -138,29 +140,25 @@ def of_file(name: str) -> str:
     return {"image": "Photo", "video": "Video", "audio": "Audio"}.get(kind, "File")
 
 
-def of_element(tag: str) -> str:
-    """The title of a post whose HTML has no words, by its first visible element."""
-    return {"img": "Photo", "video": "Video", "audio": "Audio"}.get(tag, "")
-
-
 def breakable(words: str) -> str:
     """The words, with those shortened that are wider than a phone's screen."""
-    return _LONG.sub(lambda found: f"{beginning(found.group(), _ADDRESS - 1)}…", words)
+    return _LONG.sub(lambda found: f"{beginning(found.group(), _SHOWN_URL - 1)}…", words)
 
 
-def address(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL as people write it: without the scheme; of a long one, only the host."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return url
     whole = f"{parts.netloc}{parts.path}".rstrip("/")
-    return whole if len(whole) <= _ADDRESS else f"{_host(url) or parts.netloc}/…"
+    return whole if len(whole) <= _SHOWN_URL else f"{_host(url) or parts.netloc}/…"
 
 
 def _verb(post: Post) -> tuple[str, str] | None:
     """The property that names another page or thing, and the label of a post with it."""
-    targets = {**_TARGETS, **{name: _of(name) for name in post.properties if name[-3:] == "-of"}}
+    others = [name for name in post.properties if name.endswith("-of")]
+    targets = {**_TARGETS, **{name: f"{_humanised(name[:-3])} of" for name in others}}
     for name, verb in {**targets, **_TARGETS}.items():
         if post.all(name):
             rsvp = name == "in-reply-to" and post.all("rsvp")
@@ -195,7 +193,7 @@ def _described(file: Json) -> str:
 
 def _called(value: Json, references: Mapping[str, Json]) -> str:
     """A page or a thing by its name, else by its first words, else by its host."""
-    url, name = _address(value), _named(value)
+    url, name = _url_of(value), _named(value)
     if url and not name:
         name = _named(references.get(url))
     if name:
@@ -203,8 +201,8 @@ def _called(value: Json, references: Mapping[str, Json]) -> str:
     return _host(url) if url else f"“{_short(_words(value))}”" if _words(value) else "a post"
 
 
-def _address(value: Json) -> str:
-    """The web address that a value is or has; empty if there is none."""
+def _url_of(value: Json) -> str:
+    """The http(s) URL that a value is or has; empty if there is none."""
     properties = _properties(value)
     found = _first(properties, "url") if properties is not None else value
     if isinstance(found, dict):
@@ -267,7 +265,7 @@ def _text(value: Json) -> str:
 
 
 def _host(url: str) -> str:
-    """The host of an address; empty where the text is not a web address."""
+    """The host of an http(s) URL; empty for any other text."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -277,18 +275,8 @@ def _host(url: str) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
-def _of(name: str) -> str:
-    return f"{_humanised(name.removesuffix('-of'))} of"
-
-
 def _humanised(name: str) -> str:
     return name.replace("-", " ").replace("_", " ").strip().capitalize()
-
-
-def _short(words: str) -> str:
-    if len(words) <= _LENGTH:
-        return words
-    return f"{_beginning(words, _LENGTH)}…"
 
 
 def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
@@ -315,8 +303,8 @@ def _shown_html(post: Post, form: Form | None, rules: SiteRules) -> str:
         return ""
     if _is_html(post, form):
         return content
-    in_markdown = form in {"markdown", "html"}
-    return rules.site.render(content if in_markdown else note.encode(content)).html
+    text = content if form in {"markdown", "html"} else note.encode(content)
+    return rules.site.render(text).html
 
 
 def _is_html(post: Post, form: Form | None) -> bool:
@@ -339,10 +327,8 @@ def plain_content(post: Post) -> str:
     return one_line(printable(content)) if isinstance(content, str) else ""
 
 
-def _shortened(words: str) -> str:
-    if len(words) <= _TITLE_LENGTH:
-        return words
-    return f"{_beginning(words, _TITLE_LENGTH)}…"
+def _short(words: str, length: int = _LENGTH) -> str:
+    return words if len(words) <= length else f"{_beginning(words, length)}…"
 
 
 def _beginning(words: str, length: int) -> str:
@@ -370,7 +356,7 @@ def slug_sources(post: Post, commands: Properties, published: datetime) -> tuple
         _first_text(commands.get("slug", ())),
         post.text("name"),
         _first_words(post),
-        about_for_address(post) or _first_address(post),
+        about_for_slug(post) or _first_url(post),
         published.strftime("%Y-%m-%d-%H%M%S"),
     )
     return tuple(source for source in sources if source)
@@ -419,13 +405,13 @@ def _first_words(post: Post) -> str:
         return " "
 
     words = note.with_urls(_plain(content), without).split()
-    told = [word for word in words if any(map(str.isalnum, word))]
-    if urls and len(told) == 1 and _ONE_WORD.fullmatch(told[0]):
-        return "" if _verb(post) else f"{told[0]} {address_in_words(urls[0])}"
+    spoken = [word for word in words if any(map(str.isalnum, word))]
+    if urls and len(spoken) == 1 and _ONE_WORD.fullmatch(spoken[0]):
+        return "" if _verb(post) else f"{spoken[0]} {url_in_words(urls[0])}"
     return " ".join(words[:_SLUG_WORDS])
 
 
-def _first_address(post: Post) -> str:
+def _first_url(post: Post) -> str:
     """The first URL of the content, in words."""
     found: list[str] = []
 
@@ -434,7 +420,7 @@ def _first_address(post: Post) -> str:
         return url
 
     note.with_urls(_plain(post.first("content")), collect)
-    return address_in_words(found[0]) if found else ""
+    return url_in_words(found[0]) if found else ""
 
 
 def _plain(content: Json) -> str:

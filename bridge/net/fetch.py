@@ -120,8 +120,10 @@ class _Request:
 
 
 class _Socket(socket.socket):
-    """A socket that gives little at a time: aiohttp parses what it gets in one go, and a server's
-    endless 1xx responses, or chunks of one byte, would hold up all other requests.
+    """A socket that returns little data at a time.
+
+    aiohttp parses what it gets in one go, so a server's endless 1xx responses, or chunks of one
+    byte, would hold up all other requests.
     """
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:

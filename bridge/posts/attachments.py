@@ -39,7 +39,7 @@ async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upl
     for upload in sorted(uploads, key=lambda each: each.index):
         file = await library.accept(upload.data, upload.filename, alt=upload.alt)
         url = library.url_of(file)
-        # A file that was sent under no particular name is what its contents are.
+        # The property of a file that was sent as ``file`` follows from its contents.
         family = file.type.partition("/")[0]
         name = _PROPERTIES.get(family, "file") if upload.property == "file" else upload.property
         values = properties.setdefault(name, list(post.all(name)))
@@ -66,12 +66,12 @@ class Orphans:
         self._committer = committer
 
     async def run(self) -> None:
-        """Look for such uploads from time to time, until cancelled."""
+        """Check for such uploads periodically, until cancelled."""
         while True:
             try:
                 await self.commit(PATIENCE)
             except (BridgeError, StoreError, OSError) as error:
-                log.warning("uploads could not be looked through: %s", error)
+                log.warning("unused uploads could not be checked: %s", error)
             await asyncio.sleep(_EVERY)
 
     async def commit(self, older_than: timedelta) -> None:

@@ -1,9 +1,9 @@
-"""Keeps the index of the site's posts at the newest version, and searches posts that are not in it
-yet.
+"""Keeps the index of the site's posts at the newest version, and searches posts that are not yet in
+it.
 
 Having Pelican read 100,000 posts takes minutes on a site with plugins. A new post does not wait for
-that: an address nearly always comes from a slug, a title or a file name, so these are searched at
-once, and only files that may conflict are read (:class:`Unindexed`).
+that: a URL nearly always comes from a slug, a title or a file name, so these are searched at once,
+and only files that may conflict are read (:class:`Unindexed`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two checks of how far indexing has come.
+#: Seconds between two checks of the progress of indexing.
 _LOOK_EVERY = 0.25
 #: How many files :class:`Unindexed` reads at a time.
 _BATCH = 500
@@ -124,14 +124,14 @@ class Catalogue:
             return await self._refreshed(self._brief)
         except Unavailable:
             if self._indexing_since is None:
-                raise  # it is the site itself that is waited for
+                raise  # the site itself takes that long, not its index
         head = self._head()
         await self._site.bring_to(head)
         return head
 
     async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | ReservedPage]:
-        """The posts and pages not yet in the index that may have the address of a post with one
-        of these slugs.
+        """The posts and pages not yet in the index that may have the URL of a post with one of
+        these slugs.
         """
         if self._newest_known():
             self.unindexed.forget()
@@ -289,7 +289,7 @@ class Unindexed:
         self._inside = prefix_of(folder)
         self._version: Version | None = None
         self._files: dict[str, _Known] = {}
-        # A request that is given up may leave a thread here.
+        # The thread of a cancelled request may still be running.
         self._lock = threading.Lock()
 
     def forget(self) -> None:

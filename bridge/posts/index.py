@@ -47,12 +47,12 @@ _POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in 
 _BATCH = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
 _SLOW_BATCH = 100
-#: How many posts are looked through for tags that were used recently.
+#: How many posts are searched for recently used tags.
 _RECENT = 1000
 #: How many batches the site has at once: one for each processor, and one waiting.
 _AHEAD = 3
 #: Seconds between two log lines about the progress of a long refresh.
-_TELL_EVERY = 5.0
+_LOG_EVERY = 5.0
 #: Stands in for the version until all of its files are described.
 _UNFINISHED = Version("")
 
@@ -125,7 +125,7 @@ class PostIndex:
     def find(self, url: str) -> IndexedPost | None:
         """The post that has, or once had, this URL in any spelling."""
         key = canonical(url, self._own)
-        # Of two posts at one address the one that is spelt like this.
+        # If two posts have one address, the one whose URL is spelt like this.
         here = f"{_POSTS} WHERE address = ? ORDER BY url != ?, path LIMIT 1"
         once = f"{_POSTS} JOIN aliases USING (path) WHERE aliases.address = ? LIMIT 1"
         seen = f"{_POSTS} JOIN former USING (path) WHERE former.address = ? LIMIT 1"
@@ -293,7 +293,7 @@ class PostIndex:
     def _column(self, query: str) -> list[Any]:
         """The result of a query for one column over all posts, cached per version."""
         known = self._lists.get(query)
-        # While posts are described there is no version, and more of them each time.
+        # During indexing there is no version, and each query finds more posts.
         if known is None or known[0] is None or known[0] != self.version:
             version = self.version
             with self._reading:
@@ -318,7 +318,7 @@ class PostIndex:
             if linked != self._store.links(self._folder, known):
                 return False
         except StoreBroken:
-            log.info("version %s is no longer there: the index is built anew", known[:10])
+            log.info("version %s is no longer there: the index is rebuilt", known[:10])
             return False
         inside = [
             Difference(path, each.old, each.new)
@@ -332,7 +332,7 @@ class PostIndex:
         return True
 
     def _begin(self, rules: str, *, unfinished: bool) -> None:
-        """Drop what was described by other rules; keep what an interrupted run with these rules
+        """Drop what was described by other rules; keep what an interrupted run with these rules has
         described.
         """
         if not unfinished:
@@ -363,7 +363,7 @@ class PostIndex:
         for link, target in self._store.links(self._folder, head).items():
             if one := self._store.read(target, head):
                 yield link, one.id
-            elif not link.startswith(f"{target}/"):  # which would go on for ever
+            elif not link.startswith(f"{target}/"):  # a link to its own parent has no end
                 for path, blob in self._store.files(target, head):
                     yield link + path[len(target) :], blob
 
@@ -404,9 +404,9 @@ class PostIndex:
             then()
             count += size
             self.described = count
-            if (now := time.monotonic()) - reported >= _TELL_EVERY:
+            if (now := time.monotonic()) - reported >= _LOG_EVERY:
                 reported = now
-                log.info("looking at the site's posts: %d files so far", count)
+                log.info("indexing the site's posts: %d files so far", count)
 
     def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
         """The files that a reader of the site can read, in batches: only those can be posts."""

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Incremented whenever a column changes its meaning: an older file is then replaced.
 _FORMAT = 10
-#: How many rows one statement inserts: of the widest table fewer values than SQLite binds.
+#: How many rows one statement inserts: in the widest table, fewer values than SQLite can bind.
 _ROWS = 50
 #: What is dropped when every file is described again. Each of them has a column ``path``.
 TABLES = ("posts", "pages", "aliases", "tags", "listings", "unread")
@@ -69,12 +69,12 @@ _json = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 #: The columns of a post, from which :func:`entry_of` makes one.
 POST = ", ".join(f"posts.{name}" for name in _COLUMNS)
-#: Of more files than this, only those that were renamed without an edit are recognised.
+#: With more files than this, only those renamed without an edit are recognised.
 _MOST_COMPARED = 50
-#: The part of a file's text that stays the same in one that is the same post, as in git.
+#: The smallest share of text that two versions of one post have in common, as in git.
 _ALIKE = 0.5
-#: Lines that do not tell one post from another: what the bridge writes at each edit, and headers
-#: that many posts have in common. In a short note they would be half of the file.
+#: Lines that do not distinguish posts: what the bridge writes at each edit, and headers that many
+#: posts have in common. In a short note they would be half of the file.
 _COMMON = re.compile(
     rb":?(mf2|modified|category|tags|keywords|authors?|status|lang|template)\s*:", re.IGNORECASE
 )
@@ -163,10 +163,10 @@ def open_tables(file: Path) -> sqlite3.Connection:
         try:
             return _connect(file)
         except sqlite3.DatabaseError as error:
-            log.info("the index %s is built anew: %s", file, error)
+            log.info("the index %s is rebuilt: %s", file, error)
             for leftover in file.parent.glob(file.name + "*"):
                 leftover.unlink()
-    raise StoreBroken(f"the index {file} can be neither read nor made anew")
+    raise StoreBroken(f"the index {file} can be neither read nor rebuilt")
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def _connect(file: Path) -> sqlite3.Connection:
         raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
     database = sqlite3.connect(file, check_same_thread=False)
     try:
-        # Derived data: if a crash loses it, it is built again, so syncing is not worth the time.
+        # Derived data, rebuilt if a crash loses it: syncing is not worth the time.
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = WAL")
         (found,) = database.execute("PRAGMA user_version").fetchone()
@@ -237,7 +237,7 @@ class FormerAddresses:
     def before(
         cls, database: sqlite3.Connection, store: ContentStore, changed: Sequence[Difference]
     ) -> FormerAddresses:
-        """The present places of the posts in changed and removed files."""
+        """The current locations of the posts in changed and removed files."""
         columns = "path, address, save_as, status IN ('published', 'hidden'), blob"
         query = f"SELECT {columns} FROM posts WHERE path = ?"  # noqa: S608 - fixed names
         paths = (stored(each.path) for each in changed if each.old)
@@ -245,7 +245,7 @@ class FormerAddresses:
         return cls(database, store, [_Place(*row) for row in rows if row is not None])
 
     def remember(self, changed: Sequence[Difference]) -> None:
-        """Note the former address of every post that is elsewhere now."""
+        """Record the former address of every post that has another one now."""
         now = {stored(each.path): each.new for each in changed if each.new}
         new = {stored(each.path): each.new for each in changed if each.new and not each.old}
         renamed = self._renamed([each for each in self.places if each.path not in now], new)
@@ -267,14 +267,14 @@ class FormerAddresses:
             ):
                 moved.append((path, place))
             else:
-                # The file is used again for another post, which was never there.
+                # The file now has another post, which never had this address.
                 self.database.execute("DELETE FROM former WHERE path = ?", (path,))
         few = len(moved) <= _MOST_AT_ONCE
         self.database.executemany(
             "INSERT OR REPLACE INTO former VALUES (?, ?, ?, ?)",
             [(each.address, path, each.save_as, each.public and few) for path, each in moved],
         )
-        # Who removes an alias that was there wants no redirect.
+        # An owner who removes an alias does not want the redirect.
         self.database.execute(
             "UPDATE former SET by_hand = 0 WHERE by_hand AND EXISTS (SELECT 1 FROM aliases"
             " WHERE aliases.address = former.address AND aliases.path = former.path)"
@@ -318,7 +318,7 @@ def are_alike(one: bytes, other: bytes) -> bool:
 
 
 def remember_all(database: sqlite3.Connection) -> None:
-    """Note the address of every post, before the site's settings give them others."""
+    """Record the address of every post before the site's settings change it."""
     database.execute(
         "INSERT OR IGNORE INTO former SELECT address, path, save_as, 0 FROM posts"
         " WHERE status != 'draft'"
@@ -326,7 +326,7 @@ def remember_all(database: sqlite3.Connection) -> None:
 
 
 def forget_unchanged(database: sqlite3.Connection) -> None:
-    """Drop the addresses at which the posts still are."""
+    """Drop the former addresses that are current again."""
     database.execute(
         "DELETE FROM former WHERE EXISTS (SELECT 1 FROM posts"
         " WHERE posts.path = former.path AND posts.address = former.address)"
@@ -353,7 +353,7 @@ def _lines_of(data: bytes) -> Counter[bytes]:
 
 
 def _likeness(one: Counter[bytes], other: Counter[bytes]) -> float:
-    """The part of the longer of two files that is in both, by its lines."""
+    """The share of the longer file's text that is in both, by lines."""
     same = sum(len(line) * count for line, count in (one & other).items())
     whole = max(sum(len(line) * count for line, count in each.items()) for each in (one, other))
     return same / whole if whole else 1.0

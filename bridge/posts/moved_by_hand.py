@@ -1,4 +1,4 @@
-"""Has posts that were moved by hand redirect from where they were, as those that an app moves.
+"""Adds redirects to posts that were moved by hand, as to those that an app moves.
 
 Only from URLs that an app has seen: a post that only the owner has written stays as it is.
 """
@@ -54,7 +54,7 @@ class MovedByHand:
             try:
                 await self.catch_up()
             except (BridgeError, StoreError) as error:
-                log.warning("posts that were moved by hand do not redirect yet: %s", error)
+                log.warning("posts that were moved by hand have no redirects yet: %s", error)
 
     async def catch_up(self) -> None:
         """Commit what is missing in the newest version.

@@ -1,5 +1,5 @@
-"""Reads and writes the files of posts: joins ``store/``, which has them, ``content/``, which
-converts them, and the site, which says what it makes of them.
+"""Reads and writes the files of posts: connects ``store/``, where they are, ``content/``, which
+converts them, and the site, which computes their URLs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source
 from bridge.store import BlobId, Change, ContentStore, Removal, Version
 
-#: How many deleted posts are looked at at a time.
+#: How many deleted posts are read at a time.
 _AT_ONCE = 20
 #: A slug until the site has returned those that it allows (``Locate.slug_from``): ``Reservations``
 #: puts the chosen one into the file.
@@ -146,7 +146,7 @@ class PostReader:
         if there is not None and canonical(there.url, index.own) == wanted:
             return there
         moved: Change | None = None
-        # What the post that has moved from there consists of.
+        # The file of the post that has moved from there.
         later = await asyncio.to_thread(self._source, there.path, base) if there else None
         removals = self._store.removals(self._settings.content.folder, base)
         while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
@@ -251,7 +251,7 @@ class PostReader:
 
         posts = await without_guesses(self.catalogue.site, work)
         return [
-            # Such a file holds no text, but JSON, say, or a document's bytes.
+            # Such a file contains no text, but perhaps JSON or a binary document.
             post.with_properties({"content": ()})
             if entry and has_other_format(entry.path)
             else post
@@ -261,15 +261,15 @@ class PostReader:
 
 @dataclass(frozen=True, slots=True)
 class PostWriter:
-    """Joins ``content/``, which writes files, and the site, which says what it makes of them."""
+    """Connects ``content/``, which writes files, and the site, which computes their URLs."""
 
     posts: PostReader
 
     async def create(self, action: Create, when: datetime) -> Settled:
-        """The file of a new post, and the addresses that it may get.
+        """The file of a new post, and the URLs that it may get.
 
         ``when`` dates a post that has no date of its own. Raises
-        :class:`~bridge.errors.InvalidRequest` for what the site cannot hold.
+        :class:`~bridge.errors.InvalidRequest` for what the site cannot represent.
         """
 
         def write(site: KnownSite) -> PelicanFile:
@@ -292,7 +292,7 @@ class PostWriter:
     async def edit(
         self, path: str, file: PelicanFile, old: Post, new: Post, action: Update, when: datetime
     ) -> Settled | None:
-        """The file with the difference between two versions of its post, and its address.
+        """The file with the difference between two versions of its post, and its URL.
 
         ``None`` if nothing changes. Raises as :meth:`create`.
         """
@@ -304,7 +304,7 @@ class PostWriter:
             rules = self.posts.rules(site)
             edited = edit(file, old, new, commands=action.commands, when=when, rules=rules)
             if edited.body != file.body:
-                # What the owner's own text has the site include is not the client's doing.
+                # The client is not responsible for what the owner's own text includes.
                 allowed.update(site.render(file.body, file.syntax.suffix).effects)
             return edited
 
@@ -317,7 +317,7 @@ class PostWriter:
         return settled
 
     async def restore(self, path: str, file: PelicanFile) -> Settled:
-        """The file of a deleted post as it was, and its address."""
+        """The file of a deleted post as it was, and its URL."""
         return await settle(
             self.posts.catalogue.site, lambda _: file, lambda text: Locate(text, path)
         )

@@ -43,8 +43,7 @@ class _Taken:
     """The names that are not free, and the candidates that have been refused so far.
 
     ``own`` is the path of an existing post, and ``save_as`` where its page is, ``""`` for a new
-    or deleted one. ``near`` are posts and pages that
-    may be missing from the index.
+    or deleted one. ``near`` are posts and pages that may be missing from the index.
     """
 
     base: Version
@@ -56,10 +55,10 @@ class _Taken:
 
 
 class Reservations:
-    """Reserves files and addresses for posts that are not committed yet.
+    """Reserves files and URLs for posts that are not committed yet.
 
     Only one request at a time works on a file: :meth:`lock` is for an existing post, :meth:`new`
-    for a new one. An address stays reserved until the request's block ends.
+    for a new one. A URL stays reserved until the request's block ends.
     """
 
     def __init__(self, posts: PostReader, store: ContentStore) -> None:
@@ -110,8 +109,7 @@ class Reservations:
     async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
         """Reserve the first free candidate for a new post until the block ends.
 
-        Raises InvalidRequest if no slug gives it an address of its own, and FileChanged if a retry
-        helps.
+        Raises InvalidRequest if no slug gives it a URL of its own, FileChanged if a retry helps.
         """
         async with self._reserving(settled, base, own="") as reservation:
             if (lock := self._locks.get(reservation.path)) is not None and lock.locked():
@@ -124,10 +122,10 @@ class Reservations:
     async def moved(
         self, settled: Settled, path: str, base: Version, *, save_as: str = ""
     ) -> AsyncIterator[Reservation]:
-        """Reserve an address for a post that stays in its file, until the block ends.
+        """Reserve a URL for a post that stays in its file, until the block ends.
 
-        ``save_as`` is where its page is: there it may stay, even if another file written by hand
-        claims the same, or the site makes a page of that name; ``""`` if the post is restored.
+        ``save_as`` is where its page is: it may stay there, even if another hand-written file has
+        the same output path, or the site has a page of that name; ``""`` if the post is restored.
         The request must hold its :meth:`lock`. Raises as :meth:`new`.
         """
         async with self._reserving(settled, base, own=path, save_as=save_as) as reservation:
@@ -141,7 +139,7 @@ class Reservations:
         while True:
             async with self._settling:
                 # A request that has released a name by now has committed, so the refresh below sees
-                # its post. In this order none is overlooked.
+                # its post. In this order no post is overlooked.
                 busy = {name for name, lock in self._locks.items() if lock.locked()}
                 taken = _Taken(base, own, frozenset(self._reserved | busy), refused, save_as)
                 if own:
@@ -169,14 +167,14 @@ class Reservations:
             slug, location = candidate.slug, candidate.location
             file = settled.file if slug is None else settled.file.with_header("Slug", slug)
             reservation = Reservation(candidate.path, file, location)
-            address = (location.url, location.save_as)
+            place = (location.url, location.save_as)
             if taken.save_as and location.save_as == taken.save_as:
                 return _Free(reservation, candidate)
-            if address in taken.refused:
-                # The site's addresses do not contain this slug, or only its beginning.
+            if place in taken.refused:
+                # The site's URLs do not contain this slug, or only its beginning.
                 raise _refusal(settled.file, taken.refused)
             if (holder := self._taken_by(reservation, candidate, taken)) is not None:
-                taken.refused[address] = holder
+                taken.refused[place] = holder
             elif self._has_free_file(reservation, taken):
                 return _Free(reservation, candidate)
             if slug is None:
@@ -206,7 +204,7 @@ class Reservations:
     def _taken_by(
         self, reservation: Reservation, candidate: Candidate, taken: _Taken
     ) -> str | None:
-        """What already has the reservation's address: the path of a file, ``""`` for anything
+        """What already has the reservation's URL: the path of a file, ``""`` for anything
         else.
         """
         location = reservation.location
@@ -220,7 +218,7 @@ class Reservations:
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
         if holder is not None:
             return holder
-        # A deleted post comes back to where it was even if the site now makes a page of that name.
+        # A deleted post is restored to where it was even if the site now has a page of that name.
         restored = bool(taken.own) and not taken.save_as
         return "" if candidate.reserved and not restored else None
 
@@ -234,7 +232,7 @@ class Reservations:
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:
-    """The error for a post all of whose possible addresses are taken."""
+    """The error for a post whose possible URLs are all taken."""
     (url, _), holder = next(iter(refused.items()), (("its address", ""), ""))
     fixed = any(file.get(key) is not None for key in ("URL", "Save_as"))
     if fixed:

@@ -54,8 +54,8 @@ def canonical(url: str, own: frozenset[str]) -> str:
 
 
 def one_spelling(url: str) -> str:
-    """A URL in the spelling that RFC 3986 6.2.2 and 6.2.3 make of it: case, percent-encoding, the
-    default port, an empty path, query or fragment; the host is in ASCII. It leads to the same page.
+    """A URL normalised as in RFC 3986 6.2.2 and 6.2.3 (case, percent-encoding, default port, empty
+    path, query or fragment), with its host in ASCII. It still leads to the same page.
 
     A URL that cannot be parsed is returned as it is.
     """
@@ -94,7 +94,7 @@ def _decoded(encoded: re.Match[str]) -> str:
 
 
 def hosts(*urls: str) -> frozenset[str]:
-    """The hosts of some URLs in ASCII, with their ports unless those are the defaults."""
+    """The hosts of some URLs in ASCII, with any port that is not the default."""
     found = set[str]()
     for url in urls:
         parts = urlsplit(url)
@@ -106,7 +106,7 @@ def hosts(*urls: str) -> frozenset[str]:
 
 
 def ascii_url(url: str) -> str:
-    """A URL as a header can have it (RFC 9110 10.2.2): with its host in ASCII."""
+    """A URL for use in a header (RFC 9110 10.2.2), with its host in ASCII."""
     if url.isascii():
         return url
     parts = urlsplit(url)
@@ -124,7 +124,7 @@ def ascii_authority(authority: str) -> str:
 
 @lru_cache(maxsize=256)
 def ascii_host(host: str) -> str:
-    """A host in the spelling that browsers send (RFC 3987 3.1): ``xn--…``."""
+    """A host as browsers send it (RFC 3987 3.1): ``xn--…``."""
     if host.isascii():
         return host
     try:

@@ -126,8 +126,7 @@ class _Writer:
         self.after_blank = False
 
     def _opens(self, text: str, indent: int) -> bool:
-        """Whether the line begins a block in a list or at the left; ``False`` for code and
-        continuation lines."""
+        """Whether the line begins a block, and is no code and no continuation line."""
         starts = blocks.begins_marked_block(text)
         while self.items and indent < self.items[-1].content:
             if self.in_paragraph and not starts:
@@ -162,8 +161,7 @@ class _Writer:
         return end is not None
 
     def _go_on(self, text: str, following: str, *, lazy: bool) -> None:
-        """A continuation line of a paragraph; ``lazy``: one in a list or quotation without its
-        mark."""
+        """A continuation line of a paragraph; a ``lazy`` one lacks a list's or quotation's mark."""
         if blocks.DEFINITION.match(text):
             # "A link reference definition cannot interrupt a paragraph" (4.7).
             self._insert("\\")
@@ -220,7 +218,7 @@ class _Writer:
     def _first_line_of_item(self, text: str, following: str) -> None:
         """The text after an item's marker."""
         if fence := blocks.FENCE.fullmatch(text):
-            # In Python-Markdown no item can begin with code.
+            # In Python-Markdown, an item cannot begin with code.
             self._insert("<!-- -->")
             self.after_blank = False
             self._open_indented(text, self.items[-1].content, fence["fence"])
