@@ -115,8 +115,10 @@ def test_slugs_are_safe_whatever_the_sites_slugify_settings(tmp_path: Path) -> N
     assert first_slug(slug_sources(post(name="Ü ../?x=1#…"), {}, PUBLISHED), odd) == "ü-x-1-sharp"
 
 
-def test_taken_slugs_are_numbered() -> None:
+def test_taken_slugs_are_numbered_up_to_a_limit() -> None:
     assert list(islice(candidates("x"), 3)) == ["x", "x-2", "x-3"]
+    every = [*islice(candidates("x", "2026"), 1000)]
+    assert (every[199:202], len(every)) == (["x-200", "x-2026", "x-2026-2"], 400)
 
 
 def test_the_path_follows_the_template() -> None:
