@@ -32,8 +32,8 @@ from bridge.site.messages import (
     Unread,
 )
 from bridge.site.pelican.loading import importing_from
+from bridge.site.pelican.pelican_site import PelicanSite
 from bridge.site.pelican.serve import answer
-from bridge.site.pelican.site import PelicanSite
 from bridge.site.process import SiteProcess
 from bridge.site.sandbox import Sandbox
 from bridge.site.site_reader import AnswerLimits

@@ -120,7 +120,7 @@ _FILES = (
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
-    *("site/current.py", "site/pelican/reading.py", "site/pelican/site.py"),
+    *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
     *("site/pelican/addresses/addresses.py", "web/preview.py"),
 )

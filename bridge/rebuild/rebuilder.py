@@ -16,7 +16,7 @@ from bridge.rebuild.local.command import PELICAN, CommandBuilder, pelican_argv
 from bridge.rebuild.local.deploy import Deployed, PublishedOutput
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
-from bridge.rebuild.local.site import SiteBuild
+from bridge.rebuild.local.site_build import SiteBuild
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident

@@ -30,7 +30,7 @@ from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.site.pelican.loading import importing_from
-from bridge.site.pelican.site import PelicanSite
+from bridge.site.pelican.pelican_site import PelicanSite
 
 EVIL = "https://evil.example/"
 WHEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)

@@ -12,7 +12,7 @@ from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import PathTemplate, SiteRules
 from bridge.micropub.post import Json, Post
 from bridge.site.pelican.loading import importing_from
-from bridge.site.pelican.site import PelicanSite
+from bridge.site.pelican.pelican_site import PelicanSite
 
 WHEN = datetime(2026, 11, 21, 17, 37, tzinfo=UTC)
 MEDIA = MediaUrls("media", ("https://bridge.example/media/", "https://example.com/media/"))

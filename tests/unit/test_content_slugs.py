@@ -16,7 +16,7 @@ from bridge.content.rules import PathTemplate
 from bridge.content.titles_and_slugs import candidates, first_slug, requested_slug, slug_sources
 from bridge.settings import SettingsError
 from bridge.site.messages import Locate
-from bridge.site.pelican.site import PelicanSite as Site
+from bridge.site.pelican.pelican_site import PelicanSite as Site
 
 PUBLISHED = datetime(2026, 11, 21, 18, 37, 5, tzinfo=UTC)
 

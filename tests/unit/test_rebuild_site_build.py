@@ -12,7 +12,7 @@ from rebuild_site import commit
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Superseded, Task
 from bridge.rebuild.last_build import BuildLedger
 from bridge.rebuild.local.checkout import BuilderCheckout
-from bridge.rebuild.local.site import SiteBuild
+from bridge.rebuild.local.site_build import SiteBuild
 from bridge.store.git import GitStore
 
 

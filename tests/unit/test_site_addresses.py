@@ -24,7 +24,7 @@ from bridge.errors import InvalidRequest
 from bridge.settings import SettingsError
 from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
 from bridge.site.pelican.facts import code_version
-from bridge.site.pelican.site import PelicanSite
+from bridge.site.pelican.pelican_site import PelicanSite
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -401,7 +401,7 @@ def test_other_code_of_the_bridge_makes_the_index_anew(
     known = load_site(tmp_path).facts().fingerprint
     assert load_site(tmp_path).facts().fingerprint == known
     assert len(code_version()) == 64
-    monkeypatch.setattr("bridge.site.pelican.site.code_version", lambda: "another")
+    monkeypatch.setattr("bridge.site.pelican.pelican_site.code_version", lambda: "another")
     assert load_site(tmp_path).facts().fingerprint != known
 
 

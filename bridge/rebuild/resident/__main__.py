@@ -43,7 +43,7 @@ try:
     from bridge.rebuild.resident.pelican.planning import Collision
     from bridge.rebuild.resident.pelican.reading import CachedFileChanged
     from bridge.rebuild.resident.reuse.pages import PageFailed
-    from bridge.rebuild.resident.site import Interrupted, WarmSite
+    from bridge.rebuild.resident.warm_site import Interrupted, WarmSite
 except (ImportError, AttributeError) as error:
     # Private parts of Pelican, which another release may lack.
     _missing = str(error)

@@ -1,4 +1,4 @@
-"""Finds the posts whose pages are rendered first, since a client waits for them."""
+"""Which pages are rendered first: those that clients wait for, then those that are seen most."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from bridge.rebuild.resident.pelican.planning import PlannedPage
 from bridge.rebuild.resident.reuse.trace import is_mentions
 
 
@@ -61,3 +62,18 @@ def _mentions(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_from(versions: Any, files: Collection[str]) -> bool:
     return any(file in files for file, _ in versions)
+
+
+def first_pages(settings: dict[str, Any]) -> set[str]:
+    """The home page and the feeds of the whole site."""
+    names = ("INDEX_SAVE_AS", "FEED_ALL_ATOM", "FEED_ALL_RSS", "FEED_ATOM", "FEED_RSS")
+    return {str(settings[name]) for name in names if settings.get(name)}
+
+
+def importance(page: PlannedPage) -> tuple[int, float]:
+    """A sort key: the home page and feeds, new posts, old posts, further pages of lists."""
+    if page.content is not None:
+        when = getattr(page.content, "date", None)
+        return 1, -when.timestamp() if when is not None else 0
+    listed = page.local.get("articles_page")
+    return (0, 0) if listed is None or listed.number == 1 else (2, listed.number)

@@ -56,7 +56,7 @@ from bridge.site.messages import (
 )
 from bridge.site.pelican.audit import Denials
 from bridge.site.pelican.loading import run_as_pelican
-from bridge.site.pelican.site import PelicanSite
+from bridge.site.pelican.pelican_site import PelicanSite
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)

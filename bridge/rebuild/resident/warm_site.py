@@ -52,7 +52,7 @@ from bridge.rebuild.resident.reuse.templates import (
     tracing_environment,
 )
 from bridge.rebuild.resident.reuse.trusted import Libraries, PelicanClasses
-from bridge.rebuild.resident.waited_for import WaitedFor
+from bridge.rebuild.resident.waited_for import WaitedFor, first_pages, importance
 from bridge.settings import prefix_of
 
 
@@ -110,27 +110,18 @@ class WarmSite:
         self._staged = StagedSite(site_paths.staged, output)
         self._loaded = LoadedSite(site_paths)
         self._site = self._loaded.pelican
-        self._posts: set[str] = set()
+        self._posts, self._unchecked = set[str](), set[str]()
         self._memory = SiteState(self._site, site_paths.checkout)
         self._counting = plugins.Counting.take_off()
         made = site_paths.staged.with_name(f"{site_paths.staged.name}-made")
         self._late = LatePlugins.take_off(made)
         self._staged.unfinished = self._late.holds or bool(self._late.by_file)
         self._pictures = plugins.Pictures()
-        whole = not plugins.sees_every_object()
-        self.content_cache = ContentCache(
-            whole=whole,
-            logged=logged.__len__,
-            state=StateWhileReading(self._site, site_paths.checkout),
-        )
-        self._disk = self._parsed_on_disk()
-        readers = readers_with(self.content_cache, self._disk)
-        generators.install(tracing_environment(self._loaded.also_read), readers)
+        self._read_through_caches()
         self._links = Links()
         self._numbering = ValueNumbering()
         self._pages = Pages(self._staged, shown, plugins.wants_each())
         self._copies = StaticCopies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
-        self._unchecked: set[str] = set()
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
         signals.all_generators_finalized.connect(self._runs.note)
@@ -142,6 +133,17 @@ class WarmSite:
         self._cold = True
         #: All pages are written in every build, in the order of a clean one.
         self._in_order = False
+
+    def _read_through_caches(self) -> None:
+        """Have Pelican's generators read posts and templates through the caches."""
+        self.content_cache = ContentCache(
+            whole=not plugins.sees_every_object(),
+            logged=self._logged.__len__,
+            state=StateWhileReading(self._site, self.site_paths.checkout),
+        )
+        self._disk = self._parsed_on_disk()
+        readers = readers_with(self.content_cache, self._disk)
+        generators.install(tracing_environment(self._loaded.also_read), readers)
 
     def _parsed_on_disk(self) -> KeptOnDisk | None:
         """What readers have made of posts, from an earlier process."""
@@ -315,7 +317,7 @@ class WarmSite:
             return
         if previews := plugins.write_previews(self._site.settings, build.first):
             self._previewed(previews)
-        home = _first_pages(self._site.settings)
+        home = first_pages(self._site.settings)
 
         def noted(page: PlannedPage, _: dict[str, Any]) -> None:
             if page.content is not None:
@@ -362,9 +364,9 @@ class WarmSite:
             for page in pages.values()
             if self._in_order or not self._pages.is_up_to_date(page, build.inputs)
         ]
-        home = _first_pages(self._site.settings)
+        home = first_pages(self._site.settings)
         if not (self._late.holds or self._in_order):
-            stale.sort(key=lambda page: (page.name not in home, *_importance(page)))
+            stale.sort(key=lambda page: (page.name not in home, *importance(page)))
         for page in stale:
             if self._newer():
                 self._staged.settle()
@@ -454,18 +456,3 @@ def _go_on() -> None:
 
 def _is_known(function: Any) -> bool:
     return known_to_pelican(function) or plugins.is_known(function)
-
-
-def _first_pages(settings: dict[str, Any]) -> set[str]:
-    """The home page and the feeds of the whole site."""
-    names = ("INDEX_SAVE_AS", "FEED_ALL_ATOM", "FEED_ALL_RSS", "FEED_ATOM", "FEED_RSS")
-    return {str(settings[name]) for name in names if settings.get(name)}
-
-
-def _importance(page: PlannedPage) -> tuple[int, float]:
-    """A sort key: the home page and feeds, new posts, old posts, further pages of lists."""
-    if page.content is not None:
-        when = getattr(page.content, "date", None)
-        return 1, -when.timestamp() if when is not None else 0
-    listed = page.local.get("articles_page")
-    return (0, 0) if listed is None or listed.number == 1 else (2, listed.number)
