@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from counting_kit import COUNTING
 from git_kit import git
 from rebuild_kinds import BothWays, both_ways
 from rebuild_site import CONF, commit, files, post, settings, settled, small_site
+from soak_kit import in_soak
 
 from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
@@ -562,72 +564,6 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
     assert site.worker.status().slow is None
 
 
-#: Ways to count over all pages, in the order in which a clean build writes them.
-COUNTING = b"""
-import collections, functools, io, os, queue, random
-from jinja2.utils import Cycler, Namespace
-random.seed(1)
-N, ROWS, TALLY, SEEN = 0, collections.deque("abc"), collections.Counter(), {}
-BYTES, QUEUE, LINES_OUT, CHANCE = bytearray(), queue.Queue(), io.StringIO(), random.Random(1)
-class Pages:
-    n = 0
-    def __init__(self):
-        self.n = 0
-    def __call__(self):
-        self.n += 1
-        return self.n
-    @property
-    def inside(self, kept=[]):
-        kept.append(0)
-        return len(kept)
-by_call, row = Pages(), Cycler("odd", "even")
-def by_global():
-    global N
-    N += 1
-    return N
-def by_attribute():
-    by_attribute.n += 1
-    return by_attribute.n
-by_attribute.n = 0
-def by_default(kept=[]):
-    kept.append(0)
-    return len(kept)
-def by_closure():
-    n = 0
-    def count():
-        nonlocal n
-        n += 1
-        return n
-    return count
-def by_class():
-    Pages.n += 1
-    return Pages.n
-def by_row():
-    ROWS.rotate()
-    return ROWS[0]
-def by_tally():
-    TALLY["pages"] += 1
-    return TALLY["pages"]
-def in_partial(kept):
-    kept.append(0)
-    return len(kept)
-def by_name(name):
-    return SEEN.setdefault(name, len(SEEN))
-def by_chance():
-    return random.random(), CHANCE.random()
-def by_buffers():
-    BYTES.append(1)
-    QUEUE.put(1)
-    LINES_OUT.write("1")
-    return len(BYTES), QUEUE.qsize(), LINES_OUT.tell()
-def by_environment():
-    os.environ["PAGES"] = os.environ.get("PAGES", "") + "1"
-    return os.environ["PAGES"]
-ALL = (by_global, by_attribute, by_default, by_closure(), by_class, by_row, by_tally, by_call,
-       by_chance, by_buffers, functools.partial(in_partial, []), row.next)
-def number(text):
-    return " ".join(str(count()) for count in ALL), by_name(text), by_call.inside
-"""
 #: Each way by which a template comes to such a thing. Sets one up in each build, too.
 NUMBERING = b"""
 PLUGINS = ["numbering"]
@@ -686,7 +622,11 @@ def register():
 """
 
 
-@pytest.mark.parametrize("way", NUMBERED)
+#: Each is found in a way of its own; the others in `make soak`.
+OFTEN = ("filter", "list", "written", "text of a post")
+
+
+@pytest.mark.parametrize("way", [way if way in OFTEN else in_soak(way, id=way) for way in NUMBERED])
 async def test_what_counts_over_all_pages_counts_as_in_a_clean_build(
     site: BothWays, way: str
 ) -> None:
@@ -757,7 +697,7 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
             "the site's own code counts over all pages, with an iterator (count)",
             "Let a variable count",
         ),
-        (
+        in_soak(
             {
                 "plugins/odd.py": b"def register(): pass\n",
                 "pelicanconf.py": COUNTS
@@ -767,7 +707,7 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
             "the site's own code counts over all pages, with an iterator (cycle)",
             "begin anew on each page",
         ),
-        (
+        in_soak(
             {
                 "plugins/odd.py": b"def register(): pass\n",
                 "pelicanconf.py": COUNTS

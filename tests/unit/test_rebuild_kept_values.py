@@ -1,0 +1,107 @@
+"""What the site's own code counts is seen, and begins anew in the next build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from counting_kit import COUNTING
+
+from bridge.rebuild.resident.pelican.kept_values import KeptValues
+
+#: Further ways, each a function of that name: what it returns is another thing each time.
+MORE = b"""
+import decimal
+class Point(collections.namedtuple("Point", "x")):
+    pass
+TOTAL, LAST = decimal.Decimal(), Point(0)
+def by_another_number():
+    global TOTAL
+    TOTAL += 1
+    return TOTAL
+def by_new_variable():
+    global LATE
+    LATE = globals().get("LATE", 0) + 1
+    return LATE
+def by_new_attribute():
+    by_new_attribute.n = getattr(by_new_attribute, "n", 0) + 1
+    return by_new_attribute.n
+def by_new_object():
+    global LAST
+    LAST = Point(LAST.x + 1)
+    return LAST.x
+def by_property():
+    return by_call.inside
+def by_names():
+    return by_name(str(len(SEEN)))
+numbers = Namespace(n=0)
+def by_namespace():
+    numbers["n"] = numbers.n + 1
+    return numbers.n
+CLOSED, PART = by_closure(), functools.partial(in_partial, [])
+WAYS = {function.__name__: function for function in
+        (by_global, by_attribute, by_default, by_class, by_row, by_tally, by_call.__call__,
+         CHANCE.random, by_buffers, row.next, by_another_number, by_new_variable,
+         by_new_attribute, by_new_object, by_property, by_names, by_namespace)}
+WAYS |= {"closure": CLOSED, "partial": PART}
+"""
+#: Iterators: nothing can have them begin anew.
+ITERATORS = {
+    "count": "itertools.count()",
+    "cycle": "itertools.cycle('ab')",
+    "generator": "(n * n for n in range(9))",
+    "list_iterator": "iter([1, 2, 3])",
+    "enumerate": "enumerate([1, 2, 3])",
+}
+
+
+def module_of(source: bytes) -> ModuleType:
+    module = ModuleType("counting")
+    exec(source, vars(module))
+    return module
+
+
+def kept_by(module: ModuleType) -> KeptValues:
+    values = KeptValues({module.__name__})
+    values.note_module(module)
+    values.complete()
+    return values
+
+
+def ways() -> dict[str, Callable[[], Any]]:
+    return dict(module_of(COUNTING + MORE).WAYS)
+
+
+@pytest.mark.parametrize("way", ways())
+def test_each_way_of_counting_is_seen_and_begins_anew(way: str) -> None:
+    module = module_of(COUNTING + MORE)
+    count = module.WAYS[way]
+    values = kept_by(module)
+    assert not values.is_changed()
+    first = count()
+    assert values.is_changed()
+    assert count() != first
+    values.restore()
+    assert not values.is_changed()
+    assert count() == first
+
+
+@pytest.mark.parametrize("kind", ITERATORS)
+def test_an_iterator_that_goes_on_is_named(kind: str) -> None:
+    module = module_of(f"import itertools\nkept = {{'it': {ITERATORS[kind]}}}".encode())
+    values = kept_by(module)
+    assert kind == "cycle" or values.advanced() is None
+    next(module.kept["it"])
+    assert values.advanced() == kind
+
+
+def test_what_is_only_looked_at_is_unchanged() -> None:
+    module = module_of(COUNTING + MORE)
+    values = kept_by(module)
+    module.SEEN.get("x")
+    module.QUEUE.qsize()
+    vars(module)["N"] = 0
+    assert not values.is_changed()
+    assert values.advanced() is None
