@@ -29,6 +29,8 @@ from indieauth_kit import (
     scene,
 )
 
+from bridge.errors import OAuthError
+from bridge.indieauth.oauth.client_id import check_redirect
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.settings import IndieAuth, KnownClient
 
@@ -403,6 +405,8 @@ async def test_an_invalid_redirect_uri_is_rejected(stage: Scene, redirect_uri: s
     answer = await stage.owner.get(asking(stage.app, redirect_uri=redirect_uri))
     assert answer.status == 400
     assert "Location" not in answer.headers
+    with pytest.raises(OAuthError):
+        check_redirect(redirect_uri or "", None)  # Not even if the app has published it.
 
 
 @pytest.mark.parametrize(
