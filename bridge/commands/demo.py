@@ -139,7 +139,7 @@ class _Network:
         targets: list[dict[str, Any]] = []
         for kind, (uid, token) in accounts.items():
             private.write(self.folder / kind, token)
-            name = f"{kind.title()} (pretended)"
+            name = f"{kind.title()} (fake)"
             place = {"server": self.base, "token_file": str(self.folder / kind)}
             targets.append({"uid": uid, "name": name, "type": kind, "default": True, **place})
         return {"syndication": {"targets": targets}}

@@ -1,5 +1,5 @@
 """The files in ``docs/proxies``, run unchanged in front of a real server, except for names,
-ports, certificates and log files.
+ports, certificates and log files; and what ``docs/deploy.md`` shows for the site's own pages.
 """
 
 from __future__ import annotations
@@ -189,3 +189,66 @@ async def test_everything_that_the_bridge_needs_comes_through(
     logs = "".join(path.read_text(errors="replace") for path in tmp_path.glob("*.log"))
     assert "state=" not in logs
     assert "passed-on" not in logs
+
+
+OUTPUT = "/srv/bridge/output"
+
+
+def settings_for_pages(server: str) -> str:
+    """What ``docs/deploy.md`` shows for this server."""
+    section = (DOCS.parent / "deploy.md").read_text().split("## Own server")[1].split("\n## ")[0]
+    nginx_block, caddy_block = section.split("```")[1:4:2]
+    block = nginx_block.removeprefix("nginx") if server == "nginx" else caddy_block
+    assert OUTPUT in block
+    return block
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("nginx", marks=pytest.mark.nginx),
+        pytest.param("caddy", marks=pytest.mark.caddy),
+    ],
+)
+async def test_the_sites_own_pages_are_served_and_so_is_its_page_for_what_is_not_there(
+    tmp_path: Path, server: str
+) -> None:
+    tmp_path.chmod(0o755)
+    pages = tmp_path / "output"
+    pages.mkdir()
+    (pages / "index.html").write_text("home")
+    (pages / "404.html").write_text("not here")
+    port = port_of_its_own()
+    block = settings_for_pages(server).replace(OUTPUT, str(pages))
+    block = block.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    block = block.replace("example.com {", f"http://localhost:{port} {{")
+    if server == "nginx":
+        folders = "".join(
+            f"{name}_temp_path {tmp_path}/{name}; "
+            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        as_root = "user root; " if os.geteuid() == 0 else ""
+        (tmp_path / "nginx.conf").write_text(
+            f"{as_root}daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
+            f"events {{}}\nhttp {{ access_log off; {folders}\n{block} }}\n"
+        )
+        command = ["nginx", "-p", str(tmp_path), "-e", "error.log", "-c", f"{tmp_path}/nginx.conf"]
+    else:
+        (tmp_path / "Caddyfile").write_text(
+            f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\n{block}"
+        )
+        command = ["caddy", "run", "--config", f"{tmp_path}/Caddyfile", "--adapter", "caddyfile"]
+    async with proxy(command, tmp_path, port), aiohttp.ClientSession() as client:
+        for path, status, text in (("/", 200, "home"), ("/nothing/", 404, "not here")):
+            async with client.get(
+                f"http://127.0.0.1:{port}{path}", headers={"Host": f"localhost:{port}"}
+            ) as reply:
+                assert (reply.status, await reply.text()) == (status, text), path
+
+
+def test_all_documents_name_the_same_folder_of_pages() -> None:
+    """Whoever copies from two of them must not serve a folder that nothing builds into."""
+    for document in DOCS.parent.rglob("*"):
+        if document.suffix in {".md", ".conf", ".service", ""} and document.is_file():
+            for line in document.read_text(errors="replace").splitlines():
+                assert line.count("/output") == line.count(OUTPUT) or "/srv/" not in line, line
