@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape as e
 
+from pelican_indieauth.entry.entry import Place, without_scheme
+
 #: A longer label without a space is a URL, and wider than a phone.
 _WIDE = 30
 
@@ -52,3 +54,29 @@ def anchor(attribute: str, url: str, label: str) -> str:
 def with_breaks(text: str) -> str:
     """A text with the ends of its lines."""
     return e(text).replace("\n", "<br>\n")
+
+
+def placed(place: Place, classes: str) -> str:
+    """A place, with everything that is known of it."""
+    shown = []
+    if place.name:
+        shown.append(linked_name(place.name, place.url))
+    elif place.url:
+        label = without_scheme(place.url) or place.url
+        shown.append(anchor(' class="u-url"', place.url, label))
+    point, said = "", set[str]()
+    for name, text in place.address:
+        # Vienna is in the region Vienna.
+        if text in said:
+            point += invisible(f"p-{name}", text)
+        else:
+            shown.append(f'<span class="p-{name}">{e(text)}</span>')
+        said.add(text)
+    if place.geo and place.latitude and place.longitude:
+        if not shown:
+            words = e(f"{place.latitude}, {place.longitude}")
+            shown.append(f'<a href="{e(place.geo)}">{words}</a>')
+        point += invisible("p-latitude", place.latitude) + invisible("p-longitude", place.longitude)
+        point += invisible("p-altitude", place.altitude) if place.altitude else ""
+        point += invisible("p-accuracy", place.accuracy) if place.accuracy else ""
+    return f'<span class="{classes}">{", ".join(shown)}{point}</span>'

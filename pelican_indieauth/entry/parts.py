@@ -21,6 +21,7 @@ from pelican_indieauth.entry.elements import (
     invisible,
     linked_name,
     paragraph,
+    placed,
     timed,
     with_breaks,
 )
@@ -30,7 +31,6 @@ from pelican_indieauth.entry.entry import (
     Entry,
     Fact,
     Person,
-    Place,
     Value,
     without_scheme,
 )
@@ -189,11 +189,11 @@ class EntryParts:
             word = e(self.words["checkin"])
             # Without a URL it is a p- property: a parser would resolve a name as a relative URL.
             name = "u-checkin" if self.entry.checkin.url else "p-checkin"
-            found += paragraph(f"{word} {_placed(self.entry.checkin, f'{name} h-card')}", "place")
+            found += paragraph(f"{word} {placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location
         if location:
             root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
-            shown = _placed(location, f"p-location {root}")
+            shown = placed(location, f"p-location {root}")
             found += hidden(shown, "place") if location.repeated else paragraph(shown, "place")
         return found
 
@@ -413,32 +413,6 @@ def _played(kind: str, media: AttachedFile) -> str:
     words = f'controls preload="metadata"{poster}{label} {style}'
     player = f'<{kind} class="u-{kind}" src="{e(media.url)}" {words}></{kind}>'
     return _captioned(player, media.caption)
-
-
-def _placed(place: Place, classes: str) -> str:
-    """A place, with everything that is known of it."""
-    shown = []
-    if place.name:
-        shown.append(linked_name(place.name, place.url))
-    elif place.url:
-        label = without_scheme(place.url) or place.url
-        shown.append(anchor(' class="u-url"', place.url, label))
-    point, said = "", set[str]()
-    for name, text in place.address:
-        # Vienna is in the region Vienna.
-        if text in said:
-            point += invisible(f"p-{name}", text)
-        else:
-            shown.append(f'<span class="p-{name}">{e(text)}</span>')
-        said.add(text)
-    if place.geo and place.latitude and place.longitude:
-        if not shown:
-            words = e(f"{place.latitude}, {place.longitude}")
-            shown.append(f'<a href="{e(place.geo)}">{words}</a>')
-        point += invisible("p-latitude", place.latitude) + invisible("p-longitude", place.longitude)
-        point += invisible("p-altitude", place.altitude) if place.altitude else ""
-        point += invisible("p-accuracy", place.accuracy) if place.accuracy else ""
-    return f'<span class="{classes}">{", ".join(shown)}{point}</span>'
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bridge.media.formats.colour_profile import clean_profile
-from bridge.media.formats.samples import Range, chunk_ranges, fragment_ranges, joined, track_of
+from bridge.media.formats.samples import (
+    Range,
+    chunk_ranges,
+    fragment_ranges,
+    item_extents,
+    joined,
+    track_of,
+)
 
 _FREE = frozenset({b"free", b"skip", b"wide"})
 _TOP = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix"})
@@ -388,7 +395,9 @@ class _Blanking:
         idat = boxes.get(b"idat")
         if idat:
             self._media.append(idat)
-        extents = self._extents(boxes.get(b"iloc"), idat)
+        iloc = boxes.get(b"iloc")
+        places = bytes(self._data[iloc.inside : iloc.end]) if iloc else None
+        extents = item_extents(places, idat.inside if idat else 0, len(self._data))
         return [(start, end) for item, start, end in extents if item in kept]
 
     def _pictures(self, iinf: _Box) -> frozenset[int]:
@@ -413,27 +422,6 @@ class _Blanking:
         self._data[iinf.inside + 4 : first] = len(kept).to_bytes(first - iinf.inside - 4, "big")
         return frozenset(kept)
 
-    def _extents(self, iloc: _Box | None, idat: _Box | None) -> Iterator[tuple[int, int, int]]:
-        """The extents of the items (8.11.3): item id, start, end."""
-        if iloc is None:
-            return
-        reader = _Reader(self._data, iloc.inside, iloc.end)
-        version = reader.number(1)
-        reader.number(3)
-        sizes = reader.number(2)
-        offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
-        index_size = sizes & 15 if version in {1, 2} else 0
-        for _ in range(reader.number(2 if version < 2 else 4)):
-            item = reader.number(2 if version < 2 else 4)
-            inside = bool(version in {1, 2} and reader.number(2) & 15 == 1)
-            reader.number(2)
-            base = reader.number(base_size) + (idat.inside if inside and idat else 0)
-            for _ in range(reader.number(2)):
-                reader.number(index_size)
-                start = base + reader.number(offset_size)
-                length = reader.number(length_size)
-                yield item, start, start + length if length else len(self._data)
-
     def _zero_between(self, shown: list[tuple[int, int]]) -> None:
         """Zero the media data outside of these ranges, which are in order and without overlaps."""
         for box in self._media:
@@ -452,17 +440,3 @@ class _Blanking:
     def _zero(self, start: int, end: int) -> None:
         if end > start:
             self._data[start:end] = bytes(end - start)
-
-
-class _Reader:
-    """Reads big-endian numbers from a box, one after the other."""
-
-    def __init__(self, data: bytearray, position: int, end: int) -> None:
-        self._data, self._position, self._end = data, position, end
-
-    def number(self, size: int) -> int:
-        place = self._position
-        self._position += size
-        if self._position > self._end:
-            raise ValueError("the file is truncated")
-        return int.from_bytes(self._data[place : self._position], "big")

@@ -1,4 +1,5 @@
-"""Where the samples of tracks are in an ISO base media file (ISO/IEC 14496-12).
+"""Where the samples of tracks, and the items of an AVIF, are in an ISO base media file (ISO/IEC
+14496-12).
 
 The functions take the contents of boxes, and raise ``ValueError`` for truncated ones.
 """
@@ -152,3 +153,43 @@ def joined(ranges: Iterable[Range], starts: Iterable[int], size: int) -> list[tu
         elif end > start:
             found.append((start, end))
     return found
+
+
+def item_extents(iloc: bytes | None, idat: int, file_end: int) -> Iterator[tuple[int, int, int]]:
+    """The extents of an AVIF's items (8.11.3): item id, start, end.
+
+    ``iloc`` are the contents of that box, if there is one; ``idat`` is where those of the
+    item data box begin. An extent without a length continues to the end of the file.
+    """
+    if iloc is None:
+        return
+    reader = _Reader(iloc)
+    version = reader.number(1)
+    reader.number(3)
+    sizes = reader.number(2)
+    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_size = sizes & 15 if version in {1, 2} else 0
+    for _ in range(reader.number(2 if version < 2 else 4)):
+        item = reader.number(2 if version < 2 else 4)
+        inside = bool(version in {1, 2} and reader.number(2) & 15 == 1)
+        reader.number(2)
+        base = reader.number(base_size) + (idat if inside else 0)
+        for _ in range(reader.number(2)):
+            reader.number(index_size)
+            start = base + reader.number(offset_size)
+            length = reader.number(length_size)
+            yield item, start, start + length if length else file_end
+
+
+class _Reader:
+    """Reads big-endian numbers from a box, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._position = data, 0
+
+    def number(self, size: int) -> int:
+        place = self._position
+        self._position += size
+        if self._position > len(self._data):
+            raise ValueError("the file is truncated")
+        return int.from_bytes(self._data[place : self._position], "big")
