@@ -95,12 +95,15 @@ def test_a_bridge_that_ends_is_waited_for_by_the_next(tmp_path: Path) -> None:
         assert ended.is_set()
 
 
-def test_created_files_are_private_from_the_start(tmp_path: Path) -> None:
+def test_created_files_are_private_from_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     private.write(tmp_path / "bridge.toml", "secret")
     private.make_folder(tmp_path / "a" / "state")
     assert (tmp_path / "bridge.toml").read_text() == "secret"
     assert mode(tmp_path / "bridge.toml") == 0o600
     assert mode(tmp_path / "a" / "state") == 0o700
+    assert caplog.text == "", "none of them was open to others before"
 
 
 def test_the_repo_with_the_drafts_is_private_and_a_clone_that_fails_leaves_nothing(
