@@ -18,7 +18,7 @@ import re
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -144,12 +144,16 @@ class Watch:
         made = {secret for secret in self.secrets if len(secret) == _MADE}
         given = self.secrets - made
         texts = ((where, text) for text, where in self.texts.items())
-        searched = set[bytes]()
+        searched, runs = set[bytes](), set[bytes]()
         for where, text in chain(texts, files(folder)):
             digest = hashlib.blake2b(text, digest_size=16).digest()
             if digest not in searched:
                 searched.add(digest)
-                found = _made_in(text) & made | {secret for secret in given if secret in text}
+                # Most runs are hashes, which many files have.
+                of_it = {*_RUN.findall(text)} - runs
+                found = _made_in(of_it) & made
+                runs |= of_it if not found else set()
+                found |= {secret for secret in given if secret in text}
                 yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
 
     def note(self, secret: str | bytes) -> None:
@@ -253,8 +257,6 @@ def _objects(repo: str) -> bytes:
     return subprocess.run(command, capture_output=True, check=False).stdout
 
 
-def _made_in(text: bytes) -> set[bytes]:
-    """Everything in a text that could be a generated secret."""
-    return {
-        run[at : at + _MADE] for run in _RUN.findall(text) for at in range(len(run) - _MADE + 1)
-    }
+def _made_in(runs: Iterable[bytes]) -> set[bytes]:
+    """Everything in runs of a text that could be a generated secret."""
+    return {run[at : at + _MADE] for run in runs for at in range(len(run) - _MADE + 1)}

@@ -267,12 +267,12 @@ def _know_markup() -> None:
 
 
 def _know_templates() -> None:
-    """Compile the templates of two themes and of the plugin: half of the work in a small build. The
-    templates of the bridge's pages, too.
+    """Compile the templates of three themes and of the plugin: half of the work in a small build.
+    The templates of the bridge's pages, too.
     """
     import jinja2  # noqa: PLC0415 # the tests' own process has no use for them
     from pelican.settings import DEFAULT_CONFIG  # noqa: PLC0415
-    from pelican.themes import simple  # noqa: PLC0415
+    from pelican.themes import notmyidea, simple  # noqa: PLC0415
     from pelican.utils import DateFormatter  # noqa: PLC0415
 
     from bridge.pages.render import _TEMPLATES as PAGES  # noqa: PLC0415
@@ -281,8 +281,10 @@ def _know_templates() -> None:
     for name in PAGES.list_templates(extensions=["html"]):
         PAGES.get_template(name)
     jinja2.Environment.compile = compiling_once()  # type: ignore[method-assign]
-    plain, ours = Path(simple.__path__[0]), Path(__file__).parents[1] / "sample_site" / "theme"
-    for theme, with_plugin in ((plain, False), (plain, True), (ours, True)):
+    plain, stock = (Path(theme.__path__[0]) for theme in (simple, notmyidea))
+    ours = Path(__file__).parents[1] / "sample_site" / "theme"
+    themes = ((plain, False), (plain, True), (stock, False), (stock, True), (ours, True))
+    for theme, with_plugin in themes:
         loader = jinja2.FileSystemLoader(theme / "templates")
         environment = jinja2.Environment(loader=loader, **DEFAULT_CONFIG["JINJA_ENVIRONMENT"])
         environment.filters["strftime"] = DateFormatter()
