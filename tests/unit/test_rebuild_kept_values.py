@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -97,11 +98,14 @@ def test_an_iterator_that_goes_on_is_named(kind: str) -> None:
     assert values.advanced() == kind
 
 
-def test_what_is_only_looked_at_is_unchanged() -> None:
-    module = module_of(COUNTING + MORE)
+def test_what_is_only_looked_at_or_loaded_late_is_unchanged() -> None:
+    module = module_of(COUNTING + MORE + b"words = numpy = None")
     values = kept_by(module)
     module.SEEN.get("x")
     module.QUEUE.qsize()
-    vars(module)["N"] = 0
+    vars(module).update(N=0, submodule=re, numpy=re, words=re.compile("[a-z]+"))
     assert not values.is_changed()
     assert values.advanced() is None
+    values.restore()
+    assert vars(module)["submodule"] is re
+    assert vars(module)["words"] is None

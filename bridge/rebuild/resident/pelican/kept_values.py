@@ -9,6 +9,7 @@ import itertools
 import operator
 import queue
 import random
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -31,6 +32,8 @@ _CONTAINERS = (list, dict, set, deque, bytearray)
 #: Attributes of these are looked into, as those of the site's own objects are.
 _HOLDERS = (SimpleNamespace, threading.local, queue.Queue, Cycler, Joiner, Namespace)
 _Cached: Any = type(functools.cache(len))
+#: What a variable may hold once it is needed, the same in every order of pages.
+_LOADED_LATE = (ModuleType, FunctionType, type, re.Pattern)
 #: What has no value.
 _EMPTY = object()
 
@@ -98,7 +101,10 @@ class KeptValues:
     def is_changed(self) -> bool:
         """Whether anything is no longer as it was; caches do not count."""
         return (
-            any(_names(owner) != names for owner, names in self._names)
+            any(
+                _names(owner) - names or not names <= vars(owner).keys()
+                for owner, names in self._names
+            )
             or any(
                 not _is_as_good_as(getattr(owner, name, _EMPTY), was)
                 for owner, name, was in self._variables
@@ -194,10 +200,17 @@ def _parts(value: Any) -> tuple[Any, ...] | None:
 
 
 def _names(owner: Any) -> frozenset[str]:
-    return frozenset(name for name in vars(owner) if not name.startswith("__"))
+    # A package gets the modules in it as they are imported.
+    return frozenset(
+        name
+        for name, value in vars(owner).items()
+        if not (name.startswith("__") or isinstance(value, ModuleType))
+    )
 
 
 def _is_as_good_as(now: Any, was: Any) -> bool:
+    if was is None and isinstance(now, _LOADED_LATE):
+        return True
     return now is was or (type(now) is type(was) in _ATOMS and bool(now == was))
 
 
