@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from bridge.desk import files, history, icon, posts, pwa
-from bridge.desk.compose import edit_post, new_post, preview, share, suggestions
+from bridge.desk.compose import edit_post, new_post, preview, share
 from bridge.desk.compose.submission import owner_post_form
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import owner_form, owner_page
@@ -32,9 +32,9 @@ def _post_form() -> list[web.RouteDef]:
         web.post("/desk/new", owner_post_form(new_post.create)),
         web.get("/desk/edit", owner_page(edit_post.show)),
         web.post("/desk/edit", owner_post_form(edit_post.change)),
-        web.post("/desk/context", owner_form(suggestions.look_up)),
-        web.post("/desk/tags", owner_form(suggestions.tags)),
-        web.post("/desk/places", owner_form(suggestions.places)),
+        web.post("/desk/context", owner_form(new_post.look_up)),
+        web.post("/desk/tags", owner_form(new_post.tags)),
+        web.post("/desk/places", owner_form(new_post.places)),
         web.post("/desk/address", owner_post_form(new_post.address)),
         web.post("/desk/preview", owner_post_form(preview.at_once)),
         web.get("/desk/look", owner_page(preview.in_theme)),

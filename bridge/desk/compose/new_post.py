@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -20,6 +20,7 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
 from bridge.desk.posts import title_of
 from bridge.errors import BridgeError, InvalidRequest
+from bridge.http.form import Form
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody
 from bridge.micropub.parse import parse_action
@@ -33,6 +34,10 @@ from bridge.store import StoreError
 #: The longest prefilled value: longer than browsers allow for an address.
 _MOST = 50_000
 LOOK = "Look at it"
+
+
+#: The number of tags to suggest from, the most used first.
+_MOST_TAGS = 1000
 
 
 async def show(owner: Owner) -> web.StreamResponse:
@@ -145,3 +150,28 @@ def _after(submission: Submission, action: Create, done: Published, seconds: flo
     return owner.back(
         "/desk/", Notice("Published. Its page is being built.", link=(done.url, LOOK))
     )
+
+
+async def look_up(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/context`` (``url``): a summary of that page, as JSON; empty for anything but a
+    page's address."""
+    found = await owner.request.app[DESK].contexts.of((sent.get("url") or "").strip())
+    context = {} if found is None else asdict(found) | {"problem": translated(found.problem)}
+    return web.json_response(context, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def tags(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/tags``: ``categories`` are the tags in use, as in ``q=category``."""
+    del sent
+    desk = owner.request.app[DESK]
+    await desk.catalogue.refresh()
+    found = desk.catalogue.index.categories()[:_MOST_TAGS]
+    return web.json_response({"categories": found}, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def places(owner: Owner, sent: Form) -> web.StreamResponse:
+    """POST ``/desk/places`` (``lat lon``, or neither): places of posts, the nearest first, as in
+    ``q=geo``."""
+    here = [(name, text) for name in ("lat", "lon") if (text := sent.get(name))]
+    found = await owner.request.app[DESK].queries.answer([("q", "geo"), *here])
+    return web.json_response(found, headers={hdrs.CACHE_CONTROL: "no-store"})

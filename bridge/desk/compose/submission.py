@@ -1,25 +1,31 @@
-"""Receives the form of a post: checks the session and the CSRF token, reads the files."""
+"""Receives the form of a post: checks the session and the CSRF token, reads the files.
+
+If the session has expired, the owner signs in and the form goes on from there: its values travel
+with the sign-in form, and are not stored on the server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bridge.desk.compose import values
-from bridge.desk.compose.reauthentication import give_cookie, sign_in_again, typed_in
 from bridge.desk.compose.values import SubmittedForm
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner, check_origin, signed_out, store_errors_as_pages
 from bridge.errors import BridgeError, CsrfError, PayloadTooLarge
 from bridge.http.form import Handler
 from bridge.http.limits import ByteBudget
-from bridge.indieauth.login.browser_session import BrowserSession, browser_session
-from bridge.indieauth.login.known_browsers import is_known
-from bridge.micropub.body import RequestBody
-from bridge.pages.render import PageError, page_endpoint
+from bridge.indieauth.login.browser_session import BrowserSession, browser_session, set_cookie
+from bridge.indieauth.login.known_browsers import is_known, remember
+from bridge.indieauth.login.sessions import device, find_session, start_session
+from bridge.indieauth.login.sign_in import is_password, ways_to_sign_in
+from bridge.indieauth.server import SERVER
+from bridge.micropub.body import Field, RequestBody
+from bridge.pages.render import PageError, page, page_endpoint
 from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
 #: The memory budget for all browsers that are not signed in. Those in which the owner has signed in
@@ -30,6 +36,10 @@ _KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
 BACK = "You are signed in again, and nothing was sent yet. Look it over, and press again."
 _FILES = " Choose your files again."
+
+
+#: Fields of the form itself, which are not part of what was typed.
+_OURS = frozenset({"csrf", "password", "username", "again"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +141,62 @@ def _page_with_input(
         kept=[(name, text) for name, text in texts if name not in {"csrf", "do"} and text],
         missing=isinstance(error, PageError),
     )
+
+
+async def sign_in_again(
+    request: web.Request, browser: BrowserSession, fields: Sequence[Field]
+) -> Owner | web.Response:
+    """Verify the password in the form; otherwise show the page that asks for it.
+
+    Raises what a sign-in does (:class:`~bridge.errors.TooManyRequests`).
+    """
+    given = {name: value for name, value in fields if isinstance(value, str)}
+    problem = None
+    if given.get("again") and given.get("password"):
+        try:
+            browser.check(request, given.get("csrf"))
+        except CsrfError:
+            problem = "Type your password once more."
+        else:
+            if await is_password(request, given["password"]):
+                return _signed_in(request)
+            problem = "That is not the password."
+    server = request.app[SERVER]
+    return page(
+        request,
+        browser,
+        "desk/sign_in_again.html",
+        status=403 if problem else 401,
+        problem=problem,
+        action=request.path,
+        kept=typed_in(fields),
+        files=any(not isinstance(value, str) and value.filename for _, value in fields),
+        **ways_to_sign_in(server),
+    )
+
+
+def typed_in(fields: Sequence[Field]) -> tuple[tuple[str, str], ...]:
+    """The fields of the form without those for signing in."""
+    return tuple(
+        (name, value) for name, value in fields if isinstance(value, str) and name not in _OURS
+    )
+
+
+def _signed_in(request: web.Request) -> Owner:
+    server = request.app[SERVER]
+    name = device(request.headers.get(hdrs.USER_AGENT, ""))
+    secret = start_session(server.db, way="password", device=name)
+    session = find_session(server.db, secret)
+    if session is None:
+        raise CsrfError
+    return Owner(
+        request, BrowserSession(secret, is_new=False, session=session, server=server), session
+    )
+
+
+def give_cookie(owner: Owner, response: web.StreamResponse) -> web.StreamResponse:
+    """Set the cookies of the new session."""
+    server = owner.request.app[SERVER]
+    set_cookie(server, response, owner.browser.secret, signed_in=True)
+    remember(owner.request, response)
+    return response

@@ -13,13 +13,41 @@ import mf2py
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from bridge.syndication.compose import formula
 from bridge.syndication.compose.post_page import PagePhoto, PostPage
 from bridge.syndication.compose.text import RichText, Span
 
 #: The longest text that is read; no network accepts so much.
 _MOST = 60_000
 _DEEPEST = 200
+
+
+#: Blocks on a line of their own, without a blank line before them.
+_LINES = frozenset({"li", "tr", "dt", "dd", "figcaption", "summary", "caption", "legend"})
+_MARKS = frozenset(
+    {"footnote", "footnotes", "footnote-ref", "footnote-reference", "footnote-backref"}
+    # KaTeX and MathJax write formulas twice.
+    | {"katex-mathml", "MJX_Assistive_MathML"}
+    | {"headerlink", "linenos", "toc", "toc-backref", "fn-backref", "u-bridgy-fed"}
+)
+_ROLES = frozenset({"doc-endnotes", "doc-noteref", "doc-backlink", "doc-footnote"})
+_SPACES = re.compile(r"[ \t\n\r\f]+")
+_ROOTS = re.compile(r"h-(?:entry|event|review|recipe|product|resume|item)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
+#: What is written between the parts of these elements.
+_BETWEEN: Mapping[str, str] = {
+    **dict.fromkeys(("msup", "mover"), "^"),
+    **dict.fromkeys(("msub", "munder"), "_"),
+    "mfrac": "/",
+    "mtr": " ",
+    "mtable": "; ",
+}
+_TOKENS = frozenset({"mi", "mn", "mo", "mtext", "ms"})
+#: What is not shown: other forms of the formula, and the operators that only machines need.
+_SILENT_IN_FORMULA = frozenset(
+    {"annotation", "annotation-xml", "mphantom", "mprescripts", "mspace"}
+)
+_INVISIBLE = re.compile(r"[\u2061-\u2064]")
+_DEEPEST_FORMULA = 50
 
 
 def _names(text: str) -> frozenset[str]:
@@ -31,24 +59,12 @@ _BLOCKS = _names(
     " figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav"
     " ol p pre section summary table tbody tfoot thead tr ul"
 )
-#: Blocks on a line of their own, without a blank line before them.
-_LINES = frozenset({"li", "tr", "dt", "dd", "figcaption", "summary", "caption", "legend"})
 #: Elements that show no text, or only fallback text.
 _SILENT = _names(
     "audio base button canvas embed head iframe img input link meta mjx-assistive-mml noscript"
     " object option picture rp rt script select source style svg template textarea title track"
     " video"
 )
-_MARKS = frozenset(
-    {"footnote", "footnotes", "footnote-ref", "footnote-reference", "footnote-backref"}
-    # KaTeX and MathJax write formulas twice.
-    | {"katex-mathml", "MJX_Assistive_MathML"}
-    | {"headerlink", "linenos", "toc", "toc-backref", "fn-backref", "u-bridgy-fed"}
-)
-_ROLES = frozenset({"doc-endnotes", "doc-noteref", "doc-backlink", "doc-footnote"})
-_SPACES = re.compile(r"[ \t\n\r\f]+")
-_ROOTS = re.compile(r"h-(?:entry|event|review|recipe|product|resume|item)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 
 
 def read_page(html: bytes | str, url: str) -> PostPage | None:
@@ -169,7 +185,7 @@ class _TextWriter:
         is_block = tag.get("display") == "block"
         if is_block:
             self._break(2)
-        self._text(formula.in_words(tag))
+        self._text(formula_in_words(tag))
         if is_block:
             self._break(2)
 
@@ -383,3 +399,31 @@ def _language(contents: list[dict[str, Any]], soup: BeautifulSoup) -> str:
         if isinstance(lang, str) and lang.strip():
             return lang.strip()
     return ""
+
+
+def formula_in_words(formula: Tag) -> str:
+    """The formula on one line: ``x^2``, ``(a+b)/2``, ``√3``."""
+    return _INVISIBLE.sub("", " ".join(_written(formula, 0).split()))
+
+
+def _written(tag: Tag, depth: int) -> str:
+    children = tag.find_all(recursive=False)
+    if tag.name in _TOKENS or not children or depth > _DEEPEST_FORMULA:
+        return tag.get_text()
+    parts = [_written(each, depth + 1) for each in children if each.name not in _SILENT_IN_FORMULA]
+    if tag.name in {"msubsup", "munderover"} and len(parts) > 2:
+        base, below, above = map(_bracketed, parts[:3])
+        return f"{base}_{below}^{above}"
+    if tag.name in {"msup", "mover", "msub", "munder", "mfrac"}:
+        return _BETWEEN[tag.name].join(map(_bracketed, parts))
+    if tag.name == "msqrt":
+        return f"√{_bracketed(''.join(parts))}"
+    if tag.name == "mroot" and len(parts) > 1:
+        return f"{_bracketed(parts[0])}^(1/{parts[1]})"
+    return _BETWEEN.get(tag.name, "").join(parts)
+
+
+def _bracketed(part: str) -> str:
+    """A part in brackets, if it is more than a name or a number."""
+    part = part.strip()
+    return part if part.isalnum() or len(part) < 2 else f"({part})"
