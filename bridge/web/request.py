@@ -61,9 +61,8 @@ _PART = re.compile(rb"""\\.|["\[{:]""", re.DOTALL)
 class BodyLimits:
     """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
-    A body may take ``seconds`` to arrive, and more in proportion to its largest size, unless
-    ``fixed_time``. Only one large
-    text of each kind of client is parsed at a time.
+    A body may take ``seconds`` to arrive, and more in proportion to its announced size (or else its
+    largest), unless ``fixed_time``. Only one large text of each kind of client is parsed at a time.
     """
 
     max_text: int
@@ -132,7 +131,7 @@ async def _receive(
         take(len(piece))
         use(piece)
 
-    seconds = limits.patience(max_bytes)
+    seconds = limits.patience(min(max_bytes, request.content_length or max_bytes))
     await receive(request, use_counted, max_bytes=max_bytes, seconds=seconds)
 
 

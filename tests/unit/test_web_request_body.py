@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 from bridge.errors import BridgeError, PayloadTooLarge
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import File, RequestBody
-from bridge.web.request import AUTHENTICATED, MAX_FIELDS, read_body
+from bridge.web.request import AUTHENTICATED, MAX_FIELDS, BodyLimits, read_body
 
 MAX_BYTES = 6_000_000
 MAX_TEXT = AUTHENTICATED.max_text
@@ -394,6 +394,29 @@ class TestSize:
         writer.transport.abort()
         assert await asyncio.wait_for(refused, 300) == 400
         await runner.cleanup()
+
+    async def test_a_body_gets_the_time_for_its_own_size(
+        self, aiohttp_server: Callable[..., Awaitable[TestServer]]
+    ) -> None:
+        limits = BodyLimits(MAX_TEXT, 0.01, AUTHENTICATED.parser)
+
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                # The time for a body of the largest size is a year.
+                await read_body(request, max_bytes=10**12, limits=limits)
+            except BridgeError as error:
+                return web.Response(status=error.status, text=error.description)
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_post("/", handle)
+        server = await aiohttp_server(app)
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\n"
+        writer.write(f"{head}Content-Length: 300\r\n\r\n--XX\r\n".encode())
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 100)
+        assert answer.startswith(b"HTTP/1.1 400")
+        writer.close()
 
     async def test_a_body_with_a_wrong_content_encoding(self, send: Send) -> None:
         (await send(FORM, b"not gzip at all", "Content-Encoding: gzip")).refused(400)
