@@ -411,6 +411,7 @@ def test_a_note_with_only_a_file_is_titled_by_its_type(
         "****a****",
         "__init__ and _ so _ and a_b_c and ____ and (_ _) and o_O ^_^ T_T",
         "5~~6 ~~~ a ~~ b ~~, そうだね~~楽しい~~ はい~~",
+        "¯\\_(ツ)_/¯ and A_b_ and C:\\_old_ and a=_b_ and ;_x_; and X~~y~~ and \\~~z~~",
     ],
 )
 def test_asterisks_without_emphasis_are_shown(sent: str) -> None:

@@ -79,11 +79,11 @@ _ALONE = r"\s*\"'“‘«(\[—–/:-"
 _LOW = rf"(?!{_LINK})\[|[^_`\[\t]"
 _WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
 _LINES = rf"""
-      (?<![^{_ALONE}_])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
+      (?<![^_{_ALONE}])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
       (?![^\s*{_AFTER}])
     | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?=[^_]*[ ])(?:{_LOW})+(?:{_LAST})__)
       (?![^\s*{_AFTER}])
-    | (?<![^{_ALONE}_])~~(?={_FIRST}|\*)
+    | (?<![^_{_ALONE}])~~(?={_FIRST}|\*)
       (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
       (?![^\s*_{_AFTER}])
 """
