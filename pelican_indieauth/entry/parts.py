@@ -389,7 +389,14 @@ def _photo(photo: AttachedFile, name: str = "photo") -> str:
         size += f' width="{photo.width}" height="{photo.height}"'
     words = f'alt="{e(photo.alt)}" loading="lazy" {FITTING}{size}'
     image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
-    return hidden(image, "media") if photo.shown else _captioned(image, photo.caption)
+    return (
+        _of_body(hidden(image, "media"), photo) if photo.shown else _captioned(image, photo.caption)
+    )
+
+
+def _of_body(parsed: str, media: AttachedFile) -> str:
+    """A file that the body shows, for parsers; its caption is for people."""
+    return parsed + (paragraph(e(media.caption), "caption") if media.caption else "")
 
 
 def _captioned(media: str, caption: str) -> str:
@@ -405,7 +412,7 @@ def _captioned(media: str, caption: str) -> str:
 def _played(kind: str, media: AttachedFile) -> str:
     """A video or audio player."""
     if media.shown:
-        return invisible(f"u-{kind}", media.url)
+        return _of_body(invisible(f"u-{kind}", media.url), media)
     # An audio player has no intrinsic height for browsers to compute.
     style = FITTING if kind == "video" else _NOT_WIDER
     poster = f' poster="{e(media.poster)}"' if kind == "video" and media.poster else ""

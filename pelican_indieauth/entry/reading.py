@@ -235,6 +235,10 @@ class Reader:
             return None
         caption = _caption(known)
         alternative = plain(known.get("alt")) or (caption if nested else "")
+        # The body links to the site's own files by path, with various prefixes.
+        shown = url.removeprefix(self.urls.root) in body
+        if shown and caption and " ".join(caption.split()) in _words(body):
+            caption = ""
         sizes = self.copies.of(self.urls.own(known.get("value")))
         return AttachedFile(
             url,
@@ -242,8 +246,7 @@ class Reader:
             width=sizes.width if sizes else _pixels(known.get("width")),
             height=sizes.height if sizes else _pixels(known.get("height")),
             srcset=self._srcset(url, sizes) if sizes else self.urls.srcset(known.get("srcset")),
-            # The body links to the site's own files by path, with various prefixes.
-            shown=url.removeprefix(self.urls.root) in body,
+            shown=shown,
             poster=self.urls.web(mf2.value_of(known.get("poster"))),
             caption=caption,
         )
@@ -395,6 +398,11 @@ def _caption(known: Mapping[str, Any]) -> str:
     words = (plain(known.get(name)) or "" for name in _CAPTIONS)
     others = ("", plain(known.get("alt")))
     return next((each for each in words if each not in others and not _DISKS.search(each)), "")
+
+
+def _words(html: str) -> str:
+    """The words of HTML on one line."""
+    return " ".join((plain({"html": html}) or "").split())
 
 
 def _pixels(value: Any) -> int | None:

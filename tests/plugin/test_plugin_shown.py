@@ -327,6 +327,13 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     for slug, summary in SUMMARIES.items():
         posts[slug] = post(slug, like if slug == "indiepass" else book, summary=summary)
     posts["summary"] = post("summary", note({}), summary=SUMMARY)
+    files = [
+        {"value": OWN, "caption": "The  pier"},
+        {"value": f"{SITE}/b.jpg", "caption": "Dusk &  sea"},
+    ]
+    film = {"value": f"{SITE}/v.mp4", "caption": "The film"}
+    embedded = f"![a]({OWN}) ![b]({SITE}/b.jpg) [v]({SITE}/v.mp4)\n\n*Dusk* &\nsea"
+    posts["embedded"] = post("embedded", note({"photo": files, "video": [film]}), embedded)
     folder: Path = tmp_path_factory.mktemp("site")
     settings = {**THEMES[request.param], "INDIEAUTH_JSON_FEED": "feed.json"}
     return build(folder, posts, FEED_MAX_ITEMS=100, **settings)
@@ -359,6 +366,15 @@ def test_captions_are_below_their_files_in_pages_and_feeds(built: Built) -> None
     (content,) = [each.content[0].value for each in feed if each.link.endswith("/captions.html")]
     below = BeautifulSoup(content, "html.parser").select("figcaption")
     assert {"At dusk", "The film", "The sound", "In front"} <= {each.get_text() for each in below}
+
+
+def test_a_caption_of_a_file_in_the_body_is_shown_once(built: Built) -> None:
+    entry = BeautifulSoup(built.text("embedded.html"), "html.parser").select_one(".h-entry")
+    assert entry is not None
+    for found in entry.select("[hidden]"):
+        found.decompose()
+    shown = " ".join(entry.get_text().split())
+    assert [shown.count(caption) for caption in ("The pier", "Dusk & sea", "The film")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("root", ["recipe", "product", "resume"])
@@ -529,7 +545,7 @@ def test_no_feed_item_is_empty(built: Built) -> None:
     said |= {
         i["url"] + "#json": i["content_html"] for i in json.loads(built.text("feed.json"))["items"]
     }
-    assert len(said) == 2 * len([*SHOWN, *SUMMARIES]) + 2
+    assert len(said) == 2 * len([*SHOWN, *SUMMARIES, "summary", "embedded"])
     for link, markup in said.items():
         item = BeautifulSoup(markup, "html.parser")
         assert item.get_text().strip() or item.find(["img", "video"]), link
