@@ -250,6 +250,13 @@ def test_posts_that_pelican_would_not_build_are_refused(
         load_site(tmp_path).locate(f"{header}\n\nx", "content/x.md")
 
 
+def test_a_post_without_what_its_url_needs_is_refused_by_a_whole_sentence(tmp_path: Path) -> None:
+    """A part of a sentence would stay English in the translations."""
+    site = load_site(tmp_path, ARTICLE_SAVE_AS="{author}/{slug}.html", AUTHOR="")
+    with pytest.raises(InvalidRequest, match=r"break out .*\. .* not have: \{author\}\.$"):
+        site.locate("Title: x\nDate: 2026-01-01\n\nx", "content/x.md")
+
+
 @pytest.mark.parametrize(
     "path",
     ["content/pages/x.md", "elsewhere/x.md", "content/.hidden/x.md", "content/../x.md", "x.md",

@@ -108,8 +108,13 @@ class Addresses:
                 " post does not have: set a default in DEFAULT_METADATA of Pelican's settings."
             ) from error
         except Exception as error:
+            if missing := _what_is_empty(content):
+                raise InvalidRequest(
+                    f"The site's URL settings cannot hold this post: {error}. ARTICLE_SAVE_AS may"
+                    f" name what this post does not have: {missing}."
+                ) from error
             raise InvalidRequest(
-                f"The site's URL settings cannot hold this post: {error}{_what_is_empty(content)}."
+                f"The site's URL settings cannot hold this post: {error}."
             ) from error
         if not valid:
             raise InvalidRequest(_why_skipped(content))
@@ -172,10 +177,8 @@ def _quiet() -> Iterator[None]:
 
 def _what_is_empty(content: Content) -> str:
     """What makes an address begin with a slash, which would lead outside of the output."""
-    empty = [name for name in ("author", "category") if not getattr(content, name, None)]
-    if not empty:
-        return ""
-    return f" (it has no {' and no '.join(empty)}, and ARTICLE_SAVE_AS may name that)"
+    empty = [name for name in ("author", "category") if not str(getattr(content, name, ""))]
+    return ", ".join(f"{{{name}}}" for name in empty)
 
 
 def _why_skipped(article: Content) -> str:
