@@ -302,11 +302,12 @@ def _set_up_owner(database: Path, facts: DemoFacts) -> DemoFacts:
     return replace(facts, token=token)
 
 
-def _again(folder: Path) -> str:
+def _again(folder: Path, *, network: bool) -> str:
     """The command that starts this demo again, from a clone or as installed."""
+    options = f"--dir {folder}{' --fake-network' if network else ''}"
     if (_PACKAGE.parent / "Makefile").is_file():
-        return f'make demo ARGS="--dir {folder}"'
-    return f"{command()} demo --dir {folder}"
+        return f'make demo ARGS="{options}"'
+    return f"{command()} demo {options}"
 
 
 def _welcome(facts: DemoFacts, network: str = "") -> str:
@@ -328,5 +329,5 @@ The demo is ready.
 {copies}
 Ctrl-C ends it. Everything is in {folder}; to continue there:
 
-  {_again(folder)}
+  {_again(folder, network=bool(network))}
 """

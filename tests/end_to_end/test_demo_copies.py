@@ -29,6 +29,8 @@ async def test_a_post_is_syndicated_to_the_fake_network(tmp_path: Path) -> None:
                 facts = (await answer.json())["syndication"]
             assert [each["state"] for each in facts["targets"]] == ["ok", "ok"]
             assert facts["failed"] == []
+    printed = folder.with_name("demo.log").read_text()
+    assert f"--dir {folder} --fake-network" in printed, "to continue, the network is needed, too"
 
 
 async def copies_on(http: aiohttp.ClientSession, url: str) -> list[str]:
