@@ -25,7 +25,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PHONE = {"width": 390, "height": 800}
-PAGES = ("/desk/", "/desk/new?kind=photo", "/desk/mentions", "/status", "/tokens")
+PAGES = (
+    *("/desk/", "/desk/new?kind=photo", "/desk/mentions", "/desk/files", "/status", "/tokens"),
+    *("/auth/sessions", "/micropub", "/webmention", "/auth?client_id=x"),
+)
 #: Only `make soak` checks these: the others have the same parts, or other tests check them with
 #: something in them.
 ALSO = (
@@ -34,7 +37,6 @@ ALSO = (
         f"/desk/new?kind={kind}"
         for kind in ("review", "event", "checkin", "rsvp", "reply&url=javascript:x")
     ),
-    *("/desk/files", "/auth/sessions", "/micropub", "/webmention", "/auth?client_id=x"),
 )
 #: Looks of a page. What does not depend on them is the same in all. All pages have one style sheet:
 #: outside of `make soak` each is looked at in one, and those with the most parts in all.
