@@ -124,6 +124,13 @@ class Subject:
     photo: str | None = None
     pictured: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name, else its URL without the scheme."""
+        if self.url and self.name in {None, self.url}:
+            return without_scheme(self.url)
+        return self.name or ""
+
 
 @dataclass(frozen=True, slots=True)
 class Value:

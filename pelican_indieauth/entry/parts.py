@@ -214,7 +214,7 @@ class EntryParts:
         if entry.item:
             item = entry.item
             photo = _pictured(item.photo, shown=item.pictured)
-            link = linked_name(item.name or item.url or "", item.url)
+            link = linked_name(item.label, item.url)
             subject = f'<span class="p-item {e(item.type)}">{link}{photo}</span>'
             found += paragraph(f"{e(words['item'])} {subject}")
         if entry.rating:

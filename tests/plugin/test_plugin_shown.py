@@ -196,6 +196,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["A", "B", "0"],
         {"item": ["A", "B"], "rating": ["0"]},
     ),
+    "bare-review": (
+        h("review", item=TRACK, rating="4"),
+        ["music.example/track/1", "4"],
+        {"item": ["music.example/track/1"], "rating": ["4"]},
+    ),
     "given-up": (
         unnamed(read_of=h("cite", name="Emma", photo=f"{SITE}/e.jpg"), read_status="abandoned"),
         ["Abandoned Emma"],
