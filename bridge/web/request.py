@@ -46,8 +46,9 @@ _TOKEN = "access_token"  # noqa: S105 - a field's name
 
 #: Texts of this size are parsed on the event loop, in their turn; larger ones in a thread.
 _QUICK = 8 * 1024
-#: A larger body may take longer if it arrives at least at this rate.
-_BYTES_A_SECOND = 32_000
+#: A larger body may take longer if it arrives at least at this rate, that of a phone with poor
+#: reception.
+_BYTES_A_SECOND = 8_000
 #: No microformats object is nested deeper, and recursion over the result is safe.
 MAX_DEPTH = 32
 _MAX_DIGITS = 20

@@ -418,6 +418,10 @@ class TestSize:
         assert answer.startswith(b"HTTP/1.1 400")
         writer.close()
 
+    def test_a_photo_has_the_time_that_poor_reception_takes(self) -> None:
+        size, bytes_a_second = 10_000_000, 10_000
+        assert AUTHENTICATED.patience(size) > size / bytes_a_second
+
     async def test_a_body_with_a_wrong_content_encoding(self, send: Send) -> None:
         (await send(FORM, b"not gzip at all", "Content-Encoding: gzip")).refused(400)
 

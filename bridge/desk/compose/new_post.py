@@ -34,8 +34,6 @@ from bridge.store import StoreError
 #: The longest prefilled value: longer than browsers allow for an address.
 _MOST = 50_000
 LOOK = "Look at it"
-
-
 #: The number of tags to suggest from, the most used first.
 _MOST_TAGS = 1000
 

@@ -36,8 +36,6 @@ _KNOWN, _UNKNOWN = ByteBudget(64_000_000), ByteBudget(16_000_000)
 STALE = "This page was open for too long, and nothing was sent. Look it over, and press again."
 BACK = "You are signed in again, and nothing was sent yet. Look it over, and press again."
 _FILES = " Choose your files again."
-
-
 #: Fields of the form itself, which are not part of what was typed.
 _OURS = frozenset({"csrf", "password", "username", "again"})
 
