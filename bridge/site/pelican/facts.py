@@ -54,7 +54,6 @@ def fingerprint(root: Path, *known: object) -> str:
 
 
 @cache
-@cache
 def code_version() -> str:
     """A name for the bridge's own code that reads posts: another one may find other addresses in
     the same files, even where the version of the package is the same.
