@@ -109,3 +109,100 @@ def test_what_is_only_looked_at_or_loaded_late_is_unchanged() -> None:
     values.restore()
     assert vars(module)["submodule"] is re
     assert vars(module)["words"] is None
+
+
+#: Objects that answer in unusual ways; ``use`` does what does not count.
+UNUSUAL = {
+    "lazy settings": """
+class Lazy:
+    @property
+    def __class__(self): raise RuntimeError("not configured")
+    def __getattr__(self, name): raise RuntimeError("not configured")
+kept = Lazy()""",
+    "a dictionary with attributes": """
+class Attributes(dict):
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.__dict__ = self
+    def __getattr__(self, name): return self[name]
+kept = [Attributes(values=1, items=2, clear=3, update=4, keys=5)]""",
+    "no attribute": """
+class Silent:
+    def __getattribute__(self, name): raise KeyError(name)
+kept = Silent()""",
+    "an empty and a private slot": """
+class Slots:
+    __slots__ = ("__private", "empty", "__weakref__")
+    def __init__(self): self.__private = 1
+kept = Slots()
+def use():
+    kept.empty = 1
+    del kept.empty""",
+    "a strict metaclass": """
+class Strict(type):
+    def __getattr__(cls, name): raise KeyError(name)
+    def __setattr__(cls, name, value): raise TypeError
+class Made(metaclass=Strict):
+    n = 1
+kept = Made()""",
+    "no equality": """
+class Array:
+    def __eq__(self, other): raise ValueError
+    __hash__ = object.__hash__
+    __bool__ = __len__ = __repr__ = __eq__
+def endless():
+    array = Array()
+    while True: yield array
+kept = [{Array()}, {"a": Array()}, Array(), endless()]
+next(kept[-1])""",
+    "a cached property": """
+import functools
+class Cached:
+    @functools.cached_property
+    def words(self): return ["a"]
+kept = Cached()
+def use(): kept.words""",
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_an_unusual_object_is_looked_at_without_harm(kind: str) -> None:
+    module = module_of(UNUSUAL[kind].encode())
+    values = kept_by(module)
+    vars(module).get("use", int)()
+    assert not values.is_changed()
+    assert values.advanced() is None
+    values.restore()
+    assert "words" not in (vars(module.kept) if kind == "a cached property" else {})
+
+
+def test_slots_and_variables_are_restored_past_what_guards_them() -> None:
+    module = module_of(b"""
+class Frozen:
+    __slots__ = ("n",)
+    def __init__(self): object.__setattr__(self, "n", 0)
+    def __setattr__(self, name, value): raise TypeError
+class Later:
+    __slots__ = ("n",)
+class Rows(list):
+    n = 0
+frozen, later, rows, N = Frozen(), Later(), Rows(), 1
+def __getattr__(name): raise KeyError(name)
+""")
+    values = kept_by(module)
+    object.__setattr__(module.frozen, "n", 1)
+    assert values.is_changed()
+    values.restore()
+    assert module.frozen.n == 0
+    module.later.n = 1
+    assert values.is_changed()
+    values.restore()
+    assert not hasattr(module.later, "n")
+    module.rows.n = 1
+    assert values.is_changed()
+    values.restore()
+    assert module.rows.n == 0
+    del module.N
+    assert values.is_changed()
+    values.restore()
+    assert module.N == 1

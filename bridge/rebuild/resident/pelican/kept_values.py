@@ -18,6 +18,7 @@ from types import (
     CellType,
     FunctionType,
     GeneratorType,
+    MemberDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
@@ -48,9 +49,13 @@ class KeptValues:
 
     def __init__(self, own: Collection[str]) -> None:
         self._own = own
-        self._variables: list[tuple[Any, str, Any]] = []
+        self._variables: list[tuple[Any, Mapping[str, Any], str, Any]] = []
         self._names: list[tuple[Any, frozenset[str]]] = []
+        #: Cells of closures and slots of objects, by what reads and writes them.
+        self._places: list[tuple[Callable[[], Any], Callable[[Any], None], Any]] = []
         self._containers: list[tuple[Any, Any]] = []
+        #: Attributes of objects, and the names of their cached properties.
+        self._attributes: list[tuple[dict[str, Any], dict[str, Any], frozenset[str]]] = []
         self._generators: list[tuple[random.Random, Any]] = []
         self._buffers: list[tuple[Any, Any]] = []
         self._iterators: list[tuple[Any, Any]] = []
@@ -83,15 +88,17 @@ class KeptValues:
             clear()
         for owner, names in self._names:
             for name in _names(owner) - names:
-                delattr(owner, name)
-        for owner, name, was in self._variables:
-            if getattr(owner, name, _EMPTY) is not was:
-                setattr(owner, name, was)
-        for inside, kept in self._containers:
+                (type.__delattr__ if _is_a(owner, type) else delattr)(owner, name)
+        for owner, variables, name, was in self._variables:
+            if variables.get(name, _EMPTY) is not was:
+                (type.__setattr__ if _is_a(owner, type) else setattr)(owner, name, was)
+        for read, write, was in self._places:
+            if read() is not was:
+                write(was)
+        for inside, kept, *_ in (*self._containers, *self._attributes):
             # In place, and what they hold by itself: it may have other names, too.
             if not _is_same(inside, kept):
-                inside.clear()
-                (inside.update if isinstance(inside, (dict, set)) else inside.extend)(kept)
+                _refill(inside, kept)
         for generator, state in self._generators:
             generator.setstate(state)
         for buffer, was in self._buffers:
@@ -106,10 +113,15 @@ class KeptValues:
                 for owner, names in self._names
             )
             or any(
-                not _is_as_good_as(getattr(owner, name, _EMPTY), was)
-                for owner, name, was in self._variables
+                not _is_as_good_as(variables.get(name, _EMPTY), was)
+                for _, variables, name, was in self._variables
             )
+            or any(not _is_as_good_as(read(), was) for read, _, was in self._places)
             or any(not _is_same(inside, kept) for inside, kept in self._containers)
+            or any(
+                not _is_same(inside, kept) and not _is_same(_without(inside, cached), kept)
+                for inside, kept, cached in self._attributes
+            )
             or any(generator.getstate() != state for generator, state in self._generators)
             or any(_inside_buffer(buffer) != was for buffer, was in self._buffers)
         )
@@ -126,30 +138,33 @@ class KeptValues:
         self._names.append((owner, _names(owner)))
         for name, value in list(names.items()):
             if not name.startswith("__"):
-                self._note_variable(owner, name, value)
+                if _is_data(value):
+                    self._variables.append((owner, names, name, value))
+                self.note(value)
 
-    def _note_variable(self, owner: Any, name: str, value: Any) -> None:
-        if not (hasattr(type(value), "__get__") or isinstance(value, (type, ModuleType))):
-            self._variables.append((owner, name, value))
+    def _note_place(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+        value = read()
+        if _is_data(value):
+            self._places.append((read, write, value))
         self.note(value)
 
     def _look_into(self, value: Any) -> None:
-        if isinstance(value, _CONTAINERS):
-            plain: Any = list
-            plain = dict if isinstance(value, dict) else set if isinstance(value, set) else plain
-            self._containers.append((value, plain(value)))
-            for item in value.values() if isinstance(value, dict) else value:
-                self.note(item)
+        if _is_a(value, _CONTAINERS):
+            kept = _copy(value)
+            self._containers.append((value, kept))
+            self._note_items(kept)
+            if type(value).__module__ in self._own:
+                self._note_object(value)
         elif (parts := _parts(value)) is not None:
             for part in parts:
                 self.note(part)
-        elif isinstance(value, type):
+        elif _is_a(value, type):
             if value.__module__ in self._own and not issubclass(value, enum.Enum):
                 self._note_names(value, vars(value))
-        elif isinstance(value, (FunctionType, _Cached)):
+        elif _is_a(value, (FunctionType, _Cached)):
             if value.__module__ in self._own:
                 self._note_function(value)
-        elif type(value).__module__ in self._own or isinstance(value, _HOLDERS):
+        elif type(value).__module__ in self._own or _is_a(value, _HOLDERS):
             self._note_object(value)
         elif type(value) is random.Random:
             self._generators.append((value, value.getstate()))
@@ -157,6 +172,13 @@ class KeptValues:
             self._buffers.append((value, _inside_buffer(value)))
         elif type(value).__module__ in {"builtins", "itertools"} and hasattr(value, "__next__"):
             self._iterators.append((value, _position(value)))
+
+    def _note_items(self, kept: Any) -> None:
+        items = kept.values() if isinstance(kept, dict) else kept
+        # Most of large ones hold texts or numbers alone.
+        if not isinstance(kept, bytes) and not _ATOMS.issuperset(map(type, items)):
+            for item in items:
+                self.note(item)
 
     def _note_function(self, function: Any) -> None:
         self.note(getattr(function, "__wrapped__", None))
@@ -167,34 +189,73 @@ class KeptValues:
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self.note(value)
         for cell in function.__closure__ or ():
-            if (inside := _inside(cell)) is not _EMPTY:
-                self._note_variable(cell, "cell_contents", inside)
+            if _inside(cell) is not _EMPTY:
+                read, write = functools.partial(_inside, cell), functools.partial(_set_cell, cell)
+                self._note_place(read, write)
 
     def _note_object(self, value: Any) -> None:
-        # A namespace of Jinja's answers with what is in it, but an object of a thread's asks back.
-        if isinstance(value, Namespace):
-            attributes = object.__getattribute__(value, "__dict__")
-        else:
-            attributes = getattr(value, "__dict__", None)
-        if isinstance(attributes, dict):
-            self.note(attributes)
+        attributes = _attributes(value)
+        if _is_a(attributes, dict) and id(attributes) not in self._seen:
+            self._seen[id(attributes)] = attributes
+            kept, cached = _copy(attributes), _cached_properties(type(value))
+            self._attributes.append((attributes, kept, cached))
+            self._note_items(kept)
         for kind in type(value).__mro__:
-            slots = vars(kind).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                self._note_variable(value, name, getattr(value, name, None))
+            if "__slots__" in vars(kind):
+                for slot in vars(kind).values():
+                    if isinstance(slot, MemberDescriptorType):
+                        read = functools.partial(_in_slot, slot, value)
+                        self._note_place(read, functools.partial(_set_slot, slot, value))
+
+
+def _is_a(value: Any, kinds: Any) -> bool:
+    """As ``isinstance``, but of what a value is itself: a lazy object would be loaded by that."""
+    return issubclass(type(value), kinds)
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a variable with this value is restored: functions, classes and the like are not."""
+    kind = type(value)
+    return kind in _ATOMS or not (
+        any("__get__" in vars(each) for each in kind.__mro__)
+        or issubclass(kind, (type, ModuleType))
+    )
+
+
+def _attributes(value: Any) -> Any:
+    """The attributes of an object, whatever it answers when it is asked for one."""
+    try:
+        if _is_a(value, threading.local):
+            return value.__dict__
+        return object.__getattribute__(value, "__dict__")
+    except Exception:  # noqa: BLE001 - a class of the site's own
+        return None
+
+
+def _cached_properties(kind: type) -> frozenset[str]:
+    return frozenset(
+        name
+        for each in kind.__mro__
+        for name, value in vars(each).items()
+        if _is_a(value, functools.cached_property)
+    )
+
+
+def _without(inside: dict[str, Any], cached: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in inside.items() if name not in cached}
 
 
 def _parts(value: Any) -> tuple[Any, ...] | None:
     """What something holds that itself cannot change; ``None`` where it is not of this kind."""
-    if isinstance(value, tuple):
-        return value
-    if isinstance(value, functools.partial):
+    if _is_a(value, tuple):
+        return tuple(value)
+    if _is_a(value, functools.partial):
         return value.func, value.args, value.keywords
-    if isinstance(value, property):
+    if _is_a(value, property):
         return value.fget, value.fset, value.fdel
-    if isinstance(value, (BuiltinMethodType, MethodWrapperType)):
+    if _is_a(value, (BuiltinMethodType, MethodWrapperType)):
         return (value.__self__,)
-    if isinstance(value, (staticmethod, classmethod, MethodType)):
+    if _is_a(value, (staticmethod, classmethod, MethodType)):
         return value.__func__, getattr(value, "__self__", None)
     return None
 
@@ -203,25 +264,45 @@ def _names(owner: Any) -> frozenset[str]:
     # A package gets the modules in it as they are imported.
     return frozenset(
         name
-        for name, value in vars(owner).items()
-        if not (name.startswith("__") or isinstance(value, ModuleType))
+        for name, value in list(vars(owner).items())
+        if not (name.startswith("__") or _is_a(value, ModuleType))
     )
 
 
 def _is_as_good_as(now: Any, was: Any) -> bool:
-    if was is None and isinstance(now, _LOADED_LATE):
+    if was is None and _is_a(now, _LOADED_LATE):
         return True
     return now is was or (type(now) is type(was) in _ATOMS and bool(now == was))
+
+
+def _copy(container: Any) -> Any:
+    """What a container holds. Methods are the class's: a dictionary's items may be attributes."""
+    kind = type(container)
+    if issubclass(kind, dict):
+        return dict(kind.items(container))
+    if issubclass(kind, bytearray):
+        return bytes(container)
+    return set(container) if issubclass(kind, set) else list(container)
+
+
+def _refill(container: Any, kept: Any) -> None:
+    kind = type(container)
+    kind.clear(container)
+    (kind.update if issubclass(kind, (dict, set)) else kind.extend)(container, kept)
 
 
 def _is_same(inside: Any, kept: Any) -> bool:
     """Whether a container still holds the same objects; equal ones may be others."""
     if len(inside) != len(kept):
         return False
-    if isinstance(kept, set):
+    if isinstance(kept, (set, bytes)):
         return bool(inside == kept)
-    values = not isinstance(kept, dict) or all(map(operator.is_, inside.values(), kept.values()))
-    return values and all(map(operator.is_, inside, kept))
+    if isinstance(kept, dict):
+        kind = type(inside)
+        return all(map(operator.is_, kind.values(inside), kept.values())) and all(
+            map(operator.is_, kind.keys(inside), kept)
+        )
+    return all(map(operator.is_, inside, kept))
 
 
 def _inside(cell: CellType) -> Any:
@@ -229,6 +310,24 @@ def _inside(cell: CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return _EMPTY
+
+
+def _set_cell(cell: CellType, value: Any) -> None:
+    cell.cell_contents = value
+
+
+def _in_slot(slot: MemberDescriptorType, owner: Any) -> Any:
+    try:
+        return slot.__get__(owner)
+    except AttributeError:
+        return _EMPTY
+
+
+def _set_slot(slot: MemberDescriptorType, owner: Any, value: Any) -> None:
+    if value is _EMPTY:
+        slot.__delete__(owner)
+    else:
+        slot.__set__(owner, value)
 
 
 def _inside_buffer(buffer: Any) -> Any:
@@ -246,7 +345,7 @@ def _position(iterator: Any) -> Any:
     """What is another value when an iterator has advanced, as far as it shows."""
     if isinstance(iterator, GeneratorType):
         frame = iterator.gi_frame
-        return frame and (frame.f_lasti, repr(frame.f_locals))
+        return frame and (frame.f_lasti, _shown(frame.f_locals))
     if isinstance(iterator, itertools.count):
         return repr(iterator)
     if isinstance(iterator, enumerate):
@@ -255,4 +354,11 @@ def _position(iterator: Any) -> Any:
 
 
 def _reduced(iterator: Any) -> Any:
-    return repr(iterator.__reduce__()[1])
+    return _shown(iterator.__reduce__()[1])
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a class of the site's own
+        return ""

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from jinja2 import Environment
@@ -82,14 +82,16 @@ class SiteState:
             for known in (environment.filters, environment.tests, environment.globals):
                 for function in known.values():
                     values.note(function)
-                    values.note(getattr(function, "__wrapped__", None))
+                    if type(function) is FunctionType:
+                        values.note(vars(function).get("__wrapped__"))
             for extension in environment.extensions.values():
                 values.note(extension)
         for name, value in context.items():
             if name in PLUGINS_OWN:
                 continue
-            short = isinstance(value, (list, dict, set)) and len(value) < _SHORT
-            if name in self._settings or short or not hasattr(value, "__len__"):
+            kind = type(value)
+            short = issubclass(kind, (list, dict, set)) and len(value) < _SHORT
+            if name in self._settings or short or not hasattr(kind, "__len__"):
                 values.note(value)
         values.complete()
         return StateBeforePages(values)
