@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from pelican_indieauth.entry import facts, mf2, places
@@ -400,6 +401,7 @@ def _caption(known: Mapping[str, Any]) -> str:
     return next((each for each in words if each not in others and not _DISKS.search(each)), "")
 
 
+@lru_cache(maxsize=1)  # A body may have many files with captions.
 def _words(html: str) -> str:
     """The words of HTML on one line."""
     return " ".join((plain({"html": html}) or "").split())

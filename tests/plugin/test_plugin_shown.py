@@ -339,6 +339,8 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     film = {"value": f"{SITE}/v.mp4", "caption": "The film"}
     embedded = f"![a]({OWN}) ![b]({SITE}/b.jpg) [v]({SITE}/v.mp4)\n\n*Dusk* &\nsea"
     posts["embedded"] = post("embedded", note({"photo": files, "video": [film]}), embedded)
+    named = {"properties": {"featured": files[:1]}}
+    posts["essay"] = post("essay", named, f"Words\n\n![a]({OWN})", summary="In short")
     folder: Path = tmp_path_factory.mktemp("site")
     settings = {**THEMES[request.param], "INDIEAUTH_JSON_FEED": "feed.json"}
     return build(folder, posts, FEED_MAX_ITEMS=100, **settings)
@@ -380,6 +382,13 @@ def test_a_caption_of_a_file_in_the_body_is_shown_once(built: Built) -> None:
         found.decompose()
     shown = " ".join(entry.get_text().split())
     assert [shown.count(caption) for caption in ("The pier", "Dusk & sea", "The film")] == [1, 1, 1]
+    # Nor is it in a list that has no body.
+    assert "The  pier" in built.text("essay.html")
+    for page in built.output.glob("index*.html"):
+        listed = BeautifulSoup(page.read_text(), "html.parser")
+        for entry in listed.select(".h-entry:has(a[href$='essay.html'])"):
+            assert "In short" in entry.text
+            assert "The  pier" not in entry.text
 
 
 @pytest.mark.parametrize("root", ["recipe", "product", "resume"])
@@ -550,7 +559,7 @@ def test_no_feed_item_is_empty(built: Built) -> None:
     said |= {
         i["url"] + "#json": i["content_html"] for i in json.loads(built.text("feed.json"))["items"]
     }
-    assert len(said) == 2 * len([*SHOWN, *SUMMARIES, "summary", "embedded"])
+    assert len(said) == 2 * len([*SHOWN, *SUMMARIES, "summary", "embedded", "essay"])
     for link, markup in said.items():
         item = BeautifulSoup(markup, "html.parser")
         assert item.get_text().strip() or item.find(["img", "video"]), link
