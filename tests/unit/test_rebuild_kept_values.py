@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from counting_kit import COUNTING
 
 from bridge.rebuild.resident.pelican.kept_values import KeptValues
+from bridge.rebuild.resident.pelican.state import StateWhileReading
 
 #: Further ways, each a function of that name: what it returns is another thing each time.
 MORE = b"""
@@ -206,3 +209,28 @@ def __getattr__(name): raise KeyError(name)
     assert values.is_changed()
     values.restore()
     assert module.N == 1
+
+
+def test_reading_is_compared_unless_it_would_take_long_in_every_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = module_of(b"SEEN = []")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    site: Any = SimpleNamespace(plugins=[module])
+
+    def counted(state: StateWhileReading, files: int) -> int:
+        state.begin_build()
+        number = 0
+        for _ in range(files):
+            state.begin()
+            module.SEEN.append(0)
+            number += state.is_changed()
+        return number
+
+    state = StateWhileReading(site, Path("elsewhere"))
+    assert [counted(state, 100), counted(state, 150)] == [100, 150]
+    # More files than are compared: the next build need not read these again.
+    assert 150 < counted(state, 300) < 300
+    assert counted(state, 5) == 0
+    module.SEEN.extend(range(30_000))
+    assert counted(StateWhileReading(site, Path("elsewhere")), 5) == 0

@@ -50,7 +50,7 @@ class KeptValues:
     def __init__(self, own: Collection[str]) -> None:
         self._own = own
         self._variables: list[tuple[Any, Mapping[str, Any], str, Any]] = []
-        self._names: list[tuple[Any, frozenset[str]]] = []
+        self._names: list[tuple[Any, frozenset[str], int]] = []
         #: Cells of closures and slots of objects, by what reads and writes them.
         self._places: list[tuple[Callable[[], Any], Callable[[Any], None], Any]] = []
         self._containers: list[tuple[Any, Any]] = []
@@ -82,11 +82,19 @@ class KeptValues:
         """Everything that needs no copy, since :meth:`restore` restores what is in it; by id."""
         return dict(self._seen)
 
+    def size(self) -> int:
+        """How many items :meth:`is_changed` compares."""
+        return sum(
+            len(kept)
+            for _, kept, *_ in (*self._containers, *self._attributes)
+            if not isinstance(kept, bytes)
+        )
+
     def restore(self) -> None:
         """Restore everything but iterators as it was when it was noted."""
         for clear in self._caches:
             clear()
-        for owner, names in self._names:
+        for owner, names, _ in self._names:
             for name in _names(owner) - names:
                 (type.__delattr__ if _is_a(owner, type) else delattr)(owner, name)
         for owner, variables, name, was in self._variables:
@@ -109,8 +117,10 @@ class KeptValues:
         """Whether anything is no longer as it was; caches do not count."""
         return (
             any(
-                _names(owner) - names or not names <= vars(owner).keys()
-                for owner, names in self._names
+                # The quick comparison first: this is asked for each file that is read.
+                not (len(vars(owner)) == number and names <= vars(owner).keys())
+                and (_names(owner) - names or not names <= vars(owner).keys())
+                for owner, names, number in self._names
             )
             or any(
                 not _is_as_good_as(variables.get(name, _EMPTY), was)
@@ -135,7 +145,7 @@ class KeptValues:
 
     def _note_names(self, owner: Any, names: Mapping[str, Any]) -> None:
         """Note the variables of a module, or the attributes of a class or a function."""
-        self._names.append((owner, _names(owner)))
+        self._names.append((owner, _names(owner), len(vars(owner))))
         for name, value in list(names.items()):
             if not name.startswith("__"):
                 if _is_data(value):

@@ -156,6 +156,11 @@ def is_known_while_writing(module: str) -> bool:
     return module.startswith(_KNOWN_WHILE_WRITING)
 
 
+def is_known_while_reading(module: str) -> bool:
+    """Whether a plugin keeps nothing of one post that has an effect on others."""
+    return module.partition(".")[0] == "pelican_indieauth"
+
+
 def _is_among_posts(folder: Path, settings: Mapping[str, Any]) -> bool:
     """Whether Pelican looks for posts or pages in this folder, or below it."""
     for sort in ("ARTICLE", "PAGE"):

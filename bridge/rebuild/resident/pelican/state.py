@@ -22,13 +22,19 @@ from pelican import Pelican
 
 from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican.kept_values import KeptValues
-from bridge.rebuild.resident.pelican.plugins import PLUGINS_OWN, is_known_while_writing
+from bridge.rebuild.resident.pelican.plugins import (
+    PLUGINS_OWN,
+    is_known_while_reading,
+    is_known_while_writing,
+)
 from bridge.rebuild.resident.pelican.reading import fresh
 
 #: With more items than this, a list in the context is one of posts, tags and the like.
 _SHORT = 100
 #: Where plugins change their state between files more often than this, it is no longer compared.
 _MOST = 200
+#: Nor where the site's own code keeps more items than this: that would take as long as reading.
+_LARGE = 20_000
 
 
 class SiteState:
@@ -121,14 +127,21 @@ class StateWhileReading:
 
     def begin_build(self) -> None:
         """A build begins."""
-        self._noted = 0
+        if self._noted <= _MOST:
+            self._noted = 0
 
     def begin(self) -> None:
         """A file is about to be read."""
         if self._noted > _MOST or (self._values is not None and not self._values.is_changed()):
             return
         self._noted += 1
-        self._values = _values_of(dict(_modules(self._site, self._checkout)).values())
+        self._values = _values_of(
+            module
+            for name, module in _modules(self._site, self._checkout)
+            if not is_known_while_reading(name)
+        )
+        if self._values.size() > _LARGE:
+            self._noted, self._values = _MOST + 1, None
 
     def is_changed(self) -> bool:
         """Whether anything has changed since then."""
