@@ -133,13 +133,13 @@ class PostReader:
         return entry
 
     async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
-        """The change that restores the deleted post of ``url``: its last file in history, under a
-        free name.
+        """The change that restores the post deleted at ``url``: the last version of its file in the
+        history, at an unused path.
 
         If no post was deleted at that URL, the post that is there or has moved from there; failing
         that, the change that restores a post which had moved from there before it was deleted.
-        A file that was renamed was not deleted. Raises :class:`InvalidRequest` if there never was
-        one.
+        A renamed file does not count as deleted. Raises :class:`InvalidRequest` if there never was
+        a post at ``url``.
         """
         index = self.catalogue.index
         wanted, there = canonical(url, index.own), index.find(url)
@@ -183,13 +183,13 @@ class PostReader:
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""
-        # Only a file that is there may have a backslash in its name.
+        # Only an existing file may have a backslash in its name, so the restored one gets a hyphen.
         stem, _, suffix = change.path.replace("\\", "-").rpartition(".")
         for name in candidates(stem):
             path = f"{name}.{suffix}"
             if await asyncio.to_thread(self._store.read, path, base) is None:
                 return replace(change, path=path)
-        raise Conflict(f"There is a file at {change.path} by now, and at all the names like it.")
+        raise Conflict(f"{change.path} and all its numbered alternatives are already taken.")
 
     def _sources(self, removals: Sequence[Removal]) -> list[Source]:
         blobs = self._store.blobs(each.blob for each in removals)
@@ -230,7 +230,8 @@ class PostReader:
     async def post(self, entry: IndexedPost) -> Post:
         """Decode the file of an indexed post.
 
-        Of a format that only the site's own reader knows, the content is the HTML that it makes.
+        For a format that only the site's own reader knows, the content is the HTML that it
+        produces.
         """
         file, _ = await asyncio.to_thread(self.open, entry)
         post = await self.read(file, entry)
@@ -346,7 +347,7 @@ def no_post_at(url: str) -> InvalidRequest:
 
 
 def with_alias(file: PelicanFile, save_as: str, before: str) -> PelicanFile:
-    """The file of a post whose page is ``save_as`` now: an earlier page becomes an alias of it."""
+    """The file of a post whose page is now at ``save_as``, with its earlier page as an alias."""
     mf2 = Mf2Line.of(file)
     aliases = [each for each in (*mf2.aliases, before) if each != save_as]
     if save_as == before and tuple(aliases) == mf2.aliases:

@@ -2,8 +2,8 @@
 
 A post's file says which copies it is to have (``syndicate-to`` in its ``Mf2`` line) and
 which it has (``syndication``). The syndicator has the changes of each commit turned into jobs
-(:mod:`..planner`) and runs them (:mod:`.copier`), with one worker per target, so that no target
-waits for another.
+(:mod:`.jobs.planner`) and runs them (:mod:`.jobs.copier`), with one worker per target, so that no
+target waits for another.
 """
 
 from __future__ import annotations

@@ -41,6 +41,21 @@ def test_files_named_in_the_architecture_exist() -> None:
     assert missing == []
 
 
+def test_modules_named_in_docstrings_exist() -> None:
+    missing = []
+    named = 0
+    for file in [*ROOT.glob("bridge/**/*.py"), *ROOT.glob("pelican_indieauth/**/*.py")]:
+        for dots, rest in re.findall(r":mod:`~?(\.*)([\w.]*)`", file.read_text(encoding="utf-8")):
+            start = file.parents[len(dots) - 1] if dots else ROOT
+            there = start.joinpath(*filter(None, rest.split(".")))
+            ours = bool(dots) or rest.startswith(("bridge", "pelican_indieauth"))
+            named += ours
+            if ours and not (there.is_dir() or there.with_suffix(".py").is_file()):
+                missing.append(f"{file.relative_to(ROOT)}: {dots}{rest}")
+    assert named > 20
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pictures_exist_and_are_small(page: Path) -> None:
     sources = re.findall(r'(?:src|srcset)="(?!https?:)([^"]+)"', page.read_text(encoding="utf-8"))

@@ -3,8 +3,8 @@
 The bridge talks to it through :mod:`.builder`; everything else in this folder runs in the process
 itself (``python -m bridge.rebuild.resident``), so that the bridge never imports Pelican for it.
 
-Read in this order: :mod:`.site` (one build), :mod:`.pelican.reading` (the cache of parsed files),
-:mod:`.pelican.planning` (which pages there will be), :mod:`.reuse.templates` and
+Read in this order: :mod:`.warm_site` (one build), :mod:`.pelican.reading` (the cache of parsed
+files), :mod:`.pelican.planning` (which pages there will be), :mod:`.reuse.templates` and
 :mod:`.reuse.trace` (what a page is made from), :mod:`.reuse.inputs` (whether that has changed),
 :mod:`.pelican.plugins` (which plugins are supported).
 """

@@ -45,7 +45,7 @@ _STATUS = re.compile(
 
 
 class Planner:
-    """Compares commits and stores the jobs that follow (:mod:`.jobs`).
+    """Compares commits and stores the jobs that follow (:mod:`.ledger`).
 
     ``accounts`` are the targets with a type, by uid; ``running`` has the names of jobs in progress,
     which are changed but never dropped.
