@@ -7,6 +7,7 @@ from bridge.micropub.post import Json
 URL = "https://example.org/post"
 CITE: Json = {"type": ["h-cite"], "properties": {"url": [URL], "name": ["A post"]}}
 CARD: Json = {"type": ["h-card"], "properties": {"name": ["Café"]}}
+BOOK: Json = {"type": ["h-cite"], "properties": {"name": ["B"], "author": ["Ann"]}}
 
 #: Properties, each with one value (``_`` stands for ``-``), and the resulting type.
 CASES: list[tuple[dict[str, Json], str]] = [
@@ -32,6 +33,15 @@ CASES: list[tuple[dict[str, Json], str]] = [
     ({"in_reply_to": URL, "repost_of": URL, "content": "x"}, "repost"),
     ({"checkin": CARD, "read_of": CARD}, "read"),
     ({"like_of": "no address", "content": "x"}, "note"),
+    ({"like_of": CARD, "content": "x"}, "note"),
+    *[
+        ({f"{name}_of": BOOK, "photo": "a.jpg", "content": "x"}, name)
+        for name in ("bookmark", "like", "repost", "read", "watch", "listen")
+    ],
+    ({"in_reply_to": BOOK, "content": "x"}, "reply"),
+    ({"bookmark_of": {"type": ["h-product"], "properties": {"uid": ["isbn:1"]}}}, "bookmark"),
+    ({"like_of": BOOK, "in_reply_to": URL, "content": "x"}, "reply"),
+    ({"like_of": {"type": ["h-cite"], "properties": {}}, "content": "x"}, "note"),
     ({"rsvp": "perhaps", "content": "x"}, "note"),
     ({"rsvp": "yes"}, "rsvp"),
     ({"jam_of": URL}, "jam"),

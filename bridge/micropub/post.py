@@ -173,7 +173,8 @@ POST_TYPES = (
     ),
 )
 
-#: Properties that need a URL to count; the first that counts wins.
+#: Properties that need a URL, or a cited thing of which something is known, to count; the first
+#: that counts wins, and URLs come before things.
 _BY_URL = (
     *("repost-of", "like-of", "in-reply-to", "bookmark-of", "read-of", "listen-of", "watch-of"),
 )
@@ -186,6 +187,8 @@ _MARKED = {each.mark: each.type for each in POST_TYPES if each.mark}
 #: Every property by which a post is of a type, with the type, in the order in which they are tried.
 BY_URL = {name: _MARKED[name] for name in _BY_URL}
 BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
+#: Properties by which a cited thing without a URL is known.
+THING = ("name", "author", "uid", "content", "summary")
 #: Most posts have none of these.
 _MARKS = BY_URL.keys() | BY_PRESENCE.keys()
 
@@ -203,6 +206,9 @@ def discover(post: Post) -> str:
     if not _MARKS.isdisjoint(post.properties):
         for name, kind in BY_URL.items():
             if any(map(_is_url, post.all(name))):
+                return kind
+        for name, kind in BY_URL.items():
+            if any(map(_is_thing, post.all(name))):
                 return kind
         for name, kind in BY_PRESENCE.items():
             if post.all(name):
@@ -235,6 +241,16 @@ def _is_url(value: Json) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _is_thing(value: Json) -> bool:
+    """Whether the value cites something that is no person or place, maybe without a URL."""
+    properties = value.get("properties") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(properties, dict):
+        return False
+    types = value.get("type")
+    type_ = types[0] if isinstance(types, list) and types else types
+    return type_ != "h-card" and any(map(properties.get, THING))
 
 
 def _plain(value: Json) -> str:

@@ -6,7 +6,8 @@ them.
 
 from __future__ import annotations
 
-#: Properties that need a URL to count, with the type that each makes, in order of precedence.
+#: Properties that need a URL, or a cited thing of which something is known, to count, with the
+#: type that each makes, in order of precedence.
 BY_URL = {
     "repost-of": "repost",
     "like-of": "like",
@@ -16,6 +17,8 @@ BY_URL = {
     "listen-of": "listen",
     "watch-of": "watch",
 }
+#: Properties by which a cited thing without a URL is known.
+THING = ("name", "author", "uid", "content", "summary")
 #: Properties that count with any value, in order of precedence.
 BY_PRESENCE = {
     "read-of": "read",

@@ -20,7 +20,7 @@ from pelican_indieauth.entry.entry import (
     Subject,
     without_scheme,
 )
-from pelican_indieauth.entry.kinds import BY_PRESENCE, BY_URL, ROOTS, RSVP
+from pelican_indieauth.entry.kinds import BY_PRESENCE, BY_URL, ROOTS, RSVP, THING
 from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.text import stripped
 from pelican_indieauth.entry.urls import Urls
@@ -362,14 +362,20 @@ def _refile(read: dict[str, Any]) -> list[str]:
 
 def _kind(read: Mapping[str, Any], properties: Mapping[str, Any]) -> str | None:
     """The post type that the properties make; invalid URLs and RSVPs do not count."""
-    for found, kinds in ((read, _KINDS_AS_READ), (properties, BY_PRESENCE)):
-        for name, kind in kinds.items():
-            value = found.get(name)
-            if isinstance(value, tuple) and found is read:
-                value = any(cite.url for cite in value)
-            if value:
-                return kind
-    return None
+    for name, kind in _KINDS_AS_READ.items():
+        value = read.get(name)
+        if any(cite.url for cite in value) if isinstance(value, tuple) else value:
+            return kind
+    for name, kind in BY_URL.items():
+        if any(map(_is_thing, mf2.listed(properties.get(name)))):
+            return kind
+    return next((kind for name, kind in BY_PRESENCE.items() if properties.get(name)), None)
+
+
+def _is_thing(value: Any) -> bool:
+    """Whether the value cites something that is no person or place, maybe without a URL."""
+    cite = Mf2.of(value)
+    return bool(cite and cite.type != "h-card" and any(map(cite.properties.get, THING)))
 
 
 def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

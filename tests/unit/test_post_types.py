@@ -13,6 +13,7 @@ TYPES = {each.type for each in post.POST_TYPES}
 def test_the_plugin_discovers_types_as_the_bridge_does() -> None:
     assert list(kinds.BY_URL.items()) == list(post.BY_URL.items())
     assert list(kinds.BY_PRESENCE.items()) == list(post.BY_PRESENCE.items())
+    assert kinds.THING == post.THING
     assert kinds.RSVP == post.RSVP
 
 
