@@ -313,6 +313,10 @@ class EntryParts:
         facts, pictures = self._in_words(cite.facts)
         return f" ({facts})" if facts else "", pictures
 
+    def tells_much_of(self, cite: Cite) -> bool:
+        """Whether so much is known of a cited thing that the reader should open it."""
+        return sum(map(_told, cite.facts)) > _MOST_TOLD
+
     def _inside(self, name: str, value: Value) -> str:
         """A value inside a line: its HTML becomes text."""
         if value.html:
@@ -358,7 +362,7 @@ def _cited(cite: Cite, name: str, word: str, parts: EntryParts, before: str = ""
     # A name as the value of a u- property would be taken for a relative URL.
     prefix = "u" if cite.url else "p"
     line = f"{e(word)} {named}{author}"
-    if sum(map(_told, cite.facts)) > _MOST_TOLD:
+    if parts.tells_much_of(cite):
         shown = f"<details><summary>{line}{uid}</summary>{facts}{pictures}</details>\n"
     else:
         shown = f"<p>{line}{facts}{uid}{pictures}</p>\n"

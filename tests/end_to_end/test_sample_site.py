@@ -427,6 +427,16 @@ Mf2: {"type": ["h-entry"], "title": "synthetic", "properties": {"in-reply-to": [
 Good text.
 """  # noqa: E501  (one Mf2 line is one line)
 
+CITING = """\
+Title: A thing
+Date: 2026-11-20T10:00:00+01:00
+Slug: thing
+Category: notes
+Mf2: {"type": ["h-entry"], "title": "synthetic", "properties": {"%s-of": [{"type": ["h-product"], "properties": {"name": ["W"], "price": ["€ <b>9"]%s}}]}}
+
+Good text.
+"""  # noqa: E501
+
 
 def without_scripts(output: Path) -> None:
     for page in pages(output):
@@ -443,10 +453,25 @@ def without_scripts(output: Path) -> None:
 def test_no_text_of_a_post_becomes_markup(tmp_path: Path, options: tuple[str, ...]) -> None:
     site = copy_of_the_sample(tmp_path)
     (site / "content" / "hostile.md").write_text(HOSTILE)
+    # Also here, since a build takes long: what is known of a thing is shown with every verb.
+    verbs = ("like", "repost", "bookmark", "read", "watch", "listen", "wish")
+    much = "".join(f', "x{chr(97 + n)}": ["y"]' for n in range(20))
+    for verb in (*verbs, "watch-much"):
+        word, _, long = verb.partition("-")
+        text = CITING.replace("Slug: thing", f"Slug: {verb}") % (word, much if long else "")
+        (site / "content" / f"{verb}.md").write_text(text)
     output = build(site, tmp_path / "output", *options)
     without_scripts(output)
     [page] = output.glob("*/2026/11/hostile/index.html")
     assert "Good text." in page.read_text()
+    for verb in () if options else (*verbs, "watch-much"):
+        page = next(output.glob(f"*/2026/11/{verb}/index.html"))
+        [entry] = items(output, page)
+        [thing] = entry["properties"][f"{verb.partition('-')[0]}-of"]
+        assert thing["type"] == ["h-product"]
+        assert thing["properties"]["price"] == ["€ <b>9"]
+        folded = soup(page).select_one("details .p-price")
+        assert bool(folded) == verb.endswith("much")
 
 
 def test_without_the_plugin_the_theme_shows_every_post(tmp_path: Path) -> None:
