@@ -13,6 +13,7 @@ import pytest
 from counting_kit import COUNTING
 
 from bridge.rebuild.resident.pelican.kept_values import KeptValues
+from bridge.rebuild.resident.pelican.plugins import is_known_while_writing
 from bridge.rebuild.resident.pelican.state import StateWhileReading
 
 #: Further ways, each a function of that name: what it returns is another thing each time.
@@ -234,3 +235,8 @@ def test_reading_is_compared_unless_it_would_take_long_in_every_build(
     assert counted(state, 5) == 0
     module.SEEN.extend(range(30_000))
     assert counted(StateWhileReading(site, Path("elsewhere")), 5) == 0
+
+
+def test_a_plugin_whose_name_begins_like_a_known_one_is_not_known() -> None:
+    assert is_known_while_writing("pelican.plugins.seo.seo_report")
+    assert not is_known_while_writing("pelican.plugins.seo_counter")

@@ -153,12 +153,16 @@ def is_known_at_the_end(receiver: Callable[..., Any]) -> bool:
 
 def is_known_while_writing(module: str) -> bool:
     """Whether what a plugin keeps while pages are written has no effect on other pages."""
-    return module.startswith(_KNOWN_WHILE_WRITING)
+    return _is_in(module, _KNOWN_WHILE_WRITING)
 
 
 def is_known_while_reading(module: str) -> bool:
     """Whether a plugin keeps nothing of one post that has an effect on others."""
-    return module.partition(".")[0] == "pelican_indieauth"
+    return _is_in(module, ("pelican_indieauth",))
+
+
+def _is_in(module: str, packages: Collection[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def _is_among_posts(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -206,7 +210,7 @@ def write_previews(settings: Mapping[str, Any], files: Collection[str]) -> list[
 def wants_all_pages(generator: object) -> bool:
     """Whether a generator is a plugin's, which may write by itself, and look what is there."""
     module = type(generator).__module__
-    return not any(module == known or module.startswith(f"{known}.") for known in _PLANNED)
+    return not _is_in(module, _PLANNED)
 
 
 def is_known(function: Any) -> bool:
