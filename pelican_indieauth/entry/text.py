@@ -18,6 +18,15 @@ _BLOCKS = re.compile(
     re.IGNORECASE,
 )
 
+#: A formula in MathML with its attributes and content, and an element without elements in it.
+_FORMULA = re.compile(r"<math\b([^<>]*)>((?:(?!<math\b).)*?)</math\s*>", re.IGNORECASE | re.DOTALL)
+_INNERMOST = re.compile(r"<([a-z-]+)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
+_SAID = re.compile(r"""\balttext\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
+#: What is written between the parts of these elements; what is not shown at all.
+_BETWEEN = {"msup": "^", "mover": "^", "msub": "_", "munder": "_", "mfrac": "/"}
+_SILENT = {"annotation", "annotation-xml", "mphantom", "script", "style"}
+_DEEPEST_FORMULA = 50
+_PART = "\x00"
 
 #: Characters that are invalid in XML, and so in a feed, but line ends and tabs.
 _INVALID = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -47,6 +56,42 @@ def sanitised(markup: str) -> str:
 def _clean(markup: str, tags: set[str]) -> str:
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
-    clean = nh3.clean(_INVALID.sub(" ", markup), tags=tags, attributes={})
+    markup = _FORMULA.sub(_formula_in_words, _INVALID.sub(" ", markup))
+    clean = nh3.clean(markup, tags=tags, attributes={})
     # Again, because a reference may have stood for such a character.
     return _INVALID.sub(" ", clean)
+
+
+def _formula_in_words(formula: re.Match[str]) -> str:
+    """A formula on one line, as its author says it or as ``x^2``, ``(a+b)/2``, ``√3``."""
+    if said := _SAID.search(formula[1]):
+        return said[1] or said[2]
+    words = formula[2]
+    for _ in range(_DEEPEST_FORMULA):
+        words, found = _INNERMOST.subn(_element_in_words, words)
+        if not found:
+            break
+    return words.replace(_PART, "")
+
+
+def _element_in_words(element: re.Match[str]) -> str:
+    name = element[1].lower()
+    if name in _SILENT:
+        return ""
+    parts = [part.strip() for part in element[2].split(_PART) if part.strip()]
+    if name in _BETWEEN:
+        parts = [_BETWEEN[name].join(map(_bracketed, parts))]
+    elif name in {"msubsup", "munderover"} and len(parts) == 3:
+        base, below, above = map(_bracketed, parts)
+        parts = [f"{base}_{below}^{above}"]
+    elif name == "msqrt":
+        parts = [f"√{_bracketed(''.join(parts))}"]
+    elif name == "mroot" and len(parts) == 2:
+        parts = [f"{_bracketed(parts[0])}^(1/{parts[1]})"]
+    return "".join(parts) + _PART
+
+
+def _bracketed(part: str) -> str:
+    """A part in brackets, if it is more than a name or a number."""
+    shown = html.unescape(part)
+    return part if shown.isalnum() or len(shown) < 2 else f"({part})"

@@ -10,6 +10,7 @@ from post_types import CASES
 
 from bridge.content.file import title_digest
 from bridge.micropub.post import Json
+from pelican_indieauth.entry import text
 from pelican_indieauth.entry.copies import ScaledCopies
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls
@@ -41,3 +42,24 @@ def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     entry = Reader(URLS, ScaledCopies({}), None).entry(article)
     assert entry.name == name
     assert entry.kind == ("article" if name else "note")
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("<math><msup><mi>x</mi><mn>2</mn></msup><mo>+</mo><mn>1</mn></math>", "x^2+1"),
+        ('<math display=block alttext="x &lt; 2"><mi>y</mi></math>', "x < 2"),
+        (
+            "<MATH><semantics><mrow>\n <mfrac><mrow><mi>a</mi> <mo>+</mo> <mi>&beta;</mi></mrow>"
+            "<msqrt><mn>12</mn></msqrt></mfrac></mrow><annotation>x</annotation></semantics></MATH>",
+            "(a+β)/(√12)",
+        ),
+        ("<math><mtext>if <script>alert(1)</script></mtext><mi>&lt;b&gt;</mi></math>", "if<b>"),
+        ("<math>" * 3 + "<mi>x</mi></math>", "x"),
+    ],
+)
+def test_a_formula_in_the_html_of_a_property_is_written_out(formula: str, words: str) -> None:
+    assert text.sanitised(f"so {formula}, thus") == f"so {words}, thus"
+    shown = text.without_attributes(f"<p>so {formula}</p>")
+    assert "math" not in shown.lower()
+    assert text.sanitised(shown).strip() == f"so {words}"
