@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from counting_kit import COUNTING
+from markdown import Markdown
 
 from bridge.rebuild.resident.pelican.kept_values import KeptValues
 from bridge.rebuild.resident.pelican.plugins import is_known_while_writing
@@ -103,16 +105,19 @@ def test_an_iterator_that_goes_on_is_named(kind: str) -> None:
 
 
 def test_what_is_only_looked_at_or_loaded_late_is_unchanged() -> None:
-    module = module_of(COUNTING + MORE + b"words = numpy = None")
+    module = module_of(COUNTING + MORE + b"words = numpy = converter = counter = None")
     values = kept_by(module)
     module.SEEN.get("x")
     module.QUEUE.qsize()
     vars(module).update(N=0, submodule=re, numpy=re, words=re.compile("[a-z]+"))
+    vars(module)["converter"] = Markdown()
     assert not values.is_changed()
     assert values.advanced() is None
     values.restore()
     assert vars(module)["submodule"] is re
     assert vars(module)["words"] is None
+    vars(module)["counter"] = itertools.count()
+    assert values.is_changed()
 
 
 #: Objects that answer in unusual ways; ``use`` does what does not count.

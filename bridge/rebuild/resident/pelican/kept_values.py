@@ -10,6 +10,7 @@ import operator
 import queue
 import random
 import re
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -123,10 +124,10 @@ class KeptValues:
                 for owner, names, number in self._names
             )
             or any(
-                not _is_as_good_as(variables.get(name, _EMPTY), was)
+                not self._is_as_good_as(variables.get(name, _EMPTY), was)
                 for _, variables, name, was in self._variables
             )
-            or any(not _is_as_good_as(read(), was) for read, _, was in self._places)
+            or any(not self._is_as_good_as(read(), was) for read, _, was in self._places)
             or any(not _is_same(inside, kept) for inside, kept in self._containers)
             or any(
                 not _is_same(inside, kept) and not _is_same(_without(inside, cached), kept)
@@ -134,6 +135,22 @@ class KeptValues:
             )
             or any(generator.getstate() != state for generator, state in self._generators)
             or any(_inside_buffer(buffer) != was for buffer, was in self._buffers)
+        )
+
+    def _is_as_good_as(self, now: Any, was: Any) -> bool:
+        """Whether a variable has not changed, or has only got what it holds once it is needed."""
+        if was is None and (_is_a(now, _LOADED_LATE) or self._is_of_a_library(now)):
+            return True
+        return now is was or (type(now) is type(was) in _ATOMS and bool(now == was))
+
+    def _is_of_a_library(self, value: Any) -> bool:
+        """Whether a value is a library's object (a Markdown converter), and nothing to count by."""
+        module = type(value).__module__
+        return (
+            isinstance(module, str)
+            and module.partition(".")[0] not in sys.stdlib_module_names
+            and module not in self._own
+            and not _is_a(value, _HOLDERS)
         )
 
     def advanced(self) -> str | None:
@@ -277,12 +294,6 @@ def _names(owner: Any) -> frozenset[str]:
         for name, value in list(vars(owner).items())
         if not (name.startswith("__") or _is_a(value, ModuleType))
     )
-
-
-def _is_as_good_as(now: Any, was: Any) -> bool:
-    if was is None and _is_a(now, _LOADED_LATE):
-        return True
-    return now is was or (type(now) is type(was) in _ATOMS and bool(now == was))
 
 
 def _copy(container: Any) -> Any:
