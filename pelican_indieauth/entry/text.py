@@ -20,7 +20,7 @@ _BLOCKS = re.compile(
 
 #: A formula in MathML with its attributes and content, and an element without elements in it.
 _FORMULA = re.compile(r"<math\b([^<>]*)>((?:(?!<math\b).)*?)</math\s*>", re.IGNORECASE | re.DOTALL)
-_INNERMOST = re.compile(r"<([a-z-]+)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
+_INNERMOST = re.compile(r"<([a-z-]++)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _SAID = re.compile(r"""\balttext\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
 #: What is written between the parts of these elements; what is not shown at all.
 _BETWEEN = {"msup": "^", "mover": "^", "msub": "_", "munder": "_", "mfrac": "/"}
