@@ -33,7 +33,7 @@ def test_the_printed_curl_line_posts_and_the_owners_clone_has_it_a_moment_later(
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         assert re.match(r"HTTP/1.1 20[12]", answer)
-        wait_until(lambda: [*demo.clone.rglob("hello-from-the-command-line.md")], seconds=60)
+        wait_until(lambda: [*(demo.clone / "content").rglob("hello-from-*.md")], seconds=60)
         demo.in_step()
         assert_secrets_are_private(tmp_path / "demo")
         assert demo.git("log", "-1", "--format=%s") == "Note: Hello from the command line"

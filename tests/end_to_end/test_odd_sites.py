@@ -602,7 +602,7 @@ async def test_a_site_without_room_for_new_posts_says_what_to_change(
     ("pattern", "told"),
     [
         ("{mood}/{slug}.html", r"names \{mood\}.*DEFAULT_METADATA"),
-        ("{author}/{slug}.html", "it has no author"),
+        ("{author}/{slug}.html", r"this post does not have: \{author\}"),
     ],
 )
 async def test_an_address_that_a_post_cannot_fill_is_refused_with_what_is_missing(
