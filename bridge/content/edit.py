@@ -247,7 +247,10 @@ class _Change:
         value = keys.TITLE.encode(self._new.properties, file, self._rules)
         if value is not None:
             return file.with_header("Title", value), mf2.made_up(None)
-        made = synthetic_title(self._new, date, file, self._rules, mf2)
+        # A note's text may have become Markdown by hand.
+        form = body.form_of(file, mf2.form, self._rules)
+        of_the_text = mf2.with_changes(form=form)
+        made = synthetic_title(self._new, date, file, self._rules, of_the_text)
         return file.with_header("Title", made), mf2.made_up(made)
 
     def _is_made_up(self, file: PelicanFile, mf2: Mf2Line, date: datetime) -> bool:

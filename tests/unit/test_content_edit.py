@@ -449,6 +449,19 @@ def test_a_generated_title_is_the_displayed_text(
     assert new_file(post(content=content), when=WHEN, rules=rules).get("Title") == title
 
 
+def test_the_title_of_a_note_that_became_markdown_by_hand_is_the_displayed_text(
+    rules: SiteRules,
+) -> None:
+    made = new_file(post(content="three words here\n- a\n- b\n#two"), when=WHEN, rules=rules)
+    by_hand = made.with_body(made.body.replace("\\- b", "- b").rstrip() + "\n\n- *c*\n")
+    old = read(by_hand, rules)
+    tagged = edit(
+        by_hand, old, old.with_properties({"category": ("new",)}), when=LATER, rules=rules
+    )
+    assert tagged.body == by_hand.body
+    assert tagged.get("Title") == "three words here - a - b #two c"
+
+
 @pytest.mark.parametrize("before", ["some first words", "some *first* words"])
 def test_a_handwritten_title_survives_an_edit_of_the_text(before: str, rules: SiteRules) -> None:
     made = new_file(post(content=before), when=WHEN, rules=rules)
