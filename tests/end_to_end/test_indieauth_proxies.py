@@ -247,7 +247,7 @@ async def test_the_sites_own_pages_are_served_and_so_is_its_page_for_what_is_not
 
 
 def test_all_documents_name_the_same_folder_of_pages() -> None:
-    """Whoever copies from two of them must not serve a folder that nothing builds into."""
+    """An owner who copies from two of them must not serve a folder that nothing builds into."""
     for document in DOCS.parent.rglob("*"):
         if document.suffix in {".md", ".conf", ".service", ""} and document.is_file():
             for line in document.read_text(errors="replace").splitlines():
