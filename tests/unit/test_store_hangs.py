@@ -168,6 +168,34 @@ def test_a_push_that_stands_still_is_ended(
     store.close()
 
 
+def test_a_fetch_waits_for_another_process_that_updates_the_same_ref(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``check`` fetches while the running bridge pushes, which updates the same ref."""
+    store, theirs, fetches = GitStore(repo, author=ADA), tmp_path / "theirs", tmp_path / "fetches"
+    head = put(store, "a.md", "text")
+    git(tmp_path, "clone", "--quiet", "--bare", str(repo), str(theirs))
+    git(repo, "remote", "add", "origin", str(theirs))
+    remote = transport.Transport(store.bare_repo, "origin", "", tmp_path, store.disk)
+    lock = repo / f"{remote.tracking}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    _instead_of_git(
+        tmp_path, monkeypatch,
+        f'case "$*" in *" fetch "*) echo >> {fetches};'
+        f' [ "$(wc -l < {fetches})" -ne 2 ] || rm {lock} ;; esac',
+    )  # fmt: skip
+    remote.fetch()
+    assert git(repo, "rev-parse", remote.tracking) == head
+
+    monkeypatch.setattr(transport, "_MOMENT", 0)
+    git(repo, "push", "--quiet", str(theirs), f"{put(store, 'a.md', 'other text')}:main")
+    lock.touch()
+    with pytest.raises(transport.TransportError, match=r"main\.lock': File exists"):
+        remote.fetch()
+    store.close()
+
+
 def test_a_merge_that_was_killed_is_not_taken_for_a_conflict(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

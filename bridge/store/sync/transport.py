@@ -25,6 +25,7 @@ _MOVED = re.compile(
     r"|cannot lock ref .* is at \w+ but expected"
 )
 _BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
+_TRIES, _MOMENT = 10, 0.2  # a git command beside this one holds a lock for seconds at most
 _LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
 _UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
@@ -134,7 +135,7 @@ class Transport:
         if self.local:
             self.local.fetching()
         try:
-            self._run(
+            self._run_beside_others(
                 # With the tags on what comes, as ``git pull`` has it: a site may show a version.
                 *_FETCH, "fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head",
                 "--no-auto-maintenance", "--", self._name, f"+{ref}:{self.tracking}",
@@ -144,7 +145,7 @@ class Transport:
             # failure.
             if "couldn't find remote ref" not in str(error):
                 raise
-            self._run("update-ref", "-d", self.tracking, remote=False)
+            self._run_beside_others("update-ref", "-d", self.tracking, remote=False)
             self.is_empty = True
 
     def push(self, commit: bytes, seen: str | None) -> None:
@@ -194,7 +195,7 @@ class Transport:
         updates = [f"update {ref} {commit}\n" for ref, commit in refs.items()
                   if not _is_at(common, ref, commit)]  # fmt: skip
         if updates:
-            self._run("update-ref", "--stdin", remote=False, stdin="".join(updates))
+            self._run_beside_others("update-ref", "--stdin", remote=False, stdin="".join(updates))
 
     def _refuse_itself(self) -> None:
         """Refuse our own repo: where ``site`` is missing, git uses ``site.git``."""
@@ -237,6 +238,19 @@ class Transport:
         process = self._running
         if process is not None:
             terminate(process)
+
+    def _run_beside_others(self, *arguments: str, remote: bool = True, stdin: str = "") -> str:
+        """Run git to update refs of our own repo, which another process may update at the same
+        moment: ``check`` beside a bridge that pushes, the owner's own ``git fetch``.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                return self._run(*arguments, remote=remote, stdin=stdin)
+            except TransportError as error:
+                if not _BUSY.search(str(error)):
+                    raise
+            self.pause(_MOMENT)
+        return self._run(*arguments, remote=remote, stdin=stdin)
 
     def _run(
         self, *arguments: str, seen: str | None = None, remote: bool = True, stdin: str = ""
