@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
-from urllib.parse import urlsplit
+
+from bridge.micropub.urls import is_web
 
 #: Python refuses to read a number of more than 4,300 digits.
 _ENDLESS = re.compile(r"&#[0-9]{1000,};?")
@@ -234,13 +235,7 @@ def _is_url(value: Json) -> bool:
         properties = value.get("properties")
         inner = properties.get("url") if isinstance(properties, dict) else value.get("value")
         value = inner[0] if isinstance(inner, list) and inner else inner
-    if not isinstance(value, str):
-        return False
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+    return isinstance(value, str) and is_web(value)
 
 
 def _is_thing(value: Json) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json
 
 #: Properties whose text must be a URL; for other ``*-of`` it may be a title.
 LINKS = frozenset(
@@ -117,7 +118,7 @@ def refuse_placeholder(name: str, text: str) -> None:
         )
 
 
-def check_object(name: str, value: dict[str, Json]) -> None:
+def check_object(name: str, value: Mapping[str, Any]) -> None:
     """Refuse a nested object (h-cite, h-card, …) whose ``url`` is not a URL. It may have
     no ``url``. Raises :class:`InvalidRequest`.
     """

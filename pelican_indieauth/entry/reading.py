@@ -120,28 +120,28 @@ class Reader:
     def _properties(self, post: Mf2, article: Any) -> dict[str, Any]:
         """The fields from the ``Mf2`` line; properties without a field become ``facts``."""
         references = post.whole.get("references")
-        around = _PostContext(
+        context = _PostContext(
             references if isinstance(references, dict) else {}, article._content or ""
         )
         read: dict[str, Any] = {}
         others: dict[str, Any] = {}
         for name, values in post.properties.items():
             if name in _READERS:
-                read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), around)
+                read[_FIELDS[name]] = _READERS[name](self, mf2.listed(values), context)
             elif name not in facts.WITH_A_FIELD and facts.name_of(name) not in facts.THE_SITES:
                 others[name] = values
         here, there = read.get("location"), read.get("checkin")
         if here and there and here.is_told_by(there):
             read["location"] = replace(here, repeated=True)
-        if documents := _refile(read):
+        if documents := _sort_by_extension(read):
             others["file"] = [*mf2.listed(others.get("file")), *documents]
         if post.type not in {"h-entry", ""}:
             others |= self._website(post)
-        others |= _unread(read, post)
+        others |= _leftover_values(read, post)
         people = [value for value in post.all("category") if isinstance(value, dict)]
         others |= {"category": people} if people else {}
         if others:
-            cited = ((name, self._cites(mf2.listed(v), around)) for name, v in _of(others))
+            cited = ((name, self._cites(mf2.listed(v), context)) for name, v in _of(others))
             read["cited"] = tuple([(name, cites) for name, cites in cited if cites])
             shown = {name: v for name, v in others.items() if name not in dict(read["cited"])}
             read["facts"] = facts.facts(shown, self.urls, self._elsewhere)
@@ -152,8 +152,8 @@ class Reader:
         url = self._elsewhere(self.urls.web(post.first("url")))
         return {facts.WEBSITE: [url]} if url else {}
 
-    def _cites(self, values: list[Any], around: _PostContext) -> tuple[Cite, ...]:
-        found = [self._cite(value, around.references) for value in values]
+    def _cites(self, values: list[Any], context: _PostContext) -> tuple[Cite, ...]:
+        found = [self._cite(value, context.references) for value in values]
         return tuple([cite for cite in found if cite])
 
     def _cite(self, value: Any, references: Mapping[str, Any]) -> Cite | None:
@@ -180,7 +180,7 @@ class Reader:
             author=plain(author),
             author_url=self._elsewhere(self.urls.web(card.first("url"))),
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
-            # That of a page that was fetched is not the post's to show.
+            # A photo found on a fetched page is not the post's own.
             photo=photo,
             type=type_,
             facts=further,
@@ -216,8 +216,8 @@ class Reader:
             pictured=self.urls.is_file(photo),
         )
 
-    def _files(self, values: list[Any], around: _PostContext) -> tuple[AttachedFile, ...]:
-        found = [self._media(value, around.body) for value in values]
+    def _files(self, values: list[Any], context: _PostContext) -> tuple[AttachedFile, ...]:
+        found = [self._media(value, context.body) for value in values]
         return tuple([media for media in found if media])
 
     def _media(self, value: Any, body: str) -> AttachedFile | None:
@@ -302,8 +302,8 @@ class Reader:
         said = str(mf2.value_of(values[0])) if values else ""
         return said.strip().lower() in {"true", "1", "yes"}
 
-    def _answer(self, values: list[Any], around: _PostContext) -> str | None:
-        answer = (self._text(values, around) or "").lower()
+    def _answer(self, values: list[Any], context: _PostContext) -> str | None:
+        answer = (self._text(values, context) or "").lower()
         return answer if answer in RSVP else None
 
 
@@ -322,8 +322,8 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
 }
 #: Where apps put the caption of a file.
 _CAPTIONS = ("caption", "summary", "description", "content", "name", "title")
-#: What a file was called on a disk or by a camera.
-_DISKS = re.compile(
+#: Names that a disk or a camera gave a file.
+_FILE_NAMES = re.compile(
     r"^\S+\.[a-z0-9]{2,5}$|^(?:IMG|DSC[NF]?|PXL|VID|MVI|GOPR|DJI)[-_ ]?\d[\w() -]*$"
     r"|\.(?:jpe?g|png|gif|webp|avif|hei[cf]|mp4|m4[av]|mov|webm|og[gav]|mp3|wav|flac)$",
     re.IGNORECASE,
@@ -340,11 +340,12 @@ _FIELDS = {name: name.replace("-", "_") for name in _READERS} | {
 }
 
 
-def _refile(read: dict[str, Any]) -> list[str]:
-    """Move each attached file to the field of what its name says it is: some apps send a film as
-    ``photo``, which no browser shows in ``<img>``. The URLs of files that are none of these.
+def _sort_by_extension(read: dict[str, Any]) -> list[str]:
+    """Move each attached file to the field that matches its extension: some apps send a video as
+    ``photo``, which no browser shows in ``<img>``. Returns the URLs of PDF files, which have no
+    field.
 
-    Sound and film stay where they are: either may be in MP4, WebM or Ogg.
+    Audio and video stay where they are: either may be in MP4, WebM or Ogg.
     """
     fields: dict[str, list[AttachedFile]] = {field: [] for field in _BY_EXTENSION}
     documents: list[str] = []
@@ -385,8 +386,8 @@ def _of(others: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, values
 
 
-def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
-    """Values that no field could take, such as an unknown RSVP, a second start or place, a time
+def _leftover_values(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
+    """Values that fit no field, such as an unknown RSVP, a second start or place, a time
     in words, or a read status without a book.
     """
     left: dict[str, Any] = {}
@@ -401,10 +402,10 @@ def _unread(read: Mapping[str, Any], post: Mf2) -> dict[str, Any]:
 
 
 def _caption(known: Mapping[str, Any]) -> str:
-    """The caption of a file: neither its alternative text nor what it was called on a disk."""
+    """The caption of a file: neither its alternative text nor its file name."""
     words = (plain(known.get(name)) or "" for name in _CAPTIONS)
     others = ("", plain(known.get("alt")))
-    return next((each for each in words if each not in others and not _DISKS.search(each)), "")
+    return next((each for each in words if each not in others and not _FILE_NAMES.search(each)), "")
 
 
 @lru_cache(maxsize=1)  # A body may have many files with captions.
