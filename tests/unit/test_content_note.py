@@ -241,6 +241,10 @@ LINKS = [
     ("(「https://example.jp/a」)", ["https://example.jp/a"]),
     ("“https://a.example/it's” and so on", ["https://a.example/it's"]),
     (
+        "‘https://a.example/don’t’ ‚https://b.example/‘",
+        ["https://a.example/don’t", "https://b.example/"],
+    ),
+    (
         "رأيت https://ar.example/b؟ ثم https://ar.example/c، هنا",
         ["https://ar.example/b", "https://ar.example/c"],
     ),
@@ -411,6 +415,9 @@ def test_a_note_with_only_a_file_is_titled_by_its_type(
         "****a****",
         "__init__ and _ so _ and a_b_c and ____ and (_ _) and o_O ^_^ T_T",
         "5~~6 ~~~ a ~~ b ~~, そうだね~~楽しい~~ はい~~",
+        'the "*" or "*" key, \'**\' and \'**\', „*“ und „*“, »*« »*«, ‘_’ or ‘_’, "~~" "~~"',
+        "(*'ω'*) o(*￣▽￣*)ブ (*ﾟ▽ﾟ*) (*‘ω‘*)",
+        "rm *-old* x **-1 and y **-2",
         "¯\\_(ツ)_/¯ and A_b_ and C:\\_old_ and a=_b_ and ;_x_; and X~~y~~ and \\~~z~~",
     ],
 )
@@ -582,6 +589,11 @@ def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> N
         "*e\u0301te\u0301* **שָׁלוֹם**",
         "*ありがとう！*ね **「引用」**です",
         "*Ποιός;* **Ναι·** *Բարև՛* **հա։** *ሰላም*።",
+        "„**hallo**“ ‚*so*‘ »**so**« ›_so_‹ ”*hej*” “~~so~~”, ¿**qué**? ¡*hola*! …*so*…",
+        "**„Wichtig“** *»so«* *›so‹* ***«so»***",
+        "\u200f*עברית* \u2067**x**\u2069 *\u2067x\u2069*",
+        "**-5 °C** **+1** **→ here** **...and** *…so*, **so →**",
+        "🎉**so**🎉 ❤\ufe0f*so*✨ ~~so~~👍🏽",
         "*👩🏽\u200d🚀* **🇩🇪** *1\ufe0f\u20e3* **🏴\U000e0067\U000e007f** *20₺* *№5* *♥*",
     ],
 )
@@ -589,7 +601,7 @@ def test_words_are_stressed_in_every_script(sent: str) -> None:
     html = shown_html(sent)
     assert not re.search(r"[*~`]", html)
     assert html.count("<em>") + html.count("<strong>") + html.count("<del>") >= 2
-    assert note.plain(sent) == re.sub(r"[*~`]|(?<= )_|_(?= )", "", sent)
+    assert note.plain(sent) == re.sub(r"[*~`]|(?<=[ ›])_|_(?=[ ‹])", "", sent)
     assert note.decode(note.encode(sent)) == sent
 
 

@@ -12,7 +12,7 @@ _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
 #: An address without its scheme, as people often write it.
 _WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
 #: Belongs to a URL inside of it, and to the sentence at its end.
-URL_TAIL = ".,;:!?'…*_~|^{[(؟،؛՞՜՝፧፣፤·"
+URL_TAIL = ".,;:!?'‘’‚…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _URL_TAIL_CLASS = re.escape(URL_TAIL)
 
 _IN_TARGET = r"[^\s()<>\"`\\&]|&(?!\#?\w+;)"
@@ -47,15 +47,23 @@ _MARKS = (
     r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u0670\u06d6-\u06ed\u0900-\u109f"
     r"\u1780-\u17ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe00-\ufe0f\U000e0020-\U000e007f"
 )
-_BEFORE = rf"\"'“‘«(\[—–/:{_UNSPACED}-"
-_AFTER = rf"\"'”’».,;:!?%)\]…—–/{_CLAUSE}{_UNSPACED}-"
+#: Each opens a quotation in some languages, and closes one in others: „so“, »so«, ”so”.
+_QUOTES = "\"'“”„‘’‚«»‹›"
+#: Marks of direction and the like, which are not seen, and common emoji.
+_UNSEEN = r"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+_EMOJI = r"\u2615\u26a1\u2705\u2728\u274c\u2753\u2757\u2764\u2b50\ufe0f\U0001f000-\U0001faff"
+_AROUND = rf"{_QUOTES}…—–/:{_UNSEEN}{_EMOJI}{_UNSPACED}-"
+_BEFORE = rf"(\[¡¿{_AROUND}"
+_AFTER = rf".,;!?%)\]{_CLAUSE}{_AROUND}"
 _SIGNS = (
     r"$£¥©®°№™\u20a0-\u20cf\u2600-\u27bf\u2b00-\u2bff\u3001-\u303f\uff01-\uffef"
     r"\U0001f000-\U0001faff"
 )
-_FIRST = rf"[^\W_]|[\"'“‘«(\[#@¿¡`{_SIGNS}]|(?:~~|_)(?=[^\W_])"
+_FIRST = rf"[^\W_]|[\"'“„‘‚«»‹›(\[#@¿¡`{_SIGNS}{_UNSEEN}]|(?:~~|_|…)(?=[^\W_])"
+#: A single star before these may be a glob's.
+_FIRST_OF_STRONG = rf"{_FIRST}|(?:[-+−–—→]|\.\.\.)[ ]?(?=[^\W_])"
 _LAST = (
-    rf"(?<=[^\W_])|(?<=[\"'”’».,;:!?)\]…%+`{_CLAUSE}{_MARKS}{_SIGNS}])"
+    rf"(?<=[^\W_])|(?<=[\"'“”’«»‹›.,;:!?)\]…—→%+`{_CLAUSE}{_MARKS}{_SIGNS}{_UNSEEN}])"
     r"|(?<=[^\W_]~~)|(?<=[^\W_]_)"
 )
 _STRESSED = rf"{_LINK}|{_CODE}|(?!{_LINK})\[|[^*`\[\t]"
@@ -64,21 +72,28 @@ _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
 _URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
+#: Marks in quotation marks are themselves meant, as in ``"*" or "_"``.
+_NAMED_MARKS = rf"(?<![{_QUOTES}](?=[*_~]{{1,3}}[{_QUOTES}]))"
+#: A face, as in ``(*'ω'*)``.
+_FACE = r"(?<=\()\*(?P<eye>[^\s*A-Za-z])[^\s*]{1,3}(?P=eye)\*\)"
 #: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
 #: strong words: ``**Pelican**s``.
 _STARS = rf"""
-    (?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?:
+    {_NAMED_MARKS}(?<![^\s{_BEFORE}])(?<!(?<![\w*])/)(?!{_FACE})(?:
       (?P<both>\*\*\*(?={_FIRST})(?:{_STRESSED})+(?:{_LAST})\*\*\*)
-    | (?P<strong>\*\*(?:{_URL_ALONE}|(?={_FIRST}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*)))\*\*)
+    | (?P<strong>\*\*(?:
+        {_URL_ALONE} | (?={_FIRST_OF_STRONG}|\*(?:{_FIRST})){_STRONG}(?:{_LAST}|(?<=\*))
+      )\*\*)
     | (?P<emphasis>\*(?:{_URL_ALONE}|(?={_FIRST}|\*\*(?:{_FIRST})){_EMPHASIS}(?:{_LAST}|(?<=\*)))\*)
     )(?!\*)(?:(?![^\s{_AFTER}])|(?<=[^*]\*\*)(?=[^\W\d_]))
 """
 #: The same with underscores, of which two stand around several words: ``__init__`` is a name. And
 #: struck words, where no script without blanks can have the waves as a sound (はい~~).
-_ALONE = r"\s*\"'“‘«(\[—–/:-"
+_ALONE = rf"\s*{_QUOTES}(\[¡¿…—–/:{_UNSEEN}{_EMOJI}-"
 _LOW = rf"(?!{_LINK})\[|[^_`\[\t]"
 _WAVED = rf"(?!{_LINK})\[|[^~`\[\t]"
 _LINES = rf"""
+    {_NAMED_MARKS}(?:
       (?<![^_{_ALONE}])(?P<low>_(?={_FIRST}|\*)(?:{_LINK}|{_CODE}|{_LOW})+(?:{_LAST}|(?<=\*))_)
       (?![^\s*{_AFTER}])
     | (?<![^{_ALONE}])(?P<lower>__(?={_FIRST})(?=[^_]*[ ])(?:{_LOW})+(?:{_LAST})__)
@@ -86,6 +101,7 @@ _LINES = rf"""
     | (?<![^_{_ALONE}])~~(?={_FIRST}|\*)
       (?P<struck>(?:{_LINK}|{_CODE}|{_WAVED})+)(?:{_LAST}|(?<=\*))~~
       (?![^\s*_{_AFTER}])
+    )
 """
 #: The end of a line with the last of the white space before it, and what would have a meaning at
 #: the start of the next one: its indentation; a line of dashes; a mark that a backslash makes a
