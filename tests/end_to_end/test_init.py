@@ -92,7 +92,9 @@ async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_i
     }
     assert settings["indieauth"]["name"] in (site / "pelicanconf.py").read_text()
     (line,) = (bridge / "bridge.toml").read_text().splitlines()[:1]
-    assert "# Settings" in Path(line.rpartition(" ")[2]).read_text(), "a file to be opened"
+    named = bridge / line.rpartition(" ")[2]
+    assert "# Settings" in named.read_text(), "a file to be opened from anywhere"
+    assert f"build your site into {bridge / 'output'}: let your web server serve" in told
     if not SOAK:
         return
     await post_and_find(bridge, http, bridge / "output")

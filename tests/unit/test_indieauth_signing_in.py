@@ -13,6 +13,7 @@ import pytest
 from indieauth_kit import (
     PASSWORD,
     Browser,
+    Page,
     Running,
     browser,
     mailbox,
@@ -55,6 +56,12 @@ async def guest(up: Running) -> AsyncIterator[Browser]:
 
 def cookie(guest: Browser) -> str:
     return next(item.value for item in guest.session.cookie_jar if item.key == "indieauth")
+
+
+def leads_on(page: Page) -> bool:
+    """Whether a page with an error has a link to continue: it is no dead end."""
+    main = page.text.partition("<main")[2].partition("</main>")[0]
+    return 'href="/auth/sign-in"' in main
 
 
 # --- password ----------------------------------------------------------------------------
@@ -166,6 +173,7 @@ async def test_forms_from_elsewhere_do_nothing(guest: Browser) -> None:
         fields = dict(page.form("/auth/sign-in")) | {"password": PASSWORD} | changes
         refused = await guest.post("/auth/sign-in", data=fields, headers=headers)
         assert refused.status == 403
+        assert leads_on(refused)
     assert (await guest.get("/tokens")).status == 401
 
 
@@ -253,6 +261,21 @@ async def test_a_set_up_link_is_proof_enough(up: Running, guest: Browser) -> Non
     key = parse_qs(urlsplit(owner_reset(up.db)).query)["key"][0]
     assert await creation_status(up, guest, key) == 200
     assert await creation_status(up, guest) == 403
+
+
+async def test_a_passkey_is_offered_first_where_there_are_both(tmp_path: Path) -> None:
+    button = re.compile(r'<button class="button wide( quiet)?"')
+    async with running(tmp_path, host="localhost") as up, browser(up.base) as guest:
+        up.server.site_name = lambda: "Ada & Co."
+        assert button.findall((await guest.get("/auth/sign-in")).text) == [""]
+        with up.db.transaction() as connection:
+            store_passkey(connection, Proven(b"id", b"key", 0), "Phone")
+        both = (await guest.get("/auth/sign-in")).text
+        assert button.findall(both) == ["", " quiet"]
+        assert both.index("data-passkey=") < both.index('id="password"')
+        assert '<a class="site" href="https://me.example/">Ada &amp; Co.</a>' in both
+        (icon,) = re.findall(r'rel="icon" href="([^"]+)"', both)
+        assert (await guest.get(icon)).headers["Content-Type"].startswith("image/svg+xml")
 
 
 async def test_a_password_is_set_beside_passkeys_only_after_a_new_proof(
@@ -343,6 +366,7 @@ async def try_password(guest: Browser, address: str = "192.0.2.1") -> int:
     reply = await guest.post("/auth/sign-in", data=fields, headers={"X-Forwarded-For": address})
     if reply.status == 429:
         assert int(reply.headers["Retry-After"]) > 0
+        assert leads_on(reply)
     return reply.status
 
 
@@ -546,7 +570,9 @@ async def test_a_poor_password_is_refused_and_the_link_stays_good(
 
 @pytest.mark.parametrize("key", ["", "x", "x" * 43, "%FF"])
 async def test_a_guessed_link(guest: Browser, key: str) -> None:
-    assert (await guest.get(f"/auth/set-up?key={key}")).status == 403
+    page = await guest.get(f"/auth/set-up?key={key}")
+    assert page.status == 403
+    assert leads_on(page)
 
 
 def test_a_password_of_ten_characters_is_the_shortest(tmp_path: Path, up: Running) -> None:

@@ -99,6 +99,12 @@ class TestAdd:
     def test_a_first_text_is_added(self) -> None:
         assert changed(add={"summary": ["s"]}) == {"summary": ["s"]}
 
+    def test_the_default_visibility_is_not_stored(self) -> None:
+        post = POST.with_properties({"visibility": ("unlisted",)})
+        public: dict[str, Json] = {"visibility": ["public"]}
+        for change in (update(replace=public), update(add=public)):
+            assert "visibility" not in apply(post, change).properties
+
     @pytest.mark.parametrize(
         ("name", "value"),
         [("post-status", "draft"), ("visibility", "unlisted"), ("published", "2020-01-01")],
