@@ -25,6 +25,8 @@ _TYPE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 #: Names that a form keeps for the protocol (Micropub 3.2), and the one that queries use. ``url`` is
 #: the post that an action is about, but a property where something other than an entry is made.
 _RESERVED = frozenset({"access_token", "h", "action", "q"})
+#: The name of ``action`` in drafts of the specification until 2016.
+_OLD_ACTION = "mp-action"
 #: Names of a JSON object that do not belong to a post's properties.
 _NOT_STRAY = _RESERVED | {"type", "properties", *OPERATIONS}
 
@@ -132,13 +134,17 @@ def read_json(value: Json) -> Raw:
     if not isinstance(properties, dict):
         raise InvalidRequest("'properties' must be an object of property names and lists.")
     values: dict[str, list[Slot]] = {}
-    commands = {name: given for name, given in value.items() if name.startswith(COMMAND_PREFIX)}
+    commands = {
+        name: given
+        for name, given in value.items()
+        if name.startswith(COMMAND_PREFIX) and name != _OLD_ACTION
+    }
     for name, given in (commands | properties).items():
         values.setdefault(base_name(name), []).extend(wrapped(given))
     # In the JSON of microformats2, nested objects without a property stand beside "properties".
     if children := wrapped(value.get("children")):
         values.setdefault("children", []).extend(children)
-    action = _one_text(value, "action") or "create"
+    action = _one_text(value, "action") or _one_text(value, _OLD_ACTION) or "create"
     if action == "create" and not values and (stray := value.keys() - _NOT_STRAY):
         # JSON that was sent in the shape of a form.
         name = min(stray)[:40]
@@ -216,7 +222,7 @@ def read_form(fields: Iterable[Field]) -> Raw:
         name = split_name(full_name)
         if isinstance(value, str) and name.base in OPERATIONS and name.keys:
             form.operate(name, value)
-        elif isinstance(value, str) and name.base in _RESERVED:
+        elif isinstance(value, str) and name.base in _RESERVED | {_OLD_ACTION}:
             form.words.setdefault(name.base, value.strip())
         else:
             form.place(name, value)
@@ -298,7 +304,7 @@ class _Form:
             # Whole properties and single values in one request become a list of both.
             operations["delete"] = [*self._deleted, *filter(None, [operations.get("delete")])]
         return Raw(
-            action=self.words.get("action") or "create",
+            action=self.words.get("action") or self.words.get(_OLD_ACTION) or "create",
             url=url.strip() or None,
             type=h_type(self.words.get("h") or None),
             values=self._values,

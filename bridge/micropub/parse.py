@@ -40,6 +40,9 @@ _NOT_PROPERTIES = frozenset({"type", "properties", "h", "action", "replace", "ad
 #: Commands that older clients send without a prefix.
 _ALIASES = frozenset({"slug", "syndicate-to"})
 _TARGETS = "syndicate-to"
+#: How clients asked for an action in the first drafts of Micropub: as a property of a new post.
+_OLD_ACTIONS = {"edit-of": "update", "delete-of": "delete", "undelete-of": "undelete"}
+_FORMAT = "p3k-content-type"
 #: The properties that ``mp-photo-alt`` describes; ``file`` are uploads under any other name.
 _PHOTOS = ("photo", "file")
 
@@ -98,7 +101,8 @@ def media_file(body: RequestBody) -> Upload:
 
 
 def _create(raw: Raw) -> Create:
-    values, commands = split_commands(raw.values)
+    values, commands = split_commands(_with_format(raw.values))
+    _refuse_old_actions(values)
     if raw.type == "entry":
         # An entry's URL is where it lives: the site decides it, not the client.
         values.pop("url", None)
@@ -109,6 +113,39 @@ def _create(raw: Raw) -> Create:
     if not uploads and properties.keys() <= _CIRCUMSTANCES:
         raise InvalidRequest("There is nothing to post: send 'content', or another property.")
     return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)
+
+
+def _refuse_old_actions(values: Mapping[str, Sequence[Slot]]) -> None:
+    """Raise :class:`InvalidRequest` for what was meant to change or delete a post: it would be
+    published as another one.
+    """
+    asked = [verb for name, verb in _OLD_ACTIONS.items() if values.get(name)]
+    if "url" in values and (operation := values.get("operation")):
+        asked += [verb for verb in _OLD_ACTIONS.values() if verb in operation]
+    if asked:
+        raise InvalidRequest(
+            f"To {asked[0]} a post, send 'action' '{asked[0]}' with its 'url'; this would make a"
+            " new post."
+        )
+
+
+def _with_format(values: Mapping[str, list[Slot]]) -> Mapping[str, list[Slot]]:
+    """The values, with content that is said to be Markdown as text and its format: some clients
+    send ``{"markdown": text}``, others ``p3k-content-type``.
+    """
+    content = values.get("content", [])
+    texts = [
+        slot["markdown"]
+        for slot in content
+        if isinstance(slot, dict) and "markdown" in slot and "html" not in slot
+    ]
+    if not texts or len(texts) < len(content):
+        return values
+    return {
+        **values,
+        "content": [slot for each in texts for slot in wrapped(each)],
+        _FORMAT: ["text/markdown"],
+    }
 
 
 def _sort(
@@ -171,8 +208,8 @@ def _update(raw: Raw) -> Update:
             f"An update needs 'replace', 'add' or 'delete'; '{stray[0][:40]}' is in none of them."
             f' Send {{"replace": {{"{stray[0][:40]}": [...]}}}}.'
         )
-    replace = beside | _object(raw, "replace")
-    add = beside | _object(raw, "add")
+    replace = {**_with_format(beside | _object(raw, "replace"))}
+    add = {**_with_format(beside | _object(raw, "add"))}
     _, commands = split_commands(replace | add)
     if not raw.operations and not commands:
         raise InvalidRequest("An update needs 'replace', 'add' or 'delete'.")

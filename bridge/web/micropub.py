@@ -11,7 +11,7 @@ from bridge.publisher import PERMISSIONS, Published, Publisher
 from bridge.web.media import MediaHandlers
 from bridge.web.preview import Previews
 from bridge.web.queries import Queries
-from bridge.web.request import Gate
+from bridge.web.request import Gate, form_in_url
 
 
 class MicropubHandlers:
@@ -43,6 +43,8 @@ class MicropubHandlers:
     async def post(self, request: web.Request) -> web.StreamResponse:
         """An action (3.3-3.5), or an upload from a client without support for media endpoints."""
         body, token = await self._gate.receive(request, max_bytes=self._max_bytes)
+        if body.kind == "empty" and "q" not in request.query:
+            body = form_in_url(request)
         if is_media_upload(body):
             return await self._media.upload(body, token)
         action = parse_action(body)

@@ -151,6 +151,14 @@ def _read_form(data: bytes) -> RequestBody:
     return _form(urlencoded(data, MAX_FIELDS))
 
 
+def form_in_url(request: web.Request) -> RequestBody:
+    """The form of a POST without a body, whose client has put the fields into the URL, as Emacs'
+    ``request`` does with ``:params``. A token there does not count: URLs are in logs.
+    """
+    fields = request.rel_url.raw_query_string.encode()
+    return replace(_read_form(fields), access_token=None) if fields else RequestBody("empty")
+
+
 def _form(fields: Sequence[Field]) -> RequestBody:
     """A form without its token, which clients send even if it is in the header, too."""
     kept = tuple(field for field in fields if base_name(field[0]) != _TOKEN)
