@@ -11,6 +11,7 @@ import hashlib
 import logging
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from bridge.runtime import private
 #: lock for longer is not waited for again, or each request would stop all others for as long.
 _BUSY_SECONDS = 1.0
 _OPENING_SECONDS = 5.0
+_PAUSE = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Database:
             private.tighten(private.database_files(path))
             self._connection = sqlite3.connect(path, timeout=_OPENING_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
         except (OSError, sqlite3.Error) as error:
@@ -87,6 +89,23 @@ class Database:
             self._connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise Unavailable("The IndieAuth database cannot be written.") from error
+
+    def _use_wal(self) -> None:
+        """Have the database in WAL mode.
+
+        Where another process is making the same new file (``serve`` and a command, both for the
+        first time), SQLite does not wait for its lock, whatever the timeout.
+        """
+        deadline = time.monotonic() + _OPENING_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def _begin(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_two_processes_may_have_it_open(tmp_path: Path) -> None:
     server, command = Database(path), Database(path)
     secret = create_token(command, "x", ["create"])
     assert find_token(server, secret) is not None
+
+
+def test_two_processes_may_create_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ``serve`` and a command: SQLite itself would refuse one of them at once."""
+    monkeypatch.setattr("bridge.indieauth.database._OPENING_SECONDS", 60.0)
+    path = tmp_path / "indieauth.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ending = threading.Timer(0.2, other.execute, ("ROLLBACK",))
+    ending.start()
+    database = Database(path)
+    ending.join()
+    assert database.all("PRAGMA journal_mode")[0]["journal_mode"] == "wal"
+    database.close()
+    other.close()
 
 
 def test_a_use_is_found_though_another_program_writes(tmp_path: Path) -> None:
