@@ -2,7 +2,8 @@
 
 1. Everything new is written to temporary files, and synced: pack, index of the pack, the ref's
    next contents.
-2. The pack is given its place, then its index; their folder is synced. Nothing refers to them yet.
+2. The pack is given its place, then its index; their folder is synced. Nothing refers to them yet:
+   a ``.keep`` beside them has git's housekeeping leave the pack alone until step 3 is done.
 3. The branch is locked and compared; the lock is renamed into place: the moment of the commit.
 4. The ref's folder is synced, and the answer may go out.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +36,11 @@ _PAUSE = 0.005
 _ABANDONED = 600.0  # seconds; git itself holds the lock of a ref for milliseconds
 #: How many syncs go on at once: those that wait together cost the disk about as much as one.
 _SYNCS = 4
-#: How temporary files begin. ``git gc`` removes such files once they are weeks old, and readers
-#: ignore them.
-_PREFIX = "tmp_bridge_"
+#: How temporary files begin. Readers ignore them; those that begin with ``tmp_`` are removed by
+#: ``git gc --prune=now``, even in the middle of a commit.
+_PREFIX = "bridge_tmp_"
+#: What our ``.keep`` files hold; git's say which process keeps the pack.
+_KEEPS = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})\n")
 
 
 class Transaction:
@@ -69,7 +73,9 @@ class Transaction:
             lock.commit()
         finally:
             lock.release()
-        self._disk.sync([self._branch.path.parent])
+        # Git removes the folder together with the last ref in it, once that is in packed-refs.
+        with suppress(FileNotFoundError):
+            self._disk.sync([self._branch.path.parent])
         self._log(head, tip, reflog)
         return True
 
@@ -95,11 +101,7 @@ class Transaction:
 
     def _branch_lock(self) -> GitLock:
         """The branch's lock, made of the temporary file that holds its next contents."""
-        path = self._branch.path
-        if not path.parent.is_dir():
-            for folder in reversed(path.relative_to(self._common).parents[:-1]):
-                self._disk.mkdir(self._common / folder)
-        return GitLock(self._disk, path, self._scratch.file("ref"))
+        return GitLock(self._disk, self._branch.path, self._scratch.file("ref"))
 
     def _write(self, objects: Sequence[Object], tip: bytes) -> None:
         """Steps 1 and 2."""
@@ -111,6 +113,9 @@ class Transaction:
             files.append(scratch.write("idx", pack.idx, _READ_ONLY))
         disk.sync(files)
         if pack:
+            # A repack that lists the packs now, and the branch before step 3, would delete it.
+            with suppress(FileExistsError):
+                disk.link(scratch.file("ref"), self._packs / f"{pack.name}.keep")
             disk.rename(scratch.file("pack"), self._packs / f"{pack.name}.pack")
             disk.rename(scratch.file("idx"), self._packs / f"{pack.name}.idx")
         # What was fetched must have its name on disk, too, before the branch depends on it.
@@ -127,7 +132,7 @@ class Transaction:
 
 
 class Scratch:
-    """The temporary files of a transaction, by name. They lie where packs do.
+    """The temporary files of a transaction, by name, and its ``.keep``. They lie where packs do.
 
     Only the holder of the writers' lock touches them, so whatever is there when it begins was left
     by a bridge that was killed.
@@ -162,7 +167,17 @@ class Scratch:
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._packs) as entries:
-            yield from [entry for entry in entries if entry.name.startswith(_PREFIX)]
+            yield from [entry for entry in entries if _is_ours(entry)]
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether a file among the packs is a temporary one of a transaction."""
+    if not entry.name.endswith(".keep"):
+        return entry.name.startswith(_PREFIX)
+    try:
+        return _KEEPS.fullmatch(Path(entry.path).read_bytes()) is not None
+    except OSError:
+        return False  # git's own come and go
 
 
 @contextmanager
@@ -242,6 +257,13 @@ class GitLock:
         try:
             self._disk.link(self._own, self.path)
         except FileExistsError:
+            return False
+        except FileNotFoundError:
+            # Git removes folders of refs that have become empty.
+            if not self._own.exists():
+                raise
+            for folder in (*reversed(self.path.parent.parents), self.path.parent):
+                self._disk.mkdir(folder)
             return False
         return True
 

@@ -70,7 +70,9 @@ def check_sound(repo: Path, before: dict[str, bytes], wanted: dict[str, bytes], 
     store = GitStore(repo, author=ADA, patience=1)
     found = after(store)
     assert found == wanted or (found == before and not sure)
-    assert [*repo.glob("objects/pack/tmp_*")] == []
+    packs = {file.name.partition(".")[0] for file in repo.glob("objects/pack/*.pack")}
+    beside = {file.name for file in (repo / "objects/pack").iterdir()}
+    assert beside == {f"{pack}.{kind}" for pack in packs for kind in ("pack", "idx")}
     assert [*repo.rglob("*.lock")] == []
     assert git(repo, "fsck", "--strict", "--no-dangling") == ""
     if found == before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from breaking_disks import SteppedDisk
 from git_kit import ADA, git
 from warm_kit import WARM
 
@@ -70,3 +71,20 @@ def test_a_concurrent_git_gc_loses_nothing(repo: Path) -> None:
     assert child.exitcode == 0
     reader.close()
     check(repo, POSTS)
+
+
+def test_git_may_drop_what_nothing_refers_to_at_any_step_of_a_commit(repo: Path) -> None:
+    """As an owner's cron job does: of the new pack, nothing is in the branch yet."""
+    git(repo, "branch", "posts/2026", "main")
+
+    def tidy(step: str) -> None:
+        if step in {"sync", "link", "rename"}:
+            git(repo, "gc", "-q", "--prune=now")
+
+    store = GitStore(repo, branch="posts/2026", author=ADA, disk=SteppedDisk(tidy))
+    write(store, "a")
+    store.close()
+    git(repo, "gc", "-q", "--prune=now")
+    assert git(repo, "show", "posts/2026:content/a.md") == "a"
+    assert git(repo, "fsck", "--strict", "--no-dangling") == ""
+    assert [*repo.glob("objects/pack/*.keep"), *repo.glob("objects/pack/bridge*")] == []
