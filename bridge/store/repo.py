@@ -284,7 +284,7 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
         _refuse_working_tree(repo, path, common, settings)
         name, fmt = _branch(repo, common, branch), _format(common, settings)
         bare_repo = BareRepo(repo, common, name, fmt)
-        _refuse_worktrees(bare_repo)
+        refuse_worktrees(bare_repo)
     except BaseException:
         repo.close()
         raise
@@ -321,15 +321,23 @@ def _refuse_working_tree(repo: Repo, path: Path, common: Path, settings: Mapping
         )
 
 
-def _refuse_worktrees(bare_repo: BareRepo) -> None:
-    """Refuse a bare repo to which a worktree with the branch was added."""
-    for head in bare_repo.common.glob("worktrees/*/HEAD"):
-        if head.read_text("utf-8", "surrogateescape").strip() == f"ref: {bare_repo.branch.ref}":
-            tree = Path(head.with_name("gitdir").read_text("utf-8", "surrogateescape").strip())
+def refuse_worktrees(bare_repo: BareRepo) -> None:
+    """Refuse a bare repo to which a worktree with the branch was added: the owner's next commit
+    there would undo every post since.
+    """
+    if not (bare_repo.common / "worktrees").is_dir():
+        return
+    for added in bare_repo.common.glob("worktrees/*"):
+        try:
+            head = (added / "HEAD").read_text("utf-8", "surrogateescape").strip()
+            link = Path((added / "gitdir").read_text("utf-8", "surrogateescape").strip())
+        except OSError:
+            continue  # it was removed just now
+        if head == f"ref: {bare_repo.branch.ref}" and link.exists():
             raise StoreBroken(
-                f"{bare_repo.branch.name} is checked out in {tree.parent}, a worktree of the"
+                f"{bare_repo.branch.name} is checked out in {link.parent}, a worktree of the"
                 f" bridge's own repo; run: git --git-dir={bare_repo.common} worktree remove"
-                f" {tree.parent}, and clone the repo instead"
+                f" {link.parent}, and clone the repo instead"
             )
 
 

@@ -28,7 +28,7 @@ from bridge.store import (
     StoreBusy,
 )
 from bridge.store.objects import Object, make_pack
-from bridge.store.repo import BareRepo
+from bridge.store.repo import BareRepo, refuse_worktrees
 
 _log = logging.getLogger(__name__)
 _READ_ONLY = 0o444  # as git has its packs
@@ -48,7 +48,7 @@ class Transaction:
 
     def __init__(self, bare_repo: BareRepo, disk: Disk, patience: float) -> None:
         """``patience`` is how many seconds git's own lock of the branch is waited for."""
-        self._common = bare_repo.common
+        self._bare_repo = bare_repo
         self._branch = bare_repo.branch
         self._format = bare_repo.format
         self._refs = bare_repo.common / "refs" / "heads"
@@ -63,7 +63,9 @@ class Transaction:
         """Move the branch from ``head`` to ``tip``; ``False`` if it is no longer at ``head``.
 
         ``objects`` are those that the repo lacks, ``reflog`` what the reflog says of the move.
+        Raises :class:`~bridge.store.StoreBroken` while the branch is checked out in a worktree.
         """
+        refuse_worktrees(self._bare_repo)
         self._write(objects, tip)
         lock = self._branch_lock()
         lock.take(self._patience)

@@ -104,12 +104,22 @@ def test_a_clone_with_a_working_tree_is_refused_with_a_command(
     assert everything(site.parent) == before
 
 
-def test_a_worktree_of_the_bridges_own_repo_is_refused(repo: Path, tmp_path: Path) -> None:
-    git(repo, "worktree", "add", "-q", str(tmp_path / "tree"), "main")
-    with pytest.raises(StoreBroken, match=f"worktree remove {tmp_path}/tree"):
-        GitStore(repo, author=ADA)
-    git(tmp_path / "tree", "checkout", "-q", "-b", "other")
+def test_a_worktree_of_the_bridges_own_repo_is_refused(
+    repo: Path, store: GitStore, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    git(repo, "worktree", "add", "-q", str(tree), "main")
+    before = store.head()
+    for attempt in (lambda: GitStore(repo, author=ADA), lambda: put(store, "a.md", "ours")):
+        with pytest.raises(StoreBroken, match=f"worktree remove {tree}"):
+            attempt()
+    assert store.head() == before
+    git(tree, "checkout", "-q", "-b", "other")
     GitStore(repo, author=ADA).close()
+    git(tree, "checkout", "-q", "main")
+    # Deleted without git: nobody can commit there.
+    shutil.rmtree(tree)
+    put(store, "a.md", "ours")
 
 
 def test_a_setup_of_an_earlier_version_is_refused(repo: Path) -> None:

@@ -70,6 +70,31 @@ def test_files_of_a_remote_on_this_machine(owner: Owner, tmp_path: Path, where: 
     assert git(files.folder, "status", "--porcelain") == ""
 
 
+def test_check_may_copy_a_file_beside_the_bridge(
+    owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = owner.write(FILES)
+    source = kept(owner.clone / ".git")
+    source.parent.mkdir(parents=True)
+    source.write_bytes(PICTURE)
+    one, other = (
+        LargeFileCache(tmp_path / "lfs", owner.bare, lambda: SiteRemote(str(owner.clone), {}))
+        for _ in range(2)
+    )
+    copy = shutil.copyfile
+
+    def second(source: Path, target: Path) -> Path:
+        monkeypatch.setattr(shutil, "copyfile", copy)
+        copied = copy(source, target)
+        assert other.find(version, [HASH])[1] == ""
+        return copied
+
+    monkeypatch.setattr(shutil, "copyfile", second)
+    found, reason = one.find(version, [HASH])
+    assert (found[HASH].read_bytes(), reason) == (PICTURE, "")
+    assert [*found[HASH].parent.iterdir()] == [found[HASH]]
+
+
 def test_gitattributes_in_a_folder_are_used_at_once(owner: Owner, tmp_path: Path) -> None:
     source = kept(owner.clone / ".git")
     source.parent.mkdir(parents=True)

@@ -15,6 +15,7 @@ import pytest
 from git_kit import git
 from owner_kit import Owner
 
+from bridge.store.checkout import submodules
 from bridge.store.checkout.checkout import Checkout, SubmoduleMissing
 from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache, resolve
 
@@ -60,6 +61,27 @@ def test_a_submodule_is_fetched_once_and_kept(tmp_path: Path) -> None:
     checkout.bring_to(version)
     assert checkout.warnings == ()
     assert (tmp_path / "b" / "theme" / "base.html").read_text() == "1"
+
+
+def test_check_may_fetch_it_beside_the_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found that the repo is not there; one has made it before the other has."""
+    theme = Owner(tmp_path / "theme")
+    commit, url = theme.write({"base.html": "1"}), str(theme.bare)
+    ours, other = (cache(tmp_path, url) for _ in range(2))
+    found = list[Path]()
+    make = submodules._make_repo
+
+    def second(repo: Path, kind: str) -> None:
+        monkeypatch.setattr(submodules, "_make_repo", make)
+        found.append(other.fetch(url, commit, None))
+        make(repo, kind)
+
+    monkeypatch.setattr(submodules, "_make_repo", second)
+    found.append(ours.fetch(url, commit, None))
+    assert found[0] == found[1]
+    assert [*found[0].parent.parent.iterdir()] == [found[0].parent]
 
 
 @pytest.mark.parametrize("separate", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -94,11 +95,13 @@ class LargeFileCache:
             if not source.is_file():
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
-            half = place.with_name(f".{place.name}")
-            shutil.copyfile(source, half)
-            with half.open("rb") as file:
-                whole = hashlib.file_digest(file, "sha256").hexdigest() == each
-            half.replace(place) if whole else half.unlink()
+            # Of its own: ``check`` beside the bridge may copy the same file.
+            with tempfile.TemporaryDirectory(prefix="new-", dir=place.parent) as folder:
+                half = Path(shutil.copyfile(source, Path(folder, each)))
+                with half.open("rb") as file:
+                    whole = hashlib.file_digest(file, "sha256").hexdigest() == each
+                if whole:
+                    half.replace(place)
 
     def _ask(self, remote: SiteRemote, version: str) -> None:
         url = remote.url

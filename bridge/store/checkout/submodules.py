@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,10 +166,8 @@ class SubmoduleCache:
         failed, text = self._failed.get((url, commit), (0.0, ""))
         if text and self._clock() - failed < _PAUSE:
             raise SubmoduleMissing(text)
-        kind = "sha256" if len(commit) == 64 else "sha1"
         if not (repo / "HEAD").exists():
-            made = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
-            _git(repo.parent, _QUIET, *made, str(repo))
+            _make_repo(repo, "sha256" if len(commit) == 64 else "sha1")
         reasons = [] if _has(repo, commit) else self._fetched(repo, url, commit, beside)
         if reasons:
             address = GitUrl.parse(url)
@@ -306,6 +305,19 @@ def _origin(git_dir: Path) -> str:
 def _mark(commit: str) -> str:
     """A ref that marks a complete fetch."""
     return f"refs/micropub-bridge/{commit}"
+
+
+def _make_repo(repo: Path, kind: str) -> None:
+    """Make an empty repo; another process (``check`` beside the bridge) may make the same one."""
+    repo.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="new-", dir=repo.parent) as folder:
+        made = Path(folder, repo.name)
+        _git(made, _QUIET, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
+        try:
+            made.rename(repo)
+        except OSError:
+            if not (repo / "HEAD").exists():
+                raise
 
 
 def _has(repo: Path, commit: str) -> bool:
