@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bridge.errors import Refused
+from bridge.runtime.private import is_held
 from bridge.runtime.terminal import visible
 from bridge.settings import Settings
 from bridge.store.git import GitStore
@@ -50,7 +51,8 @@ def list_mentions(settings: Settings, state: str) -> None:
 def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
     """Have the serving bridge apply a decision. Raises :class:`Refused`."""
     _check(settings)
-    _print_answer(send_command(commands_folder(settings.site.state), action, ids, _SECONDS))
+    answer = send_command(commands_folder(settings.site.state), action, ids, _SECONDS)
+    _print_answer(answer, settings.site.state)
 
 
 def import_mentions(settings: Settings, file: Path) -> None:
@@ -61,11 +63,14 @@ def import_mentions(settings: Settings, file: Path) -> None:
     with file.open("rb"):
         pass  # can it be read? The serving process does so.
     folder = commands_folder(settings.site.state)
-    _print_answer(send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS))
+    answer = send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS)
+    _print_answer(answer, settings.site.state)
 
 
-def _print_answer(answer: str) -> None:
-    if answer == "waiting":
+def _print_answer(answer: str, state: Path) -> None:
+    if answer == "waiting" and is_held(state):
+        print("The bridge is still busy with something else. It does this next.")
+    elif answer == "waiting":
         print("The bridge is not running. It does this when it is started.")
     elif answer.startswith("refused: "):
         raise Refused(answer.removeprefix("refused: "))

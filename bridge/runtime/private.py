@@ -62,6 +62,15 @@ def held(folder: Path, patience: float) -> Iterator[None]:
         os.close(opened)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether another process holds a folder (:func:`held`). Raises ``OSError``."""
+    try:
+        with held(folder, 0):
+            return False
+    except InUse:
+        return True
+
+
 def _locked(opened: int) -> bool:
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from git_kit import git
 
-from bridge.commands import demo, serve
+from bridge.commands import demo, mentions, serve
 from bridge.commands.checks.repo import check_repo
 from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.posts.index_tables import open_tables
 from bridge.runtime import private
-from bridge.settings import IndieAuth, Publish, Settings, Site
+from bridge.settings import IndieAuth, Publish, Settings, Site, Webmention
 from bridge.store import StoreBroken
 from bridge.store.setup import clone_bare
 
@@ -93,6 +93,22 @@ def test_a_bridge_that_ends_is_waited_for_by_the_next(tmp_path: Path) -> None:
     threading.Timer(0.1, end).start()
     with private.held(folder, 600):
         assert ended.is_set()
+
+
+def test_a_command_that_is_not_done_yet_says_whether_the_bridge_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mentions, "_SECONDS", 0.0)
+    settings = Settings(
+        site=Site(me="https://me.example/", repo=tmp_path / "repo", state=tmp_path / "state"),
+        webmention=Webmention(receive=True),
+    )
+    mentions.decide(settings, "approve", ["x"])
+    with private.held(tmp_path / "state", 0):
+        mentions.decide(settings, "approve", ["x"])
+    stopped, running = capsys.readouterr().out.splitlines()
+    assert "is not running" in stopped
+    assert "still busy" in running
 
 
 def test_created_files_are_private_from_the_start(

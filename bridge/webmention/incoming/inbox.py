@@ -111,6 +111,8 @@ class Inbox:
         for file in sorted(self._folder.glob("*.json")):
             try:
                 record = decoder.decode(file.read_bytes())
+            except FileNotFoundError:
+                continue  # the serving process has removed an old one
             except (OSError, msgspec.DecodeError) as error:
                 log.warning("%s cannot be read and is ignored: %s", file, error)
                 continue
