@@ -168,6 +168,9 @@ def _verb(post: Post) -> tuple[str, str] | None:
 
 def _further(post: Post) -> str:
     """A title from any other property, or from the pictures."""
+    place, start = _words(post.first("location")), _words(post.first("start"))
+    if post.type == "event" and start:
+        return f"Event at {_short(place)}, {start}" if place else f"Event on {start}"
     for name, values in post.properties.items():
         if name not in _BESIDES and not name.startswith((COMMAND_PREFIX, "p3k-")):
             words = ", ".join(filter(None, map(_words, values[:3])))
@@ -179,7 +182,6 @@ def _further(post: Post) -> str:
     for name, word in (("rsvp", "RSVP"), ("rating", "Rating"), ("start", "On")):
         if words := _words(post.first(name)):
             return f"{word}: {_short(words)}"
-    place = _words(post.first("location"))
     tags = ", ".join(filter(None, map(_words, post.all("category")[:3])))
     return f"At {_short(place)}" if place else _short(tags)
 

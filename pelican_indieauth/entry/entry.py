@@ -116,13 +116,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The subject of a review. ``type`` is its root class; ``pictured`` as for :class:`Cite`."""
+    """The subject of a review. ``type`` is its root class; ``pictured`` as for :class:`Cite`;
+    ``facts`` is what else is known of it, such as its author or price.
+    """
 
     type: str = "h-item"
     name: str | None = None
     url: str | None = None
     photo: str | None = None
     pictured: bool = False
+    facts: tuple[Fact, ...] = ()
 
     @property
     def label(self) -> str:

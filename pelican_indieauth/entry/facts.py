@@ -72,6 +72,14 @@ def facts_of_thing(
     return thing.type, tuple(_FactReader(urls, elsewhere).facts(others, 2))
 
 
+def facts_of_subject(
+    thing: Mf2, urls: Urls, elsewhere: Callable[[str | None], str | None]
+) -> tuple[Fact, ...]:
+    """What is known of a reviewed thing besides its name, URL and photo."""
+    others = {name: v for name, v in thing.properties.items() if name not in _NAMING | {"photo"}}
+    return tuple(_FactReader(urls, elsewhere).facts(others, 2))
+
+
 class _FactReader:
     def __init__(self, urls: Urls, elsewhere: Callable[[str | None], str | None]) -> None:
         self._urls = urls

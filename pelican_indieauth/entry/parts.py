@@ -31,6 +31,7 @@ from pelican_indieauth.entry.entry import (
     Entry,
     Fact,
     Person,
+    Subject,
     Value,
     without_scheme,
 )
@@ -40,6 +41,8 @@ from pelican_indieauth.entry.text import sanitised
 #: Phone photos are wider than pages, and not every theme limits their width.
 _NOT_WIDER = 'style="max-width: 100%"'
 FITTING = 'style="max-width: 100%; height: auto"'
+#: Notmyidea hides pictures in lists, where a post of a photo alone would be empty.
+_SHOWN = 'style="display: block; max-width: 100%; height: auto"'
 #: Properties that need no label.
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
@@ -214,9 +217,13 @@ class EntryParts:
         if entry.item:
             item = entry.item
             photo = _pictured(item.photo, shown=item.pictured)
-            link = linked_name(item.label, item.url)
-            subject = f'<span class="p-item {e(item.type)}">{link}{photo}</span>'
-            found += paragraph(f"{e(words['item'])} {subject}")
+            told, pictures = self.facts_of(item)
+            shown = f"{e(words['item'])} {linked_name(item.label, item.url)}"
+            if self.tells_much_of(item):
+                shown = f"<details><summary>{shown}{photo}</summary>{told}{pictures}</details>"
+            else:
+                shown += f"{told}{photo}{pictures}"
+            found += f'<div class="indieauth-context p-item {e(item.type)}">{shown}</div>\n'
         if entry.rating:
             best = f'<span class="p-best">{e(entry.best)}</span>' if entry.best else ""
             of = f" {e(words['best'])} {best}" if best else ""
@@ -308,12 +315,12 @@ class EntryParts:
                     pictures += self._value(fact.name, one)
         return ", ".join(words), pictures
 
-    def facts_of(self, cite: Cite) -> tuple[str, str]:
+    def facts_of(self, cite: Cite | Subject) -> tuple[str, str]:
         """What else is known of a cited thing, with a space before it, and its further pictures."""
         facts, pictures = self._in_words(cite.facts)
         return f" ({facts})" if facts else "", pictures
 
-    def tells_much_of(self, cite: Cite) -> bool:
+    def tells_much_of(self, cite: Cite | Subject) -> bool:
         """Whether so much is known of a cited thing that the reader should open it."""
         return sum(map(_told, cite.facts)) > _MOST_TOLD
 
@@ -391,7 +398,7 @@ def _photo(photo: AttachedFile, name: str = "photo") -> str:
         size += f' srcset="{e(photo.srcset)}"'
     if photo.width and photo.height:
         size += f' width="{photo.width}" height="{photo.height}"'
-    words = f'alt="{e(photo.alt)}" loading="lazy" {FITTING}{size}'
+    words = f'alt="{e(photo.alt)}" loading="lazy" {_SHOWN}{size}'
     image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
     return (
         _of_body(hidden(image, "media"), photo) if photo.shown else _captioned(image, photo.caption)

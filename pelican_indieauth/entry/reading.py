@@ -272,6 +272,7 @@ class Reader:
             url=self.urls.web(item.first("url")),
             photo=photo,
             pictured=self.urls.is_file(photo),
+            facts=facts.facts_of_subject(item, self.urls, self._elsewhere),
         )
 
     def _syndication(self, values: list[Any], _: _PostContext) -> tuple[str, ...]:

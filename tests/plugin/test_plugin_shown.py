@@ -196,6 +196,20 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["A", "B", "0"],
         {"item": ["A", "B"], "rating": ["0"]},
     ),
+    "reviewed-book": (
+        h(
+            "review",
+            item=h("cite", name="Emma", author="Jane Austen", photo=f"{SITE}/media/e.jpg"),
+            rating="4",
+        ),
+        ["Emma (by Jane Austen)"],
+        {"item": ["Emma"]},
+    ),
+    "reviewed-product": (
+        h("review", item=h("product", name="Pen", price="€ 3", brand=h("card", name="Pens Ltd"))),
+        ["Pen (Price: € 3, Brand: Pens Ltd)"],
+        {"item": ["Pen"]},
+    ),
     "bare-review": (
         h("review", item=TRACK, rating="4"),
         ["music.example/track/1", "4"],

@@ -120,6 +120,21 @@ def test_a_generated_title_describes_the_post(
     assert Mf2Line.of(file).synthetic_title
 
 
+@pytest.mark.parametrize(
+    ("properties", "title"),
+    [
+        ({"start": "2026-12-01T18:00", "performer": "Ann"}, "Event on 2026-12-01"),
+        ({"start": "2026-12-01", "location": "Hall"}, "Event at Hall, 2026-12-01"),
+        ({"start": "2026-12-01", "summary": "Cake for all"}, "Cake for all"),
+    ],
+)
+def test_an_event_without_a_name_is_called_by_its_place_and_day(
+    rules: SiteRules, properties: dict[str, Json], title: str
+) -> None:
+    post = Post("event", {name: (value,) for name, value in properties.items()})
+    assert new_file(post, when=WHEN, rules=rules).get("Title") == title
+
+
 def test_a_text_that_an_app_calls_html_is_called_by_its_words(rules: SiteRules) -> None:
     said = {"p3k-content-type": ("text/html",)}
     post = Post(properties={"content": ("<b>bold</b> &amp; <i>it",), **said})
