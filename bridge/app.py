@@ -37,7 +37,7 @@ from bridge.posts.moved_by_hand import MovedByHand
 from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Followers, Publisher
 from bridge.rebuild import Rebuilder
-from bridge.runtime.background import Lifetime
+from bridge.runtime.lifetime import Lifetime
 from bridge.settings import Settings, prefix_of
 from bridge.social import Social, start_social
 from bridge.store import ContentStore

@@ -27,7 +27,7 @@ from bridge.rebuild.local.checkout import SiteDates
 from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
 from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.runtime import private
-from bridge.runtime.background import Lifetime
+from bridge.runtime.lifetime import Lifetime
 from bridge.settings import Settings
 from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite, VersionFiles

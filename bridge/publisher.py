@@ -26,6 +26,7 @@ from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
 from bridge.posts.attachments import store_uploads
 from bridge.posts.commits import (
+    Background,
     Committer,
     Once,
     after_commit,
@@ -46,7 +47,6 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.posts.urls import canonical
 from bridge.rebuild import Rebuilder
-from bridge.runtime.background import Background
 from bridge.site.current import Settled
 from bridge.site.messages import IndexedPost
 from bridge.store import BranchMoved, Change, FileChanged, Version

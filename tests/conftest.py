@@ -31,7 +31,7 @@ from bridge.indieauth.login import mail, password
 from bridge.indieauth.oauth import clients
 from bridge.net.fetch import GuardedFetch
 from bridge.posts.catalogue import Catalogue
-from bridge.runtime import background
+from bridge.runtime import lifetime
 from bridge.store.git import GitStore
 
 pytest_plugins = ["secrets_kit", "wheel_kit"]
@@ -245,7 +245,7 @@ def patient_requests() -> Iterator[None]:
         # In tests of concurrent posts many wait for each other.
         patch.setattr(publisher, "_SECONDS", 240.0)
         # What is left behind at the end leaves pipes open, which a later test would be blamed for.
-        patch.setattr(background, "_CLOSE_SECONDS", 60.0)
+        patch.setattr(lifetime, "_CLOSE_SECONDS", 60.0)
         for function, limit in (
             (Catalogue.__init__, "seconds"),
             (Catalogue.__init__, "indexing"),

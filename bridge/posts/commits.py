@@ -17,18 +17,17 @@ import logging
 import re
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bridge.content.file import beginning
 from bridge.errors import Conflict, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
-from bridge.runtime.background import Background
 from bridge.store import BranchMoved, Change, Commit, ContentStore, FileChanged, StoreBusy, Version
 
 _TOGETHER = 256  # one group; enough that the syncs no longer count
@@ -175,6 +174,33 @@ def shorten(text: str, length: int) -> str:
         return text
     head = beginning(text, length - 1)
     return (head.rsplit(" ", 1)[0] if " " in head[length // 2 :] else head) + "…"
+
+
+class Background:
+    """Tasks that go on when the request that started them is cancelled."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, _Done]) -> asyncio.Task[_Done]:
+        """Run something to its end, whether or not it is awaited."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self, seconds: float) -> None:
+        """Wait for running tasks, and cancel those that have not finished after so many seconds."""
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        # Retrieves the error, which no one else does if the request was cancelled.
+        if not task.cancelled():
+            task.exception()
 
 
 class Committer:

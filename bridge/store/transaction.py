@@ -23,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bridge.runtime.private import sync
 from bridge.store import (
     StoreBusy,
 )
@@ -318,8 +317,8 @@ class Disk:
     def sync(self, paths: Iterable[Path]) -> None:
         """Make files, and the names in folders, durable: at least one, all at the same time."""
         mine, *others = paths
-        waiting = [self._hands.submit(sync, path) for path in others]
-        sync(mine)
+        waiting = [self._hands.submit(self._sync, path) for path in others]
+        self._sync(mine)
         for each in waiting:
             each.result()
 
@@ -349,3 +348,11 @@ class Disk:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
+
+    @staticmethod
+    def _sync(path: Path) -> None:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

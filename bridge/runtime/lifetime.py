@@ -1,4 +1,4 @@
-"""Closes parts at shutdown, and runs background tasks."""
+"""Closes the parts of an application at shutdown."""
 
 from __future__ import annotations
 
@@ -56,30 +56,3 @@ async def _close(close: Callable[[], Coroutine[Any, Any, object]]) -> None:
         )
         return
     closing.result()
-
-
-class Background:
-    """Tasks that go on when the request that started them is cancelled."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run something to its end, whether or not it is awaited."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    async def close(self, seconds: float) -> None:
-        """Wait for running tasks, and cancel those that have not finished after so many seconds."""
-        if self._tasks:
-            _, late = await asyncio.wait(set(self._tasks), timeout=seconds)
-            for task in late:
-                task.cancel()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        # Retrieves the error, which no one else does if the request was cancelled.
-        if not task.cancelled():
-            task.exception()
