@@ -230,10 +230,11 @@ def remote_facts(remote: RemoteStatus) -> dict[str, Json]:
 
 
 def _slow(build: BuildStatus) -> Json:
-    """Why each change needs a full run of Pelican; ``None`` if the site is kept loaded."""
+    """Why each change needs a full run of Pelican, or all pages to be rendered; else ``None``."""
     if build.slow is None:
         return None
-    return {"reason": build.slow.reason, "remedy": build.slow.remedy}
+    slow = build.slow
+    return {"reason": slow.reason, "remedy": slow.remedy, "by_command": slow.by_command}
 
 
 async def _refresh(receiver: Receiver) -> None:

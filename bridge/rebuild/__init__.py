@@ -11,10 +11,14 @@ from bridge.store import Version
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Why each change needs a full run of Pelican (a clause after "since"), and the remedy."""
+    """Why each change needs a full run of Pelican (a clause after "since"), and the remedy.
+
+    Or, if not ``by_command``, why the site is kept warm, but all pages are rendered.
+    """
 
     reason: str
     remedy: str
+    by_command: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +28,9 @@ class BuildStatus:
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;
     ``left_out`` pairs files that were left out of the site with the reason; ``warnings`` are what
     else the owner should know about a successful build, ``denied`` files that the site's code has
-    tried to read, and may not. ``slow`` says why the site is not kept warm, where that is wanted.
-    ``finished`` is in seconds since the epoch, ``version`` the last version that is wholly on
-    disk.
+    tried to read, and may not. ``slow`` says why the site is not kept warm, where that is
+    wanted, or why all pages are rendered. ``finished`` is in seconds since the epoch,
+    ``version`` the last version that is wholly on disk.
     """
 
     state: Literal["idle", "building", "failed"] = "idle"

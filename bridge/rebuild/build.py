@@ -68,7 +68,7 @@ class BuildOutcome:
 
     ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that
     were logged, and cost the site nothing. ``slow``: why the warm builder did not build it, where
-    there is one.
+    there is one, or had to render all pages.
     """
 
     files: tuple[str, ...] = ()

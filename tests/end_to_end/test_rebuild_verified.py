@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from rebuild_site import CONF, commit, post, settings, settled, small_site
 
 from bridge.rebuild.rebuilder import make_rebuilder
+from bridge.rebuild.resident import builder
+from bridge.rebuild.resident.warm_process import today
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.store.git import GitStore
 
@@ -50,6 +53,25 @@ async def worker(store: GitStore, tmp_path: Path) -> AsyncIterator[Worker]:
     assert isinstance(worker, Worker)
     yield worker
     await worker.close()
+
+
+async def test_settings_that_hold_the_time_are_read_again_on_a_new_day(
+    worker: Worker, store: GitStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, day = tmp_path / "output" / "index.html", today()
+    conf = CONF + b"import time\nNOW = time.time_ns()\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
+    version = commit(store, {"pelicanconf.py": conf, "templates/index.html": b"{{ NOW }}"})
+    await worker.start()
+    await settled(worker, version)
+    before = index.read_bytes()
+    monkeypatch.setattr(builder, "today", lambda: day + timedelta(days=1))
+    version = commit(store, {"content/new.md": post("New", 9)})
+    worker.changed(version)
+    # Once the bridge is idle.
+    async with asyncio.timeout(300):
+        while index.read_bytes() == before:
+            await asyncio.sleep(0.01)
+    await settled(worker, version)
 
 
 async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(

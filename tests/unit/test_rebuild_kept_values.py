@@ -54,6 +54,27 @@ WAYS = {function.__name__: function for function in
          by_new_attribute, by_new_object, by_property, by_names, by_namespace)}
 WAYS |= {"closure": CLOSED, "partial": PART}
 """
+#: What each of them changes, by the name that the owner is told; others, what has the way's name.
+COUNTED_BY = {
+    "by_global": "N",
+    "by_attribute": "by_attribute.n",
+    "by_class": "Pages.n",
+    "by_row": "ROWS",
+    "by_tally": "TALLY",
+    "__call__": "by_call",
+    "random": "CHANCE",
+    "by_buffers": "QUEUE",
+    "next": "row",
+    "by_another_number": "TOTAL",
+    "by_new_variable": "LATE",
+    "by_new_attribute": "by_new_attribute.n",
+    "by_new_object": "LAST",
+    "by_property": "Pages.inside",
+    "by_names": "SEEN",
+    "by_namespace": "numbers",
+    "closure": "by_closure.<locals>.count",
+    "partial": "PART",
+}
 #: Iterators: nothing can have them begin anew.
 ITERATORS = {
     "count": "itertools.count()",
@@ -89,6 +110,7 @@ def test_each_way_of_counting_is_seen_and_begins_anew(way: str) -> None:
     assert not values.is_changed()
     first = count()
     assert values.is_changed()
+    assert values.changed() == f"counting.{COUNTED_BY.get(way, way)}"
     assert count() != first
     values.restore()
     assert not values.is_changed()
@@ -101,7 +123,7 @@ def test_an_iterator_that_goes_on_is_named(kind: str) -> None:
     values = kept_by(module)
     assert kind == "cycle" or values.advanced() is None
     next(module.kept["it"])
-    assert values.advanced() == kind
+    assert values.advanced() == (kind, "counting.kept")
 
 
 def test_what_is_only_looked_at_or_loaded_late_is_unchanged() -> None:

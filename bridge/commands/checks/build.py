@@ -102,9 +102,10 @@ def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
             broken=False,
         )
     if outcome.slow is not None:
+        what = "needs a full run of Pelican" if outcome.slow.by_command else "renders all pages"
         yield Finding(
             "build",
-            f"each change needs a full run of Pelican, since {outcome.slow.reason}",
+            f"each change {what}, since {outcome.slow.reason}",
             f"{outcome.slow.remedy}; or ignore this, if that is fast enough.",
             broken=False,
         )

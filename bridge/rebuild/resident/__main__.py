@@ -243,7 +243,7 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
         reason = f"{type(error).__name__}: {error}{before}"
         return Failed(reason, _inside(checkout, [last]))
     warnings = dict.fromkeys(logged.at_start.warnings + summary.warnings)
-    return Done(files, summary.left_out, tuple(warnings))
+    return Done(files, summary.left_out, tuple(warnings), site.counts)
 
 
 def _is_about_a_file(error: Exception) -> bool:

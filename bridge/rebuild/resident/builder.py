@@ -74,6 +74,8 @@ class ResidentBuilder:
         self._odd: str | None = None
         #: Why the command has built last, ``None`` if it has not.
         self._slow: Slow | None = None
+        #: What counts over all pages, as it was last logged.
+        self._counts = ""
         self._notice = ""
         self._failures = 0
         self._pause = 0
@@ -206,9 +208,9 @@ class ResidentBuilder:
                         task.shown(pages)
                     case Previewed(pages=pages):
                         task.previewed(pages)
-                    case Done(files=files, left_out=left_out, warnings=warnings):
+                    case Done() as done:
                         self._unverified += 1
-                        return BuildOutcome(files, left_out, warnings[:_MOST_WARNINGS])
+                        return self._outcome_of(done)
                     case RefusedFiles(paths=paths):
                         if self._resident.sandbox is not None:
                             self._resident.sandbox.note_denied(paths)
@@ -230,6 +232,13 @@ class ResidentBuilder:
             raise
         finally:
             self._building = False
+
+    def _outcome_of(self, done: Done) -> BuildOutcome:
+        slow = _counting(done.counts) if done.counts else None
+        if slow is not None and done.counts != self._counts:
+            _log.warning("All pages are rendered in each build, since %s", slow.reason)
+        self._counts = done.counts
+        return BuildOutcome(done.files, done.left_out, done.warnings[:_MOST_WARNINGS], slow)
 
     async def _report(self, running: ResidentProcess) -> Report:
         """The next report; raises ``TimeoutError`` where the process stands still before."""
@@ -301,6 +310,16 @@ class ResidentBuilder:
         ending, self._process = self._process, None
         if ending is not None:
             await ending.end()
+
+
+def _counting(name: str) -> Slow:
+    """The site's own code counts, or remembers, over all pages."""
+    return Slow(
+        f"writing pages changes {name}, on which later pages may depend",
+        "Let what pages use depend on its arguments only; what only saves time may be kept by"
+        " functools.cache, which is no hindrance",
+        by_command=False,
+    )
 
 
 def _failed(reason: str) -> Slow:

@@ -65,12 +65,14 @@ class Previewed(msgspec.Struct, frozen=True, tag=True):
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The whole site is up to date. ``left_out``: files that Pelican passed over, with reasons.
 
-    ``warnings`` are the other errors that were logged.
+    ``warnings`` are the other errors that were logged. ``counts`` is the name of what writing pages
+    changes, so that all of them are rendered in each build; empty where there is nothing.
     """
 
     files: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...] = ()
+    counts: str = ""
 
 
 class Outdated(msgspec.Struct, frozen=True, tag=True):

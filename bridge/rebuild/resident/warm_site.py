@@ -57,7 +57,7 @@ from bridge.settings import prefix_of
 
 
 class _OrderMatters(Exception):
-    """A page can depend on those that were written before it."""
+    """A page can depend on those that were written before it, by what has this name."""
 
 
 class Interrupted(Exception):
@@ -133,6 +133,8 @@ class WarmSite:
         self._cold = True
         #: All pages are written in every build, in the order of a clean one.
         self._in_order = False
+        #: The name of what pages change, where they are written in order.
+        self.counts = ""
 
     def _read_through_caches(self) -> None:
         """Have Pelican's generators read posts and templates through the caches."""
@@ -166,8 +168,8 @@ class WarmSite:
         give_up()
         try:
             return self._bring_up_to_date(order, give_up)
-        except _OrderMatters:
-            self._in_order = True
+        except _OrderMatters as by:
+            self._in_order, self.counts = True, str(by)
             return self._bring_up_to_date(order, give_up)
 
     def _bring_up_to_date(self, order: Build, give_up: Callable[[], None]) -> tuple[str, ...]:
@@ -382,7 +384,7 @@ class WarmSite:
 
     def _check_order(self, build: _Build) -> None:
         """Check that no page depends on others, except where they are written in order."""
-        if not build.before.is_changed():
+        if (name := build.before.changed()) is None:
             return
         if not_folded:
             raise UnsupportedSiteError(
@@ -391,11 +393,11 @@ class WarmSite:
             )
         if build.hidden:
             raise UnsupportedSiteError(
-                f"pages are counted, and {min(build.hidden)} is written twice",
+                f"pages are counted, and {min(build.hidden)} is written twice ({name} counts)",
                 "Let no page, post or file have the address of another",
             )
         if not self._in_order:
-            raise _OrderMatters
+            raise _OrderMatters(name)
 
     def _run_late(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """Run what plugins write by themselves, now that all pages are there."""

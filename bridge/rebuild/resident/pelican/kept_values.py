@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import (
     BuiltinMethodType,
     CellType,
@@ -25,7 +25,7 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2.utils import Cycler, Joiner, Namespace
 
@@ -38,6 +38,8 @@ _Cached: Any = type(functools.cache(len))
 _LOADED_LATE = (ModuleType, FunctionType, type, re.Pattern)
 #: What has no value.
 _EMPTY = object()
+#: Where a value was found: a module, class or function, and a name in it; or two words.
+Origin: TypeAlias = tuple[Any, str]
 
 
 class KeptValues:
@@ -53,31 +55,31 @@ class KeptValues:
         self._variables: list[tuple[Any, Mapping[str, Any], str, Any]] = []
         self._names: list[tuple[Any, frozenset[str], int]] = []
         #: Cells of closures and slots of objects, by what reads and writes them.
-        self._places: list[tuple[Callable[[], Any], Callable[[Any], None], Any]] = []
-        self._containers: list[tuple[Any, Any]] = []
+        self._places: list[tuple[Callable[[], Any], Callable[[Any], None], Any, Origin]] = []
+        self._containers: list[tuple[Any, Any, Origin]] = []
         #: Attributes of objects, and the names of their cached properties.
-        self._attributes: list[tuple[dict[str, Any], dict[str, Any], frozenset[str]]] = []
-        self._generators: list[tuple[random.Random, Any]] = []
-        self._buffers: list[tuple[Any, Any]] = []
-        self._iterators: list[tuple[Any, Any]] = []
+        self._attributes: list[tuple[dict[str, Any], dict[str, Any], Origin, frozenset[str]]] = []
+        self._generators: list[tuple[random.Random, Any, Origin]] = []
+        self._buffers: list[tuple[Any, Any, Origin]] = []
+        self._iterators: list[tuple[Any, Any, Origin]] = []
         self._caches: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}
-        self._waiting: list[Any] = []
+        self._waiting: list[tuple[Any, Origin]] = []
 
     def note_module(self, module: ModuleType) -> None:
         """Have the values of a module noted by :meth:`complete`."""
         self._note_names(module, vars(module))
 
-    def note(self, value: Any) -> None:
+    def note(self, value: Any, origin: Origin) -> None:
         """Have what a value holds noted, if it is a container or the site's own."""
         if type(value) not in _ATOMS and id(value) not in self._seen:
             self._seen[id(value)] = value  # so that no other value gets its id
-            self._waiting.append(value)
+            self._waiting.append((value, origin))
 
     def complete(self) -> None:
         """Note everything that can be reached."""
         while self._waiting:
-            self._look_into(self._waiting.pop())
+            self._look_into(*self._waiting.pop())
 
     def restored_in_place(self) -> dict[int, Any]:
         """Everything that needs no copy, since :meth:`restore` restores what is in it; by id."""
@@ -101,40 +103,57 @@ class KeptValues:
         for owner, variables, name, was in self._variables:
             if variables.get(name, _EMPTY) is not was:
                 (type.__setattr__ if _is_a(owner, type) else setattr)(owner, name, was)
-        for read, write, was in self._places:
+        for read, write, was, _ in self._places:
             if read() is not was:
                 write(was)
         for inside, kept, *_ in (*self._containers, *self._attributes):
             # In place, and what they hold by itself: it may have other names, too.
             if not _is_same(inside, kept):
                 _refill(inside, kept)
-        for generator, state in self._generators:
+        for generator, state, _ in self._generators:
             generator.setstate(state)
-        for buffer, was in self._buffers:
+        for buffer, was, _ in self._buffers:
             if was is not None and not buffer.closed and _inside_buffer(buffer) != was:
                 _fill(buffer, *was)
 
     def is_changed(self) -> bool:
         """Whether anything is no longer as it was; caches do not count."""
-        return (
-            any(
-                # The quick comparison first: this is asked for each file that is read.
-                not (len(vars(owner)) == number and names <= vars(owner).keys())
-                and (_names(owner) - names or not names <= vars(owner).keys())
-                for owner, names, number in self._names
-            )
-            or any(
-                not self._is_as_good_as(variables.get(name, _EMPTY), was)
-                for _, variables, name, was in self._variables
-            )
-            or any(not self._is_as_good_as(read(), was) for read, _, was in self._places)
-            or any(not _is_same(inside, kept) for inside, kept in self._containers)
-            or any(
-                not _is_same(inside, kept) and not _is_same(_without(inside, cached), kept)
-                for inside, kept, cached in self._attributes
-            )
-            or any(generator.getstate() != state for generator, state in self._generators)
-            or any(_inside_buffer(buffer) != was for buffer, was in self._buffers)
+        return next(self._changes(), None) is not None
+
+    def changed(self) -> str | None:
+        """The name of something that is no longer as it was; caches do not count."""
+        origin = next(self._changes(), None)
+        return origin and _name_of(*origin)
+
+    def _changes(self) -> Iterator[Origin]:
+        yield from (
+            (owner, min(different))
+            for owner, names, number in self._names
+            # The quick comparison first: this is asked for each file that is read.
+            if not (len(vars(owner)) == number and names <= vars(owner).keys())
+            and (different := (_names(owner) - names) | (names - vars(owner).keys()))
+        )
+        yield from (
+            (owner, name)
+            for owner, variables, name, was in self._variables
+            if not self._is_as_good_as(variables.get(name, _EMPTY), was)
+        )
+        yield from (
+            origin for read, _, was, origin in self._places if not self._is_as_good_as(read(), was)
+        )
+        yield from (
+            origin for inside, kept, origin in self._containers if not _is_same(inside, kept)
+        )
+        yield from (
+            origin
+            for inside, kept, origin, cached in self._attributes
+            if not _is_same(inside, kept) and not _is_same(_without(inside, cached), kept)
+        )
+        yield from (
+            origin for generator, state, origin in self._generators if generator.getstate() != state
+        )
+        yield from (
+            origin for buffer, was, origin in self._buffers if _inside_buffer(buffer) != was
         )
 
     def _is_as_good_as(self, now: Any, was: Any) -> bool:
@@ -153,11 +172,11 @@ class KeptValues:
             and not _is_a(value, _HOLDERS)
         )
 
-    def advanced(self) -> str | None:
-        """What iterator, which nothing can restore, is no longer where it was."""
-        for iterator, was in self._iterators:
+    def advanced(self) -> tuple[str, str] | None:
+        """The kind and the name of an iterator, which nothing can restore, that has advanced."""
+        for iterator, was, origin in self._iterators:
             if isinstance(iterator, itertools.cycle) or _position(iterator) != was:
-                return type(iterator).__name__
+                return type(iterator).__name__, _name_of(*origin)
         return None
 
     def _note_names(self, owner: Any, names: Mapping[str, Any]) -> None:
@@ -167,24 +186,26 @@ class KeptValues:
             if not name.startswith("__"):
                 if _is_data(value):
                     self._variables.append((owner, names, name, value))
-                self.note(value)
+                self.note(value, (owner, name))
 
-    def _note_place(self, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+    def _note_place(
+        self, read: Callable[[], Any], write: Callable[[Any], None], origin: Origin
+    ) -> None:
         value = read()
         if _is_data(value):
-            self._places.append((read, write, value))
-        self.note(value)
+            self._places.append((read, write, value, origin))
+        self.note(value, origin)
 
-    def _look_into(self, value: Any) -> None:
+    def _look_into(self, value: Any, origin: Origin) -> None:
         if _is_a(value, _CONTAINERS):
             kept = _copy(value)
-            self._containers.append((value, kept))
-            self._note_items(kept)
+            self._containers.append((value, kept, origin))
+            self._note_items(kept, origin)
             if type(value).__module__ in self._own:
-                self._note_object(value)
+                self._note_object(value, origin)
         elif (parts := _parts(value)) is not None:
             for part in parts:
-                self.note(part)
+                self.note(part, origin)
         elif _is_a(value, type):
             if value.__module__ in self._own and not issubclass(value, enum.Enum):
                 self._note_names(value, vars(value))
@@ -192,47 +213,61 @@ class KeptValues:
             if value.__module__ in self._own:
                 self._note_function(value)
         elif type(value).__module__ in self._own or _is_a(value, _HOLDERS):
-            self._note_object(value)
+            self._note_object(value, origin)
         elif type(value) is random.Random:
-            self._generators.append((value, value.getstate()))
+            self._generators.append((value, value.getstate(), origin))
         elif type(value) in (io.StringIO, io.BytesIO):
-            self._buffers.append((value, _inside_buffer(value)))
+            self._buffers.append((value, _inside_buffer(value), origin))
         elif type(value).__module__ in {"builtins", "itertools"} and hasattr(value, "__next__"):
-            self._iterators.append((value, _position(value)))
+            self._iterators.append((value, _position(value), origin))
 
-    def _note_items(self, kept: Any) -> None:
+    def _note_items(self, kept: Any, origin: Origin) -> None:
         items = kept.values() if isinstance(kept, dict) else kept
         # Most of large ones hold texts or numbers alone.
         if not isinstance(kept, bytes) and not _ATOMS.issuperset(map(type, items)):
             for item in items:
-                self.note(item)
+                self.note(item, origin)
 
     def _note_function(self, function: Any) -> None:
-        self.note(getattr(function, "__wrapped__", None))
+        origin = (function, "")
+        self.note(getattr(function, "__wrapped__", None), origin)
         if isinstance(function, _Cached):
             self._caches.append(function.cache_clear)
             return
         self._note_names(function, vars(function))
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self.note(value)
+            self.note(value, origin)
         for cell in function.__closure__ or ():
             if _inside(cell) is not _EMPTY:
                 read, write = functools.partial(_inside, cell), functools.partial(_set_cell, cell)
-                self._note_place(read, write)
+                self._note_place(read, write, origin)
 
-    def _note_object(self, value: Any) -> None:
+    def _note_object(self, value: Any, origin: Origin) -> None:
         attributes = _attributes(value)
         if _is_a(attributes, dict) and id(attributes) not in self._seen:
             self._seen[id(attributes)] = attributes
             kept, cached = _copy(attributes), _cached_properties(type(value))
-            self._attributes.append((attributes, kept, cached))
-            self._note_items(kept)
+            self._attributes.append((attributes, kept, origin, cached))
+            self._note_items(kept, origin)
         for kind in type(value).__mro__:
             if "__slots__" in vars(kind):
                 for slot in vars(kind).values():
                     if isinstance(slot, MemberDescriptorType):
                         read = functools.partial(_in_slot, slot, value)
-                        self._note_place(read, functools.partial(_set_slot, slot, value))
+                        write = functools.partial(_set_slot, slot, value)
+                        self._note_place(read, write, origin)
+
+
+def _name_of(owner: Any, name: str) -> str:
+    """How the owner of the site knows it: ``module.name``, ``module.Class.name``."""
+    if isinstance(owner, str):
+        return f"{owner} {name}"
+    if _is_a(owner, ModuleType):
+        inside = owner.__name__
+    else:
+        inside = f"{owner.__module__}.{getattr(owner, '__qualname__', '')}"
+    found = f"{inside}.{name}" if name else inside
+    return found.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_a(value: Any, kinds: Any) -> bool:

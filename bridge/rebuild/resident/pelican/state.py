@@ -85,20 +85,23 @@ class SiteState:
             if not is_known_while_writing(name)
         )
         for environment in environments:
-            for known in (environment.filters, environment.tests, environment.globals):
-                for function in known.values():
-                    values.note(function)
+            for kind, known in (
+                ("the filter", environment.filters),
+                ("the test", environment.tests),
+                ("the global", environment.globals),
+            ):
+                for name, function in known.items():
+                    values.note(function, (kind, name))
                     if type(function) is FunctionType:
-                        values.note(vars(function).get("__wrapped__"))
-            for extension in environment.extensions.values():
-                values.note(extension)
+                        values.note(vars(function).get("__wrapped__"), (kind, name))
+            for name, extension in environment.extensions.items():
+                values.note(extension, ("the extension", name))
         for name, value in context.items():
             if name in PLUGINS_OWN:
                 continue
-            kind = type(value)
-            short = issubclass(kind, (list, dict, set)) and len(value) < _SHORT
-            if name in self._settings or short or not hasattr(kind, "__len__"):
-                values.note(value)
+            short = issubclass(type(value), (list, dict, set)) and len(value) < _SHORT
+            if name in self._settings or short or not hasattr(type(value), "__len__"):
+                values.note(value, ("the variable", name))
         values.complete()
         return StateBeforePages(values)
 
@@ -157,17 +160,17 @@ class StateBeforePages:
         self._values = values
         self._environment, self._chance = dict(os.environ), random.getstate()
 
-    def is_changed(self) -> bool:
-        """Whether writing pages has changed it, so that a page can depend on those before it.
+    def changed(self) -> str | None:
+        """The name of what writing pages has changed: a page can depend on those before it.
 
         Raises :class:`UnsupportedSiteError` where nothing could restore it for the next build.
         """
         _check_iterators(self._values)
-        return (
-            self._values.is_changed()
-            or os.environ != self._environment
-            or random.getstate() != self._chance
-        )
+        if (name := self._values.changed()) is not None:
+            return name
+        if os.environ != self._environment:
+            return "os.environ"
+        return "random" if random.getstate() != self._chance else None
 
 
 def _values_of(modules: Iterable[ModuleType]) -> KeptValues:
@@ -181,9 +184,10 @@ def _values_of(modules: Iterable[ModuleType]) -> KeptValues:
 
 
 def _check_iterators(values: KeptValues) -> None:
-    if (kind := values.advanced()) is not None:
+    if (advanced := values.advanced()) is not None:
+        kind, name = advanced
         raise UnsupportedSiteError(
-            f"the site's own code counts over all pages, with an iterator ({kind})",
+            f"the site's own code counts over all pages, with an iterator ({kind}): {name}",
             "Let a variable count, or begin anew on each page",
         )
 
