@@ -183,8 +183,8 @@ def clean(checkout: Path, output: Path, environment: Mapping[str, str]) -> dict[
     shutil.rmtree(output, ignore_errors=True)
     arguments = ("content", "-s", "pelicanconf.py", "-o", output)
     # Python recognises compiled settings by modification second and size; two versions can share
-    # both.
-    env = {**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    # both. What is counted while posts are read depends on their order, thus on the hash seed.
+    env = {**environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
     ended = run_module("pelican", *arguments, cwd=checkout, env=env)
     assert ended.returncode == 0, ended.stderr
     return comparable(output)

@@ -68,7 +68,9 @@ def after(store: GitStore, rebuilder: Rebuilder) -> After:
 
 
 @once
-async def test_a_post_whose_page_is_taken(after: After, tmp_path: Path) -> None:
+async def test_a_post_whose_page_is_taken(
+    after: After, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     left_out = await after(
         {"content/again.md": post("Again", 5, Slug="one"), "content/fine.md": post("Fine", 5)}
     )
@@ -76,6 +78,9 @@ async def test_a_post_whose_page_is_taken(after: After, tmp_path: Path) -> None:
     assert "one.html" in left_out["content/again.md"]
     assert {"one.html", "fine.html"} <= files(tmp_path / "output").keys()
     assert b"Again" not in (tmp_path / "output" / "one.html").read_bytes()
+    caplog.set_level("INFO")
+    assert await after({"content/again.md": None}) == {}
+    assert "started again" not in caplog.text, "it is a post, although none that was read"
 
 
 #: A plugin that looks at the files of posts, and asks git for their dates.

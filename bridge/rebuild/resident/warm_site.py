@@ -110,7 +110,7 @@ class WarmSite:
         self._staged = StagedSite(site_paths.staged, output)
         self._loaded = LoadedSite(site_paths)
         self._site = self._loaded.pelican
-        self._posts, self._unchecked = set[str](), set[str]()
+        self._posts, self._left_out, self._unchecked = set[str](), set[str](), set[str]()
         self._memory = SiteState(self._site, site_paths.checkout)
         self._counting = plugins.Counting.take_off()
         made = site_paths.staged.with_name(f"{site_paths.staged.name}-made")
@@ -284,12 +284,12 @@ class WarmSite:
         """Check that only posts have changed, and that some can be read at all."""
         # Includes the changes of builds that were interrupted before this check.
         changed, self._unchecked = self._unchecked, set()
-        before, root = self._posts, f"{self.site_paths.checkout}/"
+        before, root = self._posts | self._left_out, f"{self.site_paths.checkout}/"
         self._posts = {path.removeprefix(root) for path in self.content_cache.posts()}
         own = tuple(f"{folder}/" for folder in self.site_paths.own)
-        left_out = {prefix_of(self.site_paths.content) + path for path in order.left_out}
+        self._left_out = {prefix_of(self.site_paths.content) + path for path in order.left_out}
         for path in changed if before else ():
-            known = path in before or path in self._posts or path in left_out
+            known = path in before or path in self._posts or path in self._left_out
             if not known and not path.startswith(own):
                 raise CachedFileChanged(f"{path} has changed, which is not a post")
         if order.excused is None:
