@@ -15,7 +15,7 @@ from bridge.content import keys
 from bridge.content.file import Form, Mf2Line, PelicanFile, beginning, is_seen, one_line, printable
 from bridge.content.markup import html, note
 from bridge.content.rules import SiteRules, SiteView
-from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties, nested
 
 _TITLE_LENGTH = 70
 #: As much of a text as can be needed for a title, in characters.
@@ -44,7 +44,7 @@ _BESIDES = frozenset(
         *("h-card", "me", "rel", "key", "logo"),
     }
 )
-_FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"))
+_FILES = (("photo", "Photo"), ("video", "Video"), ("audio", "Audio"), ("featured", "Photo"))
 #: The title of a post whose HTML has no words, by its first visible element.
 _OF_ELEMENT = {"img": "Photo", "video": "Video", "audio": "Audio"}
 _DESCRIBING = ("alt", "caption", "summary")
@@ -59,7 +59,7 @@ _LONG = re.compile(
 )
 #: A word, of a script that has blanks between words: elsewhere it may be a sentence.
 _ONE_WORD = re.compile(rf"{_OF_WORDS}+")
-_DEEPEST = 3
+_DEEPEST = 5
 #: A date with a time, which no title needs.
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d\S*$")
 _SLUG_LENGTH = 60
@@ -189,7 +189,7 @@ def _further(post: Post) -> str:
 def _described(file: Json) -> str:
     """The alternative text of a picture, else its caption."""
     given = file if isinstance(file, dict) else {}
-    known = _properties(file) or given
+    known = nested(file) or given
     return next(filter(None, (_text(_first(known, name)) for name in _DESCRIBING)), "")
 
 
@@ -205,7 +205,7 @@ def _called(value: Json, references: Mapping[str, Json]) -> str:
 
 def _url_of(value: Json) -> str:
     """The http(s) URL that a value is or has; empty if there is none."""
-    properties = _properties(value)
+    properties = nested(value)
     found = _first(properties, "url") if properties is not None else value
     if isinstance(found, dict):
         found = found.get("value")
@@ -214,18 +214,19 @@ def _url_of(value: Json) -> str:
 
 def _named(value: Json) -> str:
     """The name of a nested object, or its content."""
-    properties = _properties(value) or {}
+    properties = nested(value) or {}
     return next(filter(None, (_text(_first(properties, n)) for n in ("name", "content"))), "")
 
 
 def _words(value: Json, depth: int = 0) -> str:
     """A value in words. A nested object is its name, its number with its unit, or its first
     property."""
-    properties = _properties(value)
+    properties = nested(value)
     if properties is None:
         shown = _text(value)
         return _host(shown) or _MOMENT.sub(r"\1", shown)
     number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
+    number = number if "num" in properties else ""
     if not number and {"latitude", "longitude"} <= properties.keys():
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
     ends = [_words(_first(properties, n), depth + 1) for n in ("origin", "destination")]
@@ -234,16 +235,6 @@ def _words(value: Json, depth: int = 0) -> str:
     if words or depth >= _DEEPEST:
         return words
     return next(filter(None, (_words(_first(properties, n), depth + 1) for n in properties)), "")
-
-
-def _properties(value: Json) -> Mapping[str, Any] | None:
-    if not isinstance(value, dict):
-        return None
-    properties = value.get("properties")
-    if isinstance(properties, dict):
-        return properties
-    # An app's own JSON object counts as a nested one; {"value"} and {"html"} are texts.
-    return None if value.keys() & {"value", "html"} else value
 
 
 def _first(properties: Mapping[str, Any], name: str) -> Json:
@@ -257,9 +248,9 @@ def _text(value: Json) -> str:
     """One line of plain text."""
     if isinstance(value, dict):
         found = value.get("html")
-        nested = _properties(value)
-        if nested is not None:
-            return _text(_first(nested, "name")) if "name" in nested else ""
+        properties = nested(value)
+        if properties is not None:
+            return _text(_first(properties, "name")) if "name" in properties else ""
         value = html.plain(found) if isinstance(found, str) else value.get("value")
     if isinstance(value, bool):
         return str(value).lower()

@@ -230,18 +230,35 @@ def _is_titled(post: Post) -> bool:
     return bool(begins) and not begins.startswith(" ".join(words))
 
 
+def nested(value: Json) -> dict[str, Json] | None:
+    """The properties of a nested object; ``None`` for any other value.
+
+    An app's own JSON object counts as one, and ``{"value", "unit"}`` as a measure; other objects
+    with a ``value`` or with ``html`` are texts.
+    """
+    if not isinstance(value, dict):
+        return None
+    properties = value.get("properties")
+    if isinstance(properties, dict):
+        return properties
+    own = {name: inner for name, inner in value.items() if name != "type"}
+    if {"value", "unit"} <= own.keys():
+        own["num"] = own.pop("value")
+    return own if own and not own.keys() & {"value", "html", "properties"} else None
+
+
 def _is_url(value: Json) -> bool:
     if isinstance(value, dict):
-        properties = value.get("properties")
-        inner = properties.get("url") if isinstance(properties, dict) else value.get("value")
+        properties = nested(value)
+        inner = value.get("value") if properties is None else properties.get("url")
         value = inner[0] if isinstance(inner, list) and inner else inner
     return isinstance(value, str) and is_web(value)
 
 
 def _is_thing(value: Json) -> bool:
     """Whether the value cites something that is no person or place, maybe without a URL."""
-    properties = value.get("properties") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(properties, dict):
+    properties = nested(value)
+    if not isinstance(value, dict) or properties is None:
         return False
     types = value.get("type")
     type_ = types[0] if isinstance(types, list) and types else types

@@ -123,9 +123,7 @@ def check_object(name: str, value: Mapping[str, Any]) -> None:
     no ``url``. Raises :class:`InvalidRequest`.
     """
     properties = value.get("properties")
-    if not isinstance(properties, dict):
-        return
-    urls = properties.get("url")
+    urls = (properties if isinstance(properties, dict) else value).get("url")
     for url in urls if isinstance(urls, list) else [urls]:
         if isinstance(url, str) and url.strip():
             refuse_placeholder(f"{name}.url", url)

@@ -12,7 +12,7 @@ from bridge.content.edit import with_references
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.context.fetcher import ContextFetcher, Fetch
 from bridge.errors import BridgeError
-from bridge.micropub.post import Json, Properties
+from bridge.micropub.post import Json, Properties, nested
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, commit_message, retry_on_conflict
 from bridge.posts.post_files import OpenPost, PostReader
@@ -125,9 +125,9 @@ def targets(properties: Properties, known: Container[str] = ()) -> tuple[str, ..
 def _undescribed(value: Json) -> Iterator[str]:
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         yield value
-    elif isinstance(value, dict) and isinstance(properties := value.get("properties"), dict):
+    elif properties := nested(value):
         urls = properties.get("url")
         # An h-cite that has more than its URL is the client's own context.
-        if isinstance(urls, list) and not properties.keys() - {"url"}:
-            for url in urls[:1]:
+        if not properties.keys() - {"url"}:
+            for url in urls[:1] if isinstance(urls, list) else [urls]:
                 yield from _undescribed(url)

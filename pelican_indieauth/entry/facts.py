@@ -99,7 +99,7 @@ class _FactReader:
             if isinstance(value.get("html"), str) and "properties" not in value:
                 html = text.without_attributes(value["html"])
                 return Value(html=html) if text.sanitised(html).strip() else None
-            if "value" not in value or "properties" in value:
+            if "value" not in value or Mf2.of(value):
                 return self._nested(value, depth)
             label = plain(value.get("alt"))
             found = self._value(name, value["value"], depth)
@@ -136,12 +136,13 @@ class _FactReader:
         if not type_ or type_ in _OWN_ROOTS:
             type_ = "h-cite" if type_ == "h-entry" else "h-item"
         url = self._urls.web(mf2.value_of(found.first("url")))
+        number = found.text("num") or ""
         nested = Value(
             found.text("name") or "",
             url=self._elsewhere(url) if type_ == "h-card" else url,
             type=type_,
-            number=found.text("num") or "",
-            unit=found.text("unit") or "",
+            number=number,
+            unit=(found.text("unit") or "") if number else "",
             facts=tuple(self.facts(_but(found.properties, type_), depth + 1)),
         )
         return nested if nested != Value(type=type_) else None
@@ -155,7 +156,8 @@ def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
     if type_ == "h-card":
         kept = frozenset({"note", "org", "role", "locality", "region", "country-name"})
         return {name: values for name, values in properties.items() if name in kept}
-    return {name: values for name, values in properties.items() if name not in _NAMING}
+    named = _NAMING if properties.get("num") is not None else _NAMING - {"unit"}
+    return {name: values for name, values in properties.items() if name not in named}
 
 
 def readable_duration(written: str) -> str:

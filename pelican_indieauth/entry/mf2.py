@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _TYPE = re.compile(r"h-[a-z0-9-]+")
 _EXCERPT = 500
+#: The keys of objects that are no nested ones.
+_TEXTS = {"value", "html", "properties"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,19 @@ class Mf2:
 
     @classmethod
     def of(cls, value: Any) -> Mf2 | None:
-        """A nested object; ``None`` where the value is something else."""
-        if not isinstance(value, dict) or not isinstance(value.get("properties"), dict):
+        """A nested object; ``None`` where the value is something else.
+
+        An app's own JSON object counts as one, and ``{"value", "unit"}`` as a measure; other
+        objects with a ``value`` or with ``html`` are texts.
+        """
+        if not isinstance(value, dict):
             return None
-        return cls(value["properties"], value)
+        if isinstance(value.get("properties"), dict):
+            return cls(value["properties"], value)
+        properties = {name: inner for name, inner in value.items() if name != "type"}
+        if {"value", "unit"} <= properties.keys():
+            properties["num"] = properties.pop("value")
+        return cls(properties, value) if properties and not _TEXTS & properties.keys() else None
 
     @property
     def type(self) -> str:
@@ -67,13 +78,14 @@ def read(article: Any) -> Mf2 | None:
     if not line:
         return None
     try:
-        found = Mf2.of(json.loads(line))
+        whole = json.loads(line)
     except (ValueError, TypeError, RecursionError) as error:
         logger.warning("%s: the Mf2 line is not JSON (%s) and is ignored", article, error)
         return None
-    if found is None:
+    if not isinstance(whole, dict) or not isinstance(whole.get("properties"), dict):
         logger.warning('%s: the Mf2 line has no "properties" object and is ignored', article)
-    return found
+        return None
+    return Mf2.of(whole)
 
 
 def is_made_up(title: str, post: Mf2) -> bool:

@@ -276,7 +276,9 @@ class Reader:
         )
 
     def _syndication(self, values: list[Any], _: _PostContext) -> tuple[str, ...]:
-        return tuple(filter(None, map(self.urls.web, values)))
+        cites = ((Mf2.of(value), value) for value in values)
+        urls = (cite.first("url") if cite else mf2.value_of(value) for cite, value in cites)
+        return tuple(filter(None, map(self.urls.web, urls)))
 
     def _place(self, values: list[Any], _: _PostContext) -> Place | None:
         place = places.place(values[0], self.urls) if values else None

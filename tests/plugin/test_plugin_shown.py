@@ -49,6 +49,17 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Ate: Soup (Photo: music.example/track/1)"],
         {"ate": ["Soup"]},
     ),
+    "own-json": (
+        unnamed(
+            like_of={"url": TRACK, "name": "A track", "author": {"name": "Some One"}},
+            workout={"kind": "run", "distance": 5.2, "unit": "km"},
+            weight={"value": 80, "unit": "kg"},
+            checkin={"name": "A pub", "latitude": 1.5, "longitude": 2.5},
+            syndication={"url": "https://copy.example/1"},
+        ),
+        ["A track", "Some One", "Kind: run, Distance: 5.2, Unit: km", "80 kg", "A pub", "copy."],
+        {"like-of": [TRACK], "weight": ["80 kg"], "syndication": ["https://copy.example/1"]},
+    ),
     "pictured-inside": (
         unnamed(gizmo=h("gizmo", name="G", knob=h("knob", name="K", photo=OWN), when="2026-01-01")),
         ["Gizmo: G (When: Thu 01 January 2026) Knob: K"],

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from bridge.content.file import one_line
-from bridge.micropub.post import Json, Post, discover
+from bridge.micropub.post import Json, Post, discover, nested
 from bridge.settings import Target
 from bridge.syndication.compose import text
 from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
@@ -298,8 +298,8 @@ def _targets(post: Post) -> Iterable[str]:
 
 def _url(value: Json) -> str:
     if isinstance(value, dict):
-        properties = value.get("properties")
-        inner = properties.get("url") if isinstance(properties, dict) else value.get("value")
+        properties = nested(value)
+        inner = value.get("value") if properties is None else properties.get("url")
         value = inner[0] if isinstance(inner, list) and inner else inner
     return value if isinstance(value, str) and re.match(r"(?:https?|at)://", value) else ""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, without_endless_references
+from bridge.micropub.post import Json, nested, without_endless_references
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.current import without_guesses
@@ -150,8 +150,8 @@ def urls_of(value: Json) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        properties = value.get("properties")
-        urls = properties.get("url") if isinstance(properties, dict) else value.get("value")
+        properties = nested(value)
+        urls = value.get("value") if properties is None else properties.get("url")
         for url in urls if isinstance(urls, list) else [urls]:
             if isinstance(url, str):
                 yield url
