@@ -14,6 +14,7 @@ from content_site import WHEN, load_rules, properties_of
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
+from markdown_it import MarkdownIt
 
 from bridge.content.convert import new_file, read
 from bridge.content.edit import edit
@@ -167,6 +168,38 @@ def test_any_literal_text_is_shown_unchanged(sent: str) -> None:
     # Control characters that are white space to Python are none to Markdown.
     sent = re.sub(r"[^\S \n\t]", " ", sent)
     assert as_browsers_do(shown(note.encode(sent))) == as_browsers_do(sent)
+
+
+#: What people mean as Markdown, with words of several languages; and what stands between.
+WORDS = ["word", "Wörter", "言葉", "كلمة", "שלום", "a, b", "so!", "(so)", "„so“", "«so»", "“so”"]
+MEANT = (
+    *("*{}*", "**{}**", "***{}***", "_{}_", "~~{}~~", "**a *{}* b**", "`{}`", "<{U}>"),
+    *("[{}]({U})", "![{}]({U})", '[{}]({U} "T")', "**[{}]({U})**", "*`{}`*", "{}", "x_y 5 * 3"),
+)
+BETWEEN = [*(" ", "\n", ", ", ". ", "! ", "; ", ": ", " – ", " (", ") ", " „", "“ ", " «", "» ")]
+PIECES = st.builds(
+    lambda meant, words, url: meant.replace("{U}", url).replace("{}", " ".join(words)),
+    st.sampled_from(MEANT),
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=2),
+    st.sampled_from(["https://a.example/x_y_(z)?q=1&r=2#f", "http://a.example:80/~u/*/it's"]),
+)
+COMMONMARK = MarkdownIt("commonmark").enable("strikethrough")
+
+
+def elements(html: str) -> str:
+    """HTML without what the two parsers write differently."""
+    html = html.replace("<strong><em>", "<em><strong>").replace("</em></strong>", "</strong></em>")
+    html = re.sub(r"(</?)s>", r"\1del>", html.replace("&quot;", '"').replace("&#47;", "/"))
+    html = re.sub(r"<br ?/?>|</?p>", " ", html).replace("%E2", "")
+    html = re.sub(r'<img src="(.*?)" alt="(.*?)"', r'<img alt="\2" src="\1"', html)
+    return " ".join(html.replace(" />", ">").split())
+
+
+@given(st.lists(st.tuples(PIECES, st.sampled_from(BETWEEN)), min_size=1, max_size=5))
+def test_intended_markdown_is_read_as_commonmark(parts: list[tuple[str, str]]) -> None:
+    sent = "so " + "".join(map("".join, parts)).strip()
+    assert elements(shown_html(sent)) == elements(COMMONMARK.render(sent))
+    assert note.decode(note.encode(sent)) == sent
 
 
 @given(ANY)

@@ -951,10 +951,9 @@ class TestAddresses:
         assert "URL" in said
 
     def test_an_object_with_an_invalid_url_is_refused(self) -> None:
-        for known in ({"url": ["undefined"]}, {"url": "undefined"}):
-            card: Json = {"type": ["h-cite"], "properties": known}
-            for cite in (card, known):
-                assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [cite]}})
+        known: Json = {"url": ["undefined"]}
+        for cite in (known, {"type": ["h-cite"], "properties": known}):
+            assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [cite]}})
 
     def test_read_of_and_listen_of_may_be_a_title(self) -> None:
         assert one("read-of", "Emma, by Jane Austen") == ("Emma, by Jane Austen",)

@@ -73,7 +73,7 @@ _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
 _URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
 #: Marks in quotation marks are themselves meant, as in ``"*" or "_"``.
-_NAMED_MARKS = rf"(?<![{_QUOTES}](?=[*_~]{{1,3}}[{_QUOTES}]))"
+_NAMED_MARKS = rf"(?<![{_QUOTES}](?=[*_~]{{1,3}}[{_QUOTES}](?!\w)))"
 #: A face, as in ``(*'ω'*)``.
 _FACE = r"(?<=\()\*(?P<eye>[^\s*A-Za-z])[^\s*]{1,3}(?P=eye)\*\)"
 #: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
