@@ -586,6 +586,7 @@ def test_advice_on_what_the_bridge_cannot_decide(site: Path, bridge: Path) -> No
     told = done("init", site, "--yes", cwd=bridge)
     assert "New posts go to content/2020/" in told
     assert "Pelican also looks in 2021" in told
+    assert "    DISPLAY_CATEGORIES_ON_MENU = False\n    INDIEAUTH_NOT_ON_HOME" in told
     assert "only this machine can reach" in told
     assert "locale xx_YY.UTF-8 is not on this machine" in told
     assert "echo 'xx_YY.UTF-8 UTF-8' >> /etc/locale.gen; locale-gen" in told

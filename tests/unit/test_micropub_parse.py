@@ -952,7 +952,8 @@ class TestAddresses:
 
     def test_an_object_with_an_invalid_url_is_refused(self) -> None:
         known: Json = {"url": ["undefined"]}
-        for cite in (known, {"type": ["h-cite"], "properties": known}):
+        whole: Json = {"type": ["h-cite"], "properties": known}
+        for cite in (known, whole):
             assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [cite]}})
 
     def test_read_of_and_listen_of_may_be_a_title(self) -> None:
