@@ -567,6 +567,8 @@ def test_the_day_of_an_event_is_shown_once(built: Built) -> None:
     page = BeautifulSoup(built.text("all-of-one-day.html"), "html.parser")
     assert [each["datetime"] for each in page.select("time.dt-start")] == ["2026-12-24"]
     assert not page.select("time.dt-end")
+    evening = BeautifulSoup(built.text("one-day.html"), "html.parser")
+    assert [each.get_text() for each in evening.select("time.dt-end")] == ["21:30"]
 
 
 def test_a_list_begins_with_its_number_where_apps_post(tmp_path: Path) -> None:

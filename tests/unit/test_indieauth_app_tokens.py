@@ -135,7 +135,9 @@ async def test_a_token_is_given_another_name(stage: Scene) -> None:
         create_token(stage.db, name, ["create"])
     newer, older = list_tokens(stage.db)
     page = await stage.owner.get("/tokens")
-    fields = [("csrf", dict(page.form("/tokens"))["csrf"]), ("token", str(newer.id))]
+    form = dict(page.form("/tokens/rename"))
+    assert form["name"] == "laptop"
+    fields = [("csrf", form["csrf"]), ("token", str(newer.id))]
     done = await stage.owner.post("/tokens/rename", [*fields, ("name", "<old> laptop ")])
     assert done.status == 303
     assert {each.id: each.name for each in list_tokens(stage.db)} == {
