@@ -19,7 +19,10 @@ from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
 _PATH = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
-OWNER = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+OWNER = {
+    "GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("gitconfig")),
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
 
 
 def environment(**more: str) -> dict[str, str]:

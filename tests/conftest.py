@@ -80,14 +80,15 @@ _TOGETHER = {"clients", "protocol", "wire"}
 
 
 def _use_no_settings() -> None:
-    """Leave out what the person who runs the tests has set for git (line endings, signatures,
-    another repo), and the language, which may not be installed: tests and their programs would
-    follow it. Servers here are never behind a proxy.
+    """Replace what the person who runs the tests has set for git (line endings, signatures,
+    another repo), and leave out the language, which may not be installed: tests and their programs
+    would follow it. Servers here are never behind a proxy.
     """
     for name in [*os.environ]:
         if name.startswith(("GIT_", "LC_")) or name in {"LANG", "LANGUAGE"}:
             del os.environ[name]
-    os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+    os.environ["GIT_CONFIG_GLOBAL"] = str(Path(__file__).with_name("gitconfig"))
+    os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
     for name in ("no_proxy", "NO_PROXY"):
         os.environ[name] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(name)]))
 
