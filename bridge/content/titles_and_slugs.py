@@ -251,10 +251,15 @@ def _text(value: Json) -> str:
         properties = nested(value)
         if properties is not None:
             return _text(_first(properties, "name")) if "name" in properties else ""
-        value = html.plain(found) if isinstance(found, str) else value.get("value")
+        value = _words_of(found) if isinstance(found, str) else value.get("value")
     if isinstance(value, bool):
         return str(value).lower()
     return one_line(printable(str(value))) if isinstance(value, (str, int, float)) else ""
+
+
+def _words_of(markup: str) -> str:
+    """The words of HTML, else the alternative text of its first picture that has one."""
+    return html.plain(markup) or html.first_visible_element(markup)[1]
 
 
 def _host(url: str) -> str:

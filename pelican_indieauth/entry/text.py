@@ -22,6 +22,9 @@ _BLOCKS = re.compile(
 _FORMULA = re.compile(r"<math\b([^<>]*)>((?:(?!<math\b).)*?)</math\s*>", re.IGNORECASE | re.DOTALL)
 _INNERMOST = re.compile(r"<([a-z-]++)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _SAID = re.compile(r"""\balttext\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
+#: A picture, and its alternative text.
+_IMAGE = re.compile(r"<img\b([^<>]*)>", re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"""\balt\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
 #: What is written between the parts of these elements; what is not shown at all.
 _BETWEEN = {"msup": "^", "mover": "^", "msub": "_", "munder": "_", "mfrac": "/"}
 _SILENT = {"annotation", "annotation-xml", "mphantom", "script", "style"}
@@ -43,8 +46,15 @@ def stripped(markup: str) -> str:
 
 
 def without_attributes(markup: str) -> str:
-    """Sanitised HTML of paragraphs, lists and emphasis only: nothing that links or loads."""
-    return _clean(markup, _TEXT).strip()
+    """Sanitised HTML of paragraphs, lists and emphasis only: nothing that links or loads. Of a
+    picture, its alternative text.
+    """
+    return _clean(_IMAGE.sub(_alternative, markup), _TEXT).strip()
+
+
+def _alternative(image: re.Match[str]) -> str:
+    said = _ALTERNATIVE.search(image[1])
+    return (said[1] or said[2]) if said else ""
 
 
 def sanitised(markup: str) -> str:

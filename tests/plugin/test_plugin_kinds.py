@@ -45,6 +45,11 @@ def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     assert entry.kind == ("article" if name else "note")
 
 
+def test_a_picture_in_the_html_of_a_property_is_its_alternative_text() -> None:
+    picture = '<p>so <IMG src="https://a.example/i.png" alt=\'A &lt;b&gt; "x"\'> <img src="x"></p>'
+    assert text.without_attributes(picture) == '<p>so A &lt;b&gt; "x" </p>'
+
+
 @pytest.mark.parametrize(
     ("formula", "words"),
     [

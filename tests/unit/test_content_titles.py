@@ -101,6 +101,7 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"content": "ภาษาไทย" * 6}, "ภาษาไทย" * 6),
         ({"mood": f"happy {'x' * 40}"}, f"Mood: happy {'x' * 19}…"),
         ({"mood": {"html": "<b>so</b> so"}}, "Mood: so so"),
+        ({"mood": {"html": f'<img src="{URL}" alt="A smile">'}}, "Mood: A smile"),
         ({"sleep": h("sleep", start="2026-11-20T23:00:00+01:00")}, "Sleep: 2026-11-20"),
         ({"start": "2026-12-01 10:00"}, "On: 2026-12-01"),
         ({"content": "👨‍👩‍👧‍👦" * 30}, "👨‍👩‍👧‍👦" * 10 + "…"),
