@@ -102,7 +102,7 @@ def test_a_summary_is_the_sites_own_or_absent(built: Built) -> None:
     assert items["told"].summary == "<p>In short.</p>"
     # If the whole post is short, a summary would only repeat it.
     assert "Just words." in content(items["note"])
-    assert not (built.output / FEEDS[0]).read_text().count('<summary type="html"></summary>')
+    assert not (built.output / FEEDS[0]).read_text("utf-8").count('<summary type="html"></summary>')
 
 
 def test_lists_show_a_text_for_a_like(tmp_path: Path) -> None:

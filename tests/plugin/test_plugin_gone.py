@@ -71,7 +71,7 @@ def test_a_tombstone_for_a_page_outside_the_site_is_ignored(
     built = build(tmp_path, {"b": post("b", note({}), "Words")})
     assert "Words" in built.text("b.html")
     assert not (tmp_path / "outside.html").exists()
-    assert not any(is_tombstone(file.read_text()) for file in tmp_path.rglob("x*.html"))
+    assert not any(is_tombstone(file.read_text("utf-8")) for file in tmp_path.rglob("x*.html"))
 
 
 def test_tombstone_files_are_not_copied_to_the_output(tmp_path: Path) -> None:

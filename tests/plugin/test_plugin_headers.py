@@ -73,9 +73,9 @@ def test_another_build_replaces_its_own_lines_only(tmp_path: Path) -> None:
         (tmp_path / name).write_text(own)
     write(tmp_path, ALL, LINKS[:1])
     write(tmp_path, ALL, LINKS)
-    once = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    once = {file.name: file.read_text("utf-8") for file in tmp_path.iterdir()}
     write(tmp_path, ALL, LINKS)
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == once
+    assert {file.name: file.read_text("utf-8") for file in tmp_path.iterdir()} == once
     assert len(once) == 4
     for text in once.values():
         assert text.count('rel="micropub"') == 1
@@ -87,7 +87,7 @@ def test_a_link_to_a_source_file_is_not_followed_for_writing(tmp_path: Path) -> 
     source.write_text("/*\n  X-A: b\n")
     os.link(source, tmp_path / "_headers")
     write(tmp_path, ["_headers"], LINKS)
-    assert source.read_text() == "/*\n  X-A: b\n"
+    assert source.read_text("utf-8") == "/*\n  X-A: b\n"
     assert "Link:" in written(tmp_path, "_headers")
 
 

@@ -140,8 +140,8 @@ def test_the_plugin_may_be_listed_first_last_or_twice(tmp_path: Path) -> None:
         for slug in ("hand", "like", "photo", "hidden"):
             assert len(built.entries(f"{slug}.html")) == 1
         page = built.output / "hand.html"
-        assert page.read_text().count('rel="micropub"') == 1
-        assert "MORE" in page.read_text()
+        assert page.read_text("utf-8").count('rel="micropub"') == 1
+        assert "MORE" in page.read_text("utf-8")
         assert "MORE" in built.text("feeds/all.atom.xml")
         assert "h-entry" not in built.text("feeds/all.atom.xml")
         assert gzip.decompress(page.with_suffix(".html.gz").read_bytes()) == page.read_bytes()

@@ -410,7 +410,7 @@ def test_a_caption_of_a_file_in_the_body_is_shown_once(built: Built) -> None:
     # Nor is it in a list that has no body.
     assert "The  pier" in built.text("essay.html")
     for page in built.output.glob("index*.html"):
-        listed = BeautifulSoup(page.read_text(), "html.parser")
+        listed = BeautifulSoup(page.read_text("utf-8"), "html.parser")
         for entry in listed.select(".h-entry:has(a[href$='essay.html'])"):
             assert "In short" in entry.text
             assert "The  pier" not in entry.text

@@ -97,14 +97,14 @@ def test_the_preview_is_the_page_in_the_theme(
     }
     site = build(tmp_path, posts, **SETTINGS)
     assert "Hush-hush." not in words(site)
-    page = (previews / "drafts" / "secret.html").read_text()
+    page = (previews / "drafts" / "secret.html").read_text("utf-8")
     assert "<html" in page
     assert "Hush-hush." in page
     assert "h-entry" in page
     nowhere = {"DRAFT_URL": "", "DRAFT_SAVE_AS": ""}
     site = build(tmp_path, posts, **SETTINGS, **nowhere)
     assert "Hush-hush." not in words(site)
-    assert "Hush-hush." in (previews / "secret.html").read_text()
+    assert "Hush-hush." in (previews / "secret.html").read_text("utf-8")
     (tmp_path / "content" / "secret.md").unlink()
     build(tmp_path, {"public": posts["public"]}, **SETTINGS)
     assert not (previews / "drafts" / "secret.html").exists()

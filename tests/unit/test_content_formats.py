@@ -217,6 +217,20 @@ def test_an_edit_of_html_keeps_its_indentation(rules: SiteRules) -> None:
     ]
 
 
+def test_an_edit_of_restructured_text_changes_the_line_that_was_edited(rules: SiteRules) -> None:
+    blocks = (
+        ".. note::\n\n   Mind `the gap <https://x.example/>`_.\n\n.. code-block:: sh\n\n   ls *"
+    )
+    file = PelicanFile.parse(f"{RST}\n{blocks}\n", "old.rst")
+    old = read(file, rules)
+    (text,) = old.all("content")
+    assert isinstance(text, str)
+    wanted = old.with_properties({"content": (text.replace("Mind", "Minded"),)})
+    changed = edit(file, old, wanted, when=LATER, rules=rules)
+    assert changed.body == file.body.replace("Mind", "Minded")
+    assert changed.get("Mf2") is None
+
+
 @pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize(
     "content",
