@@ -7,7 +7,6 @@ import locale
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, nullcontext
@@ -21,7 +20,7 @@ from hypothesis.internal.constants_ast import Constants
 from PIL import Image
 from rebuild_site import new_store
 from soak_kit import SOAK
-from warm_kit import PATTERNS, Warm, warm
+from warm_kit import PATTERNS, POSSIBLE, Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -217,7 +216,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     runs_tests = hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
     runs_tests = runs_tests and not config.option.collectonly
     with ExitStack() as stack:
-        if runs_tests and not SOAK and sys.platform == "linux":
+        if runs_tests and not SOAK and POSSIBLE:
             forks = config.stash[_WARM] = stack.enter_context(warm())
             if len(session.items) > _FEW:
                 # Some of so many start programs, and none is to wait for what these import.

@@ -2,7 +2,8 @@
 
 That process has also compiled the templates that most sites here use. While this is on, whenever a
 process (a test, the bridge, a command) starts this interpreter, it gets a fork of the warm process
-instead, with the same arguments, environment, folder, streams and session, and as its own child.
+instead, with the same arguments, environment, folder, streams and session, and as its own child:
+the warm process is its child, too, and forks siblings of itself.
 `make soak` starts all programs cold, and so do tests marked ``cold``: those about imports, about
 the files that a confined process may read, and about processes found by their command line.
 """
@@ -18,6 +19,7 @@ import locale
 import multiprocessing
 import os
 import pkgutil
+import platform
 import re
 import runpy
 import signal
@@ -74,8 +76,15 @@ _UNDERSTOOD = {
     "MALLOC_ARENA_MAX",
 }  # fmt: skip
 _ARENA_MAX = -8
-_SUBREAPER = 36
 _NAME = 15
+_GET_TID_ADDRESS = 40
+_CLONE_PARENT = 0x8000
+_CLONE_CHILD_SETTID = 0x1000000
+_CLONE_CHILD_CLEARTID = 0x200000
+#: The number of the system call ``clone``, by the kind of the processor.
+_CLONE = {"x86_64": 56, "aarch64": 220}.get(platform.machine())
+#: Whether programs can be started like this here.
+POSSIBLE = sys.platform == "linux" and _CLONE is not None
 _NOT_A_CHILD = 70
 
 #: The paths of Python and of installed packages, without those that tests add.
@@ -158,18 +167,11 @@ class Warm:
         """The pid of the fork. Raises :class:`ChildProcessError` if it is not a child of this
         process.
         """
-        prctl = ctypes.CDLL(None).prctl
         with self._lock:
             pipe = self._connect()
-            # The fork is orphaned for a moment, and then becomes a child of this process.
-            prctl(_SUBREAPER, 1, 0, 0, 0)
-            try:
-                size = len(order).to_bytes(4, "big")
-                socket.send_fds(pipe, [size], streams)
-                pipe.sendall(order)
-                pid = int.from_bytes(_exactly(pipe, 4), "big")
-            finally:
-                prctl(_SUBREAPER, 0, 0, 0, 0)
+            socket.send_fds(pipe, [len(order).to_bytes(4, "big")], streams)
+            pipe.sendall(order)
+            pid = int.from_bytes(_exactly(pipe, 4), "big")
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return pid
 
@@ -355,27 +357,32 @@ def _serve(pipe: socket.socket) -> NoReturn:
             order = json.loads(_exactly(pipe, size))
         except (EOFError, ConnectionError):
             os._exit(0)
-        read, write = os.pipe()
-        begin, tell = os.pipe()
-        between = os.fork()
-        if between == 0:
-            pid = os.fork()
-            if pid == 0:
-                pipe.close()
-                for each in (read, write, tell):
-                    os.close(each)
-                os.read(begin, 1)
-                os.close(begin)
-                _become(order, streams)
-            os.write(write, pid.to_bytes(4, "big"))
-            os._exit(0)
-        # Both are only notified after its parent has exited, and it has a new one.
-        os.waitpid(between, 0)
-        for each in (begin, tell):
+        pid = _fork_for_parent()
+        if pid == 0:
+            pipe.close()
+            _become(order, streams)
+        pipe.sendall(pid.to_bytes(4, "big"))
+        for each in streams:
             os.close(each)
-        pipe.sendall(os.read(read, 4))
-        for each in (read, write, *streams):
-            os.close(each)
+
+
+def _fork_for_parent() -> int:
+    """Fork like :func:`os.fork`; the fork is a child of this process's parent."""
+    python = ctypes.pythonapi
+    thread = ctypes.c_void_p()
+    python.prctl(_GET_TID_ADDRESS, ctypes.byref(thread), 0, 0, 0)
+    # The C library knows a thread by its id, as after its own fork. Which argument is its place
+    # depends on the processor; the other one is not used.
+    flags = _CLONE_PARENT | _CLONE_CHILD_SETTID | _CLONE_CHILD_CLEARTID | signal.SIGCHLD
+    python.PyOS_BeforeFork()
+    pid: int = python.syscall(_CLONE, flags, None, None, thread, thread)
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+        return 0
+    python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError("no fork")
+    return pid
 
 
 def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
