@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from git_kit import assert_sound, git
+from git_kit import assert_sound, git, push
 
 from bridge.app import make_app
 from bridge.auth.token import ALL_SCOPES
@@ -96,7 +96,7 @@ class Repos:
     def push(self) -> None:
         """Rebase the laptop's commits onto the remote's branch and push them."""
         git(self.laptop, "pull", "-q", "--rebase", "origin", "main")
-        git(self.laptop, "push", "-q", "origin", "HEAD:main")
+        push(self.laptop)
 
     def files(self) -> dict[str, str]:
         """The text of each file below the content folder of the bridge's branch, by path."""

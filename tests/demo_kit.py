@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from warm_kit import Program, run_module
 ROOT = Path(__file__).parents[1]
 #: Far more than anything takes on a busy machine.
 PATIENCE = 300
+_LOCKED = re.compile(r"Unable to create '.*\.lock'|cannot lock ref")
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,20 @@ class Demo:
         return {"Authorization": f"Bearer {self.token}"}
 
     def git(self, *arguments: str, repo: Path | None = None) -> str:
-        """The output of git, in the bridge's repo unless ``repo`` is given."""
+        """The output of git, in the bridge's repo unless ``repo`` is given.
+
+        Git does not wait for locks: a command that met a push of the bridge's to the owner's clone
+        is repeated, as its owner would.
+        """
         command = ["git", "-C", str(repo or self.repo), *arguments]
-        return subprocess.run(
-            command, check=True, capture_output=True, encoding="utf-8"
-        ).stdout.strip()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            ended = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
+            met_another = ended.returncode and _LOCKED.search(ended.stderr)
+            if not met_another or time.monotonic() > deadline:
+                ended.check_returncode()
+                return ended.stdout.strip()
+            time.sleep(0.05)
 
     def command(self, *arguments: str) -> str:
         """The output of ``micropub-bridge``, run beside the server."""
@@ -66,13 +77,16 @@ class Demo:
         return max(words, key=len)
 
     def in_step(self) -> Path:
-        """Wait until the owner's clone and the bridge's repo have the same commits; returns
-        the clone.
+        """Wait until the owner's clone and the bridge's repo have the same commits, and no push is
+        changing the clone's files; returns the clone.
         """
-        heads = [lambda: self.git("rev-parse", "main"),
-                 lambda: self.git("rev-parse", "main", repo=self.clone)]  # fmt: skip
-        wait_until(lambda: heads[0]() == heads[1]())
-        assert self.git("status", "--porcelain", repo=self.clone) == ""
+
+        def is_in_step() -> bool:
+            heads = {self.git("rev-parse", "main", repo=each) for each in (self.repo, self.clone)}
+            status = ("--no-optional-locks", "status", "--porcelain")
+            return len(heads) == 1 and self.git(*status, repo=self.clone) == ""
+
+        wait_until(is_in_step)
         return self.clone
 
     def commits(self) -> int:

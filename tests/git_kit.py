@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,11 @@ import pytest
 
 from bridge.store import Change, Commit, ContentStore, StoreError, Version
 
+PATIENCE = 300.0
+_OVERTAKEN = re.compile(
+    r"fetch first|non-fast-forward|failed to update ref|waiting: (locked|moved)|\.lock'"
+    r"|cannot lock ref"
+)
 ADA = "Ada <ada@example.com>"
 #: Whatever the settings of the person are who runs the tests.
 _SETTINGS = (
@@ -28,6 +35,23 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def push(clone: Path, remote: str = "origin") -> None:
+    """Push ``main`` as the owner, who does it again where the bridge has pushed in between, or does
+    so just now: git itself does not wait.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            git(clone, "push", "-q", remote, "HEAD:main")
+        except subprocess.CalledProcessError as error:
+            if not _OVERTAKEN.search(error.stderr) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(0.05)
+        git(clone, "pull", "-q", "--rebase", "--autostash", remote, "main")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from git_kit import git
+from git_kit import git, push
 from site_kit import lay_out
 
 from bridge.auth.token import Token
@@ -102,7 +102,7 @@ class Bench:
         git(self.clone, "add", "--all")
         git(self.clone, "commit", "-q", "-m", message)
         git(self.clone, "pull", "-q", "--rebase", str(self.bare), "main")
-        git(self.clone, "push", "-q", str(self.bare), "main")
+        push(self.clone, str(self.bare))
         return Version(git(self.clone, "rev-parse", "HEAD"))
 
     async def arrived(self, files: Mapping[str, str | bytes | None]) -> None:

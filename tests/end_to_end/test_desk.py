@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from bridge_kit import picture
 from demo_kit import PATIENCE, Demo, demo_in, start_demo, wait_until
-from git_kit import git
+from git_kit import git, push
 from indieauth_kit import Browser, Page, browser, client_site
 from soak_kit import in_soak
 
@@ -121,7 +121,7 @@ async def by_hand(
     (laptop / "content" / name).write_text(text, encoding="utf-8")
     git(laptop, "add", "--all")
     git(laptop, "commit", "--quiet", "--message", "By hand")
-    git(laptop, "push", "--quiet", "origin", "HEAD:main")
+    push(laptop)
     async with asyncio.timeout(PATIENCE):
         while True:
             listed = await owner.get(f"/desk/?search={quote(search)}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from demo_kit import Demo, created, live
+from demo_kit import PATIENCE, Demo, created, live
 from soak_kit import in_soak
 
 Json = dict[str, Any]
@@ -36,13 +38,20 @@ async def source(http: aiohttp.ClientSession, demo: Demo, url: str) -> Json:
         return {"status": answer.status, **await answer.json()}
 
 
-async def gone(http: aiohttp.ClientSession, url: str) -> None:
-    for _ in range(300):
+async def become(http: aiohttp.ClientSession, url: str, true: Callable[[int, str], object]) -> str:
+    """Wait until status and text of a page are as wanted; returns the text."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
         async with http.get(url) as answer:
-            if answer.status == 410:
-                return
+            status, page = answer.status, await answer.text()
+        if true(status, page):
+            return page
+        assert time.monotonic() < deadline, f"{url}: {status}"
         await asyncio.sleep(0.1)
-    pytest.fail(f"{url} is still there")
+
+
+async def gone(http: aiohttp.ClientSession, url: str) -> None:
+    await become(http, url, lambda status, _: status == 410)
 
 
 def newest_file(demo: Demo) -> str:
@@ -85,12 +94,7 @@ async def test_an_update_that_moves_a_post_leaves_a_redirect(
     assert status == 201
     assert body["url"].endswith("/then-there/")
     await live(http, body["url"])
-    for _ in range(200):
-        async with http.get(old) as answer:
-            page = await answer.text()
-        if 'http-equiv="refresh"' in page:
-            break
-        await asyncio.sleep(0.1)
+    page = await become(http, old, lambda _, page: 'http-equiv="refresh"' in page)
     assert f'url={body["url"]}"' in page
     assert (await source(http, demo, old))["properties"]["content"] == ["moving"]
 
@@ -276,11 +280,7 @@ async def test_the_owners_own_commits_are_seen(demo: Demo, http: aiohttp.ClientS
     assert (await act(http, demo, action="update", url=url, replace={"summary": ["x"]}))[0] == 200
     demo.in_step()
     commit_by_hand(demo, path, text.replace("Slug: hello", "Slug: moved"))
-    for _ in range(2000):
-        page = await live(http, url)
-        if 'http-equiv="refresh"' in page:
-            break
-        await asyncio.sleep(0.1)
+    page = await become(http, url, lambda _, page: 'http-equiv="refresh"' in page)
     assert f'url={demo.site}notes/2021/01/moved/"' in page
     assert (await source(http, demo, url))["properties"]["name"] == ["Hello"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from bs4 import BeautifulSoup
 from crowd_kit import Repos
-from demo_kit import Demo, demo_in
+from demo_kit import PATIENCE, Demo, demo_in
 from serving_kit import serving
 from soak_kit import SOAK
 
@@ -48,13 +49,11 @@ async def become(
     http: aiohttp.ClientSession, demo: Demo, true: Callable[[dict[str, Any]], object]
 ) -> dict[str, Any]:
     """Wait for a state, and return the facts."""
-    found = await facts(http, demo)
-    for _ in range(600):
-        if true(found):
-            return found
+    deadline = time.monotonic() + PATIENCE
+    while not true(found := await facts(http, demo)):
+        assert time.monotonic() < deadline, found
         await asyncio.sleep(0.1)
-        found = await facts(http, demo)
-    pytest.fail(str(found))
+    return found
 
 
 async def post(http: aiohttp.ClientSession, demo: Demo) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from breaking_disks import killed_at
-from git_kit import ADA, git, put, started
+from git_kit import ADA, git, push, put, started
 from soak_kit import SOAK
 from warm_kit import WARM
 
@@ -47,7 +47,7 @@ class World:
             file.write_text(text)
         git(self.laptop, "add", "-A")
         git(self.laptop, "commit", "-q", "-m", message)
-        git(self.laptop, "push", "-q", "origin", "main")
+        push(self.laptop)
 
     def on_remote(self, path: str) -> str:
         return git(self.remote, "show", f"main:{path}")
