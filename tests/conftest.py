@@ -236,7 +236,7 @@ def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patient_requests() -> Iterator[None]:
-    """Requests of this process may take a minute, where the bridge's wait for seconds: a machine
+    """Requests of this process may take minutes, where the bridge's wait for seconds: a machine
     that tests share may stand still for longer. Tests of a limit set their own.
     """
     with pytest.MonkeyPatch.context() as patch:
@@ -257,7 +257,7 @@ def patient_requests() -> Iterator[None]:
             defaults = function.__kwdefaults__
             assert defaults is not None
             assert limit in defaults, f"{function.__qualname__} has no {limit}"
-            patch.setitem(defaults, limit, 60.0)
+            patch.setitem(defaults, limit, 240.0)
         yield
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bridge.errors import InvalidRequest, SiteBroken
+from bridge.errors import SiteBroken
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.post_files import PostReader
 from bridge.posts.urls import hosts
@@ -30,6 +30,7 @@ from bridge.site.messages import (
     Source,
     Start,
     Unread,
+    refused,
 )
 from bridge.site.pelican.loading import importing_from
 from bridge.site.pelican.pelican_site import PelicanSite
@@ -143,7 +144,7 @@ class InProcessSite:
 
     def _answered(self, reply: Reply, expected: type[_Reply]) -> _Reply:
         if isinstance(reply, Refusal):
-            raise (InvalidRequest if reply.kind == "invalid" else SiteBroken)(reply.reason)
+            raise refused(reply)
         assert isinstance(reply, expected)
         return reply
 

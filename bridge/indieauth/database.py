@@ -150,6 +150,9 @@ class Database:
         self._connection.close()
 
     def _migrate(self) -> None:
+        # Only if necessary: commands that read do so beside one that writes, and on a full disk.
+        if self.all("PRAGMA user_version")[0]["user_version"] == len(MIGRATIONS):
+            return
         with self.transaction() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > len(MIGRATIONS):

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from bridge.content.rules import Rendered
-from bridge.errors import InvalidRequest, SiteBroken, Unavailable
+from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken, Unavailable
 
 #: A kind of list that Pelican makes of posts.
 Sort: TypeAlias = Literal["category", "author", "tag"]
@@ -254,10 +254,11 @@ class Described(_Message, frozen=True):
 
 class Refusal(_Message, frozen=True):
     """No answer. ``invalid``: the question cannot be answered; ``slow``: it took too long;
-    ``busy``: too many such questions at once; ``broken``: the site itself cannot be read.
+    ``busy``: too many such questions at once; ``full``: the disk is; ``broken``: the site itself
+    cannot be read.
     """
 
-    kind: Literal["invalid", "slow", "busy", "broken"]
+    kind: Literal["invalid", "slow", "busy", "full", "broken"]
     reason: str
 
 
@@ -295,7 +296,9 @@ Question: TypeAlias = PostQuestions | LaterPages | Describe
 Reply: TypeAlias = Answer | ConflictingLists | Described | Refusal | Ready | Denied
 
 
-def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
+def refused(
+    refusal: Refusal,
+) -> InvalidRequest | Unavailable | InsufficientStorage | SiteBroken:
     """The error that a client gets for a refusal."""
     match refusal.kind:
         case "invalid":
@@ -309,6 +312,8 @@ def refused(refusal: Refusal) -> InvalidRequest | Unavailable | SiteBroken:
             return Unavailable(
                 f"The site cannot answer just now, try again: {refusal.reason}.", retry_after=10
             )
+        case "full":
+            return InsufficientStorage(refusal.reason)
         case "broken":
             return SiteBroken(refusal.reason)
 

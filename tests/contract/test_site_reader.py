@@ -13,7 +13,7 @@ import pytest
 from pelican import signals
 from site_kit import CONF, InProcessSite, lay_out, process, start_of
 
-from bridge.errors import InvalidRequest, SiteBroken
+from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
 from bridge.site.messages import (
     IndexedPost,
     LaterPages,
@@ -42,6 +42,16 @@ class FirstHeading(MarkdownReader):
         metadata.setdefault("title", first.strip("# "))
         return content, metadata
 READERS = {"md": FirstHeading}
+"""
+
+#: As where the disk of the state folder is full.
+FULL = """
+import errno
+from pelican.readers import MarkdownReader
+class Full(MarkdownReader):
+    def read(self, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+READERS = {"md": Full}
 """
 
 
@@ -133,6 +143,19 @@ async def test_the_error_for_unreadable_settings_has_the_reason(new: Any, tmp_pa
     with pytest.raises(SiteBroken, match="nothing_of_that_name"):
         await reader.load()
     await reader.close()
+
+
+async def test_a_full_disk_is_no_fault_of_the_post(new: Any, tmp_path: Path) -> None:
+    """A client keeps what was refused for that. No file is taken for one that cannot be read."""
+    reader = new(lay_out(tmp_path / "site", {}, f"{CONF}{FULL}"))
+    try:
+        await reader.load()
+        with pytest.raises(InsufficientStorage):
+            await reader.ask(PostQuestions(place=Locate(POST)))
+        with pytest.raises(InsufficientStorage):
+            await reader.describe(files(a_md=POST))
+    finally:
+        await reader.close()
 
 
 async def test_plugins_and_readers_of_the_site_are_used(new: Any, tmp_path: Path) -> None:

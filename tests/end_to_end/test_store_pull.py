@@ -7,7 +7,7 @@ import hmac
 from pathlib import Path
 
 import aiohttp
-from cli_kit import commit, done, git, publish, quickstart, served, set_port
+from cli_kit import commit, git, publish, quickstart, run, served, set_port
 from demo_kit import wait_until
 
 SECRET = "shared with the git host"
@@ -32,15 +32,24 @@ async def test_a_merged_pull_request_is_live_after_the_hosts_signed_call(
     bridge.mkdir()
     commit(site)
     remote = publish(site, tmp_path / "remote.git")
-    done("init", site, "--remote", remote.as_uri(), "--yes", cwd=bridge)
-    set_port(bridge / "bridge.toml")
-    output = bridge / "output"
+    # A remote on the network: a path would be watched, and its commits fetched without a call.
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
     settings = {
+        "GIT_SSH_COMMAND": str(ssh),
         "BRIDGE_PUBLISH__POLL_SECONDS": "3600",
         "BRIDGE_PUBLISH__HOOK_SECRET": SECRET,
     }
+    url = f"ssh://host.invalid{remote}"
+    ended = run("init", site, "--remote", url, "--yes", cwd=bridge, env=settings)
+    assert ended.returncode == 0, ended.stderr
+    set_port(bridge / "bridge.toml")
+    output = bridge / "output"
     with served(bridge, **settings) as running:
         wait_until((output / "index.html").exists)
+        # The start fetches, too.
+        wait_until((bridge / "site.git/refs/micropub-bridge/origin/main").exists)
         merged_pull_request(remote, tmp_path / "laptop")
         body = b'{"ref": "refs/heads/main"}'
 

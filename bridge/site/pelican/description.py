@@ -13,7 +13,7 @@ from bridge.content.convert import outline, read
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.keys import date_form
 from bridge.content.rules import SiteRules
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, InsufficientStorage
 from bridge.micropub.post import Post, discover, unescape
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
 from bridge.site.pelican.addresses.addresses import Addresses, date_of
@@ -115,10 +115,10 @@ class Describer:
             if not self.sources.is_article(inside):
                 return None
             return self._entry(source, inside)
+        except (InsufficientStorage, MemoryError):
+            raise  # another time the file can be read
         except BridgeError as error:
             return Unread(path, error.description)
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001 - plugins and posts may hold anything
             # One bad file must not hide all others from apps.
             reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]

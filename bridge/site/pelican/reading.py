@@ -4,6 +4,7 @@ be.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -28,7 +29,7 @@ from pelican.readers import (
 
 from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
-from bridge.errors import InvalidRequest, SiteBroken
+from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
 from bridge.site.pelican.audit import effects_of
 
 #: Number of lock files, and of attempts to write where other copies remove folders.
@@ -217,8 +218,7 @@ class SiteReaders:
             reason = str(error)
             raise SiteBroken(f"Pelican cannot read this post: {reason}.") from error
         except (Exception, SystemExit) as error:
-            reason = self._reason(error)
-            raise InvalidRequest(f"Pelican cannot read this post: {reason}.") from error
+            raise self._unreadable(error) from error
         html = self._raw[-1] if self._raw else str(content._content or "")
         return FileRead(content, Rendered(html, frozenset(effects)))
 
@@ -246,8 +246,13 @@ class SiteReaders:
                     context=self.generator.context,
                 )
         except (Exception, SystemExit) as error:
-            reason = self._reason(error)
-            raise InvalidRequest(f"Pelican cannot read this post: {reason}.") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: BaseException) -> InvalidRequest | InsufficientStorage:
+        """The error that a client gets. A full disk is no fault of the post."""
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return InsufficientStorage("The disk is full; nothing was written.")
+        return InvalidRequest(f"Pelican cannot read this post: {self._reason(error)}.")
 
     def _reason(self, error: BaseException) -> str:
         return str(error).replace(f"{self._root}/", "") or type(error).__name__

@@ -29,7 +29,7 @@ import msgspec
 
 from bridge.content.file import PelicanFile
 from bridge.content.rules import Rendered
-from bridge.errors import BridgeError, SiteBroken
+from bridge.errors import BridgeError, InsufficientStorage, SiteBroken
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import SettingsError
 from bridge.site.launch import confine_by
@@ -83,6 +83,8 @@ def answer(site: PelicanSite, question: Question) -> Reply:
                 return Described(tuple(site.describe(files)))
     except SiteBroken as error:
         return Refusal("broken", error.description)
+    except InsufficientStorage as error:
+        return Refusal("full", error.description)
     except BridgeError as error:
         return Refusal("invalid", error.description)
     except MemoryError:
