@@ -8,8 +8,10 @@ printed. With ``--check`` nothing is written, and the exit status is 1 if anythi
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +28,9 @@ BRIDGE = Path(__file__).parents[1] / "bridge"
 PAGES = BRIDGE / "pages"
 LOCALE = PAGES / "locale"
 LANGUAGES = OFFERED[1:]
+
+#: In French, no line begins with the sign after these blanks.
+_FRENCH_BLANK = re.compile(r" (?=[?!:;»])|(?<=«) ")
 
 #: Calls whose words people read, and which of their arguments these are: by place, or by name.
 _CALLS: dict[str, tuple[int | str, ...]] = {
@@ -268,6 +273,14 @@ def compiled(catalogue: Catalog) -> bytes:
     """A catalogue in the format of :mod:`gettext`."""
     # The same words make the same bytes.
     catalogue.creation_date = catalogue.revision_date = datetime(2026, 1, 1, tzinfo=UTC)
+    catalogue = deepcopy(catalogue)
+    if str(catalogue.locale) == "fr":
+        for message in catalogue:
+            if isinstance(message.string, str):
+                message.string = _FRENCH_BLANK.sub("\N{NO-BREAK SPACE}", message.string)
+            elif message.string:
+                forms = (_FRENCH_BLANK.sub("\N{NO-BREAK SPACE}", form) for form in message.string)
+                message.string = tuple(forms)
     out = BytesIO()
     write_mo(out, catalogue)
     return out.getvalue()

@@ -73,12 +73,12 @@ def _versions(
 
 
 def _made_by(message: str, desk: Desk) -> str:
-    """The app that made a commit; ``""`` for a commit by hand."""
+    """The app that made a commit, or ``"on the desk"``; ``""`` for a commit by hand."""
     found = _CLIENT.findall(message)
     if not found:
         return ""
     if found[-1] == desk.public_url:
-        return "the desk"
+        return "on the desk"
     return urlsplit(found[-1]).netloc or "the bridge"
 
 

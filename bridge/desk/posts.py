@@ -26,6 +26,8 @@ _ROWS = 25
 #: How many deleted files a page of the bin looks through; the next page continues from there.
 _LOOKED_AT = 20
 _LINE = 160
+#: Types of posts that the desk has no form for.
+_KINDS = {"product": "Product", "resume": "Resume"}
 _TABS = {"all": (), "drafts": ("draft",), "scheduled": ("published", "hidden")}
 
 
@@ -109,7 +111,7 @@ async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
     return [
         Row(
             url=entry.url,
-            kind=KINDS[entry.type].name if entry.type in KINDS else entry.type.capitalize(),
+            kind=_kind(entry.type),
             title=title_of(post),
             published=entry.published,
             status=entry.status,
@@ -124,6 +126,10 @@ async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
     ]
 
 
+def _kind(name: str) -> str:
+    return KINDS[name].name if name in KINDS else _KINDS.get(name, name.capitalize())
+
+
 def title_of(post: Post) -> str:
     """One line for a post: its name, its first words, or what it is about."""
     content = post.first("content")
@@ -131,7 +137,7 @@ def title_of(post: Post) -> str:
     words = html.plain(markup) if isinstance(markup, str) else plain(words_of(content))
     line = (
         post.text("name")
-        or " ".join(words.split())
+        or " ".join((words or post.text("summary") or "").split())
         or about(post, {})
         or translated("Without words")
     )

@@ -778,7 +778,7 @@ async def test_an_earlier_version_can_be_viewed_and_restored(owner: Browser, the
     page = await form_of(owner, url)
     await owner.submit(page, "/desk/edit", content="The second version", category="")
     history = await owner.get(f"/desk/history?url={quote(url, safe='')}")
-    assert said(history).count("by the desk") == 2
+    assert said(history).count("on the desk") == 2
     links = [unescape(each) for each in re.findall(r'href="(/desk/history\?[^"]+)"', history.text)]
     seen = await owner.get(links[-1])
     assert "The first version" in seen.text

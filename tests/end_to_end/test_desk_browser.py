@@ -557,4 +557,4 @@ async def test_a_link_can_be_copied_and_two_shortcuts_can_be_turned_off(
         await page.get_by_role("button", name="Save draft", exact=True).click()
         await expect(page.get_by_role("status")).to_contain_text("Draft saved.")
         await expect(page.locator("main")).to_contain_text("last changed")
-        await expect(page.locator("main")).to_contain_text("by the desk")
+        await expect(page.locator("main")).to_contain_text("on the desk")

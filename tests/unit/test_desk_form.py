@@ -16,6 +16,7 @@ from bridge.desk.compose.fields import FIELDS, KINDS, fields_of
 from bridge.desk.compose.fields import FormField as Asked
 from bridge.desk.compose.micropub_request import Problems
 from bridge.desk.compose.values import Attached, FormValues
+from bridge.desk.posts import title_of
 from bridge.micropub.action import Create, Update
 from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import parse_action
@@ -296,3 +297,7 @@ def test_the_request_id_depends_on_the_form_and_its_input() -> None:
         != micropub_request.named_once("w", other)
     )
     assert micropub_request.named_once("w", one) != micropub_request.named_once("v", one)
+
+
+def test_a_post_without_content_is_listed_by_its_summary() -> None:
+    assert title_of(Post(properties={"summary": ("Only\nthis",)})) == "Only this"

@@ -240,3 +240,16 @@ def test_a_reason_without_a_translation_is_marked_as_english() -> None:
     page = refusal_page(plain, "https://example.com/webmention", words, 400, {})
     assert "<p>Nothing in a catalogue &lt;says&gt; this.</p>" in str(page.text)
     assert (page.status, "Try again" in str(page.text)) == (400, True)
+
+
+def test_no_line_in_french_begins_with_a_question_mark() -> None:
+    speak("fr")
+    try:
+        assert translated("What is it for?") == "À quoi sert-il\N{NO-BREAK SPACE}?"
+        assert "\N{NO-BREAK SPACE}; de" in counted(
+            "; of %(count)s more post as soon as it is live",
+            "; of %(count)s more posts as soon as they are live",
+            2,
+        )
+    finally:
+        speak("en")
