@@ -77,6 +77,7 @@ _UNDERSTOOD = {
 }  # fmt: skip
 _ARENA_MAX = -8
 _NAME = 15
+_MADV_COLLAPSE = 25
 _GET_TID_ADDRESS = 40
 _CLONE_PARENT = 0x8000
 _CLONE_CHILD_SETTID = 0x1000000
@@ -240,7 +241,21 @@ def main(pipe: int) -> None:
     _know_templates()
     gc.collect()
     gc.freeze()
+    _use_large_pages()
     _serve(socket.socket(fileno=pipe))
+
+
+def _use_large_pages() -> None:
+    """Forking copies an entry for each page of memory, and there are fewer of large ones. Where
+    the system has none, nothing changes.
+    """
+    madvise, size = ctypes.CDLL(None).madvise, 2 << 20
+    for line in Path("/proc/self/maps").read_text("utf-8").splitlines():
+        place, mode = line.split()[:2]
+        start, end = (int(each, 16) // size * size for each in place.split("-"))
+        start += size  # the first that begins inside
+        if mode.startswith("rw") and "/" not in line and end > start:
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
 
 
 def _know_markup() -> None:
