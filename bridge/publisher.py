@@ -39,7 +39,6 @@ from bridge.posts.post_files import (
     OpenPost,
     PostReader,
     PostWriter,
-    no_post_at,
     with_alias,
     without_echoed,
 )
@@ -348,7 +347,7 @@ class Publisher:
         """The post at a URL, locked until the block ends."""
         async with self._reservations.opened(lambda: self._posts.find_or_none(url)) as post:
             if post is None:
-                raise no_post_at(url)
+                raise self._posts.no_post_at(url)
             yield post
 
     async def _commit(

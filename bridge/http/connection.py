@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 
 T = TypeVar("T")
 
@@ -201,6 +202,11 @@ class _Handler(web.RequestHandler):
         # aiohttp quotes the Expect header (RFC 9110 10.1.1), whose bytes may not be text.
         if isinstance(exc, UnicodeEncodeError):
             status = 400
+        why = "This is not a valid HTTP request."
+        if isinstance(exc, ContentEncodingError):
+            # RFC 9110 15.5.16: "The format problem might be due to [...] Content-Encoding".
+            status = 415
+            why = "The body's Content-Encoding cannot be read: send gzip, deflate, or none."
         # A client that has disconnected gets no answer, and is not an error.
         if status >= 500 and not isinstance(exc, ConnectionError):
             response = super().handle_error(request, status, exc, message)
@@ -208,7 +214,7 @@ class _Handler(web.RequestHandler):
             # The message quotes the request, which may contain a secret.
             answer = {
                 "error": "invalid_request",
-                "error_description": "This is not a valid HTTP request.",
+                "error_description": why,
             }
             response = web.json_response(answer, status=status)
             response.force_close()

@@ -107,7 +107,7 @@ class MultipartForm:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise InvalidRequest("The multipart body is malformed.") from error
+            raise _malformed(error) from error
         self._silence = self._silence + len(data) if self._events == before else 0
         if self._silence > _MAX_SILENCE:
             raise InvalidRequest("The multipart body contains data outside of its parts.")
@@ -161,6 +161,22 @@ class MultipartForm:
     def _end(self) -> None:
         self._events += 1
         self._ended = True
+
+
+def _malformed(error: FormParserError) -> InvalidRequest:
+    """The error for a client whose form cannot be parsed: what is wrong with it."""
+    words = str(error)
+    if "header size" in words:
+        return InvalidRequest(
+            f"A header of a part has more than {_MAX_HEADER_BYTES:,} bytes: shorten the name of the"
+            " field or of the file."
+        )
+    if "header count" in words:
+        return InvalidRequest(f"A part of the form has more than {_MAX_HEADERS} headers.")
+    return InvalidRequest(
+        "The multipart body is malformed: a boundary, headers, an empty line and data follow one"
+        " another, and lines end with CRLF."
+    )
 
 
 def _field(part: _Part, max_text: int) -> Field:

@@ -212,7 +212,10 @@ def _update(raw: Raw) -> Update:
     add = {**_with_format(beside | _object(raw, "add"))}
     _, commands = split_commands(replace | add)
     if not raw.operations and not commands:
-        raise InvalidRequest("An update needs 'replace', 'add' or 'delete'.")
+        raise InvalidRequest(
+            "An update needs 'replace', 'add' or 'delete', such as"
+            ' {"replace": {"content": ["..."]}}.'
+        )
     delete_values, delete_properties = _deletions(raw.operations.get("delete"))
     return Update(
         url,

@@ -27,6 +27,8 @@ MEDIA = frozenset({"photo", "video", "audio", "featured"})
 MOST_PROPERTIES = 300
 MOST_FILES = 100
 MOST_CHARACTERS = 100_000
+#: A novel. Writing a longer text would delay all other requests for seconds.
+MOST_OF_A_TEXT = 500_000
 _MOST_VALUES = 300
 #: So many can be checked at once.
 _FAR_TOO_MANY = 10_000
@@ -118,15 +120,14 @@ def refuse_oversized(name: str, slots: Sequence[Slot]) -> None:
 
 
 def refuse_long(name: str, values: Iterable[Slot]) -> None:
-    """Raise :class:`InvalidRequest` for a title, a URL, a list of tags or the like that is too
+    """Raise :class:`InvalidRequest` for a text, a title, a list of tags or the like that is too
     long.
     """
-    if name in _LONG_TEXTS:
-        return
     length = sum(map(_length, values))
-    if length > MOST_CHARACTERS:
+    most = MOST_OF_A_TEXT if name in _LONG_TEXTS else MOST_CHARACTERS
+    if length > most:
         raise InvalidRequest(
-            f"'{name}' has {length:,} characters; a post may have {MOST_CHARACTERS:,}. Shorten it."
+            f"'{name}' has {length:,} characters; a post may have {most:,}. Shorten it."
         )
 
 

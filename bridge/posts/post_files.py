@@ -129,8 +129,15 @@ class PostReader:
         """The post at a URL. Raises :class:`InvalidRequest`."""
         entry = self.catalogue.index.find(url)
         if entry is None:
-            raise no_post_at(url)
+            raise self.no_post_at(url)
         return entry
+
+    def no_post_at(self, url: str) -> InvalidRequest:
+        """The error for a URL that no post has."""
+        siteurl = self.catalogue.site.facts.siteurl
+        if siteurl and not canonical(url, self.catalogue.index.own).startswith("/"):
+            return InvalidRequest(f"{url[:200]} is not a page of this site, {siteurl}.")
+        return InvalidRequest(f"There is no post at {url[:200]}.")
 
     async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
         """The change that restores the post deleted at ``url``: the last version of its file in the
@@ -168,6 +175,8 @@ class PostReader:
             return there
         if moved is not None:
             return await self._beside_others(moved, base)
+        if not canonical(url, index.own).startswith("/"):
+            raise self.no_post_at(url)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 
     def _source(self, path: str, at: Version) -> Source | None:
@@ -339,11 +348,6 @@ class PostWriter:
             add=own(update.add),
             delete_values=own(update.delete_values),
         )
-
-
-def no_post_at(url: str) -> InvalidRequest:
-    """The error for a URL that no post has."""
-    return InvalidRequest(f"There is no post at {url[:200]}.")
 
 
 def with_alias(file: PelicanFile, save_as: str, before: str) -> PelicanFile:

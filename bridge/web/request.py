@@ -41,6 +41,8 @@ MAX_FIELDS = 1000
 WRAPPING = 64 * 1024
 
 JSON = "application/json"
+#: The kinds of types that files have.
+_FILES = frozenset({"image", "audio", "video"})
 
 _TOKEN = "access_token"  # noqa: S105 - a field's name
 
@@ -111,14 +113,30 @@ async def read_body(
     )
     # A POST without a Content-Type is a form: some clients' HTTP libraries send none.
     if not is_json and media_type not in {FORM, ""}:
-        raise UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
+        raise _unsupported(media_type)
     data = bytearray()
     await _receive(request, data.extend, min(max_bytes, limits.max_text), limits, take)
     if not data.strip():
         return RequestBody("empty")
-    return await _parse(
-        partial(_read_json if is_json else _read_form, bytes(data)), len(data), limits
-    )
+    try:
+        return await _parse(
+            partial(_read_json if is_json else _read_form, bytes(data)), len(data), limits
+        )
+    except InvalidRequest as error:
+        if media_type:
+            raise
+        raise InvalidRequest(
+            f"{error.description} It was read as a form, since the request has no Content-Type."
+        ) from error
+
+
+def _unsupported(media_type: str) -> UnsupportedMediaType:
+    if media_type.partition("/")[0] in _FILES or media_type == "application/octet-stream":
+        return UnsupportedMediaType(
+            f"Send a file as {MULTIPART}, in a part named 'file', not as a body of its own"
+            f" ('{media_type[:80]}')."
+        )
+    return UnsupportedMediaType(f"Send {FORM}, {MULTIPART} or {JSON}, not '{media_type[:80]}'.")
 
 
 async def _receive(
@@ -205,13 +223,22 @@ def read_json(data: bytes) -> Json:
             f"The JSON is not UTF-8 (byte {error.start}): send it as UTF-8."
         ) from error
     except json.JSONDecodeError as error:
+        surplus = error.doc[: error.pos].rstrip().endswith(",")
+        hint = (
+            " Remove the comma before it." if surplus and error.doc[error.pos :][:1] in "]}" else ""
+        )
         raise InvalidRequest(
             f"The JSON is malformed in line {error.lineno}, column {error.colno}: {error.msg}."
+            f"{hint}"
         ) from error
     except RecursionError as error:
-        raise InvalidRequest("The JSON is nested too deeply.") from error
+        raise _too_deep() from error
     _check(value, MAX_DEPTH)
     return value
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"The JSON is nested too deeply: {MAX_DEPTH} levels are the most.")
 
 
 def _check_parts(data: bytes) -> None:
@@ -237,12 +264,17 @@ def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     # Parsers differ on which of two equal keys counts; a guess could lose text.
     if len(found) != len(pairs):
-        raise InvalidRequest("An object in the JSON has the same key twice.")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest(
+            f"An object in the JSON has the key '{twice[:40]}' twice: send one, with a list of all"
+            " values."
+        )
     return found
 
 
 def _constant(name: str) -> NoReturn:
-    raise InvalidRequest(f"{name} is not JSON.")
+    raise InvalidRequest(f"{name} is not JSON: send a number, a string or null.")
 
 
 def _integer(digits: str) -> int:
@@ -261,12 +293,14 @@ def _float(digits: str) -> float:
 def _check(value: Json, depth: int) -> None:
     """Reject nesting beyond ``depth``, and lone surrogates, which cannot be encoded as UTF-8."""
     if depth == 0:
-        raise InvalidRequest("The JSON is nested too deeply.")
+        raise _too_deep()
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise InvalidRequest("A string in the JSON contains a lone surrogate.") from error
+            raise InvalidRequest(
+                "A string in the JSON contains a lone surrogate: send the whole character."
+            ) from error
     elif isinstance(value, dict):
         for key, inner in value.items():
             _check(key, depth - 1)

@@ -1013,6 +1013,8 @@ def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
 def test_what_is_not_a_whole_text_has_a_limit(name: str) -> None:
     with pytest.raises(InvalidRequest, match="Shorten it"):
         as_json({name: ["https://example.com/" + "a" * 100_000]})
-    assert as_json({"content": ["a" * 200_000]})
+    assert as_json({"content": ["a" * 500_000]})
+    with pytest.raises(InvalidRequest, match="may have 500,000"):
+        as_json({"content": [{"html": "a" * 500_000}]})
     # Characters count, whatever JSON makes of them.
     assert as_json({"repost-of": [{"type": ["h-cite"], "properties": {"content": ["é" * 90_000]}}]})

@@ -117,7 +117,7 @@ class _Run:
 def _paragraphs(text: str) -> Iterator[list[_Run]]:
     """The paragraphs of a text, and the blank lines between them."""
     lines = text.split("\n")
-    code = _fenced(lines)
+    code = _fenced(lines) if "```" in text or "~~~" in text else set()
     kinds: list[_Kind] = [
         "blank" if not line.strip() else "code" if number in code else "words"
         for number, line in enumerate(lines)
