@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import time
 import zlib
@@ -448,6 +449,69 @@ def test_captions_in_which_a_camera_records_where_and_when_are_not_kept(
     pictures = track(b"vide", len(start) + 8, 8, 1)
     clean = cleaned(start + media + box(b"moov", pictures, captions))
     assert (caption in clean) is stays
+    assert b"picture!" in clean
+
+
+def fragment_of(track: int, sample: bytes) -> bytes:
+    """A fragment of a film with one sample, which comes 80 bytes after its start."""
+    head = box(b"tfhd", numbers(0x20010, track, len(sample)))
+    part = box(b"traf", head, box(b"trun", numbers(1, 1, 80)))
+    return box(b"moof", box(b"mfhd", bytes(8)), part) + box(b"mdat", sample)
+
+
+def sei(*messages: tuple[int, bytes], wide: bool) -> bytes:
+    """A unit of supplemental information, after its size in four bytes."""
+    told = b"".join(bytes([kind, len(text)]) + text for kind, text in messages)
+    told = re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", told)
+    unit = (b"\x4e\1" if wide else b"\6") + told + b"\x80"
+    return len(unit).to_bytes(4, "big") + unit
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_camera_records_nothing_between_the_pictures(wide: bool, fragmented: bool) -> None:
+    position = bytes(16) + b"\0\0\1GPS-SECRET"
+    told = sei((1, b"timing"), (5, position), (4, b"captions \0\0\2"), wide=wide)
+    picture = b"\0\0\0\x0a" + (b"\x26\1" if wide else b"\x65\x88") + b"picture!"
+    data = picture + told + picture
+    decoder = bytes(21) + b"\3\1" + b"\x27\0\1" + told[2:] if wide else b"\1\0\0\0\xff\xe0\0"
+    head = bytes(6) + b"\0\1" + bytes(70)
+    entry = box(b"hvc1" if wide else b"avc1", head, box(b"hvcC" if wide else b"avcC", decoder))
+    start = box(b"ftyp", b"isom\0\0\0\0isom")
+    sizes = numbers(0, 0 if fragmented else 1, *([] if fragmented else [len(data)]))
+    table = box(
+        b"stbl",
+        box(b"stsd", numbers(0, 1), entry),
+        box(b"stsc", numbers(0, 1, 1, 1, 1)),
+        box(b"stsz", bytes(4), sizes),
+        box(b"stco", numbers(0, 0) if fragmented else numbers(0, 1, len(start) + 8)),
+    )
+    media = box(b"mdia", box(b"hdlr", bytes(8), b"vide", bytes(13)), box(b"minf", table))
+    track = box(b"trak", box(b"tkhd", bytes(12), numbers(7), bytes(68)), media)
+    film = box(b"moov", track)
+    media = fragment_of(7, data) if fragmented else box(b"mdat", data)
+    sent = start + film + media if fragmented else start + media + film
+    clean = cleaned(sent)
+    assert len(clean) == len(sent)
+    assert b"SECRET" not in clean
+    assert clean.count(picture) == 2
+    assert clean.count(b"timing") == clean.count(b"captions \0\0\3\2") == sent.count(b"timing")
+    assert clean.count(b"\0\0\1") == sent.count(b"\0\0\1")
+
+
+def test_captions_in_fragments_are_searched_for_positions() -> None:
+    caption = b"GPS (8.6499, 53.1665, 18)"
+    tracks = (
+        box(
+            b"trak",
+            box(b"tkhd", bytes(12), numbers(number), bytes(68)),
+            box(b"mdia", box(b"hdlr", bytes(8), kind, bytes(13))),
+        )
+        for number, kind in ((1, b"vide"), (2, b"text"))
+    )
+    start = box(b"ftyp", b"isom\0\0\0\0isom") + box(b"moov", *tracks)
+    clean = cleaned(start + fragment_of(1, b"picture!") + fragment_of(2, caption))
+    assert caption not in clean
     assert b"picture!" in clean
 
 

@@ -3,8 +3,8 @@
 The boxes that a player needs are kept, by name; every other box is renamed ``free`` and zeroed, so
 that nothing moves and no offset table has to be changed. Zeroed as well are times and the names of
 programs and devices in kept boxes, and all media data but the samples of pictures, sound and
-captions: other tracks (such as a camera's GPS positions, also where these are captions), and what
-no track refers to.
+captions: other tracks (such as a camera's GPS positions, also where these are captions), what no
+track refers to, and user data between pictures (:mod:`bridge.media.formats.user_data`).
 
 Each function takes a whole file and returns one of the same length, without what follows the last
 box, and raises ``ValueError`` for a truncated or invalid file.
@@ -27,6 +27,7 @@ from bridge.media.formats.samples import (
     joined,
     track_of,
 )
+from bridge.media.formats.user_data import blank_in_configuration, blank_user_data, format_of
 
 _FREE = frozenset({b"free", b"skip", b"wide"})
 _TOP = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix"})
@@ -106,6 +107,8 @@ _EXTENSIONS = {
     b"sinf": _names("frma schm schi"),
     b"schi": _names("tenc"),
 }
+#: H.264 and H.265.
+_NAL_VIDEO = _names("avc1 avc2 avc3 avc4 hvc1 hev1 hvc2 hev2 dvh1 dvhe dva1 dvav")
 _CAPTION_TRACKS = _names("text sbtl subt clcp")
 _TRACKS = _PICTURE_TRACKS | _CAPTION_TRACKS | {b"soun"}
 _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
@@ -308,33 +311,69 @@ class _Blanking:
         samples of those that are left are, and the ``items``.
         """
         kept, starts, tracks = list(items), list[int](), set[int]()
-        sizes = dict[int, int]()
         films = [box for box in boxes if box.name == b"moov"]
-        for film in films:
-            for box in self._boxes(film.inside, film.end, again=True):
-                if box.name == b"mvex":
-                    sizes |= self._default_sizes(box)
-                if box.name != b"trak":
-                    continue
-                table = self._first(box, b"mdia", b"minf", b"stbl")
-                ranges = list(chunk_ranges(dict(self._contents(table)))) if table else []
-                if self._is_shown(box, ranges):
-                    kept += ranges
-                    tracks.add(self._track_id(box))
-                else:
-                    starts += (start for start, _ in ranges)
-                    self._blank(box)
+        inside = [box for film in films for box in self._boxes(film.inside, film.end, again=True)]
+        parts, fragments = self._fragments(boxes, inside)
+        for box in (box for box in inside if box.name == b"trak"):
+            track, table = self._track_id(box), self._first(box, b"mdia", b"minf", b"stbl")
+            ranges = list(chunk_ranges(dict(self._contents(table)))) if table else []
+            all_ranges = [*ranges, *fragments.get(track, ())]
+            if self._is_shown(box, all_ranges):
+                kept += ranges
+                tracks.add(track)
+                self._blank_user_data(box, all_ranges)
+            else:
+                starts += (start for start, _ in ranges)
+                self._blank(box)
+        for track, found in fragments.items():
+            kept += found if track in tracks or not films else ()
+        for box, track in parts:
+            if films and track not in tracks:
+                self._blank(box)
+        return joined(kept, starts, len(self._data))
+
+    def _fragments(
+        self, boxes: Sequence[_Box], film: Sequence[_Box]
+    ) -> tuple[list[tuple[_Box, int]], dict[int, list[Range]]]:
+        """The parts of fragments with the tracks that they belong to, and the samples of each
+        track in fragments. ``film`` are the boxes in ``moov``.
+        """
+        sizes = dict[int, int]()
+        for box in film:
+            if box.name == b"mvex":
+                sizes |= self._default_sizes(box)
+        parts, found = list[tuple[_Box, int]](), dict[int, list[Range]]()
         for fragment in (box for box in boxes if box.name == b"moof"):
             inside = self._boxes(fragment.inside, fragment.end, again=True)
-            parts = [box for box in inside if box.name == b"traf"]
-            runs = [list(self._contents(box)) for box in parts]
-            for track, found in fragment_ranges(fragment.start, runs, sizes):
-                if track in tracks or not films:
-                    kept.append(found)
-            for box, run in zip(parts, runs, strict=True):
-                if films and track_of(run) not in tracks:
-                    self._blank(box)
-        return joined(kept, starts, len(self._data))
+            some = [box for box in inside if box.name == b"traf"]
+            runs = [list(self._contents(box)) for box in some]
+            parts += [(box, track_of(run)) for box, run in zip(some, runs, strict=True)]
+            for track, samples in fragment_ranges(fragment.start, runs, sizes):
+                found.setdefault(track, []).append(samples)
+        return parts, found
+
+    def _blank_user_data(self, track: _Box, ranges: Sequence[Range]) -> None:
+        """Blank what a program or a camera has written between the pictures of a track."""
+        table = self._first(track, b"mdia", b"minf", b"stbl", b"stsd")
+        if table is None:
+            return
+        for entry in self._boxes(table.inside + 8, table.end, again=True):
+            if entry.name not in _NAL_VIDEO:
+                continue
+            try:
+                extensions = list(self._boxes(self._after_picture(entry), entry.end, again=True))
+            except ValueError:
+                continue  # in another form, in old films
+            for box in extensions:
+                units = format_of(box.name, bytes(self._data[box.inside : box.end]))
+                if units is None:
+                    continue
+                if units.wide:
+                    blank_in_configuration(self._data, box.inside, box.end)
+                for start, end in ranges:
+                    if end is not None:
+                        blank_user_data(self._data, start, min(end, len(self._data)), units)
+                return
 
     def _is_shown(self, track: _Box, chunks: Sequence[Range]) -> bool:
         media = self._first(track, b"mdia")
@@ -342,7 +381,7 @@ class _Blanking:
         if kind in _CAPTION_TRACKS:
             for start, end in chunks[:_CHUNKS]:
                 last = start + _OF_CHUNK
-                if _RECORDED.search(self._data, start, last if end is None else min(end, last)):
+                if _RECORDED.search(self._data[start : last if end is None else min(end, last)]):
                     return False
         return kind in _TRACKS
 
