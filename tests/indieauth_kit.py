@@ -303,13 +303,15 @@ async def scene(
 
 
 @asynccontextmanager
-async def mailbox() -> AsyncIterator[tuple[int, list[str]]]:
+async def mailbox(opens: asyncio.Event | None = None) -> AsyncIterator[tuple[int, list[str]]]:
     """A mail server that accepts everything: its port, and the received mails (subject and
-    text).
+    text). It says nothing until it ``opens``.
     """
     mails: list[str] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if opens is not None:
+            await opens.wait()
         writer.write(b"220 here\r\n")
         while line := await reader.readline():
             verb = line[:4].upper()

@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from soak_kit import SOAK
 
 from bridge.commands import serve
 
+ROOT = Path(__file__).parents[2]
 STUCK = ["build", "remote", "thread", "request"]
 #: Takes no notice of SIGTERM, and says where it is.
 HANGS = '#!/bin/sh\ntrap "" TERM INT\necho $$ >> {pids}\nwhile :; do sleep 1000; done\n'
@@ -95,6 +98,51 @@ class Stuck:
 def test_the_time_limits_of_shutdown_add_up_to_ten_seconds() -> None:
     assert serve._END_SECONDS < 10
     assert 2 * serve._REQUEST_SECONDS < serve._CHILD_SECONDS < serve._END_SECONDS
+
+
+#: A bridge whose event loop never gets a turn again.
+HANGING = """
+import asyncio, time
+from aiohttp import web
+from bridge.commands import serve
+from bridge.http.connection import MAX_REQUEST
+
+serve._END_SECONDS, serve._CHILD_SECONDS = 0.5, 0.25
+
+async def hang(request):
+    print("hangs", flush=True)
+    while True:
+        time.sleep(1)
+
+async def ready():
+    print(listener.getsockname()[1], flush=True)
+
+async def main():
+    app = web.Application()
+    app[MAX_REQUEST] = 1000
+    app.router.add_get("/", hang)
+    await serve.run(app, listener, ready)
+
+listener = serve.listen("127.0.0.1", 0)
+asyncio.run(main())
+"""
+
+
+def test_sigterm_ends_a_bridge_whose_event_loop_hangs() -> None:
+    started = subprocess.Popen(
+        [sys.executable, "-c", HANGING], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with started as running:
+        assert running.stdout is not None
+        try:
+            port = int(running.stdout.readline())
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert running.stdout.readline() == b"hangs\n"
+                running.terminate()
+                assert running.wait(100) == 1
+        finally:
+            running.kill()
 
 
 ALONE = [[each] for each in STUCK] if SOAK else []
