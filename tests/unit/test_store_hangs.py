@@ -168,6 +168,10 @@ def test_a_push_that_stands_still_is_ended(
     store.close()
 
 
+#: What a fetch says beside ``git gc --prune=now``, which removes its temporary files.
+_PRUNED = "fatal: unable to rename temporary '*.pack' file to 'x.pack'"
+
+
 def test_a_fetch_waits_for_another_process_that_updates_the_same_ref(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,8 +187,13 @@ def test_a_fetch_waits_for_another_process_that_updates_the_same_ref(
     _instead_of_git(
         tmp_path, monkeypatch,
         f'case "$*" in *" fetch "*) echo >> {fetches};'
-        f' [ "$(wc -l < {fetches})" -ne 2 ] || rm {lock} ;; esac',
+        f' case "$(wc -l < {fetches})" in 2) rm {lock} ;; 3) echo "{_PRUNED}" >&2; exit 128 ;; esac'
+        " ;; esac",
     )  # fmt: skip
+    remote.fetch()
+    assert git(repo, "rev-parse", remote.tracking) == head
+    head = put(store, "a.md", "newer text")
+    git(repo, "push", "--quiet", str(theirs), f"{head}:main")
     remote.fetch()
     assert git(repo, "rev-parse", remote.tracking) == head
 

@@ -24,7 +24,10 @@ _MOVED = re.compile(
     r"\((stale info|fetch first|non-fast-forward|failed to update ref)\)|waiting: moved"
     r"|cannot lock ref .* is at \w+ but expected"
 )
-_BUSY = re.compile(r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref")
+# The last: ``git gc --prune=now`` has removed the temporary file of a pack that is being written.
+_BUSY = re.compile(
+    r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref|unable to rename temporary"
+)
 _TRIES, _MOMENT = 10, 0.2  # a git command beside this one holds a lock for seconds at most
 _LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
