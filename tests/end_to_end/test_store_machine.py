@@ -20,7 +20,7 @@ from crowd_kit import Answer, Crowd, Repos, crowd, title
 from git_kit import git
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from soak_kit import SOAK
 
 #: 10,000 steps in `make soak`.
@@ -74,6 +74,12 @@ class Together(RuleBasedStateMachine):
         finally:
             self.runner.close()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    @initialize()
+    def many_at_once(self) -> None:
+        """Four posts that ask for one URL, then a post that five clients update."""
+        self.runner.run(self._all([("create", "a", "one")] * 4))
+        self.runner.run(self._all([("tag", 0)] * 5 + [("text", 0), ("create", "b", "one")]))
 
     @rule(deeds=st.lists(st.one_of(_create, _change, _change, _alone), min_size=1, max_size=3))
     def at_once(self, deeds: list[Deed]) -> None:
