@@ -22,9 +22,9 @@ _BLOCKS = re.compile(
 _FORMULA = re.compile(r"<math\b([^<>]*)>((?:(?!<math\b).)*?)</math\s*>", re.IGNORECASE | re.DOTALL)
 _INNERMOST = re.compile(r"<([a-z-]++)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _SAID = re.compile(r"""\balttext\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
-#: A picture, and its alternative text.
-_IMAGE = re.compile(r"<img\b([^<>]*)>", re.IGNORECASE)
-_ALTERNATIVE = re.compile(r"""\balt\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
+#: A picture with its attributes, whose values may have ``>``, and an attribute with its value.
+_IMAGE = re.compile(r"""<img(?=[\s/>])((?:[^<>"']|"[^"]*"|'[^']*')*+)>""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([^\s=<>"'/]++)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 #: What is written between the parts of these elements; what is not shown at all.
 _BETWEEN = {"msup": "^", "mover": "^", "msub": "_", "munder": "_", "mfrac": "/"}
 _SILENT = {"annotation", "annotation-xml", "mphantom", "script", "style"}
@@ -53,8 +53,11 @@ def without_attributes(markup: str) -> str:
 
 
 def _alternative(image: re.Match[str]) -> str:
-    said = _ALTERNATIVE.search(image[1])
-    return (said[1] or said[2]) if said else ""
+    for name, *values in _ATTRIBUTE.findall(image[1]):
+        if name.lower() == "alt":
+            # Between quotation marks both may stand as they are.
+            return "".join(values).replace("<", "&lt;").replace(">", "&gt;")
+    return ""
 
 
 def sanitised(markup: str) -> str:

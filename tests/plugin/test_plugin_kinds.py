@@ -45,9 +45,19 @@ def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     assert entry.kind == ("article" if name else "note")
 
 
-def test_a_picture_in_the_html_of_a_property_is_its_alternative_text() -> None:
-    picture = '<p>so <IMG src="https://a.example/i.png" alt=\'A &lt;b&gt; "x"\'> <img src="x"></p>'
-    assert text.without_attributes(picture) == '<p>so A &lt;b&gt; "x" </p>'
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        ("""<IMG src="https://a.example/i.png" alt='A &lt;b&gt; "x"'>""", 'A &lt;b&gt; "x"'),
+        ('<img alt="a > b <i>c" src="x"/>', "a &gt; b &lt;i&gt;c"),
+        ("""<img data-alt="no" title='alt="no"' alt=yes>""", "yes"),
+        ('<img src="x">', ""),
+    ],
+)
+def test_a_picture_in_the_html_of_a_property_is_its_alternative_text(
+    picture: str, words: str
+) -> None:
+    assert text.without_attributes(f"<p>so {picture} on</p>") == f"<p>so {words} on</p>"
 
 
 @pytest.mark.parametrize(
