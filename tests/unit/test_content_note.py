@@ -297,6 +297,15 @@ LINKS = [
         ["http://a.example/www.b.example"],
     ),
     ("*www.a.example* 見てwww.a.example。", ["http://www.a.example"]),
+    (
+        "[C:\\x www.a.example](https://b.example/) www.c.example,[x](https://d.example/)",
+        [
+            "http://www.a.example",
+            "https://b.example/",
+            "http://www.c.example",
+            "https://d.example/",
+        ],
+    ),
     ("https://en.example/wiki/Foo_(bar).", ["https://en.example/wiki/Foo_(bar)"]),
     ("See <https://x.example/a_b?c=[1]&d>.", ["https://x.example/a_b?c=[1]&d"]),
     ("<https://a.example/> <HTTP://B.example/*>", ["https://a.example/", "HTTP://B.example/*"]),
@@ -624,6 +633,7 @@ def test_nested_intended_markdown_is_kept(sent: str, html: str, words: str) -> N
         "*Ποιός;* **Ναι·** *Բարև՛* **հա։** *ሰላም*።",
         "„**hallo**“ ‚*so*‘ »**so**« ›_so_‹ ”*hej*” “~~so~~”, ¿**qué**? ¡*hola*! …*so*…",
         "**„Wichtig“** *»so«* *›so‹* ***«so»***",
+        '"*«¿Qué?»*" “*‘#so’*” “**‘…so’**”',
         "\u200f*עברית* \u2067**x**\u2069 *\u2067x\u2069*",
         "**-5 °C** **+1** **→ here** **...and** *…so*, **so →**",
         "🎉**so**🎉 ❤\ufe0f*so*✨ ~~so~~👍🏽",

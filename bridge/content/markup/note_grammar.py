@@ -9,8 +9,9 @@ from functools import cache
 #: where no blank follows it, or in Hindi, Urdu, Armenian and Amharic.
 _NEVER_IN_URL = r"\s<>\"`\\“”„«»‹›。、，．！？；：「」『』（）【】《》〈〉〔〕।॥۔።։\x00-\x20"
 _URL = rf"[Hh][Tt][Tt][Pp][Ss]?://[^{_NEVER_IN_URL}]+"
-#: An address without its scheme, as people often write it.
-_WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w[^{_NEVER_IN_URL}]*"
+#: An address without its scheme, as people often write it. A link may follow it, or its end if the
+#: address is in its label.
+_WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w(?:(?!\[[^\[\]\n]*\]\(|\]\()[^{_NEVER_IN_URL}])*"
 #: Belongs to a URL inside of it, and to the sentence at its end.
 URL_TAIL = ".,;:!?'‘’‚…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _URL_TAIL_CLASS = re.escape(URL_TAIL)
@@ -72,8 +73,8 @@ _BETWEEN = r"(?<=[^\W_])\*(?=[^\W_])"
 _STRONG = rf"(?:{_STRESSED}|{_BETWEEN}|(?<![^\W_])\*(?!\*)(?:{_STRESSED})+\*(?!\*))+"
 _EMPHASIS = rf"(?:{_STRESSED}|\*\*(?!\*)(?:{_STRESSED})+\*\*(?!\*))+"
 _URL_ALONE = rf"https?://[^*{_NEVER_IN_URL}]*[^*{_NEVER_IN_URL}{_URL_TAIL_CLASS}]"
-#: Marks in quotation marks are themselves meant, as in ``"*" or "_"``.
-_NAMED_MARKS = rf"(?<![{_QUOTES}](?=[*_~]{{1,3}}[{_QUOTES}](?!\w)))"
+#: Marks in quotation marks are themselves meant, as in ``"*" or "_"``, but not in ``"*«¿so?»*"``.
+_NAMED_MARKS = rf"(?<![{_QUOTES}](?=[*_~]{{1,3}}[{_QUOTES}](?![\w¿¡#@$£€]|…\w)))"
 #: A face, as in ``(*'ω'*)``.
 _FACE = r"(?<=\()\*(?P<eye>[^\s*A-Za-z])[^\s*]{1,3}(?P=eye)\*\)"
 #: ``/*`` opens a comment, unless it stands between words, as in ``and/*or*``. An ending may follow
