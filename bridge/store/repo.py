@@ -330,15 +330,27 @@ def refuse_worktrees(bare_repo: BareRepo) -> None:
     for added in bare_repo.common.glob("worktrees/*"):
         try:
             head = (added / "HEAD").read_text("utf-8", "surrogateescape").strip()
-            link = Path((added / "gitdir").read_text("utf-8", "surrogateescape").strip())
+            # Relative to this folder where worktree.useRelativePaths is set.
+            link = added / (added / "gitdir").read_text("utf-8", "surrogateescape").strip()
         except OSError:
             continue  # it was removed just now
-        if head == f"ref: {bare_repo.branch.ref}" and link.exists():
+        if head == f"ref: {bare_repo.branch.ref}" and _may_exist(link, added):
+            link = Path(os.path.normpath(link))
             raise StoreBroken(
                 f"{bare_repo.branch.name} is checked out in {link.parent}, a worktree of the"
                 f" bridge's own repo; run: git --git-dir={bare_repo.common} worktree remove"
                 f" {link.parent}, and clone the repo instead"
             )
+
+
+def _may_exist(link: Path, added: Path) -> bool:
+    """Whether a worktree is there: also one in a folder that the bridge may not look into, or a
+    locked one, which may be on a disk that is not mounted (git-worktree(1)).
+    """
+    try:
+        return link.exists() or (added / "locked").exists()
+    except OSError:
+        return True
 
 
 def _branch(repo: Repo, common: Path, configured: str) -> Branch:

@@ -117,8 +117,23 @@ def test_a_worktree_of_the_bridges_own_repo_is_refused(
     git(tree, "checkout", "-q", "-b", "other")
     GitStore(repo, author=ADA).close()
     git(tree, "checkout", "-q", "main")
-    # Deleted without git: nobody can commit there.
+    (link,) = repo.glob("worktrees/*/gitdir")
+    # Refused by the system, as what is in another user's home is.
+    link.write_text(f"{tmp_path}/{'x' * 300}/.git\n")
+    with pytest.raises(StoreBroken, match=f"worktree remove {tmp_path}/xxx"):
+        put(store, "a.md", "ours")
+    # As git writes it where worktree.useRelativePaths is set.
+    link.write_text(os.path.relpath(tree / ".git", link.parent) + "\n")
+    with pytest.raises(StoreBroken, match=f"worktree remove {tree}"):
+        put(store, "a.md", "ours")
+    link.write_text(f"{tree}/.git\n")
+    # On a disk that is not mounted.
+    git(tree, "worktree", "lock", str(tree))
     shutil.rmtree(tree)
+    with pytest.raises(StoreBroken, match=f"worktree remove {tree}"):
+        put(store, "a.md", "ours")
+    # Deleted without git: nobody can commit there.
+    git(repo, "worktree", "unlock", str(tree))
     put(store, "a.md", "ours")
 
 
