@@ -202,6 +202,15 @@ def test_a_fetch_waits_for_another_process_that_updates_the_same_ref(
     lock.touch()
     with pytest.raises(transport.TransportError, match=r"main\.lock': File exists"):
         remote.fetch()
+    lock.unlink()
+
+    # What does not go away by itself: all would be fetched anew, ten times.
+    git(repo, "update-ref", "-d", remote.tracking)
+    git(repo, "update-ref", f"{remote.tracking}/old", head)
+    before = fetches.read_text()
+    with pytest.raises(transport.TransportError, match="cannot lock ref"):
+        remote.fetch()
+    assert fetches.read_text() == f"{before}\n"
     store.close()
 
 

@@ -24,9 +24,13 @@ _MOVED = re.compile(
     r"\((stale info|fetch first|non-fast-forward|failed to update ref)\)|waiting: moved"
     r"|cannot lock ref .* is at \w+ but expected"
 )
-# The last: ``git gc --prune=now`` has removed the temporary file of a pack that is being written.
-_BUSY = re.compile(
-    r"waiting: locked|Unable to create '.*\.lock'|cannot lock ref|unable to rename temporary"
+# ``git gc --prune=now`` has removed the temporary file of a pack that is being written.
+_PRUNED = "unable to rename temporary"
+_BUSY = re.compile(rf"waiting: locked|Unable to create '.*\.lock'|cannot lock ref|{_PRUNED}")
+# What the next attempt may not meet: not a full disk, no permission, nor a ref named like a folder.
+_MET = re.compile(
+    r"\.lock': File exists|cannot lock ref .* (is at \w+|is missing) but expected"
+    rf"|reference already exists|{_PRUNED}"
 )
 _TRIES, _MOMENT = 10, 0.2  # a git command beside this one holds a lock for seconds at most
 _LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
@@ -250,7 +254,7 @@ class Transport:
             try:
                 return self._run(*arguments, remote=remote, stdin=stdin)
             except TransportError as error:
-                if not _BUSY.search(str(error)):
+                if not _MET.search(str(error)):
                     raise
             self.pause(_MOMENT)
         return self._run(*arguments, remote=remote, stdin=stdin)
