@@ -181,7 +181,7 @@ PIECES = st.builds(
     lambda meant, words, url: meant.replace("{U}", url).replace("{}", " ".join(words)),
     st.sampled_from(MEANT),
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=2),
-    st.sampled_from(["https://a.example/x_y_(z)?q=1&r=2#f", "http://a.example:80/~u/*/its"]),
+    st.sampled_from(["https://a.example/x_y_(z)?q=1&r=2#f", "http://a.example:80/~u/*/it's"]),
 )
 COMMONMARK = MarkdownIt("commonmark").enable("strikethrough")
 
@@ -190,6 +190,7 @@ def elements(html: str) -> str:
     """HTML without what the two parsers write differently."""
     html = html.replace("<strong><em>", "<em><strong>").replace("</em></strong>", "</strong></em>")
     html = re.sub(r"(</?)s>", r"\1del>", html.replace("&quot;", '"').replace("&#47;", "/"))
+    html = html.replace("&#39;", "'")
     html = re.sub(r"<br ?/?>|</?p>", " ", html).replace("%E2", "")
     html = re.sub(r'<img src="(.*?)" alt="(.*?)"', r'<img alt="\2" src="\1"', html)
     return " ".join(html.replace(" />", ">").split())
@@ -358,7 +359,8 @@ def test_indentation_is_seen(sent: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "earlier", ["&#32;   code  \n&#9;tab", "&lt;<https://x.example/>>", "\\*a  \nb\\*"]
+    "earlier",
+    ["&#32;   code  \n&#9;tab", "&lt;<https://x.example/>>", "\\*a  \nb\\*", '[a](/it\'s "T") \\*'],
 )
 def test_what_an_earlier_version_wrote_is_still_text(earlier: str) -> None:
     assert note.is_encoded(earlier)
@@ -479,8 +481,14 @@ def test_asterisks_without_emphasis_are_shown(sent: str) -> None:
         ('("*so*", *yes!*)', '("<em>so</em>", <em>yes!</em>)', '("so", yes!)'),
         (
             "**b [l](https://y.example/it's) c**",
-            '<strong>b <a href="https://y.example/it\'s">l</a> c</strong>',
+            '<strong>b <a href="https://y.example/it&#39;s">l</a> c</strong>',
             "b l c",
+        ),
+        (  # Python-Markdown takes an apostrophe for the start of a title
+            "[l](https://y.example/it's) ![i](/it's 'T') [t](https://y.example/ 'T')",
+            '<a href="https://y.example/it&#39;s">l</a> <img alt="i" src="/it&#39;s" title="T">'
+            ' <a href="https://y.example/" title="T">t</a>',
+            "l i t",
         ),
         (
             "[*so* it](https://y.example/?a=1&b=2)",

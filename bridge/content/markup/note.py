@@ -33,6 +33,8 @@ _NAMES = {"amp": "&", "lt": "<", "nbsp": " ", "emsp": "\t"}
 # Text from a mail program or a terminal: full lines, each broken where the next word did not fit.
 _WRAP_NARROWEST, _WRAP_WIDEST = 50, 100
 
+_URL_OF_TARGET = re.compile(r" *(?:<[^>]*>|[^\s<]\S*)")
+
 
 def prepare() -> None:
     """Compile the grammar, for which the first note would otherwise wait."""
@@ -83,7 +85,7 @@ def is_encoded(markdown: str) -> bool:
 
 def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
     """The positions in the decoded text of escaped characters and breaks; ``urls``: including those
-    in URLs between angle brackets."""
+    in URLs between angle brackets, and apostrophes, which earlier versions left in URLs."""
     found, place, end = set[int](), 0, 0
     for match in note_grammar.ENCODED.finditer(markdown):
         place, end = place + match.start() - end, match.end()
@@ -97,7 +99,7 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
         # Only the first character of an indentation is significant.
         before = markdown[max(match.start() - 1, 0) : match.start()]
         is_inner = match["name"] in {"nbsp", "emsp"} and before not in {"", "\n"}
-        if not is_inner and (urls or not match["url"]):
+        if not is_inner and (urls or not (match["url"] or match["number"] == "39")):
             found.update(range(place, place + length))
         place += length
     return found
@@ -185,11 +187,11 @@ def _label(text: str) -> str:
 
 def _token(match: re.Match[str]) -> str:
     if match["around"]:
-        return f"[![{_label(match['alt'])}]({match['shown']})]({match['around']})"
+        return f"[![{_label(match['alt'])}]({_url(match['shown'])})]({_url(match['around'])})"
     if match["file"]:
-        return f"![{_label(match['picture'])}]({match['file']})"
+        return f"![{_label(match['picture'])}]({_url(match['file'])})"
     if match["target"]:
-        return f"[{_label(match['label'])}]({match['target']})"
+        return f"[{_label(match['label'])}]({_url(match['target'])})"
     if url := match["angled"]:
         label = note_grammar.LITERAL.sub(_single, url).replace("//", f"{note_grammar.SLASH}/", 1)
         return f"[{label}](<{url}>)"
@@ -205,6 +207,14 @@ def _token(match: re.Match[str]) -> str:
         # A scheme alone is no address.
         return f"{url}{after}" if url.endswith("//") else f"<{url}>{after}"
     return _stressed(match, _inline) or _single(match)
+
+
+def _url(target: str) -> str:
+    """The target of a link or picture, maybe with a title. Python-Markdown takes an apostrophe in
+    the URL for the start of a title, which ends in a later link.
+    """
+    url = _URL_OF_TARGET.match(target)
+    return url[0].replace("'", "&#39;") + target[url.end() :] if url else target
 
 
 def _stressed(match: re.Match[str], written: Callable[[str], str], *, marked: bool = True) -> str:
