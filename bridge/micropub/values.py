@@ -135,6 +135,9 @@ def _length(value: Slot) -> int:
     """The number of characters of a value; files have limits of their own."""
     if isinstance(value, File):
         return 0
+    if isinstance(value, dict) and "html" in value and not value.keys() - {"html", "value"}:
+        # In two forms it is still one text.
+        return max(map(_length, value.values()))
     return len(
         value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     )

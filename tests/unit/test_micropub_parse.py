@@ -1015,6 +1015,8 @@ def test_what_is_not_a_whole_text_has_a_limit(name: str) -> None:
         as_json({name: ["https://example.com/" + "a" * 100_000]})
     assert as_json({"content": ["a" * 500_000]})
     with pytest.raises(InvalidRequest, match="may have 500,000"):
-        as_json({"content": [{"html": "a" * 500_000}]})
+        as_json({"content": [{"html": "a" * 500_001}]})
+    # In two forms it is still one text.
+    assert as_json({"content": [{"html": '<br class="x">\n' * 30_000, "value": "a" * 300_000}]})
     # Characters count, whatever JSON makes of them.
     assert as_json({"repost-of": [{"type": ["h-cite"], "properties": {"content": ["é" * 90_000]}}]})
