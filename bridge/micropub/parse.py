@@ -102,7 +102,7 @@ def media_file(body: RequestBody) -> Upload:
 
 def _create(raw: Raw) -> Create:
     values, commands = split_commands(_with_format(raw.values))
-    _refuse_old_actions(values)
+    _refuse_old_actions(values, commands)
     if raw.type == "entry":
         # An entry's URL is where it lives: the site decides it, not the client.
         values.pop("url", None)
@@ -115,13 +115,19 @@ def _create(raw: Raw) -> Create:
     return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)
 
 
-def _refuse_old_actions(values: Mapping[str, Sequence[Slot]]) -> None:
+def _refuse_old_actions(
+    values: Mapping[str, Sequence[Slot]], commands: Mapping[str, tuple[Json, ...]]
+) -> None:
     """Raise :class:`InvalidRequest` for what was meant to change or delete a post: it would be
     published as another one.
     """
     asked = [verb for name, verb in _OLD_ACTIONS.items() if values.get(name)]
-    if "url" in values and (operation := values.get("operation")):
-        asked += [verb for verb in _OLD_ACTIONS.values() if verb in operation]
+    operation = values.get("operation", ()) if "url" in values else ()
+    asked += [
+        verb
+        for verb in _OLD_ACTIONS.values()
+        if verb in operation or verb in commands.get("action", ())
+    ]
     if asked:
         raise InvalidRequest(
             f"To {asked[0]} a post, send 'action' '{asked[0]}' with its 'url'; this would make a"

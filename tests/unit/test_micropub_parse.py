@@ -573,6 +573,11 @@ class TestUploads:
 
 
 class TestActions:
+    def test_an_old_action_among_the_properties_makes_no_post(self) -> None:
+        asked: dict[str, Json] = {"url": ["https://me.example/1"], "content": ["x"]}
+        said = refusal({"type": ["h-entry"], "properties": asked | {"mp-action": ["delete"]}})
+        assert said.startswith("To delete a post")
+
     def test_delete_and_undelete_in_both_encodings(self) -> None:
         for action, expected in (("delete", Delete(URL)), ("undelete", Undelete(URL))):
             assert form(("action", action), ("url", URL)) == expected
