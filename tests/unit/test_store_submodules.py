@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -82,6 +83,10 @@ def test_check_may_fetch_it_beside_the_bridge(
     found.append(ours.fetch(url, commit, None))
     assert found[0] == found[1]
     assert [*found[0].parent.parent.iterdir()] == [found[0].parent]
+    # An earlier version was killed while it made the repo.
+    (found[0].parent / "HEAD").unlink()
+    shutil.rmtree(found[0].parent / "refs")
+    assert ours.fetch(url, commit, None) == found[0]
 
 
 @pytest.mark.parametrize("separate", [False, True])

@@ -309,15 +309,16 @@ def _mark(commit: str) -> str:
 
 def _make_repo(repo: Path, kind: str) -> None:
     """Make an empty repo; another process (``check`` beside the bridge) may make the same one."""
+    init = ("init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
     repo.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="new-", dir=repo.parent) as folder:
         made = Path(folder, repo.name)
-        _git(made, _QUIET, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
+        _git(made, _QUIET, *init)
         try:
             made.rename(repo)
         except OSError:
             if not (repo / "HEAD").exists():
-                raise
+                _git(repo, _QUIET, *init)  # an earlier version was killed while it made this one
 
 
 def _has(repo: Path, commit: str) -> bool:
