@@ -152,6 +152,7 @@ class Database:
     def _migrate(self) -> None:
         # Only if necessary: commands that read do so beside one that writes, and on a full disk.
         if self.all("PRAGMA user_version")[0]["user_version"] == len(MIGRATIONS):
+            self._wait_at_most(_BUSY_SECONDS)
             return
         with self.transaction() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()

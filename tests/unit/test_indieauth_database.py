@@ -64,6 +64,8 @@ def test_opening_again_keeps_everything(tmp_path: Path) -> None:
     assert find_token(second, secret) is not None
     (version,) = second.all("PRAGMA user_version")[0]
     assert version == len(MIGRATIONS)
+    # Else the first request that writes could stop all others for as long as opening may take.
+    assert second.all("PRAGMA busy_timeout")[0]["timeout"] == 1000
 
 
 def test_commands_that_read_open_it_while_another_program_writes(
