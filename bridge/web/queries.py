@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from bridge.errors import Unavailable
+from bridge.errors import InsufficientStorage, Unavailable
 from bridge.micropub import answers
 from bridge.micropub.answers import Channel, ListedPost, Object, Paging, contacts, places
 from bridge.micropub.post import Post
@@ -57,8 +57,9 @@ class Queries:
             case "geo":
                 return places(await self._latest(), query.place, query.filter)
         # Most apps begin with this query, and many stop without an answer. While the posts of a
-        # large site are being indexed, the categories of those found so far are enough.
-        with suppress(Unavailable):
+        # large site are being indexed, or the disk is full, the categories of those found so far
+        # are enough.
+        with suppress(Unavailable, InsufficientStorage):
             await self._catalogue.for_new_post()
         return answers.config(
             media_endpoint=self._media_endpoint,

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from site_kit import CONF, Posts, posts_of
 
 from bridge.content.file import PelicanFile
-from bridge.errors import Unavailable
+from bridge.errors import InsufficientStorage, Unavailable
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Settings, Site
 from bridge.site.current import settle
@@ -126,6 +126,15 @@ async def test_apps_get_an_explanation_while_lookups_are_unavailable(tmp_path: P
         await catalogue.refresh(patient=True)
         again = await queries.answer([("q", "config")])
         assert again["channels"] == [{"uid": "many", "name": "many"}]
+
+        async def full(files: Sequence[Source]) -> NoReturn:
+            raise InsufficientStorage("The disk is full; nothing was written.")
+
+        site.posts.current.reader.describe = full  # type: ignore[method-assign]
+        site.commit({"content/late.md": post("Late")})
+        with pytest.raises(InsufficientStorage):
+            await catalogue.refresh(patient=True)
+        assert await queries.answer([("q", "config")]) == again
 
 
 async def test_a_post_gets_a_url_before_indexing_has_begun(
