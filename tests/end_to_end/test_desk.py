@@ -582,7 +582,11 @@ async def test_posts_can_be_searched_by_words_and_type_with_pagination(
     assert "mill pond" not in (await owner.get("/desk/?search=kingfisher&post-type=like")).text
     none = await owner.get("/desk/?search=nothing-is-called-that")
     assert "No posts match." in none.text
-    for number in range(8):
+    # An app's own object.
+    liked = {"url": "https://songs.example/1", "name": "Heron Song"}
+    await app(there, type=["h-entry"], properties={"like-of": [liked]})
+    assert "Heron Song" in (await owner.get("/desk/?search=songs.example")).text
+    for number in range(7):
         await app(there, type=["h-entry"], properties={"content": [f"One of many: {number}"]})
     first = await owner.get("/desk/")
     older = unescape(re.findall(r'rel="next" href="([^"]+)"', first.text)[0])

@@ -14,7 +14,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.keys import date_form
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError, InsufficientStorage
-from bridge.micropub.post import Post, discover, unescape
+from bridge.micropub.post import Post, discover, nested, unescape
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
 from bridge.site.pelican.addresses.addresses import Addresses, date_of
 from bridge.site.pelican.addresses.listings import Listings
@@ -194,13 +194,12 @@ def _about(post: Post) -> str:
         for value in values:
             if people and not isinstance(value, dict):
                 continue
-            inner = value.get("properties") if isinstance(value, dict) else None
-            parts = [*inner.values()] if isinstance(inner, dict) else [[value]]
+            inner = nested(value)
+            parts = [value] if inner is None else inner.values()
             words += [
                 text
                 for part in parts
-                if isinstance(part, list)
-                for text in part
+                for text in (part if isinstance(part, list) else [part])
                 if isinstance(text, str)
             ]
     return " ".join(words)[:_TEXT_LENGTH]
