@@ -121,7 +121,12 @@ def _refuse_old_actions(
     """Raise :class:`InvalidRequest` for what was meant to change or delete a post: it would be
     published as another one.
     """
-    asked = [verb for name, verb in _OLD_ACTIONS.items() if values.get(name)]
+    # Apps send empty fields of their forms, too.
+    asked = [
+        verb
+        for name, verb in _OLD_ACTIONS.items()
+        if any(slot.strip() if isinstance(slot, str) else slot for slot in values.get(name, ()))
+    ]
     operation = values.get("operation", ()) if "url" in values else ()
     asked += [
         verb

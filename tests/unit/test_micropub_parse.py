@@ -103,7 +103,8 @@ class TestNames:
 
 class TestEmpty:
     def test_empty_strings_are_dropped(self) -> None:
-        action = form(("content", "x"), ("name", ""), ("published", " "), ("mp-slug", ""))
+        action = form(("content", "x"), ("name", ""), ("published", " "), ("mp-slug", ""),
+                      ("edit-of", ""), ("delete-of", " "))  # fmt: skip
         assert properties(action) == {"content": ["x"]}
         assert not created(action).commands
 
