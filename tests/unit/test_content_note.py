@@ -462,6 +462,7 @@ def test_a_note_with_only_a_file_is_titled_by_its_type(
         'the "*" or "*" key, \'**\' and \'**\', „*“ und „*“, »*« »*«, ‘_’ or ‘_’, "~~" "~~"',
         "(*'ω'*) o(*￣▽￣*)ブ (*ﾟ▽ﾟ*) (*‘ω‘*)",
         "rm *-old* x **-1 and y **-2, 2*3* 4**5** x_y_ z",
+        "*\u200b* **\u2067\u2069** _\u200d_",
         "¯\\_(ツ)_/¯ and A_b_ and C:\\_old_ and a=_b_ and ;_x_; and X~~y~~ and \\~~z~~",
     ],
 )

@@ -60,7 +60,7 @@ _SIGNS = (
     r"$£¥©®°№™\u20a0-\u20cf\u2600-\u27bf\u2b00-\u2bff\u3001-\u303f\uff01-\uffef"
     r"\U0001f000-\U0001faff"
 )
-_FIRST = rf"[^\W_]|[\"'“„‘‚«»‹›(\[#@¿¡`{_SIGNS}{_UNSEEN}]|(?:~~|_|…)(?=[^\W_])"
+_FIRST = rf"[{_UNSEEN}]*+(?:[^\W_]|[\"'“„‘‚«»‹›(\[#@¿¡`{_SIGNS}])|(?:~~|_|…)(?=[^\W_])"
 #: A single star before these may be a glob's.
 _FIRST_OF_STRONG = rf"{_FIRST}|(?:[-+−–—→]|\.\.\.)[ ]?(?=[^\W_])"
 _LAST = (
