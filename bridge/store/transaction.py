@@ -50,7 +50,7 @@ class Transaction:
         self._bare_repo = bare_repo
         self._branch = bare_repo.branch
         self._format = bare_repo.format
-        self._refs = bare_repo.common / "refs" / "heads"
+        self._refs = bare_repo.common / "refs"
         self._packs = bare_repo.common / "objects" / "pack"
         self._disk = disk
         self._scratch = Scratch(disk, self._packs)
@@ -91,13 +91,14 @@ class Transaction:
         self._scratch.sweep()
 
     def unlock(self, own: Container[int] = ()) -> None:
-        """Remove locks of branches that are a second name of a file of ours (its inode is in
-        ``own``), or from before the machine was started."""
+        """Remove locks of refs that are a second name of a file of ours (its inode is in ``own``),
+        or abandoned, such as by a fetch that a power cut has ended: no other would succeed.
+        """
         for folder, _, names in os.walk(self._refs):
             for lock in (Path(folder, name) for name in names if name.endswith(".lock")):
-                # Git's own locks come and go.
-                with suppress(FileNotFoundError):
-                    if lock.stat().st_ino in own or _outlived_reboot(lock):
+                # Git's own locks come and go; those of another user's commands are theirs.
+                with suppress(FileNotFoundError, PermissionError):
+                    if lock.stat().st_ino in own or _is_abandoned(lock):
                         self._disk.remove(lock)
 
     def _branch_lock(self) -> GitLock:
@@ -270,13 +271,17 @@ class GitLock:
 
     def _clear_abandoned(self) -> None:
         try:
-            age = time.time() - self.path.stat().st_mtime
-            if not (age > _ABANDONED or _outlived_reboot(self.path)):
+            if not _is_abandoned(self.path):
                 return
         except FileNotFoundError:
             return
-        _log.warning("%s is %d minutes old and was left behind: removed", self.path, age / 60)
+        _log.warning("%s was left behind: removed", self.path)
         self._disk.remove(self.path)
+
+
+def _is_abandoned(lock: Path) -> bool:
+    """Raises ``FileNotFoundError``."""
+    return time.time() - lock.stat().st_mtime > _ABANDONED or _outlived_reboot(lock)
 
 
 def _outlived_reboot(lock: Path) -> bool:

@@ -270,6 +270,14 @@ def test_a_stale_lock_is_removed(repo: Path, store: GitStore) -> None:
     os.utime(lock, (long_ago, long_ago))
     put(store, "content/new.md", "ours")
     assert not lock.exists()
+    # A power cut has ended a fetch; another one goes on.
+    old, new = (repo / f"refs/remotes/origin/{name}.lock" for name in ("main", "other"))
+    old.parent.mkdir(parents=True)
+    old.touch()
+    new.touch()
+    os.utime(old, (long_ago, long_ago))
+    GitStore(repo, author=ADA).close()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 # Temporary failures
