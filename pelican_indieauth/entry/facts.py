@@ -76,7 +76,8 @@ def facts_of_subject(
     thing: Mf2, urls: Urls, elsewhere: Callable[[str | None], str | None]
 ) -> tuple[Fact, ...]:
     """What is known of a reviewed thing besides its name, URL and photo."""
-    others = {name: v for name, v in thing.properties.items() if name not in _NAMING | {"photo"}}
+    elsewhere_shown = _NAMING | {"photo"} | (THE_SITES - {"author"})
+    others = {name: v for name, v in thing.properties.items() if name not in elsewhere_shown}
     return tuple(_FactReader(urls, elsewhere).facts(others, 2))
 
 

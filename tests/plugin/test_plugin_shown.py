@@ -217,7 +217,17 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         {"item": ["Emma"]},
     ),
     "reviewed-product": (
-        h("review", item=h("product", name="Pen", price="€ 3", brand=h("card", name="Pens Ltd"))),
+        h(
+            "review",
+            item=h(
+                "product",
+                name="Pen",
+                price="€ 3",
+                brand=h("card", name="Pens Ltd"),
+                me=SITE,
+                rel="me",
+            ),
+        ),
         ["Pen (Price: € 3, Brand: Pens Ltd)"],
         {"item": ["Pen"]},
     ),
