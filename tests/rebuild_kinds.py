@@ -250,6 +250,12 @@ class BothWays:
         self._clean = folder / "clean"
         self.worker = make(store, folder, "resident")
 
+    @property
+    def stays_warm(self) -> bool:
+        """Whether changes need no full run of Pelican; all pages may be rendered."""
+        slow = self.worker.status().slow
+        return slow is None or not slow.by_command
+
     async def after(self, change: Change) -> list[str]:
         """Build with a change; names of files that are not those of a clean build."""
         version = commit(self.store, change)

@@ -241,7 +241,7 @@ async def test_the_output_is_that_of_a_clean_build(site: BothWays, plugins: list
     changed = post("Two", 2, Tags="a;", body="Now it is.", Alias="old/two.html")
     assert await site.after({"content/two.md": changed, "content/one.md": None}) == []
     assert await site.after({"content/new.md": None}) == []
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 @pytest.mark.soak
@@ -307,7 +307,7 @@ async def test_links_relative_to_each_page(site: BothWays) -> None:
     assert await site.after({"content/one.md": post("One", 1, Slug="uno", Tags="b;")}) == []
     assert await site.after({"content/new.md": linking.replace(b"2026-11", b"2025-10")}) == []
     assert await site.after({"content/new.md": None}) == []
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 NO_FEEDS = b"FEED_ALL_ATOM = CATEGORY_FEED_ATOM = TRANSLATION_FEED_ATOM = None\n"
@@ -330,7 +330,7 @@ async def test_a_file_that_several_posts_attach(site: BothWays, feeds: bytes) ->
     assert await site.after(content) == []
     assert await site.after({"content/a.md": post("A", 8, body=attached)}) == []
     assert await site.after({"content/c-de.md": None, "content/a.md": post("A", 1)}) == []
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 SUBSITES = b"""
@@ -374,7 +374,7 @@ async def test_the_site_in_further_languages(site: BothWays, plugins: tuple[str,
     assert await site.after({"content/neu.md": translated.replace(b"Text", b"Worte")}) == []
     assert b"Worte" in files(site.output)["de/new.html"]
     assert await site.after({"content/new.md": None, "content/nur.md": None}) == []
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 async def test_a_page_that_is_written_as_before_is_not_compressed_again(

@@ -334,7 +334,7 @@ TEMPLATE_PAGES = {"version.html": "version.html"}
         # The next commit is the first after this tag.
         git(repo, "tag", f"v{number}", "main")
     assert b"v2-1-g" in shown
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 #: A generator that is none of Pelican's, as the sitemap of the old pelican-plugins repo has it: it
@@ -561,7 +561,7 @@ async def test_what_filters_remember_is_forgotten_before_each_build(site: BothWa
     after = (site.output / "a.html").read_bytes()
     assert before != after
     assert await site.after({"content/a.md": post("A", 1)}) == []
-    assert site.worker.status().slow is None
+    assert site.stays_warm
 
 
 #: Each way by which a template comes to such a thing. Sets one up in each build, too.
