@@ -312,6 +312,39 @@ async def test_what_lists_a_folder_of_posts_or_uploads_sees_it_as_it_is(site: Bo
     assert await site.after({"content/media/b/3.txt": None}) == []
 
 
+CHANGING = b"""
+from pathlib import Path
+from pelican import signals
+def finalized(generator):
+    number = int(Path("number.txt").read_text()) + 1
+    Path("number.txt").write_text(str(number))
+    generator.context["NUMBER"] = number
+def register():
+    signals.article_generator_finalized.connect(finalized)
+"""
+
+
+async def test_committed_files_that_a_plugin_changes_are_restored_for_each_build(
+    site: BothWays,
+) -> None:
+    article = '{% extends "!simple/article.html" %}{% block content %}<{{ NUMBER }}>{% endblock %}'
+    start = {
+        "pelicanconf.py": CONF.replace(b"PLUGINS = []", b'PLUGINS = ["changing"]')
+        + b'THEME_TEMPLATES_OVERRIDES = ["templates"]',
+        "changing.py": CHANGING,
+        "number.txt": b"7",
+        "templates/article.html": article.encode(),
+        "content/1.md": post("One", 1),
+    }
+    # Not compared: both builds begin with the same files, of which one has changed some.
+    await site.after(start)
+    for number in range(2, 4):
+        await site.after({f"content/{number}.md": post(f"Post {number}", number)})
+        shown = files(site.output)
+        assert all(b"<8>" in shown[f"{name}.html"] for name in ("one", f"post-{number}"))
+    assert site.stays_warm
+
+
 async def test_settings_that_ask_git_show_the_commit_that_is_built(site: BothWays) -> None:
     asking = b"""
 from subprocess import check_output

@@ -66,6 +66,29 @@ def test_later_only_differing_files_are_written(store: GitStore, folder: Path) -
     assert (after.st_ino, after.st_ctime_ns) == (same.st_ino, same.st_ctime_ns)
 
 
+def test_what_builds_change_of_the_version_is_restored_and_what_they_add_stays(
+    store: GitStore, folder: Path
+) -> None:
+    committed = {"changed": b"c", "gone/a": b"g", "link": b"l", "same": b"s", "été": b"e"}
+    committed |= {f"many/{number}": b"m" for number in range(300)}
+    checkout = BuilderCheckout(store, folder)
+    checkout.bring_to(commit(store, committed))
+    same = (folder / "same").stat()
+    for text in (b"1", b"2"):
+        (folder / "changed").write_bytes(b"by a build")
+        shutil.rmtree(folder / ("gone" if text == b"1" else "many"))
+        (folder / "link").unlink()
+        (folder / "link").symlink_to("same")
+        (folder / "été").chmod(0o755)
+        (folder / "cache").write_bytes(b"cached")
+        version = commit(store, {"changed": text})
+        assert checkout.bring_to(version, is_exact=lambda _: False) == ("changed",)
+        assert files(folder) == {**committed, "changed": text, "cache": b"cached"}
+        assert not (folder / "link").is_symlink()
+        assert (folder / "été").stat().st_mode & 0o111 == 0
+    assert (folder / "same").stat().st_ctime_ns == same.st_ctime_ns
+
+
 def test_a_file_becomes_a_folder_and_back(store: GitStore, folder: Path) -> None:
     checkout = BuilderCheckout(store, folder)
     checkout.bring_to(commit(store, {"a": b"file"}))

@@ -116,7 +116,7 @@ def test_an_update_reports_and_writes_only_differing_files(owner: Owner, folder:
 def test_few_git_processes_are_started(
     owner: Owner, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two for what follows each post."""
+    """Three for what follows each post."""
     commands: list[str] = []
     run = CheckoutRepo.git
 
@@ -132,7 +132,7 @@ def test_few_git_processes_are_started(
     commands.clear()
     assert checkout.changes(second) == ("a", "c")
     checkout.bring_to(second, exact=False)
-    assert commands == ["diff-tree", "read-tree"]
+    assert commands == ["diff-tree", "ls-files", "read-tree"]
     assert folder.joinpath("c").read_text() == "c"
 
 

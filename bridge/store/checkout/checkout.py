@@ -137,8 +137,9 @@ class Checkout:
     def bring_to(self, version: Version, *, exact: bool = True) -> None:
         """Check out a version.
 
-        ``exact``: also undo whatever builds have left there. Otherwise only what differs between
-        the versions is written, which takes a fraction of the time. Raises StoreBroken, OSError.
+        ``exact``: also remove whatever builds have left there. Otherwise only what differs between
+        the versions, or was changed by builds, is written, which takes a fraction of the time.
+        Raises StoreBroken, OSError.
         """
         self._repo.prepare()
         before = None if exact or not self._known else self.version
@@ -195,8 +196,10 @@ class Checkout:
         self._repo.expect(self._repo.hidden)
         if before is None:
             self._reset(version)
-        elif before != version:
-            self._step(before, version)
+        else:
+            self._undo()
+            if before != version:
+                self._step(before, version)
         # Not a branch: HEAD names the version itself, which is how a version is known to be here.
         self._repo.git_dir.joinpath("HEAD").write_text(f"{version}\n", "ascii")
         self._repo.copy_tags()
@@ -226,6 +229,12 @@ class Checkout:
         self._pointers.empty()
         self._repo.git("reset", "--quiet", "--hard", version)
         self._repo.git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
+
+    def _undo(self) -> None:
+        """Restore what the site's code has changed or removed of the version's files."""
+        self._repo.restore([path for path in self._repo.modified() if path not in self._modules])
+        for below in self._below.values():
+            below._undo()
 
     def _step(self, before: Version, version: Version) -> None:
         """What ``git checkout`` does: files that differ between the two are written."""

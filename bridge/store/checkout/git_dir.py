@@ -38,6 +38,7 @@ _SETTINGS = f"""\
 \tauto = 0
 """
 _ERRORS = "surrogateescape"
+_MANY = 200  # paths: the length of a command is limited
 
 
 class TrackedFile(NamedTuple):
@@ -137,11 +138,21 @@ class CheckoutRepo:
         listed = self.git("ls-files", "-z", "--", *(paths or ()))
         return list(filter(None, listed.split("\0")))
 
+    def modified(self) -> list[str]:
+        """The files that are not as the version on disk has them, except for hidden ones. A
+        submodule is one path.
+        """
+        listed = self.git("ls-files", "-z", "--modified")
+        # One that was removed is listed twice.
+        return [*dict.fromkeys(filter(None, listed.split("\0")))]
+
     def restore(self, paths: Collection[str]) -> None:
-        """Restore files that were removed, as far as this version has them."""
+        """Restore files that were removed or changed, as far as this version has them."""
         self.expect(self.hidden & frozenset(paths))
-        if present := self.tracked(paths):
-            self.git("checkout-index", "--force", "--", *present)
+        if len(paths) > _MANY:
+            self.git("checkout-index", "--index", "--force", "--all")
+        elif present := self.tracked(paths):
+            self.git("checkout-index", "--index", "--force", "--", *present)
 
     @property
     def hidden(self) -> Set[str]:
