@@ -67,6 +67,8 @@ async def cookies(chromium: Browser, there: Demo) -> Cookies:
 
 async def weighed(page: Page, url: str) -> tuple[dict[str, bytes], int]:
     """The resources that a page loads, by URL, without images; sizes of scripts are compressed."""
+    # The bodies of what the page before this one still loads could not be had.
+    await page.wait_for_load_state("networkidle")
     seen: list[Request] = []
     page.on("requestfinished", lambda request: seen.append(request))  # noqa: PLW0108 - its signature
     await page.goto(url, wait_until="networkidle")
