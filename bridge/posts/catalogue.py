@@ -120,20 +120,19 @@ class Catalogue:
         The index may not have all posts yet: :meth:`neighbours` finds the others. Raises as
         :meth:`refresh`, but does not wait for a large site to be indexed.
         """
-        try:
-            return await self._refreshed(self._brief)
-        except Unavailable:
-            if self._indexing_since is None:
-                raise  # the site itself takes that long, not its index
+        if known := await self._indexed():
+            return known
         head = self._head()
         await self._site.bring_to(head)
         return head
 
     async def neighbours(self, slugs: Sequence[str]) -> list[IndexedPost | ReservedPage]:
         """The posts and pages not yet in the index that may have the URL of a post with one of
-        these slugs.
+        these slugs. Raises as :meth:`for_new_post`.
         """
-        if self._newest_known():
+        # Another client may have posted a moment ago: the index learns one post sooner than all
+        # files are read.
+        if await self._indexed():
             self.unindexed.forget()
             return []
         head, site = self._head(), self._site.reader
@@ -162,6 +161,17 @@ class Catalogue:
         if under_way:
             await asyncio.wait(under_way)
         await asyncio.to_thread(self.index.close)
+
+    async def _indexed(self) -> Version | None:
+        """The version that the index has, at least as new as the branch was; ``None`` if that takes
+        long. Raises as :meth:`refresh`.
+        """
+        try:
+            return await self._refreshed(self._brief)
+        except Unavailable:
+            if self._indexing_since is None:
+                raise  # the site itself takes that long, not its index
+            return None
 
     def _newest_known(self) -> Version | None:
         """The index's version, if it is the newest one."""

@@ -112,7 +112,9 @@ async def test_a_post_gets_a_url_while_lookups_are_unavailable(tmp_path: Path) -
         assert site.posts.catalogue.report().indexing is None
 
 
-async def test_apps_get_an_explanation_while_lookups_are_unavailable(tmp_path: Path) -> None:
+async def test_apps_get_an_explanation_while_lookups_are_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its first question is ``q=config``; many go no further without an answer."""
     async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
         catalogue, endpoint = site.posts.catalogue, "https://bridge.example/media"
@@ -130,7 +132,7 @@ async def test_apps_get_an_explanation_while_lookups_are_unavailable(tmp_path: P
         async def full(files: Sequence[Source]) -> NoReturn:
             raise InsufficientStorage("The disk is full; nothing was written.")
 
-        site.posts.current.reader.describe = full  # type: ignore[method-assign]
+        monkeypatch.setattr(site.posts.current.reader, "describe", full)
         site.commit({"content/late.md": post("Late")})
         with pytest.raises(InsufficientStorage):
             await catalogue.refresh(patient=True)
@@ -194,3 +196,19 @@ async def test_posts_created_during_indexing_are_considered(tmp_path: Path) -> N
         await site.posts.catalogue.refresh(patient=True)
         assert await site.place("A walk", "a-walk") == "a-walk-2.html"
         assert not site.posts.catalogue.unindexed._files
+
+
+async def test_a_post_of_another_client_is_indexed_rather_than_all_files_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clients that post at once: the branch moves while the second one looks for its URL."""
+    async with unread(tmp_path, {}, CONF_OF_SLUGS) as site:
+        site.go_on.set()
+        catalogue = site.posts.catalogue
+        await catalogue.refresh(patient=True)
+        catalogue._brief = 60.0
+        monkeypatch.setattr(catalogue.unindexed, "bring_to", None)
+        for number in range(3):
+            site.commit({f"content/{number}.md": post("A walk", f"Slug: a-walk-{number}\n")})
+            assert await catalogue.neighbours([f"a-walk-{number}"]) == []
+            assert catalogue.index.find_by_path(f"content/{number}.md")
