@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bridge.runtime.private import sync
 from bridge.store import (
     StoreBusy,
 )
@@ -322,8 +323,8 @@ class Disk:
     def sync(self, paths: Iterable[Path]) -> None:
         """Make files, and the names in folders, durable: at least one, all at the same time."""
         mine, *others = paths
-        waiting = [self._hands.submit(self._sync, path) for path in others]
-        self._sync(mine)
+        waiting = [self._hands.submit(sync, path) for path in others]
+        sync(mine)
         for each in waiting:
             each.result()
 
@@ -353,11 +354,3 @@ class Disk:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(file, rest) :]
-
-    @staticmethod
-    def _sync(path: Path) -> None:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)

@@ -11,7 +11,7 @@ import pytest
 import warm_kit
 
 pytestmark = [
-    pytest.mark.skipif(not warm_kit.POSSIBLE, reason="forks are for another parent"),
+    pytest.mark.skipif(not warm_kit.POSSIBLE, reason="forks on x86-64 and ARM Linux only"),
     pytest.mark.cold,
 ]
 
