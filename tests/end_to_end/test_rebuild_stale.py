@@ -777,8 +777,8 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
                 + b"KEPT = []\nJINJA_FILTERS = {'count': lambda _: KEPT.append(0) or len(KEPT)}\n",
                 "templates/article.html": b"{{ '' | count }}",
             },
-            "the filter or test 'count' of a constant may count over all pages",
-            "not the same on every page",
+            "the filter or test 'count', applied to a constant, may count pages",
+            "a value that differs between pages",
         ),
         (
             {
@@ -787,8 +787,8 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
                 "templates/base.html": b"{% set _ = LINES.append(1) %}{{ LINES | length }}",
                 "content/pages/home.md": b"Title: Home\nSave_as: index.html\n\nHome.",
             },
-            "pages are counted, and index.html is written twice",
-            "Let no page, post or file have the address of another",
+            "pelicanconf.LINES counts pages, and index.html is written twice",
+            "Give every page, post and file a different URL",
         ),
     ],
     ids=[

@@ -61,7 +61,7 @@ class _OrderMatters(Exception):
 
 
 class Interrupted(Exception):
-    """A newer version waits; what was published so far is good."""
+    """A newer version is waiting; everything published so far is valid."""
 
 
 @dataclass(slots=True)
@@ -69,9 +69,9 @@ class _Build:
     """The objects of one build, and what it has done so far.
 
     ``before`` is the state of the site's own code before the first page, ``made`` counts pages.
-    ``hidden`` are files of several pages, of which the others are not made here.
-    ``first`` are the files of the posts for whose pages clients wait. ``left`` says what links are
-    relative to when a generator, by its id, has written (RELATIVE_URLS).
+    ``hidden`` are output files that several pages share; only one of those pages is rendered.
+    ``first`` are the files of the posts for whose pages clients wait. ``localsiteurl_after`` maps
+    a generator's id to what links are relative to once it has written its pages (RELATIVE_URLS).
     """
 
     running: list[Generator]
@@ -82,7 +82,7 @@ class _Build:
     before: StateBeforePages
     made: int = 0
     hidden: set[str] = field(default_factory=set)
-    left: dict[int, str] = field(default_factory=dict)
+    localsiteurl_after: dict[int, str] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
 
@@ -112,9 +112,9 @@ class WarmSite:
         self._site = self._loaded.pelican
         self._posts, self._left_out, self._unchecked = set[str](), set[str](), set[str]()
         self._memory = SiteState(self._site, site_paths.checkout)
-        self._counting = plugins.Counting.take_off()
+        self._counting = plugins.Counting.detach()
         made = site_paths.staged.with_name(f"{site_paths.staged.name}-made")
-        self._late = LatePlugins.take_off(made)
+        self._late = LatePlugins.detach(made)
         self._staged.unfinished = self._late.holds or bool(self._late.by_file)
         self._pictures = plugins.Pictures()
         self._read_through_caches()
@@ -127,7 +127,7 @@ class WarmSite:
         signals.all_generators_finalized.connect(self._runs.note)
         libraries = Libraries()
         self._receivers, self._classes = plugins.Receivers(libraries), PelicanClasses(libraries)
-        #: Posts that the last build has read, and of which it has made no page.
+        #: Posts that the last build read but made no page for.
         self.unlisted: list[str] = []
         #: No build has been completed yet.
         self._cold = True
@@ -352,7 +352,7 @@ class WarmSite:
         for generator in build.running:
             if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
                 _call(generator, "generate_output", planner)
-                build.left[id(generator)] = planner.localsiteurl
+                build.localsiteurl_after[id(generator)] = planner.localsiteurl
         # A static file wins over a page of the same name.
         copied = self._copies.names
         build.hidden = planner.hidden | planner.pages.keys() & copied
@@ -388,19 +388,19 @@ class WarmSite:
             return
         if not_folded:
             raise UnsupportedSiteError(
-                f"the filter or test {min(not_folded)!r} of a constant may count over all pages",
-                "Give it something that is not the same on every page",
+                f"the filter or test {min(not_folded)!r}, applied to a constant, may count pages",
+                "Apply it to a value that differs between pages",
             )
         if build.hidden:
             raise UnsupportedSiteError(
-                f"pages are counted, and {min(build.hidden)} is written twice ({name} counts)",
-                "Let no page, post or file have the address of another",
+                f"{name} counts pages, and {min(build.hidden)} is written twice",
+                "Give every page, post and file a different URL",
             )
         if not self._in_order:
             raise _OrderMatters(name)
 
     def _run_late(self, pages: dict[str, PlannedPage], build: _Build) -> None:
-        """Run what plugins write by themselves, now that all pages are there."""
+        """Run the plugins that write files of their own, now that all pages exist."""
         if not (self._late.holds or any(map(self._late.is_late, build.running))):
             return
         self._staged.prune(self._known(pages, build))
@@ -408,8 +408,8 @@ class WarmSite:
         self._counting.connect()
         try:
             for generator in build.running:
-                if (left := build.left.get(id(generator))) is not None:
-                    build.context["localsiteurl"] = left
+                if (url := build.localsiteurl_after.get(id(generator))) is not None:
+                    build.context["localsiteurl"] = url
                 self._late.write(generator, build.writer)
         finally:
             self._counting.disconnect()

@@ -45,7 +45,7 @@ class LatePlugins:
     by_file: tuple[FileByFile, ...]
 
     @classmethod
-    def take_off(cls, folder: Path) -> LatePlugins:
+    def detach(cls, folder: Path) -> LatePlugins:
         """Find these plugins; the signals of generators no longer reach them by themselves.
 
         ``folder`` is for what those make that work on each file alone.

@@ -226,7 +226,7 @@ class Counting:
     receivers: tuple[Callable[..., None], ...]
 
     @classmethod
-    def take_off(cls) -> Counting:
+    def detach(cls) -> Counting:
         """Disconnect them from ``content_written``."""
         found = tuple(
             receiver
