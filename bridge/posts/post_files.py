@@ -187,8 +187,12 @@ class PostReader:
         """Whether the commit that removed a file wrote the same post to where it was later."""
         if not are_alike(later.data, file.data):
             return False
-        newest = next(iter(self._store.log(gone.version, path=later.path)), None)
-        return newest is not None and newest.version == gone.version
+        # A merge commit removes the file, too: git then names the commit that it brought.
+        removed, written = (
+            next(iter(self._store.log(gone.version, path=path)), None)
+            for path in (gone.path, later.path)
+        )
+        return removed is not None and written is not None and removed.version == written.version
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from git_kit import git
+from git_kit import git, push
 from publishing_kit import Bench, bench
 
 from bridge.errors import InvalidRequest
@@ -83,6 +83,21 @@ async def test_another_file_name(site: Bench, text: str) -> None:
         await name_of(site, f"{BASE}first.html")
     assert await site.undelete(f"{BASE}first.html") != f"{BASE}first.html"
     assert await name_of(site, f"{BASE}first.html") == "By hand"
+
+
+async def test_another_file_name_in_a_merged_branch(site: Bench) -> None:
+    """As a pull request brings it: the merge commit removes the file, too."""
+    new = "content/renamed.md"
+    git(site.clone, "pull", "-q", str(site.bare), "main")
+    git(site.clone, "checkout", "-q", "-b", "rename")
+    git(site.clone, "mv", PATH, new)
+    (site.clone / new).write_text(at("second"))
+    git(site.clone, "commit", "-q", "-a", "-m", "Another name")
+    git(site.clone, "checkout", "-q", "main")
+    git(site.clone, "merge", "-q", "--no-ff", "-m", "Merge", "rename")
+    push(site.clone, str(site.bare))
+    await site.catalogue.refresh()
+    assert await site.undelete(f"{BASE}first.html") == f"{BASE}second.html"
 
 
 async def test_urls_that_no_app_has_seen_get_no_redirect(site: Bench) -> None:
