@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct, field
 
 from bridge.errors import BridgeError
 from bridge.media.library import MediaLibrary
@@ -46,8 +47,7 @@ log = logging.getLogger(__name__)
 Listener = Callable[[Version], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Repo:
+class Repo(Struct, frozen=True):
     """The content store, the site and the index of its posts."""
 
     store: GitStore
@@ -59,8 +59,7 @@ class Repo:
     media: MediaLibrary
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(Struct, frozen=True):
     """The parts that most others depend on.
 
     ``public_url`` is the bridge's public URL, with a slash at its end. ``fetch`` is for untrusted

@@ -12,9 +12,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.auth.token import Token, is_draft_only, require
 from bridge.content.file import PelicanFile
@@ -70,8 +72,7 @@ _COMMIT_SECONDS = 30.0
 _CLOSE_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """The result of an action.
 
     ``url`` is where the post lives now. ``live``: its page is there already. ``moved``: the URL is
@@ -86,8 +87,7 @@ class Published:
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Followers:
+class Followers(Struct, frozen=True):
     """What the publisher asks of the parts that follow a commit. None of it can fail an answer.
 
     ``wait_seconds`` is how long an answer may wait for a page to be live.

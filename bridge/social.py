@@ -6,10 +6,10 @@ Each is ``None`` where the settings have it off.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from msgspec import Struct
 
 from bridge.core import Core
 from bridge.desk.mentions import MentionPages
@@ -54,8 +54,7 @@ from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 RECEIVER = web.AppKey("receiver", Receiver)
 
 
-@dataclass(frozen=True, slots=True)
-class Social:
+class Social(Struct, frozen=True):
     """These parts, for ``/status``."""
 
     sender: Sender | None

@@ -11,7 +11,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bridge.auth.token import Token, TokenVerifier
 from bridge.errors import InvalidToken, Unavailable
@@ -114,8 +115,7 @@ class CachingVerifier:
             self._verdicts.put(key, verdict, seconds=seconds)
 
 
-@dataclass(slots=True)
-class _Caller:
+class _Caller(Struct):
     """One client: its running verifications, and the number of waiting ones."""
 
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE_EACH))

@@ -10,9 +10,9 @@ import asyncio
 import json
 import logging
 import time
-from dataclasses import dataclass
 
 import aiohttp
+from msgspec import Struct
 from multidict import CIMultiDictProxy
 
 from bridge.auth.endpoint import IntrospectionVerifier, TokenEndpointVerifier
@@ -29,8 +29,7 @@ _MAX_BYTES = 1024 * 1024
 _RETRY_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True):
     """The endpoints that a home page advertises; ``None`` for each that it does not."""
 
     token: str | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from bridge.errors import (
     BridgeError,
@@ -27,8 +28,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """The contents of an access token (IndieAuth 6, RFC 7662 2.2), without the token itself.
 
     ``expires`` is in seconds since the epoch, ``None`` where the token does not expire. ``name`` is
@@ -151,8 +151,7 @@ def is_me(claimed: str, *own: str) -> bool:
     return any(canonical == str(parse(url)) for url in own)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """A scope: its meaning on the consent screen, and the permissions that it grants."""
 
     meaning: str

@@ -10,13 +10,14 @@ import shutil
 import socket
 import tempfile
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from bridge.app import REBUILDER, STORE, make_app
 from bridge.auth.token import ALL_SCOPES
@@ -48,8 +49,7 @@ _MARK = "# The settings of a demo."
 _ADDRESSES = "\n# Where this demo is.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class DemoFacts:
+class DemoFacts(Struct, frozen=True):
     """The contents of ``demo.json``."""
 
     site: str
@@ -117,8 +117,7 @@ def _links(facts: DemoFacts) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
+class _Network(Struct, frozen=True):
     """The fake network for syndication; ``folder`` is for its tokens."""
 
     listener: socket.socket

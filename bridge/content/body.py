@@ -17,8 +17,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from msgspec import Struct
 
 from bridge.content.file import Form, Mf2Line, PelicanFile, printable
 from bridge.content.markup import commonmark, html, note
@@ -37,8 +38,7 @@ _LAYOUT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PostBody:
+class PostBody(Struct, frozen=True):
     """A body and how it encodes the content. ``text`` ends in a newline unless it is empty;
     ``changes`` are what was changed for Python-Markdown.
     """
@@ -48,8 +48,7 @@ class PostBody:
     changes: TextChanges = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Allowlist:
+class Allowlist(Struct, frozen=True):
     """What a body may contain although a client may not send it, since the owner's file already
     contains it.
     """
@@ -66,8 +65,7 @@ class Allowlist:
         return cls(links, _find_unsafe(shown.html, suffix), shown.effects)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What is unsafe in the HTML that the site makes of a text: ``reaches`` are links to files
     of the site, ``acts`` elements that the sanitiser would remove.
     """

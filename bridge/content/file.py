@@ -13,12 +13,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import grapheme
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
 from bridge.content.markup.changes import TextChange, TextChanges
@@ -51,8 +52,7 @@ def refuse_other_formats(path: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PelicanFile:
+class PelicanFile(Struct, frozen=True):
     """The text of a post's file.
 
     ``lines`` are its head, ``gap`` is the line that ends the head (``""`` if there is none),
@@ -65,7 +65,7 @@ class PelicanFile:
     tail: str = ""
     bom: str = ""
     newline: str = "\n"
-    syntax: Syntax = field(default=_MARKDOWN, repr=False)
+    syntax: Syntax = _MARKDOWN
 
     @classmethod
     def parse(cls, text: str, path: str = "") -> PelicanFile:
@@ -195,8 +195,7 @@ def title_digest(title: str) -> str:
     return hashlib.sha256("".join(letters).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class Mf2Line:
+class Mf2Line(Struct, frozen=True):
     """The contents of the ``Mf2:`` line. A file without one was written by hand.
 
     ``properties`` are mf2 properties beyond Pelican's keys, or the exact value behind such a key.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from html import escape
 from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from bridge.micropub.post import unescape
 
@@ -27,8 +28,7 @@ class Line(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileParts:
+class FileParts(Struct, frozen=True):
     """A parsed file; its parts joined again are the same bytes.
 
     ``gap`` ends the head, ``""`` if nothing does; ``tail`` follows the body.

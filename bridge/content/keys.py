@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dateutil.parser
+from msgspec import Struct
 
 from bridge.content.file import Mf2Line, PelicanFile, is_seen, label, one_line, title
 from bridge.content.markup import note
@@ -25,8 +25,7 @@ _Values = Mapping[str, tuple[Json, ...]]
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderField:
+class HeaderField(Struct, frozen=True):
     """A header key and its properties.
 
     ``encode`` returns the key's value for a file, ``None`` for no key; it raises

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
 from datetime import datetime
 from string import Formatter
 from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Struct, field
 
 from bridge.content.markup.links import IntrasiteLinks, MediaUrls
 from bridge.settings import DEFAULT_CATEGORIES, SettingsError
@@ -83,8 +83,7 @@ class SiteView(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PathTemplate:
+class PathTemplate(Struct, frozen=True):
     """``[content] path`` inside ``[content] folder``.
 
     Understands ``{category}``, ``{published:%Y}`` and ``{slug}``. Raises :class:`SettingsError` if
@@ -124,8 +123,7 @@ class PathTemplate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SiteRules:
+class SiteRules(Struct, frozen=True):
     """``site`` are Pelican's settings; the rest is the bridge's ``[content]`` and ``[media]``.
 
     ``html``: whether a client's HTML is sanitised or trusted. ``categories``: the Pelican category

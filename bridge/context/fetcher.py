@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.net.fetch import Fetched, FetchError
 from bridge.net.link_rels import charset_of
@@ -39,8 +41,7 @@ class Fetch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     """The requested contexts of one post, and the number of tries."""
 
     post: str

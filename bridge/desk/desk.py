@@ -6,12 +6,12 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
+from msgspec import Struct
 
 from bridge.auth.token import Token
 from bridge.desk.compose.context import Contexts
@@ -32,8 +32,7 @@ from bridge.web.queries import Queries
 _SCOPES = frozenset({"create", "update", "delete", "media"})
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """What the desk reads from, and the publisher, through which alone it writes.
 
     ``max_bytes`` limits one form.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.desk.compose.submission import Submission
 from bridge.desk.compose.values import shown_url
@@ -23,8 +23,7 @@ from bridge.web.media import delete_file
 _A_PAGE = 48
 
 
-@dataclass(frozen=True, slots=True)
-class ListedFile:
+class ListedFile(Struct, frozen=True):
     """One file of the page."""
 
     url: str

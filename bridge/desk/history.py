@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from msgspec import Struct
 
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
@@ -23,8 +23,7 @@ _VERSION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CLIENT = re.compile(r"^Micropub-Client: (\S+)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Struct, frozen=True):
     """One version: its time, its commit message, and who made it."""
 
     version: str

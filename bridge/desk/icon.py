@@ -8,10 +8,10 @@ import io
 import logging
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from aiohttp import hdrs, web
+from msgspec import Struct, field
 
 from bridge.context.fetcher import Fetch
 from bridge.desk.desk import DESK, Desk
@@ -34,8 +34,7 @@ _SCALE = 4
 _PHOTO_BYTES, _LARGEST = 5_000_000, 512
 
 
-@dataclass(frozen=True, slots=True)
-class OwnersPhoto:
+class OwnersPhoto(Struct, frozen=True):
     """Fetches the owner's photo, and caches the result for an hour."""
 
     fetch: Fetch

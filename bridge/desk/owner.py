@@ -24,11 +24,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.desk.desk import DESK
 from bridge.errors import CsrfError, Unavailable
@@ -48,8 +48,7 @@ _OUTBOX_WAITS = "desk-outbox"
 _MOST_DIGITS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """A request of the signed-in owner."""
 
     request: web.Request

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import urlencode
 
 from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.content.markup import html
 from bridge.content.markup.note import plain
@@ -31,8 +32,7 @@ _KINDS = {"product": "Product", "resume": "Resume"}
 _TABS = {"all": (), "drafts": ("draft",), "scheduled": ("published", "hidden")}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One post of the list. ``later`` are the seconds until it is published."""
 
     url: str

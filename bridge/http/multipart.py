@@ -5,10 +5,10 @@ from __future__ import annotations
 import binascii
 import logging
 import re
-from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from aiohttp import hdrs
+from msgspec import Struct, field
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
@@ -40,8 +40,7 @@ _MOST = 8
 _ESCAPED = {r"\"": '"', "%22": '"', "%0D": "\r", "%0A": "\n"}
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(Struct):
     """One part, as far as it has arrived; of repeated headers the first one counts."""
 
     headers: dict[str, str] = field(default_factory=dict)

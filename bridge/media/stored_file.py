@@ -6,11 +6,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.media.formats.sniff import HEAD, KINDS, Kind, identify
@@ -80,8 +80,7 @@ def blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """A checked and cleaned upload that has no path yet."""
 
     filename: str
@@ -94,8 +93,7 @@ class Incoming:
     copies: tuple[tuple[int, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OpenUpload:
+class OpenUpload(Struct, frozen=True):
     """A stored file, opened for reading; the caller closes it."""
 
     file: BinaryIO

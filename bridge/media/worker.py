@@ -11,8 +11,9 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from bridge.errors import PayloadTooLarge, Unavailable
 from bridge.media.formats.picture import REFUSALS, PhotoRules, Picture

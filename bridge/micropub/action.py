@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from bridge.micropub.post import Json, Post, Properties
 
 _NONE: Mapping[str, tuple[Json, ...]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Upload:
     """A file in a multipart request.
 
@@ -25,12 +27,11 @@ class Upload:
     property: str
     index: int
     filename: str
-    data: bytes = field(repr=False)
+    data: bytes = dataclasses.field(repr=False)
     alt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """Create a post (3.3). ``commands`` are the ``mp-*`` values, by names without the prefix.
 
     ``once`` is the sender's name for the request: sending it again does nothing more.
@@ -42,8 +43,7 @@ class Create:
     once: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """Update a post (3.4).
 
     ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` is as
@@ -61,15 +61,13 @@ class Update:
     seen: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """Delete a post (3.5)."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Undelete:
+class Undelete(Struct, frozen=True):
     """Undelete a post (3.5)."""
 
     url: str

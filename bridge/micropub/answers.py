@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from bridge.micropub.post import POST_TYPES, Json, Post
 from bridge.micropub.query import QUERIES, Cursor, page_name
@@ -24,16 +25,14 @@ _NEAR = 1000.0
 _EARTH = 6_371_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True):
     """A channel: a Pelican category, or, as a destination, the site itself."""
 
     uid: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPost:
+class ListedPost(Struct, frozen=True):
     """A post of a list, with its URL."""
 
     url: str
@@ -41,8 +40,7 @@ class ListedPost:
     channel: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Paging:
+class Paging(Struct, frozen=True):
     """Cursors of the neighbouring pages: ``after`` with older posts, ``before`` with newer ones."""
 
     after: Cursor | None = None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from bridge.micropub.urls import is_web
 
@@ -45,8 +46,7 @@ COMMAND_PREFIX = "mp-"
 Properties: TypeAlias = Mapping[str, tuple[Json, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(Struct, frozen=True):
     """A microformats2 object.
 
     ``type`` is the h-* class without its prefix (``entry``, ``event``). ``properties`` holds the
@@ -80,8 +80,7 @@ class Post:
 RSVP = frozenset({"yes", "no", "maybe", "interested"})
 
 
-@dataclass(frozen=True, slots=True)
-class PostType:
+class PostType(Struct, frozen=True):
     """A kind of post that the site shows in its own way, and its properties.
 
     A post with the property ``mark`` is of this type (:func:`discover`); ``h`` is the root class

@@ -7,8 +7,9 @@ import binascii
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import base_name
@@ -31,8 +32,7 @@ _MOST_OFFSET = 2**31
 Cursor: TypeAlias = tuple[float, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """A parsed query. What is missing or empty is ``None``, ``""`` or the default."""
 
     q: str = "config"

@@ -15,7 +15,6 @@ import contextlib
 import socket
 import zlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +22,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -70,8 +70,7 @@ async def read_bounded(
     return bytes(body), False
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """A response: the URL after redirects, status, headers, and decompressed body."""
 
     url: str
@@ -86,8 +85,7 @@ class Fetched:
         return [value for key, value in self.headers.items() if key.lower() == name.lower()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(Struct, frozen=True):
     """How much of a body is read: at most ``max_bytes``, and only of Content-Types that
     ``reads`` accepts. A longer body is ``cut`` or an error.
     """
@@ -109,8 +107,7 @@ class _ForbiddenAddressError(OSError):
     """An address that is not allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     """What is sent to a URL, and again to each to which it redirects."""
 
     method: str

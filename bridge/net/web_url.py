@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 import idna
+from msgspec import Struct
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -28,8 +28,7 @@ class BadURL(ValueError):
     """The text is not a valid URL of the required kind; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebURL:
+class WebURL(Struct, frozen=True):
     """A parsed http(s) URL with its path and query as written.
 
     ``port`` is the effective port, ``port_given`` whether the URL has one.

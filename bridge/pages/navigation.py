@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from aiohttp import web
+from msgspec import Struct, field
 
 from bridge.runtime.expiring_map import ExpiringMap
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """One entry of the navigation.
 
     ``name`` is what the section's templates set as ``here``, so that the entry is marked there;
@@ -24,8 +23,7 @@ class Section:
     order: int
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """A message on the next page, once: a sentence, and perhaps a button or a link.
 
     ``action`` is where the button posts to, with ``fields`` and the page's own CSRF value;

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import jinja2
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.errors import BridgeError, CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler
@@ -86,8 +86,7 @@ _TEMPLATES.filters.update(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """What the owner can do about an error: a sentence, lines to copy, and the next step."""
 
     text: str

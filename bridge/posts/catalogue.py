@@ -17,11 +17,12 @@ import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.micropub.post import unescape
@@ -278,8 +279,7 @@ def _retrieved(looking: asyncio.Task[Version]) -> None:
         looking.exception()
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """A file: its blob id, the words of its name and front matter, and the title that becomes
     its slug.
     """

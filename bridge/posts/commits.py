@@ -20,9 +20,10 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from bridge.content.file import beginning
 from bridge.errors import Conflict, SiteReplaced
@@ -49,8 +50,7 @@ _ONCE_SECONDS = 30 * 86400
 _ONCE_COMMITS = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """A commit, and the future of the request that waits for it."""
 
     commit: Commit

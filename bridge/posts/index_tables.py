@@ -14,12 +14,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from bridge.posts.urls import canonical
 from bridge.runtime import private
@@ -225,8 +225,7 @@ class _Place(NamedTuple):
     blob: BlobId
 
 
-@dataclass(frozen=True, slots=True)
-class FormerAddresses:
+class FormerAddresses(Struct, frozen=True):
     """Where the posts of some files were, before the index forgets it."""
 
     database: sqlite3.Connection

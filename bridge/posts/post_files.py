@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.content.body import refuse_effects
 from bridge.content.convert import new_file, published_at, read, refuse_nothing_to_see
@@ -38,8 +40,7 @@ _AT_ONCE = 20
 _PLACEHOLDER = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPost:
+class OpenPost(Struct, frozen=True):
     """A post's file as of one version: ``blob`` is its id, ``entry`` what the index has of it."""
 
     base: Version
@@ -273,8 +274,7 @@ class PostReader:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class PostWriter:
+class PostWriter(Struct, frozen=True):
     """Connects ``content/``, which writes files, and the site, which computes their URLs."""
 
     posts: PostReader

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
@@ -16,8 +18,7 @@ from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, R
 from bridge.store import ContentStore, FileChanged, Version
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What is reserved for a post: the path of its file, the file, and the page's location."""
 
     path: str
@@ -30,16 +31,14 @@ class Reservation:
         return frozenset({self.path, self.location.url, self.location.save_as})
 
 
-@dataclass(frozen=True, slots=True)
-class _Free:
+class _Free(Struct, frozen=True):
     """A reservation that can be made, and the site's candidate that it is made of."""
 
     reservation: Reservation
     candidate: Candidate
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(Struct, frozen=True):
     """The names that are not free, and the candidates that have been refused so far.
 
     ``own`` is the path of an existing post, and ``save_as`` where its page is, ``""`` for a new

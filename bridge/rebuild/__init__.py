@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from bridge.store import Version
 
 
-@dataclass(frozen=True, slots=True)
-class Slow:
+class Slow(Struct, frozen=True):
     """Why each change needs a full run of Pelican (a clause after "since"), and the remedy.
 
     Or, if not ``by_command``, why the site is kept warm, but all pages are rendered.
@@ -21,8 +21,7 @@ class Slow:
     by_command: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class BuildStatus:
+class BuildStatus(Struct, frozen=True):
     """What the builder is doing, and how the last build ended.
 
     ``reason`` and ``file`` say why a build failed and on which file, where that is known;

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from bridge.rebuild import Slow
 from bridge.settings import prefix_of
@@ -21,8 +22,7 @@ def ignore(pages: Iterable[str]) -> None:
     del pages
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """Build ``version``, whose files are in ``checkout``.
 
     ``changed`` are the files that have changed since the last successful build, ``new`` those that
@@ -62,8 +62,7 @@ class Task:
         return None if self.unread is None else self.changed | self.unread
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOutcome:
+class BuildOutcome(Struct, frozen=True):
     """A successful build: the output files that changed, written or removed.
 
     ``left_out`` are source files that are not in it, with the reason; ``warnings`` are errors that

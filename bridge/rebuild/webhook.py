@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+from msgspec import Struct
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, ignore
@@ -25,8 +25,7 @@ from bridge.store import Version
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+class Webhook(Struct, frozen=True):
     """A :class:`~bridge.rebuild.build.BuildJob`: posts the version to ``url``.
 
     Temporary failures are retried after each of ``pauses``. With a

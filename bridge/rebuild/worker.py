@@ -7,9 +7,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildJob, Superseded
@@ -25,8 +27,7 @@ _LONGEST_SLEEP = 3_600.0
 _MOST_SHOWN = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class BuildTiming:
+class BuildTiming(Struct, frozen=True):
     """Delays and pauses, in seconds.
 
     ``debounce``: how long a build waits for further changes. ``whole``: for how long builds may be
@@ -150,7 +151,7 @@ class Worker:
 
     def _update(self, **facts: object) -> None:
         """Change the status, and wake every waiting request."""
-        self._status = replace(self._status, **facts)  # type: ignore[arg-type] # its own fields
+        self._status = replace(self._status, **facts)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 

@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from msgspec import Struct
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -25,8 +26,7 @@ _LOOK = 0.1
 _AFTERWARDS = 10.0  # seconds for the children of a program that has ended to close its pipes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a program ended, and the last part of its output."""
 
     code: int

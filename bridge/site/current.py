@@ -14,12 +14,12 @@ import logging
 import time
 from collections.abc import Callable, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec import Struct
 
 from bridge.content.file import PelicanFile
 from bridge.content.markup.links import IntrasiteLinks
@@ -330,8 +330,7 @@ class KnownSite:
         return self._names.get((sort, name), name)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """A post's file, written without any guess, and the site's answer about it."""
 
     file: PelicanFile

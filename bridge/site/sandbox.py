@@ -6,8 +6,9 @@ import getpass
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from bridge.runtime.confinement import Grants, landlock_version, system_grants
 from bridge.runtime.process import program_path
@@ -24,8 +25,7 @@ SYSTEM_FOLDERS = ("/proc/", "/sys/", "/etc/", "/run/")
 _KEPT = ("LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
 
 
-@dataclass(frozen=True, slots=True)
-class Sandbox:
+class Sandbox(Struct, frozen=True):
     """What the site's code may see of this machine.
 
     ``state`` is the bridge's state folder, in which the site gets its own home and temporary

@@ -5,9 +5,10 @@ limits of the answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from bridge.settings import Settings, prefix_of
 from bridge.site.messages import (
@@ -64,8 +65,7 @@ class Overdue(ProcessGone):
     """The question was not answered in time, so the process was killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLimits:
+class AnswerLimits(Struct, frozen=True):
     """How long answers may take, in seconds.
 
     ``loading``: settings and plugins. ``quick``: questions for which no text is read. ``text``: the

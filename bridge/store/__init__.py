@@ -7,23 +7,22 @@ and a commit carries what its author had seen, so that nothing is overwritten un
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NewType, Protocol
+
+from msgspec import Struct
 
 Version = NewType("Version", str)
 BlobId = NewType("BlobId", str)
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True):
     """A file's bytes, and the id that names them."""
 
     id: BlobId
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One file written (``content``) or deleted (``content`` is ``None``).
 
     ``path`` is relative to the repo's root, with ``/``. ``expected`` is the blob id that the
@@ -37,8 +36,7 @@ class Change:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """Changes that become one commit.
 
     ``message`` is the whole commit message, trailers included. ``base`` is the version in which the
@@ -52,8 +50,7 @@ class Commit:
     base: Version | None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A path whose blob differs between two versions; ``None`` where it does not exist."""
 
     path: str
@@ -61,8 +58,7 @@ class Difference:
     new: BlobId | None
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """A file that was removed in history; ``version`` removed it, at a ``time`` in seconds since
     the epoch.
     """
@@ -74,8 +70,7 @@ class Removal:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedCommit:
+class LoggedCommit(Struct, frozen=True):
     """One commit of history: when it was made, in seconds since the epoch, and its message."""
 
     version: Version

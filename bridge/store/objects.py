@@ -11,8 +11,10 @@ import struct
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Kind = Literal["commit", "tree", "blob"]
 
@@ -24,8 +26,7 @@ LINK = b"120000"
 FILE_MODES = frozenset({b"100644", b"100755", b"100664"})
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(Struct, frozen=True):
     """What a tree holds under a name: the file mode as git writes it, and the object's id."""
 
     mode: bytes
@@ -114,8 +115,7 @@ def _entry(record: bytes, length: int) -> TreeEntry:
     return TreeEntry(record[:space], record[space + length + 2 :])
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(Struct, frozen=True):
     """One object to be written. ``like`` is the id of a similar object, as a base for a delta."""
 
     kind: Kind
@@ -124,8 +124,7 @@ class Object:
     like: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """How a repo names its objects: ``sha1`` or ``sha256``."""
 
     algorithm: str = "sha1"
@@ -186,8 +185,7 @@ _SAMPLE = 4096  # bytes that tell whether a file can be compressed at all
 _LONGEST_COPY = 0xFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(Struct, frozen=True):
     """A pack and its index, as the bytes of two files; ``name`` is their file name."""
 
     name: str
@@ -195,8 +193,7 @@ class Pack:
     idx: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where an object is in the pack, and on how many other objects it is based."""
 
     offset: int

@@ -25,11 +25,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from git import Git, GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
+from msgspec import Struct
 
 from bridge.runtime.process import processor_time, signal_group
 from bridge.store import StoreBroken
@@ -250,8 +250,7 @@ def _packed_ref(common: Path, ref: str) -> bytes | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class BareRepo:
+class BareRepo(Struct, frozen=True):
     """The bridge's bare repo, opened and checked; ``common`` is its folder."""
 
     repo: Repo

@@ -7,10 +7,10 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import git
+from msgspec import Struct
 
 from bridge.runtime import private
 from bridge.store import StoreBroken
@@ -38,8 +38,7 @@ _NEWEST = 100
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerRepo:
+class OwnerRepo(Struct, frozen=True):
     """What ``init`` wants to know of the owner's repo.
 
     ``root`` is its working tree; ``remote`` the URL of the bridge's remote: that of the branch's

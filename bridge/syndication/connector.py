@@ -7,8 +7,9 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct
 
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
@@ -31,8 +32,7 @@ class NotConnected(Exception):
     """The account could not be connected; the text is for the owner."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountConnector:
+class AccountConnector(Struct, frozen=True):
     """Connects and disconnects accounts. ``callback`` is the redirect URI for Mastodon."""
 
     own: GuardedFetch

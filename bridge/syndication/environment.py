@@ -7,10 +7,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from bridge.context.fetcher import read_cite
 from bridge.indieauth.database import Database

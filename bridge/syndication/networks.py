@@ -8,9 +8,10 @@ searches for the copy first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from bridge.settings import Target
 from bridge.syndication.backfeed.responses import CopyAnswers
@@ -48,8 +49,7 @@ class Environment(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedCopy:
+class CreatedCopy(Struct, frozen=True):
     """A copy that exists now. ``earlier``: an earlier attempt made it, maybe of an older
     version.
     """
@@ -120,8 +120,7 @@ def count_of(value: object) -> int:
 _OFF_SECONDS = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """A target, its network, and a hash of its token."""
 
     target: Target

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from bridge.micropub.post import Json
 from bridge.syndication.jobs.ledger import Job
@@ -14,8 +15,7 @@ _SHOWN = 100
 _ACTIONS = {"post": "copy", "edit": "edit", "delete": "delete"}
 
 
-@dataclass(frozen=True, slots=True)
-class TargetReport:
+class TargetReport(Struct, frozen=True):
     """The state of one target. ``error`` is ``""`` unless it is paused."""
 
     uid: str
@@ -25,8 +25,7 @@ class TargetReport:
     since: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class JobReport:
+class JobReport(Struct, frozen=True):
     """A job that is waiting, or that needs the owner."""
 
     name: str
@@ -46,8 +45,7 @@ class JobReport:
         return self.state in {"failed", "held"}
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """The state of all targets and jobs."""
 
     targets: tuple[TargetReport, ...]

@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn, TypeVar
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.auth.cache import CALLER
 from bridge.auth.token import Token, TokenVerifier, bearer_token, grants_any_access, is_me, require
@@ -60,8 +61,7 @@ _MAX_PARTS = 10_000
 _PART = re.compile(rb"""\\.|["\[{:]""", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
+class BodyLimits(Struct, frozen=True):
     """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
     A body may take ``seconds`` to arrive, and more in proportion to its announced size (or else its

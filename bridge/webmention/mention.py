@@ -9,12 +9,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import grapheme
+from msgspec import Struct
 
 from bridge.posts.urls import canonical, hosts
 
@@ -75,8 +75,7 @@ def domain_of(host: str) -> str:
     return ".".join(labels[-count - 1 :]) if domain in _OF_MANY else domain
 
 
-@dataclass(frozen=True, slots=True)
-class MentionTarget:
+class MentionTarget(Struct, frozen=True):
     """The post or page that is mentioned: its present URL, and every path and host it is reachable
     at.
     """
@@ -90,8 +89,7 @@ class MentionTarget:
         return canonical(url.partition("#")[0], self.own) in self.addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """A verified mention, ready to be stored.
 
     ``entry`` is the JF2 entry, ``photo`` the URL of the author's picture. ``vouched``: the author's

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from bridge.content.file import Mf2Line
 from bridge.posts.catalogue import Catalogue
@@ -20,8 +21,7 @@ from bridge.store import Change, ContentStore, Version
 from bridge.webmention.outgoing.changes import PUBLIC, PublicPost
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstones:
+class Tombstones(Struct, frozen=True):
     """Makes the changes that add and remove tombstones.
 
     ``folder`` is the mentions folder, relative to the repo. Unless ``enabled`` no tombstones are
@@ -56,8 +56,7 @@ class Tombstones:
         return f"{self.folder}/gone/{digest}.json"
 
 
-@dataclass(frozen=True, slots=True)
-class TombstoneCommitter:
+class TombstoneCommitter(Struct, frozen=True):
     """Commits tombstones for posts that were deleted by hand."""
 
     tombstones: Tombstones

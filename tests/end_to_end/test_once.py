@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 import pytest_asyncio
 from git_kit import git
+from msgspec.structs import replace
 from publishing_kit import ALL, Bench, bench
 from site_kit import CONF
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rebuild_site import CONF, commit, make, settled, small_site
 
 from bridge.runtime.confinement import landlock_version

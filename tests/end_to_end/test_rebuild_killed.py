@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rebuild_kinds import clean, comparable, differing, start
 from rebuild_site import CONF, commit, files, make, post, settings, settled, small_site
 from soak_kit import SOAK, in_soak

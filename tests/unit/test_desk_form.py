@@ -4,12 +4,12 @@ the form.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from bridge.desk.compose import micropub_request, values
 from bridge.desk.compose.fields import FIELDS, KINDS, fields_of

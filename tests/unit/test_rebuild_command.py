@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from time import sleep
 
 import pytest
+from msgspec.structs import replace
 from rebuild_site import files
 
 from bridge.rebuild.build import BuildFailed, Task

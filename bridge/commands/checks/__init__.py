@@ -4,14 +4,13 @@ each finding.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bridge.runtime.terminal import visible
 from bridge.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line of ``micropub-bridge check``.
 
     ``remedy`` is empty where all is well. ``broken`` is false for mere advice.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -79,7 +78,7 @@ async def _build(
         replace(settings, rebuild=replace(settings.rebuild, command=())),
         checkout.with_name("rebuild"),
         Output(output, output.with_name("kept") / "output.json"),
-        sandbox=dataclasses.replace(sandbox, confined=settings.rebuild.confined),
+        sandbox=replace(sandbox, confined=settings.rebuild.confined),
         environment=importing_from(beside, sandbox.environment()),
         listed=store.listed,
     )

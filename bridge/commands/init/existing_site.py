@@ -6,10 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from bridge.commands.init.pelican_settings import (
     RECIPES,
@@ -44,8 +45,7 @@ def _none_of(found: list[str]) -> str:
 _SITEURL = re.compile(r"^\s*SITEURL\s*=", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingSite:
+class ExistingSite(Struct, frozen=True):
     """A site's settings.
 
     ``conf`` is the file that the owner edits, ``settings`` the one that the published site is built

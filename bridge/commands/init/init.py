@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from bridge.commands.init.existing_site import ExistingSite, find_site
 from bridge.commands.init.interview import Interview
@@ -40,8 +41,7 @@ _RULE = Content().path
 _PORT = Server().port
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The contents of ``bridge.toml`` for a site; ``repo`` is the path of the bridge's bare
     clone.
     """

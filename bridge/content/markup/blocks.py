@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.content.markup.changes import ChangedText
 
@@ -48,8 +49,7 @@ _FAR = 500  # lines: a search for each of many must not take long
 TAB = 4
 
 
-@dataclass(slots=True)
-class ListItem:
+class ListItem(Struct):
     """An item of a list: where its marker stands, and where its content begins (in columns).
 
     ``has_further``: there is more in it after a blank line. ``mark``: its bullet, or what follows
@@ -62,8 +62,7 @@ class ListItem:
     has_further: bool = False
 
 
-@dataclass(slots=True)
-class Fence:
+class Fence(Struct):
     """A fenced code block; ``indented``: it is written as an indented one. ``content``: the column
     of the content of the item that it is in.
     """

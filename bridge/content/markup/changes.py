@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class TextChange:
+
+class TextChange(Struct, frozen=True):
     """A replacement: its position in the result, and the original text."""
 
     place: int
@@ -28,8 +28,7 @@ def restore(written: str, changes: Iterable[TextChange]) -> str:
     return "".join([*parts, written[end:]])
 
 
-@dataclass(slots=True)
-class ChangedText:
+class ChangedText(Struct):
     """The text written so far, and how it differs from what was sent."""
 
     written: list[str] = field(default_factory=list)

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from bridge.content.markup import blocks
 from bridge.content.markup.blocks import TAB, Fence, ListItem
@@ -41,8 +42,7 @@ def adapt(sent: str) -> tuple[str, TextChanges]:
 _MOST_QUOTATIONS = 20
 
 
-@dataclass(slots=True)
-class _Writer:
+class _Writer(Struct):
     """Writes a text line by line. The content of a quotation has a writer of its own: ``prefix``
     precedes each of its lines, ``level`` is its depth.
     """

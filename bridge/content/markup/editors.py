@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 #: Possessive, here and below: backtracking would take hundreds of bytes for each character.
 _ATTRIBUTES = r"(?P<attributes>(?:[^<>\"']++|\"[^\"]*\"|'[^']*')*+)"
@@ -120,8 +121,7 @@ def _block(match: re.Match[str]) -> str:
     return f'<{match["tag"]} align="{found[1] or found[2]}"{match["attributes"]}>'
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(Struct, frozen=True):
     """An item of one of Quill's lists, which are flat."""
 
     level: int

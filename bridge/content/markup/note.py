@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from bridge.content.markup import note_grammar
 from bridge.micropub.post import unescape
@@ -108,8 +109,7 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
 _Kind: TypeAlias = Literal["words", "code", "blank"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     """Successive lines of one kind; ``code``: those between fences."""
 
     text: str

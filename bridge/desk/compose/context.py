@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bridge.context.fetcher import Fetch, look_up
 from bridge.desk.compose.values import words_of
@@ -20,8 +21,7 @@ _SECONDS = 5.0
 _AT_ONCE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """A summary of a page; ``problem`` if it could not be read."""
 
     url: str
@@ -31,8 +31,7 @@ class Context:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Contexts:
+class Contexts(Struct, frozen=True):
     """Fetches summaries of pages, and caches them for a while."""
 
     fetch: Fetch

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 from aiohttp import web
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.content.file import PelicanFile, refuse_other_formats
 from bridge.desk.compose import micropub_request, post_form, values
@@ -42,8 +43,7 @@ _CHANGED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(Struct, frozen=True):
     """A post as it is now: its index entry, its content, and the form's values."""
 
     entry: IndexedPost

@@ -6,8 +6,9 @@ Which properties a kind has is :data:`bridge.micropub.post.POST_TYPES`, as ``q=c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from bridge.micropub.post import POST_TYPES, PostType
 
@@ -18,8 +19,7 @@ Widget: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class FormField:
+class FormField(Struct, frozen=True):
     """One property in a form. ``accept`` is the type of its files."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
+from msgspec.structs import asdict, replace
 
 from bridge.content.keys import parse_date
 from bridge.desk.compose import micropub_request, post_form

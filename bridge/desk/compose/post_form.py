@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from aiohttp import web
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.desk.compose import values
 from bridge.desk.compose.fields import COMMON, FIELDS, KINDS, MORE, FormField, fields_of
@@ -33,8 +34,7 @@ _MOVES = {"up": -1, "down": 1}
 Step: TypeAlias = tuple[str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Edited:
+class Edited(Struct, frozen=True):
     """The post that a form is about, as it is now. ``others`` are properties without a field,
     ``changed`` is the last version of its file."""
 
@@ -47,8 +47,7 @@ class Edited:
     changed: Revision | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """Everything that the page of a form shows.
 
     ``theirs`` are the conflicts, where both sides have changed the post: label, mine, theirs.

@@ -7,10 +7,10 @@ with the sign-in form, and are not stored on the server.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.desk.compose import values
 from bridge.desk.compose.values import SubmittedForm
@@ -40,8 +40,7 @@ _FILES = " Choose your files again."
 _OURS = frozenset({"csrf", "password", "username", "again"})
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A form that the owner has submitted. ``doubt`` is why it may only be shown again, not carried
     out.
     """

@@ -6,9 +6,11 @@ The names of the fields are Micropub's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.content.keys import parse_date
 from bridge.desk.compose.fields import FIELDS
@@ -23,16 +25,14 @@ PLACE = ("name", "latitude", "longitude")
 _MOST_FILES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(Struct, frozen=True):
     """A file of a post: its URL and its alt text."""
 
     url: str
     alt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FormValues:
+class FormValues(Struct, frozen=True):
     """The values of a form: texts by field name, files by property."""
 
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -51,8 +51,7 @@ class FormValues:
         return replace(self, texts={**self.texts, name: values})
 
 
-@dataclass(frozen=True, slots=True)
-class SubmittedForm:
+class SubmittedForm(Struct, frozen=True):
     """A submitted form: its values, its controls (which are not part of the post), and its new
     files.
     """

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
 from datetime import tzinfo
 
 from aiohttp import web
+from msgspec import Struct
 
 from bridge.errors import CsrfError
 from bridge.http.form import Form
@@ -25,8 +25,7 @@ CROSS_SITE = frozenset({"cross-site", "same-site"})
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserSession:
+class BrowserSession(Struct, frozen=True):
     """The browser of a request. ``session`` is set if the owner has signed in."""
 
     secret: str
@@ -71,8 +70,7 @@ def browser_session(request: web.Request) -> BrowserSession:
     return BrowserSession(secret, is_new=False, session=session, server=server)
 
 
-@dataclass(frozen=True, slots=True)
-class PagesOwner:
+class PagesOwner(Struct, frozen=True):
     """What the pages need from the built-in server (:class:`bridge.pages.render.Host`)."""
 
     server: IndieAuthServer

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from bridge.indieauth.database import Database, digest, new_secret
 
 SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True)
-class UsedLink:
+class UsedLink(Struct, frozen=True):
     """A link that has just been used. ``then`` is the path to continue to, if any."""
 
     then: str | None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.indieauth.database import Database, digest, new_secret
 
@@ -43,8 +44,7 @@ def device(user_agent: str) -> str:
     return " on ".join(filter(None, (browser, system))) or "Unknown browser"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One signed-in browser.
 
     ``way`` is how it signed in, ``device`` its name, ``proven`` when the owner last proved their

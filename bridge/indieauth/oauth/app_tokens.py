@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.auth.token import OFFERED, Token
 from bridge.errors import InvalidToken
@@ -16,8 +17,7 @@ from bridge.indieauth.database import Database, digest, new_secret
 _LAST_USE_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class AppToken:
+class AppToken(Struct, frozen=True):
     """An app token as listed for the owner, without its secret."""
 
     id: int
@@ -108,8 +108,7 @@ def rename_token(db: Database, token: int, name: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StoredToken:
+class StoredToken(Struct, frozen=True):
     """A valid access token, issued to an app or pasted; ``name`` is the owner's for the latter."""
 
     id: int

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import unicodedata
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.link_rels import header_links, html_links
@@ -57,8 +59,7 @@ OLD_APPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """An app: its client_id, its name, and the redirect URIs that it publishes.
 
     ``problem`` is why its page could not be read; ``None`` if it was.

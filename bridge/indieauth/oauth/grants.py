@@ -13,7 +13,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.auth.token import IDENTITY, words
 from bridge.errors import OAuthError
@@ -35,8 +36,7 @@ def profile(server: IndieAuthServer, scopes: Set[str]) -> dict[str, str]:
     return {key: value for key, value in about.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(Struct, frozen=True):
     """What the owner consented to. ``challenge`` is ``None`` for an app without PKCE."""
 
     client_id: str
@@ -46,8 +46,7 @@ class Consent:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A grant whose code or refresh token was just redeemed."""
 
     id: int
@@ -55,8 +54,7 @@ class Grant:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """An access token with its refresh token."""
 
     access: str
@@ -65,8 +63,7 @@ class Issued:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectedApp:
+class ConnectedApp(Struct, frozen=True):
     """A grant as listed for the owner."""
 
     id: int

@@ -6,10 +6,10 @@ Imported on first use (:mod:`bridge.indieauth.routes`), since py_webauthn is lar
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import hdrs, web
+from msgspec import Struct
 
 from bridge.errors import CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler, read_body
@@ -32,8 +32,7 @@ from bridge.pages.language import device as in_words
 from bridge.pages.language import preferred, speak, translated
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(Struct, frozen=True):
     """One call of the script: who it comes from, and what it says."""
 
     server: IndieAuthServer

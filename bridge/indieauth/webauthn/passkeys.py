@@ -14,7 +14,8 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.indieauth.database import Database
 from bridge.runtime.expiring_map import ExpiringMap
@@ -27,8 +28,7 @@ class PasskeyRefused(Exception):
     """The browser's response is not a valid proof."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passkey:
+class Passkey(Struct, frozen=True):
     """A passkey as listed for the owner."""
 
     id: int
@@ -37,8 +37,7 @@ class Passkey:
     last_used: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True):
     """A new passkey that was verified but not stored yet."""
 
     credential: bytes
@@ -46,8 +45,7 @@ class Proven:
     sign_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class RelyingParty:
+class RelyingParty(Struct, frozen=True):
     """The relying party of passkeys: the host that they are bound to, and the only allowed
     origin.
     """

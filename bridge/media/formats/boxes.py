@@ -16,7 +16,8 @@ import re
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.samples import (
@@ -114,8 +115,7 @@ _TRACKS = _PICTURE_TRACKS | _CAPTION_TRACKS | {b"soun"}
 _CAPTIONS = _names("tx3g text wvtt stpp sbtt stxt c608 c708 mp4s")
 
 
-@dataclass(frozen=True, slots=True)
-class _Box:
+class _Box(Struct, frozen=True):
     """A box: the offsets of its start, its content, and its end."""
 
     name: bytes

@@ -13,10 +13,10 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from msgspec.structs import replace
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 
@@ -15,8 +16,7 @@ REFUSALS: dict[str, type[InvalidRequest | PayloadTooLarge]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PhotoRules:
+class PhotoRules(Struct, frozen=True):
     """What to do with photos (the ``[media]`` section).
 
     ``max_side`` is the largest side in pixels, to which larger photos are scaled (0: never);
@@ -36,8 +36,7 @@ class PhotoRules:
         return cls(**{**data, "sizes": tuple(data["sizes"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A processed photo, and its scaled copies by width."""
 
     data: bytes

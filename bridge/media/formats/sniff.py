@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 
@@ -19,8 +20,7 @@ HEAD = 4096
 Family = Literal["image", "audio", "video", "document"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """An accepted file type: its media type and the extension for stored files."""
 
     type: str

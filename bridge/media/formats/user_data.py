@@ -4,15 +4,14 @@ programs write their name and settings, and cars' cameras where they were.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _USER_DATA = 5
 _MORE = 0xFF
 _BLANK = 0xFF
 
 
-@dataclass(frozen=True, slots=True)
-class NalFormat:
+class NalFormat(Struct, frozen=True):
     """How a track's samples contain NAL units (ISO/IEC 14496-15): each after its size, in
     ``size_bytes``; ``wide``: with headers of two bytes (H.265).
     """

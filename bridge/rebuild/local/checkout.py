@@ -8,7 +8,6 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from html import unescape
 from pathlib import Path
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dateutil.parser
 import msgspec
+from msgspec import Struct
 
 from bridge.rebuild.local.files import Tree
 from bridge.runtime import beneath
@@ -37,8 +37,7 @@ _FIELD = re.compile(r"^:(\w+):[ \t]*(.*)$", re.MULTILINE)
 _META = re.compile(r"""<meta\s+name=["']([^"']+)["']\s+content=["']([^"']*)["']""", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class SiteDates:
+class SiteDates(Struct, frozen=True):
     """What the site's settings say of dates: the time zone of those without one, and whether
     Pelican itself makes drafts of posts with a date in the future.
     """

@@ -12,10 +12,10 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from bridge.rebuild.build import BuildFailed, BuildOutcome, BuildTookTooLong, Task
 from bridge.rebuild.local import plain_pelican
@@ -55,8 +55,7 @@ def pelican_argv(content: str, settings: str, run_in: str = "") -> tuple[str, ..
     return (sys.executable, "-c", program, content, "-s", settings, "-o", OUTPUT)
 
 
-@dataclass(frozen=True, slots=True)
-class CommandBuilder:
+class CommandBuilder(Struct, frozen=True):
     """Runs ``argv`` in the checkout, or in its folder ``run_in``; its pages go to ``staging``, and
     from there to ``output``.
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.rebuild.build import BuildFailed, BuildJob, BuildOutcome, Shown, Superseded, ignore
 from bridge.rebuild.local.files import Tree

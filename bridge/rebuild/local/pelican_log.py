@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.rebuild.build import BuildFailed
 from bridge.rebuild.local.files import Tree
@@ -39,8 +41,7 @@ FEW = 3
 NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedError:
+class LoggedError(Struct, frozen=True):
     """One error. ``file`` is the source file that it names (a path in the checkout)."""
 
     reason: str
@@ -52,8 +53,7 @@ class LoggedError:
         return self.file is not None and _PASSED_OVER.match(self.reason) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePaths:
+class SourcePaths(Struct, frozen=True):
     """Where source files are: the checkout, and Pelican's content folder in it."""
 
     checkout: Path
@@ -79,8 +79,7 @@ class SourcePaths:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class LogSummary:
+class LogSummary(Struct, frozen=True):
     """The errors that a successful run has logged.
 
     ``left_out`` are the files that Pelican skipped, with its reasons; ``warnings`` are the other

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from bridge.rebuild import Slow
 from bridge.rebuild.build import Builder, BuildFailed, BuildOutcome, Superseded, Task

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from pelican import Pelican
 from pelican.settings import read_settings
 
@@ -16,8 +16,7 @@ from bridge.rebuild.resident.reuse import opened
 from bridge.site.pelican.loading import run_as_pelican
 
 
-@dataclass(frozen=True, slots=True)
-class SitePaths:
+class SitePaths(Struct, frozen=True):
     """The paths of a site: the checkout; settings, content and current folder in it; the staging
     folder.
 

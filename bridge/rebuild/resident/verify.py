@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.files import Tree
@@ -23,8 +24,7 @@ class CleanBuild(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BuildVerifier:
+class BuildVerifier(Struct, frozen=True):
     """Builds the site cleanly below ``folder``, to compare it with ``output``."""
 
     build: CleanBuild

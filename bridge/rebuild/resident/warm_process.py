@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from bridge.rebuild.build import Task
 from bridge.rebuild.local.bisection import SOURCES
@@ -28,8 +28,7 @@ _LOOK = 10.0
 _LINE_LIMIT = 64_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
+class Resident(Struct, frozen=True):
     """What is needed to start the process.
 
     ``own`` are folders in the checkout whose files belong to posts, and which only posts and the

@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from blinker import ANY
+from msgspec import Struct, field
 from pelican.contents import Content
 from pelican.generators import Generator, PagesGenerator
 from pelican.log import LimitFilter
@@ -64,8 +64,7 @@ class Interrupted(Exception):
     """A newer version is waiting; everything published so far is valid."""
 
 
-@dataclass(slots=True)
-class _Build:
+class _Build(Struct):
     """The objects of one build, and what it has done so far.
 
     ``before`` is the state of the site's own code before the first page, ``made`` counts pages.

@@ -16,12 +16,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from git import GitCommandError
+from msgspec import Struct
 
 from bridge.net.address_guard import may_connect
 from bridge.settings import Settings
@@ -55,8 +55,7 @@ _ANONYMOUS = {
 _LOOKUP_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class GitUrl:
+class GitUrl(Struct, frozen=True):
     """A git URL, parsed. ``scheme`` is ``https``, ``http``, ``ssh`` or ``file``."""
 
     scheme: str
@@ -98,16 +97,14 @@ class GitUrl:
         return urlsplit(f"//{self.host}").hostname or ""
 
 
-@dataclass(frozen=True, slots=True)
-class SiteRemote:
+class SiteRemote(Struct, frozen=True):
     """The remote of the site's repo: its URL, and the environment in which git may use it."""
 
     url: str
     environment: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Try:
+class _Try(Struct, frozen=True):
     """One way to a repo: a URL, the environment, and whether a stranger has chosen the host."""
 
     url: str
@@ -256,8 +253,7 @@ def submodules_of(store: GitStore, settings: Settings) -> SubmoduleCache:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(Struct, frozen=True):
     """The submodules of one repo: ``base`` is its URL, ``beside`` its git folder if it is here."""
 
     cache: SubmoduleCache

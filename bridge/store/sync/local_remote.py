@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 #: In the first lines of our hook for the owner's clone (``push-to-checkout.sh``).
 HOOK_MARK = "# Installed by micropub-bridge."
@@ -39,8 +40,7 @@ def local_path(url: str, base: Path) -> Path | None:
     return None if ":" in url.partition("/")[0] else base / url
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingTree:
+class WorkingTree(Struct, frozen=True):
     """A working tree, and its own git folder (where its ``HEAD`` and index are)."""
 
     root: Path

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from git import GitCommandError
+from msgspec import Struct
 
 from bridge.store import StoreBroken
 from bridge.store.object_database import ObjectDatabase, TreeEditor, compare
@@ -36,8 +36,7 @@ def conflicted(path: str) -> str | None:
     return match[1] if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(Struct, frozen=True):
     """What is needed of a commit of ours to rebase it."""
 
     oid: bytes

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from git import GitError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.runtime.backoff import doubled, jittered
 from bridge.store import StoreError, Version
@@ -36,8 +37,7 @@ _END = 1.5  # and then for git, which has been terminated
 State = Literal["ok", "behind", "waiting", "failed", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteStatus:
+class RemoteStatus(Struct, frozen=True):
     """The state of the remote.
 
     ``behind`` is the number of commits that the remote lacks, ``ahead`` of those that we lack.

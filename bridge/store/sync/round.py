@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from git import GitCommandError
+from msgspec import Struct
 
 from bridge.store import StoreBroken, Version
 from bridge.store.git import GitStore
@@ -25,16 +25,14 @@ _NEAR = 20
 _MOMENT = 0.2  # seconds that another git command may take
 
 
-@dataclass(frozen=True, slots=True)
-class MergeConflict:
+class MergeConflict(Struct, frozen=True):
     """A file that both sides had changed: theirs is at ``path``, ours at ``kept``."""
 
     path: str
     kept: str
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
+class Divergence(Struct, frozen=True):
     """Commits that only one side has: ``behind`` the remote lacks, ``ahead`` we lack."""
 
     behind: int = 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from bridge.syndication.backfeed.opt_outs import allows_at_bluesky, allows_at_mastodon
 from bridge.syndication.bluesky.records import page_of, post_at
@@ -17,8 +18,7 @@ _LONGEST = 50_000
 _TAGS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """One response. ``kind`` is a ``wm-property``; ``own``: it is by the owner's account."""
 
     kind: str
@@ -31,8 +31,7 @@ class Response:
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CopyAnswers:
+class CopyAnswers(Struct, frozen=True):
     """All responses to a copy.
 
     ``counts`` is by ``wm-property``; ``seen`` is a marker to pass to the next search, to find out

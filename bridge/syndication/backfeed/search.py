@@ -11,9 +11,10 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from bridge.content.file import Mf2Line
 from bridge.errors import BridgeError
@@ -77,8 +78,7 @@ class ResponseReceiver(Protocol):
 _Work: TypeAlias = tuple[IndexedPost, str, str]
 
 
-@dataclass(slots=True)
-class Backfeed:
+class Backfeed(Struct):
     """Searches for responses, on a schedule and on demand."""
 
     catalogue: Catalogue

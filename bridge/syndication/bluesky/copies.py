@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import replace
 from urllib.parse import urldefrag
+
+from msgspec.structs import replace
 
 from bridge.settings import Target
 from bridge.syndication.api import ApiError, objects

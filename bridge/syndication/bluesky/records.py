@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from bridge.syndication.compose.images import Photo
 from bridge.syndication.compose.text import Facet
@@ -22,8 +23,7 @@ IMAGE_SIDE = 2_000
 _TID = "234567abcdefghijklmnopqrstuvwxyz"
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Struct, frozen=True):
     """A reference to a version of a record (com.atproto.repo.strongRef)."""
 
     uri: str

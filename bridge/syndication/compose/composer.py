@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bridge.content.file import one_line
 from bridge.micropub.post import Json, Post, discover, nested
@@ -37,8 +39,7 @@ _RANKS = ("public", "unlisted", "private", "direct")
 Answer: TypeAlias = Literal["reply", "like", "repost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """A link card; ``own``: the link is the post's permalink."""
 
     url: str
@@ -48,8 +49,7 @@ class Card:
     own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CopySource:
+class CopySource(Struct, frozen=True):
     """A published post, with everything that a copy may be composed of.
 
     ``content`` is the text of its page; ``about`` the URLs that it replies to, likes, reposts or
@@ -79,8 +79,7 @@ class CopySource:
         return kinds.get(self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """What is sent to a network. ``cut``: the text was shortened."""
 
     rich: RichText

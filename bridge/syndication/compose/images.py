@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.net.sandboxed_parse import run_in_subprocess
 
@@ -20,8 +21,7 @@ class NoImage(Exception):
     """The file cannot be used as a photo; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
+class Photo(Struct, frozen=True):
     """A photo as it is sent."""
 
     data: bytes

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
 import grapheme
+from msgspec import Struct
 
 from bridge.syndication.compose.text import Kind, RichText, Span, count, graphemes, spans, urls
 
@@ -64,8 +64,7 @@ def _code_points(span: Span, text: str) -> int:
 # Limits and cutting.
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A part that is never cut: a link, hashtag or mention, or a single grapheme."""
 
     start: int
@@ -75,8 +74,7 @@ class Unit:
     kind: Kind | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """A network's way to count and its limits: ``most`` in its own unit, ``bytes`` in UTF-8."""
 
     most: int

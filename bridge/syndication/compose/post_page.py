@@ -5,22 +5,21 @@ A module of its own, so that importing the types does not load the HTML librarie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from bridge.syndication.compose.text import RichText
 
 
-@dataclass(frozen=True, slots=True)
-class PagePhoto:
+class PagePhoto(Struct, frozen=True):
     """A photo: its URL and alt text."""
 
     url: str
     alt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PostPage:
+class PostPage(Struct, frozen=True):
     """The content of a post's own page.
 
     ``stamps`` are its times (``dt-published``, ``dt-updated``), ``language`` is a BCP 47 tag,

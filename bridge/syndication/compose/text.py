@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import grapheme
+from msgspec import Struct
+from msgspec.structs import replace
 
 Kind: TypeAlias = Literal["link", "tag", "mention"]
 
@@ -33,8 +34,7 @@ _HANDLE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A part of a text with a meaning; ``start`` and ``end`` count characters, ``end`` is
     exclusive.
     """
@@ -45,8 +45,7 @@ class Span:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class RichText:
+class RichText(Struct, frozen=True):
     """A text with links under some of its words; links that are written out are not among them."""
 
     text: str = ""
@@ -67,8 +66,7 @@ class RichText:
         return RichText(self.text[:end], tuple(links))
 
 
-@dataclass(frozen=True, slots=True)
-class Facet:
+class Facet(Struct, frozen=True):
     """A part of a text with a meaning, counted in bytes of UTF-8 as AT Protocol requires."""
 
     start: int

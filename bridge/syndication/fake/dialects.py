@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """The differences of a server from Mastodon.
 
     ``too_long`` and ``refusal`` are status and message for a text over the limit and an invalid

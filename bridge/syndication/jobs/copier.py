@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from bridge.content.file import Mf2Line
 from bridge.micropub.post import Post
@@ -34,8 +35,7 @@ class PostPageSource(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Copier:
+class Copier(Struct):
     """Carries out jobs. Several may run at once, one for each target.
 
     ``running`` has the names of the jobs in progress, ``seconds`` returns the present time, and

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from msgspec import Struct
 
 from bridge.micropub.post import unescape
 from bridge.syndication.api import Api, ApiError, list_of, object_of, objects
@@ -28,8 +28,7 @@ _NEWEST = 40
 _WEB_URL = re.compile(r"https?://[^/@]+(/[^\s<>\"\\^`{|}]*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """A server's limits (``configuration`` of ``/api/v2/instance``)."""
 
     characters: int = 500
@@ -42,8 +41,7 @@ class Instance:
     counts: Counts = "links"
 
 
-@dataclass(frozen=True, slots=True)
-class MastodonAccount:
+class MastodonAccount(Struct, frozen=True):
     """The account of a token. ``privacy`` is its default visibility."""
 
     id: str
@@ -52,8 +50,7 @@ class MastodonAccount:
     privacy: str = "public"
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The used fields of a status; ``text`` is plain text."""
 
     id: str

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue
@@ -44,8 +45,7 @@ Listener = Callable[[str, frozenset[str]], object]
 ChangeRules = Callable[[Rules], Rules]
 
 
-@dataclass(slots=True)
-class MentionChanges:
+class MentionChanges(Struct):
     """The content of one commit: changes by path, and what they concern."""
 
     changes: dict[str, Change] = field(default_factory=dict)

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec.structs import asdict
 
 from bridge.errors import BridgeError
 from bridge.posts.post_files import PostReader

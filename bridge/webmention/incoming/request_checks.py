@@ -5,7 +5,8 @@ limits.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bridge.errors import InvalidRequest, TooManyRequests
 from bridge.http.limits import Limiter
@@ -24,8 +25,7 @@ _UNENCODED = re.compile(r"[\s<>\"\\`{|}^]")
 UNKNOWN_TARGET = "'target' is not a page of this site that accepts webmentions."
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerUrls:
+class OwnerUrls(Struct, frozen=True):
     """The URLs of the owner: the site, and their accounts elsewhere."""
 
     accounts: frozenset[str] = frozenset()
@@ -37,8 +37,7 @@ class OwnerUrls:
         return bool(url) and canonical(url, frozenset()) in self.accounts
 
 
-@dataclass(slots=True)
-class ClaimLimits:
+class ClaimLimits(Struct):
     """Rate limits per client address, per source host, per registered domain of the source, and
     per pair of source and target."""
 

@@ -8,9 +8,10 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
+
+from msgspec import Struct, field
 
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
@@ -31,8 +32,7 @@ _NOT_FOR_READERS = frozenset({"modified", "mf2"})
 RESPONSES = ("in-reply-to", "like-of", "repost-of", "bookmark-of", "tag-of", "quotation-of")
 
 
-@dataclass(frozen=True, slots=True)
-class PublicPost:
+class PublicPost(Struct, frozen=True):
     """A public post as of one commit."""
 
     entry: IndexedPost
@@ -52,16 +52,14 @@ class PublicPost:
         return (heads, self.file.body, json.dumps(shown, sort_keys=True, default=list))
 
 
-@dataclass(frozen=True, slots=True)
-class PostChange:
+class PostChange(Struct, frozen=True):
     """A change of one post; ``old`` or ``new`` is ``None`` where it was or is not public."""
 
     old: PublicPost | None
     new: PublicPost | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedPosts:
+class ChangedPosts(Struct, frozen=True):
     """Finds changed posts in a diff. ``folder`` is the content folder, relative to the repo."""
 
     store: ContentStore
@@ -182,8 +180,7 @@ _TOMBSTONES = "gone/"
 _OF_THE_BRIDGE = frozenset({"wm-checked", "wm-received"})
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyChanges:
+class ReplyChanges(Struct, frozen=True):
     """The change of one post's replies: the hosts they are from, the URLs of new and of removed
     ones.
     """
@@ -193,8 +190,7 @@ class ReplyChanges:
     hidden: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyChangeFinder:
+class ReplyChangeFinder(Struct, frozen=True):
     """Finds changes of stored replies in a diff. ``folder`` is the mentions folder, relative to the
     repo.
     """

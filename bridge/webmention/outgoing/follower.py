@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice, pairwise, takewhile
+
+from msgspec import Struct
 
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import is_ours
@@ -34,8 +35,7 @@ MOST_AT_ONCE = 20
 _LOG = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Follower:
+class Follower(Struct, frozen=True):
     """Puts the posts that changed since the outbox's cursor into the outbox, then moves the cursor.
 
     If more than ``most_at_once`` posts were changed by hand, they are held for the owner.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.sandboxed_parse import parse_in_subprocess
@@ -27,8 +29,7 @@ _CHECKS_FOR_A_TOMBSTONE = 9
 _DAY = 10
 
 
-@dataclass(frozen=True, slots=True)
-class LivePage:
+class LivePage(Struct, frozen=True):
     """The result of one check of a post's URL.
 
     Unless ``is_live``, ``reason`` says what is missing. ``is_certain`` is false where an older
@@ -46,8 +47,7 @@ class LivePage:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LivePages:
+class LivePages(Struct, frozen=True):
     """Fetches the site's pages from outside, as their readers do.
 
     ``fetch`` may reach private addresses, since the site's URL is the owner's setting. ``own`` are

@@ -11,11 +11,11 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from bridge.runtime import private
 from bridge.runtime.private import TEMPORARY, write_durably
@@ -107,8 +107,7 @@ class Outgoing(msgspec.Struct, omit_defaults=True):
         return max((each.at for each in self.deliveries), default=self.since)
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxReport:
+class OutboxReport(Struct, frozen=True):
     """The contents of the outbox as shown to the owner, newest first."""
 
     sent: Sequence[tuple[Outgoing, Delivery]]

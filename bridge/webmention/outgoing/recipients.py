@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bridge.content.file import PelicanFile
 from bridge.net.web_url import BadURL, parse
@@ -43,8 +44,7 @@ def external_links(
     return list(found.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Recipients:
+class Recipients(Struct, frozen=True):
     """Selects targets. ``own`` are the site's host names, which get no webmentions; ``bridgy_fed``:
     whether pages that link to Bridgy Fed send it one.
     """

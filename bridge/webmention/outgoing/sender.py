@@ -11,8 +11,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.errors import BridgeError
 from bridge.runtime.backoff import doubled, seconds_until
@@ -40,8 +42,7 @@ _RETRY_SECONDS = 30.0
 _CLOSE_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """Delays and pauses in seconds; tests use shorter ones."""
 
     looks: tuple[float, ...] = (*_CHECK_PAUSES, *(60.0,) * _MINUTES, *(600.0,) * _LATER)

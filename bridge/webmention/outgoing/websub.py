@@ -15,8 +15,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from bridge.micropub.post import unescape
 from bridge.net.fetch import FetchError, GuardedFetch
@@ -43,8 +44,7 @@ _LOOKS = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, *(60.0,) * 30)
 _TRIES = (0.0, 60.0, 600.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
+class Feed(Struct, frozen=True):
     """An output file that names the hub: its topic URL and a hash of its bytes."""
 
     topic: str

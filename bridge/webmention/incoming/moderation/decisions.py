@@ -7,10 +7,11 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from msgspec import Struct, field
 
 from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.runtime.private import write_durably
@@ -31,8 +32,7 @@ _POLL_SECONDS = 1.0
 _PER_COMMIT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class ModeratedMention:
+class ModeratedMention(Struct, frozen=True):
     """One mention as shown to the owner; ``id`` identifies it in forms and commands."""
 
     id: str

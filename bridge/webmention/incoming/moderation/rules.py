@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bridge.posts.urls import ascii_host, canonical, hosts
 from bridge.webmention.mention import PROXIES, Mention
@@ -37,8 +38,7 @@ _LINKS = 20
 _LENGTH = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """The content of ``rules.json``.
 
     ``trust`` and ``block`` are author URLs or host names, ``refused`` the digests of mentions that

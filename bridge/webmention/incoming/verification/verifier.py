@@ -7,10 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
+
+from msgspec import Struct, field
 
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.link_rels import charset_of
@@ -37,8 +38,7 @@ _AT_ONCE = 2
 Outcome: TypeAlias = Literal["linked", "no link", "gone", "missing", "unreachable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """The result of one verification.
 
     ``why`` is a sentence for the sender. For ``linked``, ``page`` is the result of
