@@ -26,7 +26,7 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
-from bridge.posts.attachments import store_uploads
+from bridge.posts.attachments import store_embedded, store_uploads
 from bridge.posts.commits import (
     Background,
     Committer,
@@ -272,6 +272,7 @@ class Publisher:
             _authorise(token, action, entry.status)
             action = without_echoed(action, entry, post.file, self._catalogue.index.own)
             old = await self._posts.read(post.file, entry)
+            action = await store_embedded(self._media, action)
             new = apply(old, self._writer.with_media_as_in_files(action))
             settled = await self._writer.edit(entry.path, post.file, old, new, action, self._now())
             if settled is None:

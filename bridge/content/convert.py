@@ -124,8 +124,14 @@ def _is_shown(value: Json, rules: SiteRules) -> bool:
     element that is visible without any."""
     if isinstance(value, str):
         return is_seen(value)
-    sent = value.get("html") if isinstance(value, dict) else None
-    if not isinstance(sent, str) or (rules.html != "sanitize" and "<" in sent):
+    if isinstance(value, list):
+        return any(_is_shown(each, rules) for each in value)
+    if not isinstance(value, dict):
+        return True
+    sent = value.get("html")
+    if not isinstance(sent, str):
+        return any(_is_shown(each, rules) for key, each in value.items() if key != "type")
+    if rules.html != "sanitize" and "<" in sent:
         return True
     return is_seen(html.plain(sent)) or bool(html.first_visible_element(sent)[0])
 

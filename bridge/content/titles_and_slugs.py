@@ -67,6 +67,9 @@ _SLUG_BYTES = 180
 _SLUG_WORDS = 8
 _NUMBERS = 200  # posts with one slug that a number distinguishes
 _NOT_IN_SLUG = re.compile(r"[^\w.~-]+")
+_JOINTS = re.compile(r"[-._~]{2,}")
+#: A text that is a slug already, such as a requested one: its underscores stay.
+_IS_SLUG = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
 
 
 def synthetic_title(
@@ -106,9 +109,10 @@ def about(post: Post, references: Mapping[str, Json]) -> str:
     """
     if verb := _verb(post):
         return f"{verb[1]} {_called(post.first(verb[0]), references)}"
-    for name, word in (("checkin", "At"), ("item", "Review of")):
+    reviewed = "Review of" if post.type in {"entry", "review"} else f"{_humanised(post.type)}:"
+    for name, word, unknown in (("checkin", "At", "a place"), ("item", reviewed, "a thing")):
         if post.all(name):
-            return f"{word} {_words(post.first(name)) or 'a place'}"
+            return f"{word} {_words(post.first(name)) or unknown}"
     return _further(post)
 
 
@@ -434,8 +438,9 @@ def _slug(source: str, site: SiteView) -> str:
     """A slug by the site's rules and then by ours, since Pelican puts it into a path unchanged."""
     # "C++" and "C#" are names; without this both would become "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, source))
-    slug = site.slugify(re.sub(r"[/\\.]+", "-", one_line(spelled)))
-    slug = re.sub(r"-{2,}", "-", _NOT_IN_SLUG.sub("-", slug)).strip("-._~")
+    apart = r"[/\\.]+" if _IS_SLUG.fullmatch(source.strip()) else r"[/\\._]+"
+    slug = site.slugify(re.sub(apart, "-", one_line(spelled)))
+    slug = _JOINTS.sub("-", _NOT_IN_SLUG.sub("-", slug)).strip("-._~")
     if len(slug) > _SLUG_LENGTH:
         slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
     while len(slug.encode()) > _SLUG_BYTES:

@@ -21,7 +21,7 @@ class Upload:
     ``property`` is its field (``photo``, ``video``, ``audio``, ``file``); ``index`` is its position
     among that property's values, counting files and URLs together, so that the order of the request
     is kept. ``filename`` is the client's: untrusted, possibly empty. ``alt`` describes it for those
-    who cannot see it.
+    who cannot see it. A picture within a text is in place of its ``placeholder``.
     """
 
     property: str
@@ -29,6 +29,7 @@ class Upload:
     filename: str
     data: bytes = dataclasses.field(repr=False)
     alt: str = ""
+    placeholder: str = ""
 
 
 class Create(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Update(Struct, frozen=True):
 
     ``delete_values`` removes single values, ``delete_properties`` whole properties. ``once`` is as
     for :class:`Create`. ``seen`` is the blob id of the file that the sender has seen, or ``""``: a
-    file that has changed since is not overwritten.
+    file that has changed since is not overwritten. ``uploads`` are pictures within its texts.
     """
 
     url: str
@@ -59,6 +60,7 @@ class Update(Struct, frozen=True):
     commands: Properties = field(default_factory=lambda: _NONE)
     once: str = ""
     seen: str = ""
+    uploads: tuple[Upload, ...] = ()
 
 
 class Delete(Struct, frozen=True):

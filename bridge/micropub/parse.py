@@ -20,6 +20,7 @@ from bridge.micropub.body import (
     read_json,
     wrapped,
 )
+from bridge.micropub.embedded import take_out
 from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
 from bridge.micropub.values import (
     MEDIA,
@@ -106,7 +107,9 @@ def _create(raw: Raw) -> Create:
     if raw.type == "entry":
         # An entry's URL is where it lives: the site decides it, not the client.
         values.pop("url", None)
-    properties, uploads = _sort(values)
+    values, embedded = take_out(values)
+    properties, files = _sort(values)
+    uploads = (*files, *embedded)
     if properties.get("visibility") == ("public",):
         # This is the default, which is not stored.
         del properties["visibility"]
@@ -221,6 +224,8 @@ def _update(raw: Raw) -> Update:
         )
     replace = {**_with_format(beside | _object(raw, "replace"))}
     add = {**_with_format(beside | _object(raw, "add"))}
+    replace, replaced = take_out(replace)
+    add, added = take_out(add)
     _, commands = split_commands(replace | add)
     if not raw.operations and not commands:
         raise InvalidRequest(
@@ -235,6 +240,7 @@ def _update(raw: Raw) -> Update:
         delete_values=delete_values,
         delete_properties=delete_properties,
         commands=commands,
+        uploads=(*replaced, *added),
     )
 
 

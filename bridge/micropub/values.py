@@ -179,7 +179,7 @@ def _text(name: str, value: Json) -> Json:
         if "type" in value or "properties" in value:
             return value
         if "value" not in value:
-            raise InvalidRequest(f"'{name}' must be text.")
+            raise InvalidRequest(f"'{name}' must be text: send its words, without HTML.")
         return _plain(name, value["value"])
     return _plain(name, value)
 

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.media.library import MediaLibrary
-from bridge.micropub.action import Upload
-from bridge.micropub.post import Json, Post
+from bridge.micropub.action import Update, Upload
+from bridge.micropub.embedded import put_back
+from bridge.micropub.post import Json, Post, Properties
 from bridge.posts.commits import commit_message
 from bridge.store import Change, StoreError
 
@@ -29,14 +32,16 @@ _EVERY = 60.0
 
 async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upload]) -> Post:
     """Store the uploads and return the post with their URLs among its properties, in the order
-    of the request.
+    of the request, and within its texts.
 
     Raises UnsupportedMediaType before any file is stored.
     """
     for upload in uploads:
         sniff(upload.data)
     properties: dict[str, list[Json]] = {}
-    for upload in sorted(uploads, key=lambda each: each.index):
+    urls = await _store_embedded(library, uploads)
+    separate = (each for each in uploads if not each.placeholder)
+    for upload in sorted(separate, key=lambda each: each.index):
         file = await library.accept(upload.data, upload.filename, alt=upload.alt)
         url = library.url_of(file)
         # The property of a file that was sent as ``file`` follows from its contents.
@@ -44,7 +49,42 @@ async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upl
         name = _PROPERTIES.get(family, "file") if upload.property == "file" else upload.property
         values = properties.setdefault(name, list(post.all(name)))
         values.insert(upload.index, {"value": url, "alt": upload.alt} if upload.alt else url)
-    return post.with_properties({name: tuple(values) for name, values in properties.items()})
+    stored = {name: tuple(values) for name, values in properties.items()}
+    return post.with_properties({**_with_urls(post.properties, urls), **stored})
+
+
+async def store_embedded(library: MediaLibrary, update: Update) -> Update:
+    """Store the pictures within the texts of an update, and return it with their URLs.
+
+    Raises as :func:`store_uploads`.
+    """
+    for upload in update.uploads:
+        sniff(upload.data)
+    urls = await _store_embedded(library, update.uploads)
+    return replace(
+        update,
+        replace=_with_urls(update.replace, urls),
+        add=_with_urls(update.add, urls),
+        uploads=(),
+    )
+
+
+async def _store_embedded(library: MediaLibrary, uploads: Sequence[Upload]) -> dict[str, str]:
+    """The URL of each picture within a text, by its placeholder."""
+    return {
+        each.placeholder: library.url_of(await library.accept(each.data, each.filename))
+        for each in uploads
+        if each.placeholder
+    }
+
+
+def _with_urls(properties: Properties, urls: dict[str, str]) -> Properties:
+    if not urls:
+        return properties
+    return {
+        name: tuple(put_back(value, urls) for value in values)
+        for name, values in properties.items()
+    }
 
 
 class MediaCommitter(Protocol):

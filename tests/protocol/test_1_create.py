@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from urllib.parse import quote_plus
 
+import pytest
 from bridge_kit import Client, elsewhere, picture
 
 JPEG = {"filename": "evening.jpg", "content_type": "image/jpeg"}
@@ -125,11 +127,56 @@ async def test_301_two_uploaded_photos(client: Client) -> None:
     assert len(set(await client.photos(await client.page(answer.location)))) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (None, {"html": "<figure><img alt='Sea' src='%s'></figure>"}),
+        (None, "The sea ![Sea](%s)"),
+        ("Sea", "![Sea][1] and `![x](data:image/png;base64,x)`\n\n[1]: <%s>"),
+    ],
+)
+async def test_pictures_within_a_text_are_uploads(
+    client: Client, name: str | None, content: str | dict[str, str]
+) -> None:
+    """Apps send pasted pictures so."""
+
+    def with_picture(colour: str) -> str | dict[str, str]:
+        data = f"data:image/png;base64,{b64encode(picture(colour, 'PNG')).decode()}"
+        if isinstance(content, dict):
+            return {"html": content["html"] % data}
+        return content % data
+
+    url = await client.create(content=[with_picture("teal")], **({"name": [name]} if name else {}))
+    (first,) = await client.photos(await client.page(url))
+    await client.json(
+        {"action": "update", "url": url, "replace": {"content": [with_picture("plum")]}}, 200
+    )
+    (second,) = await client.photos(
+        await client.page(url, lambda page: bool({*page.photos} - {first}))
+    )
+    assert first.startswith(client.bridge.site)
+    assert second.startswith(client.bridge.site)
+
+
+async def test_a_picture_within_a_text_is_checked_as_an_upload(client: Client) -> None:
+    for data, status, words in (
+        ("image/svg+xml;base64,PHN2ZyB4bWxucz0ieCI+PC9zdmc+", 415, "SVG"),
+        ("image/svg+xml;utf8,&lt;svg/&gt;", 400, "media endpoint"),
+        ("image/png;base64,~", 400, "media endpoint"),
+    ):
+        content = {"html": f'<p>A sea <img src="data:{data}"></p>'}
+        answer = await client.json(
+            {"type": ["h-entry"], "properties": {"content": [content]}}, status
+        )
+        assert words in answer.json["error_description"]
+
+
 async def test_a_post_without_visible_content_is_refused(client: Client) -> None:
     for properties in (
         {"content": ["\u200b"]},
         {"content": [{"html": "<p><br></p>"}]},
         {"content": [{"html": "<iframe></iframe>"}]},
+        {"mood": [{"type": ["h-x"], "properties": {"name": [{"html": "<style>x</style>"}]}}]},
         {"name": ["\u2800"], "content": ["\u3164\n\u200d"], "author": ["Ann"]},
     ):
         answer = await client.json({"type": ["h-entry"], "properties": properties}, 400)

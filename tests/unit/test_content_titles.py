@@ -126,6 +126,13 @@ def test_a_generated_title_describes_the_post(
     assert Mf2Line.of(file).synthetic_title
 
 
+def test_only_a_review_is_called_one(rules: SiteRules) -> None:
+    item = h("product", name="A pen")
+    for type_, title in (("review", "Review of A pen"), ("listing", "Listing: A pen")):
+        file = new_file(Post(type_, {"item": (item,)}), when=WHEN, rules=rules)
+        assert file.get("Title") == title
+
+
 @pytest.mark.parametrize(
     ("properties", "title"),
     [
