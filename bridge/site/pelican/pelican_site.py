@@ -47,6 +47,8 @@ from bridge.site.pelican.sources import Sources
 
 #: Number of candidates in one answer.
 _CANDIDATES = 10
+#: Nearly always the first of them is free.
+_AT_FIRST = 2
 #: A post that any site can read.
 _PLAINEST = PelicanFile.parse("Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n")
 #: Replaces digits and separators in file names.
@@ -404,7 +406,8 @@ def _slugs(file: PelicanFile, slug: str | None, first: int) -> Sequence[str | No
     if not slug:
         return [None]
     stamp = re.sub(r"\D", "", file.get("Date") or "")[:14]
-    return [*islice(candidates(slug, stamp), first - 1, first - 1 + _CANDIDATES)]
+    number = _AT_FIRST if first == 1 else _CANDIDATES
+    return [*islice(candidates(slug, stamp), first - 1, first - 1 + number)]
 
 
 def _names(slug: str, category: str) -> Iterator[tuple[str, str]]:
