@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.web_protocol import _ErrInfo
 
 T = TypeVar("T")
 
@@ -190,6 +191,23 @@ class _Handler(web.RequestHandler):
     """aiohttp's handler; its error responses reveal no versions, and it logs no requests."""
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse these bytes. Where a body is malformed, its reader is told at once: aiohttp only
+        queues an error for the next request, and the reader would wait for the rest.
+        """
+        queued = len(self._messages)
+        super().data_received(data)
+        if len(self._messages) <= queued or not isinstance(self._messages[-1][0], _ErrInfo):
+            return
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if not body.is_eof() and body.exception() is None:
+            body.set_exception(web.RequestPayloadError("malformed"))
 
     def handle_error(
         self,

@@ -19,7 +19,8 @@ from bridge.media.formats.images import prepare
 from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.samples import chunk_ranges, fragment_ranges, joined
-from bridge.media.formats.sniff import sniff
+from bridge.media.formats.sniff import FLAC, sniff
+from bridge.media.formats.user_data import NalFormat, blank_user_data
 
 SECRET = SECRETS[1]
 PROFILE = clean_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -499,6 +500,39 @@ def test_a_camera_records_nothing_between_the_pictures(wide: bool, fragmented: b
     assert clean.count(b"\0\0\1") == sent.count(b"\0\0\1")
 
 
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("fill", [b"a", b"\0\0\1", b"\0\0\0\3GPS"])
+def test_all_user_data_of_a_unit_is_blanked_and_nothing_else(fill: bytes, wide: bool) -> None:
+    text = fill * 4_000
+    size = b"\xff" * (len(text) // 255) + bytes([len(text) % 255])
+    told = [b"\4\5\0\0\0\0\0\5" + size, text, b"\4\2\0\2"]
+    escaped = re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\0\0\3", b"".join(told))
+    unit = (b"\x4e\1" if wide else b"\6") + escaped + b"\x80"
+    data = bytearray(len(unit).to_bytes(4, "big") + unit)
+    blank_user_data(data, 0, len(data), NalFormat(4, wide))
+    clean = bytes(data[5 + wide : -1])
+    # No start code came about, and what a decoder reads is as long as before.
+    assert not re.search(rb"\x00\x00[\x00-\x02]", clean)
+    read = clean.replace(b"\0\0\3", b"\0\0")
+    assert read == told[0] + read[len(told[0]) : -4] + told[2]
+    assert len(read) == len(b"".join(told))
+    assert set(read[len(told[0]) : -4]) <= {0, 1, 0xFF}
+
+
+def test_a_large_unit_is_blanked_in_no_time() -> None:
+    unit = b"\6\5" + b"\xff" * 20_000 + b"\0" + b"a" * 5_000_000
+    data = bytearray(len(unit).to_bytes(4, "big") + unit)
+    began = time.process_time()
+    blank_user_data(data, 0, len(data), NalFormat(4, wide=False))
+    # A thirtieth; looking at each byte took twice as long.
+    assert time.process_time() - began < 1.2
+    assert data.endswith(b"\xff" * 5_000_000)
+    unit = b"\6" + b"\1\0" * 20_000
+    data = bytearray(len(unit).to_bytes(4, "big") + unit)
+    with pytest.raises(ValueError, match="too many messages"):
+        blank_user_data(data, 0, len(data), NalFormat(4, wide=False))
+
+
 def test_captions_in_fragments_are_searched_for_positions() -> None:
     caption = b"GPS (8.6499, 53.1665, 18)"
     tracks = (
@@ -563,9 +597,7 @@ def test_an_mp3_keeps_its_frames() -> None:
         cleaned(id3 + b"something else" + SECRET * 9)
 
 
-@pytest.mark.parametrize(
-    "begin", [b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypM4A "]
-)
+@pytest.mark.parametrize("begin", [b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3", b"\0\0\0\x20ftypM4A "])
 def test_a_tag_of_mp3_in_front_of_another_format_is_refused(begin: bytes) -> None:
     with pytest.raises(ValueError, match="another format"):
         cleaned(b"ID3\3\0\0\0\0\0\x0a" + bytes(10) + begin + SECRET + bytes(64))
@@ -604,6 +636,10 @@ def test_a_flac_keeps_its_frames() -> None:
     for tag in (id1, ape + SECRET + ape, ape):
         assert cleaned(told.removesuffix(frames) + tag) == plain.removesuffix(frames)
         assert cleaned(plain.removesuffix(frames) + tag) == plain.removesuffix(frames)
+    # Or at the beginning.
+    id2 = b"ID3\3\0\0\0\0\1\x48" + SECRET.ljust(200, b"\0")
+    assert sniff(id2 + told) == FLAC
+    assert cleaned(id2 + told) == cleaned(id2 * 2 + told) == plain
     # Stream info has no room for more.
     assert SECRET not in cleaned(told.replace(block(0, bytes(34)), block(0, bytes(34) + SECRET)))
     # Without frames, as an upload that broke off has it, the private blocks go all the same.

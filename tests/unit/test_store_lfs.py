@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -68,6 +69,18 @@ def test_files_of_a_remote_on_this_machine(owner: Owner, tmp_path: Path, where: 
     files.bring_to(version, exact=True)
     assert (files.folder / "a.jpg").read_bytes() == PICTURE
     assert git(files.folder, "status", "--porcelain") == ""
+
+
+def test_half_copies_of_a_killed_process_are_removed(owner: Owner, tmp_path: Path) -> None:
+    old, young = tmp_path / "lfs" / "new-old", tmp_path / "lfs" / "new-young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / HASH).write_bytes(PICTURE[:100])
+    os.utime(old, (1e9, 1e9))
+    checkout(owner, tmp_path, str(owner.clone))
+    assert not old.exists()
+    # ``check`` beside the bridge may be at work.
+    assert young.exists()
 
 
 def test_check_may_copy_a_file_beside_the_bridge(

@@ -429,6 +429,23 @@ async def test_a_client_that_goes_just_after_a_chunk_is_no_error_of_ours() -> No
         await reading
 
 
+@pytest.mark.parametrize(
+    "malformed", [b"zz\r\n", b"0\r\nX: " + b"y" * 9000 + b"\r\n\r\n"], ids=["size", "trailer"]
+)
+async def test_a_body_that_becomes_malformed_is_answered_at_once(
+    tmp_path: Path, malformed: bytes
+) -> None:
+    # It would be waited for until the time of a body is over: at least 120 s.
+    async with listening(tmp_path) as port, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = b"POST /micropub HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + FORM + CHUNKED
+        writer.write(head + b"\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(chunk(b"a=b") + malformed)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+
+
 async def test_bytes_between_chunks_count(tmp_path: Path) -> None:
     async with listening(tmp_path, max_bytes=100_000) as port:
         head = b"POST /micropub HTTP/1.1\r\nHost: x\r\n" + FORM + CHUNKED + b"\r\n1;"

@@ -14,8 +14,10 @@ from msgspec import Struct
 
 from bridge.errors import InvalidRequest, UnsupportedMediaType
 
-#: Number of bytes at a file's start that :func:`identify` reads.
+#: Number of bytes at a file's start that :func:`identify` reads, or after its ID3 tag.
 HEAD = 4096
+
+_ID3_HEADER = 10
 
 Family = Literal["image", "audio", "video", "document"]
 
@@ -73,6 +75,9 @@ _ACCEPTED = (
     "Accepted are JPEG, PNG, GIF, WebP and AVIF; MP3, M4A, Ogg, WAV and FLAC; MP4, WebM, MOV; PDF"
 )
 
+#: How a FLAC begins.
+FLAC_MARK = b"fLaC"
+
 #: ISO base media files (ISO/IEC 14496-12) declare their type in a four-letter brand.
 _AUDIO_BRANDS = frozenset({b"M4A ", b"M4B ", b"F4A "})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -123,15 +128,29 @@ _SIGNATURES: tuple[tuple[bytes, int, Kind | Callable[[bytes], Kind | None]], ...
     (b"ftyp", 4, _iso_media),
     (b"ID3", 0, MP3),
     (b"OggS", 0, _ogg),
-    (b"fLaC", 0, FLAC),
     (b"\x1a\x45\xdf\xa3", 0, _matroska),
     (b"%PDF-", 0, PDF),
 )
 
 
+def after_id3(data: bytes) -> int:
+    """Where the ID3v2 tags end that a file begins with (ID3v2.4 3.1, 3.4)."""
+    start = 0
+    while data.startswith(b"ID3", start) and start + _ID3_HEADER <= len(data):
+        size = 0
+        for byte in data[start + 6 : start + 10]:
+            size = size << 7 | byte & 0x7F
+        footer = _ID3_HEADER if data[start + 5] & 0x10 else 0
+        start = min(start + _ID3_HEADER + size + footer, len(data))
+    return start
+
+
 def identify(data: bytes) -> Kind | None:
     """The type of a file from its first :data:`HEAD` bytes; ``None`` where it is not accepted."""
     head = data[:HEAD]
+    # Programs for MP3 begin a FLAC with their tag, too.
+    if data.startswith(FLAC_MARK, after_id3(data)):
+        return FLAC
     for magic, offset, kind in _SIGNATURES:
         if head.startswith(magic, offset):
             return kind if isinstance(kind, Kind) else kind(head)

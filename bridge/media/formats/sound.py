@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from bridge.media.formats.sniff import FLAC, MP3, OGG, OGV, WAV
+from bridge.media.formats.sniff import FLAC, FLAC_MARK, MP3, OGG, OGV, WAV, after_id3
 
-_ID3_HEADER = 10
 #: What a file shorter than this has is only the head that tells its type.
 _HEAD = 64
 #: An empty ID3v2 tag.
@@ -25,8 +24,8 @@ _FEWER_KILOBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 #: How tags begin that may follow the frames.
 _MP3_TAG = re.compile(rb"ID3|TAG|APETAGEX|LYRICSBEGIN|3DI")
 
-#: How files of other formats begin: FLAC, Ogg, WAV, Matroska and WebM.
-_OTHERS = (b"fLaC", b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3")
+#: How files of other formats begin: Ogg, WAV, Matroska and WebM.
+_OTHERS = (b"OggS", b"RIFF", b"\x1a\x45\xdf\xa3")
 
 _STREAMINFO, _PADDING, _SEEKTABLE = 0, 1, 3
 _STREAMINFO_SIZE = 34
@@ -61,13 +60,7 @@ def strip_mp3(data: bytes) -> bytes:
 
     Raises ``ValueError`` if there are none.
     """
-    start, end = 0, len(data)
-    while data.startswith(b"ID3", start) and start + _ID3_HEADER <= end:
-        size = 0
-        for byte in data[start + 6 : start + 10]:
-            size = size << 7 | byte & 0x7F
-        footer = _ID3_HEADER if data[start + 5] & 0x10 else 0
-        start = min(start + _ID3_HEADER + size + footer, end)
+    start = after_id3(data)
     if data.startswith(_OTHERS, start) or data.startswith(b"ftyp", start + 4):
         raise ValueError("what follows the tag is in another format, with tags of its own")
     frames = b"".join(data[first:last] for first, last in _mp3_runs(data, start))
@@ -151,7 +144,8 @@ def riff_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def strip_flac(data: bytes) -> bytes:
-    """A FLAC with only its stream info and seek table (RFC 9639 8)."""
+    """A FLAC with only its stream info and seek table (RFC 9639 8), and no ID3 tag before them."""
+    data = data[after_id3(data) :]
     blocks = list[bytes]()
     position, is_private = 4, False
     while position + 4 <= len(data):
@@ -171,7 +165,7 @@ def strip_flac(data: bytes) -> bytes:
     if position >= len(data) and not is_private:
         return data
     blocks[-1] = bytes([blocks[-1][0] | _LAST]) + blocks[-1][1:]
-    return b"".join([data[:4], *blocks, frames])
+    return b"".join([FLAC_MARK, *blocks, frames])
 
 
 def _before_tags(data: bytes, start: int) -> int:

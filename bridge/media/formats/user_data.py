@@ -4,11 +4,19 @@ programs write their name and settings, and cars' cameras where they were.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 _USER_DATA = 5
-_MORE = 0xFF
-_BLANK = 0xFF
+_NUMBER = re.compile(rb"\xff*[^\xff]?")
+_ESCAPE = re.compile(rb"\x00\x00\x03")
+#: What bytes become: zeros stay.
+_BLANK = b"\0" + b"\xff" * 255
+#: The most messages in a unit. Programs write a few.
+_MOST = 10_000
 
 
 class NalFormat(Struct, frozen=True):
@@ -62,42 +70,38 @@ def blank_in_configuration(data: bytearray, start: int, end: int) -> None:
 
 def _blank_messages(data: bytearray, start: int, end: int) -> None:
     """Blank the user data among the messages of a unit (H.264 7.3.2.3.1)."""
-    places = _places(data, start, end)
+    unit = data[start:end]
+    # A further byte, 03, prevents a start code at these places in the messages (7.4.1.1).
+    escapes = [match.end() - 1 - number for number, match in enumerate(_ESCAPE.finditer(unit))]
+    messages = unit.replace(b"\0\0\3", b"\0\0")
     at = 0
-    while at + 2 < len(places):
-        kind, at = _number(data, places, at)
-        size, at = _number(data, places, at)
-        if kind == _USER_DATA:
-            for place in places[at : at + size]:
-                _blank(data, place)
-        at += size
+    for _ in range(_MOST):
+        if at + 2 >= len(messages):
+            return
+        kind, at = _number(messages, at)
+        size, at = _number(messages, at)
+        last = min(at + size, len(messages))
+        if kind == _USER_DATA and at < last:
+            before, after = bisect_right(escapes, at), bisect_left(escapes, last)
+            prevented = [start + escapes[number] + number + 1 for number in range(before, after)]
+            prevented += [start + at + before] if at in escapes[before - 1 : before] else []
+            _blank(data, start + at + before, start + last + after, prevented)
+        at = last
+    raise ValueError("the video has too many messages between its pictures")
 
 
-def _number(data: bytearray, places: list[int], at: int) -> tuple[int, int]:
+def _number(messages: bytearray, at: int) -> tuple[int, int]:
     """The type or size of a message: bytes that are added up, until one that is not 255."""
-    number = 0
-    while at < len(places):
-        byte = data[places[at]]
-        number, at = number + byte, at + 1
-        if byte != _MORE:
-            break
-    return number, at
+    match = _NUMBER.match(messages, at)
+    return (sum(match[0]), match.end()) if match else (0, at)
 
 
-def _places(data: bytearray, start: int, end: int) -> list[int]:
-    """The offsets of a unit's bytes, but those that prevent a start code (7.4.1.1): 00 00 03."""
-    places, zeros = list[int](), 0
-    for place in range(start, end):
-        if zeros >= 2 and data[place] == 3:
-            zeros = 0
-            continue
-        places.append(place)
-        zeros = zeros + 1 if data[place] == 0 else 0
-    return places
-
-
-def _blank(data: bytearray, place: int) -> None:
-    """Blank a byte, but zeros, so that those before 03 keep preventing a start code."""
-    if data[place]:
-        prevented = data[place - 3 : place] == b"\0\0\3"
-        data[place] = 1 if prevented else _BLANK
+def _blank(data: bytearray, start: int, end: int, prevented: Iterable[int]) -> None:
+    """Blank a range, but its zeros and 03 between them and the ``prevented`` bytes, which follow
+    such a one and stay so small that it is needed."""
+    data[start:end] = data[start:end].translate(_BLANK)
+    for place in prevented:
+        if place > start:
+            data[place - 1] = 3
+        if data[place]:
+            data[place] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -22,6 +23,8 @@ from bridge.store.sync.transport import Transport
 
 #: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
+#: How folders begin in which a file is copied, and after how many seconds no one does so any more.
+_COPYING, _ABANDONED = "new-", 24 * 3600.0
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WITHOUT = "commit them without git-lfs"
 
@@ -46,6 +49,7 @@ class LargeFileCache:
         self._remote = remote
         self._clock = clock
         self._failed: dict[frozenset[str], tuple[float, str]] = {}
+        self._remove_half_copies()
 
     def find(self, version: str, digests: Collection[str]) -> tuple[Mapping[str, Path], str]:
         """The files of a version with these SHA-256 hashes, and why others are missing.
@@ -96,12 +100,19 @@ class LargeFileCache:
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             # Of its own: ``check`` beside the bridge may copy the same file.
-            with tempfile.TemporaryDirectory(prefix="new-", dir=place.parent) as folder:
+            with tempfile.TemporaryDirectory(prefix=_COPYING, dir=self._folder) as folder:
                 half = Path(shutil.copyfile(source, Path(folder, each)))
                 with half.open("rb") as file:
                     whole = hashlib.file_digest(file, "sha256").hexdigest() == each
                 if whole:
                     half.replace(place)
+
+    def _remove_half_copies(self) -> None:
+        """Remove what a process has left that was killed; a younger one may be at work."""
+        for folder in self._folder.glob(f"{_COPYING}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - folder.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _ask(self, remote: SiteRemote, version: str) -> None:
         url = remote.url
