@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import importlib
 from functools import cache
@@ -27,7 +28,9 @@ def _passkeys(name: str) -> Handler:
     """A handler of :mod:`bridge.indieauth.webauthn.endpoints`, imported when it is first called."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        endpoints = importlib.import_module("bridge.indieauth.webauthn.endpoints")
+        # The first call may come from a stranger, and importing takes most of a second.
+        module = "bridge.indieauth.webauthn.endpoints"
+        endpoints = await asyncio.to_thread(importlib.import_module, module)
         endpoint: Handler = getattr(endpoints, name)
         return await endpoint(request)
 

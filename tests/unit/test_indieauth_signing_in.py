@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -459,6 +462,22 @@ async def test_strangers_do_not_lock_passkeys(up: Running, guest: Browser) -> No
     assert await junk_passkey(guest, "192.0.2.1") == 403
     statuses = [await junk_passkey(guest, "192.0.2.2") for _ in range(31)]
     assert statuses == [403] * 30 + [429]
+
+
+async def test_the_first_passkey_does_not_delay_others(
+    guest: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library is imported then, which takes most of a second, in another thread."""
+    importing, threads = importlib.import_module, list[threading.Thread]()
+
+    def noted(name: str) -> ModuleType:
+        threads.append(threading.current_thread())
+        return importing(name)
+
+    monkeypatch.setattr(importlib, "import_module", noted)
+    assert await junk_passkey(guest, "192.0.2.1") == 403
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_strangers_do_not_lock_what_cannot_be_guessed(up: Running, guest: Browser) -> None:
