@@ -57,7 +57,13 @@ FEED = '<feed><link href="{hub}" rel="hub"/><link href="{site}feed.xml" rel="sel
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     async with elsewhere() as site, elsewhere() as hub, GuardedFetch(allow_loopback=True) as fetch:
         facts = SimpleNamespace(siteurl=site.base.rstrip("/"), values={"INDIEAUTH_HUB": hub.base})
-        catalogue: Any = SimpleNamespace(site=SimpleNamespace(facts=facts))
+        catalogue: Any = SimpleNamespace()
+
+        async def refresh(*, patient: bool) -> None:
+            assert patient
+            catalogue.site = SimpleNamespace(facts=facts)  # not known before
+
+        catalogue.refresh = refresh
         output = tmp_path / "output"
         output.mkdir()
         ping = HubPing(

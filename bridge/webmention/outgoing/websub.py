@@ -101,6 +101,8 @@ class HubPing:
             return
         if (output := self._rebuilder.output) is None:
             return
+        # After a start the site may be built sooner than its settings are known here.
+        await self._catalogue.refresh(patient=True)
         facts = self._catalogue.site.facts
         hub = facts.values.get("INDIEAUTH_HUB")
         if not isinstance(hub, str) or not hub:
