@@ -187,15 +187,25 @@ async def test_a_site_in_a_folder_of_its_repo_that_pelican_is_run_in(
     assert git("status", "--porcelain", cwd=repo) == ""
 
 
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ('EXTRA = open("blog/publishconf.py").read()', ()),
+        # Pelican also looks for a theme in the folder that it is run in.
+        ('THEME = "my-theme"', () if SOAK else ("--skip-build",)),
+    ],
+)
 def test_a_site_in_a_folder_whose_settings_want_to_be_read_from_the_root(
-    stock: Path, bridge: Path, tmp_path: Path
+    stock: Path, bridge: Path, tmp_path: Path, line: str, options: tuple[str, ...]
 ) -> None:
     repo = tmp_path / "repo"
     blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
+    (repo / "my-theme" / "templates").mkdir(parents=True)
+    (repo / "my-theme" / "templates" / "page.html").write_text("{{ page.content }}")
     with (blog / "pelicanconf.py").open("a") as conf:
-        conf.write('EXTRA = open("blog/publishconf.py").read()\n')
+        conf.write(f"{line}\n")
     commit(repo)
-    done("init", repo, "--yes", cwd=bridge)
+    done("init", repo, "--yes", *options, cwd=bridge)
     assert written(bridge)["site"]["run_in"] == "."
     if SOAK:
         assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout

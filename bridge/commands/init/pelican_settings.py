@@ -71,6 +71,13 @@ def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tup
         # Both give the same settings, unless a path is relative.
         with suppress(SiteBroken):
             return "", _read(root, file, "", environment)
+    if beside and not Path(str(facts.values["THEME"])).is_relative_to(root):
+        # Pelican's own, unless that of the site is relative to the folder that `pelican` is run in.
+        with suppress(SiteBroken):
+            from_root = _read(root, file, "", environment)
+            theme = root / str(from_root.values["THEME"])
+            if theme.is_relative_to(root) and theme.is_dir():
+                return "", from_root
     return beside, facts
 
 
