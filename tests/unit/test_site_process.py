@@ -49,7 +49,7 @@ class Step(Preprocessor):
             pass
         if any("deadly" in line for line in lines):
             os._exit(3)
-        return lines
+        return [line.replace("process", f"process {os.getpid()}") for line in lines]
 
 class Busy(Extension):
     def extendMarkdown(self, md):
@@ -530,6 +530,14 @@ async def test_what_the_site_prints_does_not_hold_it_up(tmp_path: Path) -> None:
     printing = "import sys\nprint('x' * 5_000_000, file=sys.stderr, flush=True)\n"
     async with opened(tmp_path, CONF + printing) as site:
         assert (await site.ask(QUESTION)).places
+
+
+async def test_a_timeout_of_the_sites_for_its_sockets_is_not_ours(tmp_path: Path) -> None:
+    impatient = "import socket\nsocket.setdefaulttimeout(0.001)\n"
+    async with opened(tmp_path, BUSY + impatient) as site:
+        first = await text(site, "process")
+        await asyncio.sleep(0.3)
+        assert await text(site, "process") == first, "it was still there"
 
 
 def test_packages_that_are_symlinks_can_be_read(

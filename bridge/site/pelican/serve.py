@@ -259,6 +259,8 @@ class Supervisor:
 
     def _fork(self, kind: int) -> _Copy:
         ours, theirs = socket.socketpair()
+        for end in ours, theirs:
+            end.settimeout(None)  # the site's code may have set a default
         gc.collect()
         gc.freeze()
         pid = os.fork()
