@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 _Stream = TypeVar("_Stream")
 
 _PROJECT = Path(__file__).parents[2]
+_INSTALLED = (".dist-info", ".egg-info", ".pth", ".egg-link")
 _KEPT = 200_000
 _GRACE = 2.0  # less than the whole bridge has to shut down
 _LOOK = 0.1
@@ -41,26 +42,23 @@ def installed_code() -> str:
     """A name for the bridge's code and for every installed package: another one after an upgrade
     of any of them.
     """
-    files = list(_own_code())
+    files = set(_own_code())
     for folder in sys.path:
-        with contextlib.suppress(OSError):
-            files += (
-                Path(entry)
-                for entry in os.scandir(folder or ".")
-                if entry.name.endswith((".dist-info", ".egg-info", ".pth", ".egg-link"))
-            )
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            files.update(entry.path for entry in entries if entry.name.endswith(_INSTALLED))
     found = hashlib.sha256(sys.version.encode())
-    for file in sorted(set(files)):
+    for file in sorted(files):
         with contextlib.suppress(OSError):
-            found.update(f"{file}\0{file.stat().st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+            changed = os.stat(file).st_mtime_ns  # noqa: PTH116 - there are hundreds
+            found.update(os.fsencode(f"{file}\0{changed}\0"))
     return found.hexdigest()
 
 
 @cache
-def _own_code() -> Sequence[Path]:
+def _own_code() -> Sequence[str]:
     """The bridge's files and the plugin's, which are the same as long as this process runs."""
     ours = (_PROJECT / "bridge", _PROJECT / "pelican_indieauth")
-    return [file for package in ours for file in package.rglob("*.py")]
+    return [str(file) for package in ours for file in package.rglob("*.py")]
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

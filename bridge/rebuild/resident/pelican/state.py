@@ -46,11 +46,11 @@ class SiteState:
 
     def __init__(self, site: Pelican, checkout: Path) -> None:
         self._settings = site.settings
-        self._site, self._checkout = site, checkout
         self._environment = dict(os.environ)
         self._folder, self._locale = Path.cwd(), locale.setlocale(locale.LC_ALL)
         self._chance = random.getstate()
-        self._modules = dict(_modules(site, checkout))
+        self._now = _SiteModules(site, checkout)
+        self._modules = dict(self._now)
         self._values = _values_of(self._modules.values())
         try:
             # What a variable holds as well stays the same object, as in a clean build.
@@ -67,7 +67,7 @@ class SiteState:
         Raises :class:`UnsupportedSiteError` where that cannot be done.
         """
         _check_iterators(self._values)
-        for name, module in list(_modules(self._site, self._checkout)):
+        for name, module in list(self._now):
             if name not in self._modules:
                 _forget_module(name, module)
         self._reset_process()
@@ -80,9 +80,7 @@ class SiteState:
     ) -> StateBeforePages:
         """What pages could change that are written from now on."""
         values = _values_of(
-            module
-            for name, module in _modules(self._site, self._checkout)
-            if not is_known_while_writing(name)
+            module for name, module in self._now if not is_known_while_writing(name)
         )
         for environment in environments:
             for kind, known in (
@@ -124,7 +122,7 @@ class StateWhileReading:
     """
 
     def __init__(self, site: Pelican, checkout: Path) -> None:
-        self._site, self._checkout = site, checkout
+        self._modules = _SiteModules(site, checkout)
         self._noted = 0
         self._values: KeptValues | None = None
 
@@ -139,9 +137,7 @@ class StateWhileReading:
             return
         self._noted += 1
         self._values = _values_of(
-            module
-            for name, module in _modules(self._site, self._checkout)
-            if not is_known_while_reading(name)
+            module for name, module in self._modules if not is_known_while_reading(name)
         )
         if self._values.size() > _LARGE:
             self._noted, self._values = _MOST + 1, None
@@ -192,17 +188,33 @@ def _check_iterators(values: KeptValues) -> None:
         )
 
 
-def _modules(site: Pelican, checkout: Path) -> Iterator[tuple[str, ModuleType]]:
-    """The modules of plugins, and those in the checkout."""
-    names = {plugin.__name__ for plugin in site.plugins if isinstance(plugin, ModuleType)}
-    inside, folder = tuple(f"{name}." for name in names), f"{checkout}/"
-    for name, module in list(sys.modules.items()):
-        if (
-            name in names
-            or name.startswith(inside)
-            or str(getattr(module, "__file__", None) or "").startswith(folder)
-        ):
-            yield name, module
+class _SiteModules:
+    """The modules of plugins, and those in the checkout, by name.
+
+    They are looked for before each file is read, among more than a thousand modules: what was found
+    to be another is not looked at again.
+    """
+
+    def __init__(self, site: Pelican, checkout: Path) -> None:
+        self._site, self._folder = site, f"{checkout}/"
+        self._plugins, self._others = set[str](), dict[str, ModuleType]()
+
+    def __iter__(self) -> Iterator[tuple[str, ModuleType]]:
+        names = {each.__name__ for each in self._site.plugins if isinstance(each, ModuleType)}
+        if names != self._plugins:
+            self._plugins, self._others = names, {}
+        inside, others = tuple(f"{name}." for name in names), self._others
+        for name, module in list(sys.modules.items()):
+            if others.get(name) is module:
+                continue
+            if (
+                name in names
+                or name.startswith(inside)
+                or str(getattr(module, "__file__", None) or "").startswith(self._folder)
+            ):
+                yield name, module
+            else:
+                others[name] = module
 
 
 def _forget_module(name: str, module: ModuleType) -> None:
