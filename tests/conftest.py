@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 import argon2
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
@@ -144,6 +145,27 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of xdist reports what matters."""
+    if hasattr(config, "workerinput") and config.option.durations is None:
+        config.pluginmanager.register(_ShortReports())
+
+
+class _ShortReports:
+    """Runs a test like pytest, and reports its result, and what failed before and after it.
+
+    That a test begins, is set up, torn down and ends would be four more messages of a worker, which
+    takes longer than a third of all tests.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed:
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
