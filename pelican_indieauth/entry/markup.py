@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pelican_indieauth.entry.copies import ScaledCopies
-from pelican_indieauth.entry.parts import FITTING, EntryParts
+from pelican_indieauth.entry.parts import FITTING, SHOWN_IN_TEXT, EntryParts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
 from pelican_indieauth.mentions import post_mentions
@@ -83,9 +83,9 @@ class EntryFrame:
         return f"{prepended}{self.plain(body)}{appended}"
 
 
-def _fitting(body: str) -> str:
+def _fitting(body: str, picture: str = FITTING) -> str:
     if "<img" in body or "<video" in body:
-        body = _PICTURE.sub(rf"<\1 {FITTING}", body)
+        body = _PICTURE.sub(rf"<\1 {picture}", body)
     if "<pre" in body:
         body = _CODE.sub('<pre style="overflow-x: auto"', body)
     if "<table" in body:
@@ -197,7 +197,8 @@ class _Summary:
         if self.get_summary is None:
             self.get_summary = self._pelicans_own()
         summary = self.get_summary(siteurl)
-        summary = _fitting(summary) if self.article.entry_frame.fitting else summary
+        if self.article.entry_frame.fitting:
+            summary = _fitting(summary, SHOWN_IN_TEXT)
         return f"{_BREAKING_SUMMARY}{summary}</div>" if _WIDE.search(summary) else summary
 
     def _pelicans_own(self) -> Callable[[str], str]:

@@ -42,6 +42,7 @@ from pelican_indieauth.entry.text import sanitised
 _NOT_WIDER = 'style="max-width: 100%"'
 FITTING = 'style="max-width: 100%; height: auto"'
 #: Notmyidea hides pictures in lists, where a post of a photo alone would be empty.
+SHOWN_IN_TEXT = 'style="display: inline-block; max-width: 100%; height: auto"'
 _SHOWN = 'style="display: block; max-width: 100%; height: auto"'
 #: Properties that need no label.
 _ADDRESS = frozenset(

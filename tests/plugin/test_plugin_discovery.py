@@ -25,7 +25,7 @@ FROM_BRIDGE = (
 LINKS = (Link("micropub", "https://b.example/m?a=1&b=2"), Link("me", "mailto:ann@example.com"))
 HEAD = HeadLinks(LINKS)
 WIDE = "Donaudampfschifffahrtsgesellschaft"
-BREAKS = "style=overflow-wrap:anywhere"
+BREAKS = "style=overflow-wrap:anywhere;white-space:normal"
 ELEMENTS = (
     '<link rel="micropub" href="https://b.example/m?a=1&amp;b=2" />'
     '<link rel="me" href="mailto:ann@example.com" />'

@@ -676,5 +676,7 @@ def test_what_an_app_sent_is_no_wider_than_a_phone(tmp_path: Path) -> None:
     ]
     assert [str(code["style"]) for code in page.select(".e-content pre")] == ["overflow-x: auto"]
     assert site.text("index.html").count('<pre style="overflow-x: auto">') == 1, "in the list, too"
+    # Notmyidea hides what has no display of its own there.
+    assert site.text("index.html").count('<img style="display: inline-block; max-width') == 1
     assert "overflow-x" not in site.text("own.html"), "the owner's own is the theme's to show"
     assert "max-width" not in site.text("own.html")
