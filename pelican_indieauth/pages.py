@@ -24,7 +24,8 @@ _WIDE = re.compile(
     r"|(?:h[1-6](?=(?:\s[^<>]*)?>\s*+(?:<a\b[^<>]*>)?[^<]*[^<>\s]{20})"
     r"|a(?=\s[^<>]*>[^<]*[^<>\s]{30}))(?![^<>]*\s(?i:style)=))"
 )
-#: Without quotes, since the title may be in an attribute; so not in XML. Reflex keeps tags on a line.
+#: Without quotes, since the title may be in an attribute; so not in XML. Reflex
+#: keeps a tag on one line.
 _BREAKING = " style=overflow-wrap:anywhere;white-space:normal"
 
 

@@ -119,9 +119,8 @@ def encode(
     if isinstance(content, dict):
         sent = content.get("html")
         if isinstance(sent, str):
-            return PostBody(
-                f"{_OPEN}{safe_html(sent, rules).replace(TAB, '&#9;')}{_CLOSE}\n", "html"
-            )
+            shown = safe_html(sent, rules, allowlist.links if allowlist else frozenset())
+            return PostBody(f"{_OPEN}{shown.replace(TAB, '&#9;')}{_CLOSE}\n", "html")
         content = content.get("value")
     plain = printable(content) if isinstance(content, str) else ""
     if not plain:
@@ -229,14 +228,14 @@ def _unix(body: str) -> str:
     return body.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def safe_html(sent: str, rules: SiteRules) -> str:
+def safe_html(sent: str, rules: SiteRules, allowed: frozenset[str] = frozenset()) -> str:
     """A client's HTML as it may be written to a file: sanitised, own media in Pelican's
-    notation.
+    notation. ``allowed`` are links to files of the site that the owner's text already has.
     """
     shown = printable(sent)
     if rules.html == "sanitize":
         shown = html.sanitise(shown)
-    return rules.media.internalise_html(rules.site.links.neutralise(shown))
+    return rules.media.internalise_html(rules.site.links.neutralise(shown, allowed))
 
 
 def _markdown_body(
@@ -246,7 +245,7 @@ def _markdown_body(
     verdict = judge(adapt(markdown)[0], "md", rules, allowlist)
     if verdict.reaches or verdict.acts:
         # Python-Markdown turns tabs into spaces, even inside <pre>.
-        shown = safe_html(verdict.html, rules).replace(TAB, "&#9;")
+        shown = safe_html(verdict.html, rules, allowlist.links).replace(TAB, "&#9;")
         return PostBody(f"{_OPEN}{shown}{_CLOSE}\n", "html")
     # Changes are recorded by their places in the file, where addresses are shorter.
     written, changes = adapt(rules.media.internalise_markdown(markdown))

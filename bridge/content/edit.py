@@ -143,7 +143,7 @@ class _Change:
             content_to_write(self._new),
             markdown=was_markdown or (is_markdown(self._new) and not stays_text),
             rules=self._rules,
-            allowlist=self._allowlist(file) if was_markdown else None,
+            allowlist=self._allowlist(file) if was_markdown or form == "html" else None,
             as_it_is=was_markdown and not body.is_adapted(file, mf2),
         )
         if was_markdown and mf2.form is None and written.form == "markdown":
@@ -187,7 +187,7 @@ class _Change:
             verdict = body.judge(written, suffix, rules, allowlist)
             if not verdict.acts and not self._foreign(verdict):
                 return file.with_body(written)
-        clean = body.safe_html(sent, rules)
+        clean = body.safe_html(sent, rules, allowlist.links)
         stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
         shown = rules.site.render(stored, suffix)
         # What the bridge writes here passes on raw HTML, and has no other effects.

@@ -21,7 +21,8 @@ _TITLE_LENGTH = 70
 #: As much of a text as can be needed for a title, in characters.
 ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
-#: The fences around code in a note, which are no words of its title.
+#: Footnotes and their numbers, and the fences around code in a note, are no words of a title.
+_FOOTNOTES = re.compile(r'<div class="footnote">.*|<sup id="fnref:[^"]*">.*?</sup>', re.DOTALL)
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
 #: Properties that name another page, in order of precedence, and the label of such a post.
 _TARGETS = {
@@ -289,7 +290,7 @@ def _shown_content(post: Post, form: Form | None, rules: SiteRules) -> str:
     if isinstance(content, str) and _is_html(post, form):
         return one_line(printable(html.plain(content)))
     if form in {"markdown", "html"} and isinstance(content, str) and content.strip():
-        return one_line(html.plain(rules.site.render(content).html))
+        return one_line(html.plain(_FOOTNOTES.sub("", rules.site.render(content).html)))
     if isinstance(content, str):
         return one_line(_FENCE.sub("", note.plain(printable(content[:ENOUGH]))))
     return note.plain(plain_content(post))

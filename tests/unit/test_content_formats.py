@@ -180,6 +180,11 @@ def test_headers_of_html_change_one_by_one(rules: SiteRules) -> None:
             "Old [x]({filename}hand.md#p) ![i]({static}/images/x.png) [a]({attach}a.pdf) {index}\n",
         ),
         (
+            "html.md",
+            'Title: A\nDate: 2010-12-03\nMf2: {"content":"html"}\n\n',
+            '<div><p>Old <a href="{filename}b.md">x</a> <img src="{static}/x.png"></p></div>\n',
+        ),
+        (
             "a.rst",
             "A\n#\n\n:date: 2010-12-03\n\n",
             "Old `x <{filename}hand.md>`_ and `a <|static|/a.pdf>`_.\n\n.. image:: {static}x.png\n",
@@ -204,6 +209,17 @@ def test_the_owners_links_to_own_files_survive_an_edit(
     )
     changed = edit(file, old, old.with_properties({"content": (sent,)}), when=LATER, rules=rules)
     assert changed.text().endswith(text.replace("Old", "New"))
+
+
+def test_a_client_adds_no_links_to_files_beside_the_owners(rules: SiteRules) -> None:
+    head = 'Title: A\nDate: 2010-12-03\nMf2: {"content":"html"}\n\n'
+    file = PelicanFile.parse(f'{head}<div><a href="{{filename}}b.md">x</a></div>\n', "content/a.md")
+    old = read(file, rules)
+    for target in ("{filename}b.md2", "{filename}c.md", "|filename|b.md"):
+        sent: Any = {"html": f"<a href='{target}'>y</a> <a href=\"{{filename}}b.md\">x</a>"}
+        new = old.with_properties({"content": (sent,)})
+        changed = edit(file, old, new, when=LATER, rules=rules)
+        assert set(rules.site.links.find(changed.body)) == {"{filename}b.md"}
 
 
 def test_an_edit_of_html_keeps_its_indentation(rules: SiteRules) -> None:

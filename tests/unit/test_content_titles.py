@@ -107,6 +107,10 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"content": "👨‍👩‍👧‍👦" * 30}, "👨‍👩‍👧‍👦" * 10 + "…"),
         ({"mood": "🇨🇭" * 60}, "Mood: " + "🇨🇭" * 27 + "…"),
         ({"content": "日本" * 60}, "日本" * 35 + "…"),
+        (
+            {"content": "Words[^1] and\n\n[^1]: A note", "p3k-content-type": "text/markdown"},
+            "Words and",
+        ),
         # What is unsafe makes HTML of Markdown.
         (
             {

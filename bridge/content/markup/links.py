@@ -48,10 +48,12 @@ class IntrasiteLinks:
             elif html.startswith(_BRACKETS, value):
                 yield html[value : value + _LONGEST_NOTATION].partition(quote)[0]
 
-    def neutralise(self, html: str) -> str:
-        """Escape the HTML so that Pelican finds no intrasite link in it."""
+    def neutralise(self, html: str, allowed: frozenset[str] = frozenset()) -> str:
+        """Escape the HTML so that Pelican finds no intrasite link in it but the allowed ones."""
         pieces, position = list[str](), 0
-        for _, value in _values(html):
+        for quote, value in _values(html):
+            if allowed and html[value : html.find(quote, value)] in allowed:
+                continue
             if html.startswith(_BRACKETS, value) or self._begins(html, value):
                 # Replace the first character by a character reference.
                 pieces += html[position:value], f"&#{ord(html[value])};"
