@@ -790,11 +790,20 @@ COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
             "pelicanconf.LINES counts pages, and index.html is written twice",
             "Give every page, post and file a different URL",
         ),
+        (
+            {
+                "plugins/odd.py": b"import sys\nfrom pelican import signals\n"
+                b"def end(pelican):\n    sys.exit(0)\n"
+                b"def register():\n    signals.finalized.connect(end)\n",
+            },
+            "the site's own code ends Pelican (sys.exit)",
+            "raise an exception",
+        ),
     ],
     ids=[
         *("a replaced method", "a macro that counts", "a listener", "a locale of most posts"),
         *("itertools.count", "itertools.cycle", "a generator", "a constant that is counted"),
-        "a page in the place of another",
+        *("a page in the place of another", "an exit"),
     ],
 )
 async def test_what_cannot_be_kept_warm_is_built_by_command(

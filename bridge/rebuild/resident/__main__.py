@@ -154,6 +154,13 @@ class GarbageCollection:
         gc.set_threshold(_VERY_MUCH)
 
 
+#: With status 0, the command has then succeeded.
+_EXITS = UnsupportedSite(
+    "the site's own code ends Pelican (sys.exit)",
+    "Let it return, or raise an exception, instead",
+)
+
+
 def main() -> int:
     """Build for one bridge until it ends."""
     channel = Pipe()
@@ -172,6 +179,9 @@ def main() -> int:
         site = _load(start, channel, showing, logged)
     except UnsupportedSiteError as reason:
         channel.tell(UnsupportedSite(str(reason), reason.remedy))
+        return 0
+    except SystemExit:
+        channel.tell(_EXITS)
         return 0
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
@@ -232,6 +242,8 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
         return Outdated(str(what))
     except UnsupportedSiteError as why:
         return UnsupportedSite(str(why), why.remedy)
+    except SystemExit:
+        return _EXITS
     except BuildFailed as failure:
         return Failed(failure.reason, final=True)
     except (Collision, PageFailed) as error:
