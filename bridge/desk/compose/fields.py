@@ -32,7 +32,7 @@ class FormField(Struct, frozen=True):
 
 _RSVP = (("yes", "Yes"), ("no", "No"), ("maybe", "Perhaps"), ("interested", "Interested"))
 _READ = (("to-read", "To read"), ("reading", "Reading"), ("finished", "Finished"))
-_STARS = tuple((str(stars), f"{stars} of 5") for stars in range(5, 0, -1))
+_STARS = (("5", "5 of 5"), ("4", "4 of 5"), ("3", "3 of 5"), ("2", "2 of 5"), ("1", "1 of 5"))
 _WORK = "A title, or the address of a page about it."
 
 FIELDS: dict[str, FormField] = {
