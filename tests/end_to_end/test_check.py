@@ -302,7 +302,10 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     odd = world.site / "content" / "odd.md"
     odd.write_text("Title: Odd\nDate: some day\n\nText.\n")
     other = world.site / "content" / "other.md"
-    other.write_text("Title: Other\nDate: 2026-01-02\nLang: xx\nStatus: draft\n\nText.\n")
+    header = "Date: 2026-01-02\nLang: xx\nStatus: draft"
+    other.write_text(f"Title: Other\n{header}\n\nText.\n")
+    other.with_name("another.md").write_text(f"Title: Another\n{header}\n\nText.\n")
+    (world.site / "requirements.txt").write_text("nonesuch\n")
     settings = (
         'PLUGINS = ["nonesuch", "pelican_indieauth"]',
         'DATE_FORMATS = {"en": ("C.UTF-8", "%d %m %Y"), "xx": ("xx_YY.utf8", "%d")}',
@@ -319,12 +322,14 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert "Cannot load plugin `nonesuch`" in told
     assert "built without that plugin" in told
     assert f"{sys.executable} -m pip install" in told
+    assert "in your clone, -r requirements.txt in place of PACKAGE" in told
     assert "take it out of PLUGINS" in told
     assert "each change needs a full run of Pelican, since DATE_FORMATS names locales" in told
     assert "Name the site's locale in LOCALE" in told
     assert "the locale xx_YY.utf8 is not on this machine" in told
     assert "locale-gen" in told
-    assert re.search(r"content/other\.md.*\n.*Install the locales that LOCALE and DATE_FORM", told)
+    both = r"content/another\.md, content/other\.md \(.*\n.*Install the locales that LOCALE"
+    assert re.search(both, told), told
     assert "no cover found\n     -> The site is built nevertheless" in told
     assert "Build the site by hand" not in told
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)

@@ -675,6 +675,8 @@ async def test_a_draft_can_be_previewed_in_the_theme_and_published(
     assert saved.status == 303
     assert saved.location.startswith("/desk/look?url=")
     look = await owner.get(saved.location)
+    edit = unescape(re.findall(r'href="(/desk/edit[^"]*)"', look.text)[0])
+    assert "As my theme has it" in (await owner.get(edit)).text
     framed = re.findall(r'<iframe[^>]* src="([^"]+)"', look.text)[0]
     deadline = 0
     while "As my theme has it" not in (built := await owner.get(framed)).text:

@@ -27,7 +27,9 @@ from bridge.store.git import GitStore
 #: A theme that is named by its whole path, or by one that leads out of the folder.
 _THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
-_PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin")
+_PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin(?: `([^`]*)`)?")
+#: Where sites list the packages that they need.
+_PACKAGES = "requirements.txt"
 NO_LOCALE = "unsupported locale setting"
 _ELSEWHERE = "The bridge builds in a checkout elsewhere"
 
@@ -47,15 +49,17 @@ async def check_build(
         with step("Building the site as the bridge does"):
             outcome = await _build(store, files, output, head, settings)
     except BuildFailed as failure:
-        where = f" because of {failure.file}" if failure.file else ""
+        # A module that is not installed fails whichever file comes first.
+        blamed = failure.file and not NO_MODULE.search(failure.reason)
+        where = f" because of {failure.file}" if blamed else ""
         yield Finding(
             "build",
             f"Pelican fails{where}: {failure.reason}",
-            remedy_of(failure.reason),
+            remedy_of(failure.reason, files.folder),
             broken=_builds_here(settings),
         )
         return
-    for finding in _check_pages(output, outcome):
+    for finding in _check_pages(output, outcome, files.folder):
         yield finding
     causes = [f"the site's code may not read {path}" for path in denied]
     causes += files.warnings
@@ -88,7 +92,7 @@ async def _build(
         await builder.close()
 
 
-def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
+def _check_pages(output: Path, outcome: BuildOutcome, checkout: Path) -> Iterator[Finding]:
     pages = sum(1 for _ in output.rglob("*.html"))
     if not outcome.left_out:
         yield Finding("build", f"Pelican builds the site: {pages} pages")
@@ -112,7 +116,7 @@ def _check_pages(output: Path, outcome: BuildOutcome) -> Iterator[Finding]:
         yield Finding(
             "build",
             f"a plugin or Pelican logs an error: {warning}",
-            remedy_of_logged(warning),
+            remedy_of_logged(warning, checkout),
             broken=False,
         )
 
@@ -144,8 +148,8 @@ def sandbox_of(store: GitStore, checkout: Path, settings: Settings) -> Sandbox:
     return make_sandbox(settings, checkout.with_name("state"), objects=objects)
 
 
-def remedy_of(reason: str) -> str:
-    """The remedy for a failure of Pelican."""
+def remedy_of(reason: str, checkout: Path) -> str:
+    """The remedy for a failure of Pelican in this checkout of the site."""
     if NO_LOCALE in reason:
         return (
             "Install the locales that LOCALE and DATE_FORMATS name (`locale -a` lists those that"
@@ -155,6 +159,8 @@ def remedy_of(reason: str) -> str:
         return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
     if NO_MODULE.search(reason) or _PLUGIN.search(reason):
         line = f"{sys.executable} -m pip install PACKAGE"
+        if (checkout / _PACKAGES).is_file():
+            line += f"; in your clone, -r {_PACKAGES} in place of PACKAGE installs all it lists"
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
         return (
             f"Install the package that has it in the bridge's environment, too ({line}){instead}."
@@ -174,8 +180,10 @@ def remedy_of(reason: str) -> str:
     return "Build the site by hand with these settings, and fix the error."
 
 
-def remedy_of_logged(warning: str) -> str:
+def remedy_of_logged(warning: str, checkout: Path) -> str:
     """The remedy for what is logged by a run of Pelican that does not fail."""
-    if _PLUGIN.search(warning):
-        return f"The site is built without that plugin. {remedy_of(warning)}"
+    # Pelican names a plugin twice: it is not loaded, since it is not imported.
+    if missing := set(_PLUGIN.findall(warning)):
+        what = "that plugin" if len(missing) == 1 else "those plugins"
+        return f"The site is built without {what}. {remedy_of(warning, checkout)}"
     return "The site is built nevertheless; see whether something is missing."

@@ -33,6 +33,8 @@ from bridge.store.git import GitStore
 
 _AT_ONCE = 50
 _SHOWN = 10
+#: How many of the files with one fault are named.
+_NAMED = 3
 #: Some readers want a date, or as many words, in the name of a file.
 _NEW_POST = "a new post of more than a few words"
 _LACKING = (
@@ -80,12 +82,12 @@ async def _check_pelican(
         return
     finally:
         await site.close()
-    yield _check_settings(facts, settings)
+    yield _check_settings(facts, settings, checkout)
     if missing := facts.missing_locales:
         yield Finding("locale", locales_warning(missing), how_to_install(missing), broken=False)
     yield _check_confinement(site)
     yield _check_siteurl(facts, settings)
-    yield _check_articles(unread)
+    yield _check_articles(unread, checkout)
     if refusal:
         yield Finding("new posts", refusal, "Until then apps and the desk are refused.")
     async for finding in check_build(store, files, head, settings, facts, site.denied):
@@ -128,13 +130,13 @@ async def _unread(
     return unread
 
 
-def _check_settings(facts: SiteFacts, settings: Settings) -> Finding:
+def _check_settings(facts: SiteFacts, settings: Settings, checkout: Path) -> Finding:
     if not facts.problems:
         return Finding("Pelican settings", f"{settings.site.settings} can be read")
     return Finding(
         "Pelican settings",
         f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
-        remedy_of_logged("\n".join(facts.problems)),
+        remedy_of_logged("\n".join(facts.problems), checkout),
         broken=False,
     )
 
@@ -158,19 +160,35 @@ def _check_confinement(site: SiteProcess) -> Finding:
     )
 
 
-def _check_articles(unread: Sequence[Unread]) -> Finding:
+def _check_articles(unread: Sequence[Unread], checkout: Path) -> Finding:
     if not unread:
         return Finding("articles", "all can be read")
-    shown = "; ".join(f"{each.path} ({each.reason})" for each in unread[:_SHOWN])
-    more = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    shown = _by_reason(unread)
     return Finding(
         "articles",
-        f"Pelican makes no page for {shown}{more}",
-        remedy_of(shown)
+        f"Pelican makes no page for {shown}",
+        remedy_of(shown, checkout)
         if NO_MODULE.search(shown) or NO_LOCALE in shown
         else "Correct these files, or move them out of the articles' folders.",
         broken=False,
     )
+
+
+def _by_reason(unread: Sequence[Unread]) -> str:
+    """Each reason once, that of most files first, with some of the files."""
+    paths: dict[str, list[str]] = {}
+    for each in unread:
+        paths.setdefault(each.reason, []).append(each.path)
+    reasons = sorted(paths, key=lambda reason: -len(paths[reason]))
+    shown = [f"{_some(paths[reason])} ({reason})" for reason in reasons[:_SHOWN]]
+    if others := sum(len(paths[reason]) for reason in reasons[_SHOWN:]):
+        shown.append(f"{others} more")
+    return "; ".join(shown)
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more
 
 
 def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
