@@ -12,12 +12,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from site_kit import CONF, lay_out, process
@@ -27,7 +29,16 @@ from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.runtime.process import environment as of_builds
 from bridge.site.launch import confined_argv, unconfined
-from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source, Unread
+from bridge.site.messages import (
+    MANY,
+    Frame,
+    IndexedPost,
+    Locate,
+    PostQuestions,
+    Source,
+    Unread,
+)
+from bridge.site.pelican.serve import Supervisor, _Copy
 from bridge.site.process import SiteProcess
 from bridge.site.sandbox import Sandbox
 from bridge.site.site_reader import AnswerLimits
@@ -108,6 +119,31 @@ async def test_a_text_that_times_out_is_refused_and_its_process_killed(tmp_path:
         # A busy machine may need longer for this than the test's limit.
         site._limits = AnswerLimits(loading=600, text=600)
         assert "quick" in await text(site, "quick")
+
+
+def test_on_a_busy_machine_a_text_has_three_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is the processor time, and not how much of it others have left."""
+    requests, ours = os.pipe()
+    pipes = socket.socketpair()
+    supervisor = Supervisor(cast("Any", None), cast("Any", None), requests, ours)
+    refused = list[str]()
+    monkeypatch.setattr(supervisor, "_end", lambda _: None)
+    monkeypatch.setattr(supervisor, "_refuse", lambda _, why: refused.append(why.reason))
+    copy = _Copy(0, pipes[0], MANY, job=Frame(1, MANY, 10_000_000, b""))
+    supervisor._copies.append(copy)
+    try:
+        for passed, used, result in ((9e3, 9e3, 0), (29e3, 9e3, 0), (11e3, 1e4, 1), (31e3, 1.0, 1)):
+            monkeypatch.setattr(_Copy, "used", lambda _, used=used: used)
+            copy.since = time.monotonic() - passed
+            supervisor._check_deadlines()
+            assert len(refused) == result
+            refused.clear()
+    finally:
+        supervisor._selector.close()
+        for each in pipes:
+            each.close()
+        os.close(requests)
+        os.close(ours)
 
 
 #: A Markdown that reads a text when a file says so.
