@@ -12,6 +12,7 @@ time between clients: the one that has used least goes first, and turns are shor
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
@@ -127,9 +128,20 @@ _BUFFER = 8 * 1024
 _UNREAD_SECONDS = 60.0
 #: How long a client may go on sending a body that is not wanted.
 _LINGER_SECONDS = 5.0
-#: A process may have a thousand open files by default. Beyond this number of connections, the one
-#: that was idle longest is closed.
+#: Beyond this number of connections, the one that was idle longest is closed.
 _MOST = 500
+#: How many more open files everything else may need than half of those that are allowed.
+_FILES = 12
+
+
+def most_connections() -> int:
+    """How many connections leave enough of the files that a process may open (usually 1,024) to
+    everything else.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return _MOST
+    return max(4, min(_MOST, allowed // 2 - _FILES))
 
 
 class Listener:
@@ -140,12 +152,13 @@ class Listener:
         server: web.Server,
         *,
         max_bytes: int,
-        most: int = _MOST,
+        most: int | None = None,
         unread_seconds: float = _UNREAD_SECONDS,
         linger_seconds: float = _LINGER_SECONDS,
         **handler_options: Any,
     ) -> None:
-        """``max_bytes`` is what a client may send between two responses, counting all bytes.
+        """``max_bytes`` is what a client may send between two responses, counting all bytes; there
+        are :func:`most_connections` unless ``most`` says otherwise.
 
         ``handler_options`` are passed to aiohttp's :class:`~aiohttp.web.RequestHandler`.
         """
@@ -153,7 +166,7 @@ class Listener:
         self.unread_seconds = unread_seconds
         self.linger_seconds = linger_seconds
         self._server = server
-        self._most = most
+        self._most = most_connections() if most is None else most
         self._options = handler_options
         self._open = dict[Connection, None]()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -24,7 +25,14 @@ from soak_kit import in_soak
 
 from bridge.auth.token import Token
 from bridge.errors import InvalidRequest, InvalidToken
-from bridge.http.connection import Listener, RecentUse, fair_queue, note_request, prepare_answer
+from bridge.http.connection import (
+    Listener,
+    RecentUse,
+    fair_queue,
+    most_connections,
+    note_request,
+    prepare_answer,
+)
 from bridge.http.form import read_form
 from bridge.http.limits import receive_all
 from bridge.indieauth.endpoint import json_endpoint
@@ -459,6 +467,23 @@ async def test_above_the_limit_the_longest_idle_connection_is_closed(tmp_path: P
     async with listening(tmp_path, most=5) as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert (await ask(port)).endswith(b"ok")
+        assert await idle[0][0].read() == b""
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(8, 4), (64, 20), (256, 116), (1024, 500), (resource.RLIM_INFINITY, 500)]
+)
+async def test_where_few_files_may_be_open_there_are_fewer_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, most: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert most_connections() == most
+    if most > 20:
+        return
+    async with listening(tmp_path) as port:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(most + 1)]
         assert await idle[0][0].read() == b""
         for _, writer in idle:
             writer.close()
