@@ -8,6 +8,7 @@ import binascii
 import re
 import secrets
 from base64 import b64decode
+from bisect import bisect
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -15,7 +16,7 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.action import Upload
 from bridge.micropub.body import File, Slot
 from bridge.micropub.post import Json
-from bridge.micropub.values import refuse_many_files
+from bridge.micropub.values import MOST_OF_A_TEXT, refuse_many_files
 
 _TYPE = r"data:(?:image|video|audio)/[\w.+-]{1,60}(?:;[\w.=+-]{1,60}){0,9}"
 #: Only a quoted one may have line breaks.
@@ -81,11 +82,15 @@ def _without(text: str, host: str, uploads: list[Upload]) -> str:
     if not found:
         return text
     refuse_many_files({"file": len(found)})
+    if len(text) - sum(len(match[0]) for match in found) > MOST_OF_A_TEXT:
+        # It will be refused, and reading it would take long.
+        return text
     code = _code(text)
     parts, end = list[str](), 0
     for match in found:
         start = match.start()
-        if not _is_shown(text, start) or any(first <= start < last for first, last in code):
+        before = bisect(code, (start, len(text))) - 1
+        if not _is_shown(text, start) or (before >= 0 and start < code[before][1]):
             continue
         # The slash ends the number: no placeholder is the beginning of another.
         placeholder = f"{host}/{len(uploads)}/"

@@ -995,6 +995,17 @@ class TestUpdateOfNoProperty:
         assert "'content'" in refusal({**body, "mp-slug": "y"})
 
 
+def test_a_picture_does_not_count_as_text_but_what_is_beside_it_does() -> None:
+    data = f"![x](data:image/png;base64,{'A' * 600_000})"
+    action = created(json_({"type": ["h-entry"], "properties": {"content": [f"Sea {data}"]}}))
+    assert [len(upload.data) for upload in action.uploads] == [450_000]
+    begun = time.process_time()
+    assert "characters" in refusal(
+        {"type": ["h-entry"], "properties": {"content": [f"{'` ' * 1_000_000}{data}"]}}
+    )
+    assert time.process_time() - begun < 3
+
+
 @pytest.mark.parametrize("name", ["category", "content", "x"])
 def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
     """Other requests have to wait for it. It took most of a second of processor time."""
