@@ -168,6 +168,18 @@ class _ShortReports:
         return True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Generator[None, object, object]:
+    """For all tests, one process imports what programs need, and each worker gets a fork of it."""
+    config = session.config
+    is_all = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    starts_workers = config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    with ExitStack() as stack:
+        if is_all and starts_workers and not SOAK and POSSIBLE:
+            stack.enter_context(stack.enter_context(warm()).given_to_workers())
+        return (yield)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests that are only for `make soak` or `make nightly`. Long tests come first."""
     config.hook.pytest_deselected(items=[item for item in items if not _is_due(item)])

@@ -75,7 +75,11 @@ _UNDERSTOOD = {
     "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED",
     "MALLOC_ARENA_MAX",
 }  # fmt: skip
+#: The variable that names a connection to a process that has imported everything already.
+_INHERITED = "WARM_CONNECTION"
 _ARENA_MAX = -8
+#: How xdist starts a process that runs tests.
+_WORKER = ["-u", "-c"]
 _NAME = 15
 _MADV_COLLAPSE = 25
 _GET_TID_ADDRESS = 40
@@ -112,6 +116,7 @@ class Warm:
         self._asker = os.getpid()
         self._lock = threading.Lock()
         self._cold = subprocess._fork_exec  # type: ignore[attr-defined] # how subprocess starts all
+        self._for_workers = False
 
     def start(self) -> None:
         """Start that process now, so that it imports everything while other things are done."""
@@ -126,6 +131,15 @@ class Warm:
             yield
         finally:
             subprocess._fork_exec = self._cold  # type: ignore[attr-defined]
+
+    @contextmanager
+    def given_to_workers(self) -> Iterator[None]:
+        """Processes of xdist that are started in the block get a fork of that process as a child,
+        instead of each importing everything once more.
+        """
+        self._for_workers = True
+        with self.used():
+            yield
 
     def use(self) -> None:
         """The same, until this process ends."""
@@ -147,7 +161,7 @@ class Warm:
             and given[-2] is None
             and all(each in (None, -1) for each in given[17:21])
             and (cwd is None or Path(os.fsdecode(cwd)).is_dir())
-            and _can_become(argv, variables)
+            and (argv[1:3] == _WORKER if self._for_workers else _can_become(argv, variables))
         )
         if not is_ours:
             return int(self._cold(*given))
@@ -161,6 +175,7 @@ class Warm:
             "env": variables,
             "session": bool(session),
             "parent": self._asker,
+            "worker": self._for_workers,
         }
         return self._ask(json.dumps(order).encode(), streams)
 
@@ -179,7 +194,16 @@ class Warm:
 
 @contextmanager
 def warm() -> Iterator[Warm]:
-    """A process that has imported everything, for the whole test run. Only on Linux."""
+    """A process that has imported everything, for the whole test run. Only on Linux.
+
+    It is a fork of one that other workers have, too, if this worker has been given it.
+    """
+    if _INHERITED in os.environ:
+        # Programs that tests start have none.
+        with socket.socket(fileno=int(os.environ.pop(_INHERITED))) as given:
+            given.set_inheritable(False)
+            yield Warm(lambda: given)
+        return
     here = Path(__file__).parent
     path = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
     # As builds set them: the hash seed, and the width of log output.
@@ -410,6 +434,8 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     if order["session"]:
         os.setsid()
     os.chdir(order["cwd"])
+    if order["worker"]:
+        _start_worker(order, streams)
     if argv[1:3] == ["-m", "bridge"]:
         _warm_for_the_bridge(streams)
     for number, stream in enumerate(streams):
@@ -425,6 +451,24 @@ def _become(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
         ctypes.CDLL(None).mallopt(_ARENA_MAX, int(most))
     os.execvp = _execvp  # type: ignore[assignment]
     _run(argv)
+
+
+def _start_worker(order: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
+    """Become a Python that has imported nothing, with a fork of this process as its child."""
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        null = os.open(os.devnull, os.O_RDWR)
+        for number, stream in enumerate((null, null, streams[2])):
+            os.dup2(stream, number)
+        for each in (null, *streams):
+            os.close(each)
+        _serve(theirs)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    ours.set_inheritable(True)
+    env = {**order["env"], _INHERITED: str(ours.fileno())}
+    os.execve(sys.executable, order["argv"], env)
 
 
 def _warm_for_the_bridge(streams: Sequence[int]) -> None:

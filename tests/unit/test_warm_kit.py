@@ -64,3 +64,37 @@ def test_a_fork_of_the_starting_process_gets_correct_exit_statuses(tmp_path: Pat
     assert "started for a process that is not its parent" in ended.stderr
     ran = {"inherited", "after inheriting", "after asking_all_the_same"}
     assert {file.name for file in tmp_path.iterdir()} == ran
+
+
+#: What starts workers, a worker, and a program of that worker's: its parent, and what it knows.
+GIVING = """
+import subprocess, sys
+from warm_kit import warm
+
+WORKER = '''
+import os, subprocess, sys
+from warm_kit import warm
+
+print(os.getpid(), "pelican" in sys.modules, flush=True)
+with warm() as it, it.used():
+    code = "import os, sys; print(os.getppid(), 'pelican' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    print("WARM_CONNECTION" in os.environ)
+    sys.exit(7)
+'''
+with warm() as it, it.given_to_workers():
+    print(subprocess.run([sys.executable, "-u", "-c", WORKER]).returncode)
+"""
+
+
+@pytest.mark.soak
+def test_a_worker_has_imported_nothing_and_its_programs_everything(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-u", "-c", GIVING], cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(warm_kit.__file__).parent)},
+        capture_output=True, text=True, timeout=warm_kit.PATIENCE, check=True,
+    )  # fmt: skip
+    worker, cold, parent, warm, *rest = ended.stdout.split()
+    assert (parent, cold, warm) == (worker, "False", "True")
+    assert rest == ["False", "7"]
+    assert ended.stderr == ""
