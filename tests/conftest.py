@@ -21,7 +21,7 @@ from hypothesis.internal.constants_ast import Constants
 from PIL import Image
 from rebuild_site import new_store
 from soak_kit import SOAK
-from warm_kit import PATTERNS, POSSIBLE, Warm, warm
+from warm_kit import CHEAP_HASHER, PATTERNS, POSSIBLE, Warm, warm
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -144,6 +144,8 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        # Most tests leave so little that to search after each 700 objects finds nothing.
+        gc.set_threshold(10_000, 10, 10)
         gc.enable()
 
 
@@ -263,8 +265,7 @@ def hasher_in_use() -> Iterator[argon2.PasswordHasher]:
     """Passwords are hashed cheaply in tests; this is the hasher of a real bridge."""
     in_use = password._HASHER
     with pytest.MonkeyPatch.context() as patch:
-        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        patch.setattr(password, "_HASHER", cheap)
+        patch.setattr(password, "_HASHER", CHEAP_HASHER)
         yield in_use
 
 

@@ -38,9 +38,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import argon2
+
 PATIENCE = 600
 #: Regular expressions that :mod:`re` keeps compiled. All that is imported here has more than 512.
 PATTERNS = 10_000
+
+#: Replaces that of a real bridge, which takes a tenth of a second.
+CHEAP_HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 #: For functions of tests that run in a subprocess.
 WARM = multiprocessing.get_context("forkserver")
@@ -259,14 +264,24 @@ def _exactly(pipe: socket.socket, size: int) -> bytes:
 def main(pipe: int) -> None:
     """The warm process."""
     re._MAXCACHE = PATTERNS  # type: ignore[attr-defined] # it has no public name
+    gc.disable()
     for name in _IMPORTED:
         importlib.import_module(name)
+    _hash_cheaply()
     _know_markup()
     _know_templates()
     gc.collect()
     gc.freeze()
+    gc.enable()
     _use_large_pages()
     _serve(socket.socket(fileno=pipe))
+
+
+def _hash_cheaply() -> None:
+    """Passwords are hashed as in the tests' own process: a real hash takes 64 MB."""
+    from bridge.indieauth.login import password  # noqa: PLC0415 # imported already
+
+    password._HASHER = CHEAP_HASHER
 
 
 def _use_large_pages() -> None:
