@@ -63,6 +63,14 @@ def test_it_does_not_ask_forever(monkeypatch: pytest.MonkeyPatch) -> None:
         typed(monkeypatch, *["http://bridge.you.example"] * 50).bridge(None)
 
 
+def test_a_bridge_below_a_path_of_the_site_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interview = typed(monkeypatch, "https://you.example/blog/bridge", "https://you.example")
+    assert interview.bridge(None) == "https://you.example/"
+    assert "cannot be below a path" in capsys.readouterr().out
+
+
 def test_the_bridge_of_a_site_on_this_machine_has_a_name_for_passkeys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

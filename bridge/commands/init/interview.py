@@ -59,6 +59,11 @@ class Interview:
                 public = parse(_with_scheme(answer).rstrip("/") + "/")
                 if public.scheme != "https" and not public.is_loopback:
                     raise BadURL("it is not https, so passwords and tokens could be intercepted")
+                if urlsplit(str(public)).path != "/":
+                    raise BadURL(
+                        "the bridge's pages cannot be below a path, only directly below a host"
+                        " name, which may be your site's"
+                    )
             except BadURL as error:
                 raise Refused(
                     f"{answer!r} cannot be the bridge's URL: {error}. Give the URL at which your"
