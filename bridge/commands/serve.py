@@ -18,7 +18,7 @@ from aiohttp import web
 
 from bridge.content.markup import note
 from bridge.errors import Refused
-from bridge.http.connection import MAX_REQUEST, Listener
+from bridge.http.connection import MAX_REQUEST, Listener, serve_clients
 from bridge.runtime.command_name import command
 from bridge.runtime.private import InUse, held
 from bridge.runtime.shutdown import LastResort
@@ -140,8 +140,7 @@ async def run(
             access_log=None,
             keepalive_timeout=_IDLE_SECONDS,
         )
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(clients, sock=listener, backlog=_BACKLOG)
+        server = await serve_clients(clients, listener, _BACKLOG)
         await ready()
         await asyncio.to_thread(note.prepare)
         # Long-lived objects are left out of garbage collections, which would delay requests.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
@@ -198,6 +199,18 @@ class Listener:
     def closed(self, connection: Connection) -> None:
         """Unregister a connection."""
         self._open.pop(connection, None)
+
+
+async def serve_clients(listener: Listener, bound: socket.socket, backlog: int) -> asyncio.Server:
+    """Accept connections at a bound socket; ``backlog`` is how many may wait for it.
+
+    asyncio accepts as many at once, before the first one is counted: a burst would use up the files
+    that the process may open, and then its log grows by thousands of lines a second. So it gets
+    a backlog of one.
+    """
+    server = await asyncio.get_running_loop().create_server(listener, sock=bound, backlog=1)
+    bound.listen(backlog)
+    return server
 
 
 class _Handler(web.RequestHandler):

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import re
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -26,12 +27,14 @@ from soak_kit import in_soak
 from bridge.auth.token import Token
 from bridge.errors import InvalidRequest, InvalidToken
 from bridge.http.connection import (
+    Connection,
     Listener,
     RecentUse,
     fair_queue,
     most_connections,
     note_request,
     prepare_answer,
+    serve_clients,
 )
 from bridge.http.form import read_form
 from bridge.http.limits import receive_all
@@ -218,7 +221,9 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
     assert runner.server is not None
     limits = {"max_bytes": 40_000_000, "keepalive_timeout": 300, **options}
     listener = Listener(runner.server, access_log=None, **limits)  # type: ignore[arg-type]
-    server = await asyncio.get_running_loop().create_server(listener, "127.0.0.1", 0)
+    bound = socket.create_server(("127.0.0.1", 0))
+    bound.setblocking(False)
+    server = await serve_clients(listener, bound, 100)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -487,6 +492,34 @@ async def test_where_few_files_may_be_open_there_are_fewer_connections(
         assert await idle[0][0].read() == b""
         for _, writer in idle:
             writer.close()
+
+
+async def test_connections_are_counted_before_further_ones_are_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, accept = Listener.opened, socket.socket.accept
+    counted, ahead = 0, list[int]()
+
+    def count(self: Listener, connection: Connection) -> None:
+        nonlocal counted
+        counted += 1
+        opened(self, connection)
+
+    def accepted(self: socket.socket) -> object:
+        new = accept(self)
+        ahead.append(len(ahead) + 1 - counted)
+        return new
+
+    monkeypatch.setattr(Listener, "opened", count)
+    monkeypatch.setattr(socket.socket, "accept", accepted)
+    async with listening(tmp_path, most=5) as port:
+        crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        async with asyncio.timeout(60):
+            while counted < 50:
+                await asyncio.sleep(0.01)
+        for each in crowd:
+            each.close()
+    assert max(ahead) <= 5
 
 
 async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
