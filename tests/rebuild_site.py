@@ -112,7 +112,7 @@ async def settled(rebuilder: Rebuilder, version: Version, seconds: float = 300) 
             status = rebuilder.status()
             if status.state == "failed" or (status.state == "idle" and status.version == version):
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
 
 
 def files(folder: Path) -> dict[str, bytes]:
