@@ -72,8 +72,15 @@ def test_many_new_posts_may_fail_alike() -> None:
     assert isolate(POSTS, set(POSTS), named=True)[0] == set(POSTS)
 
 
-def test_a_missing_package_is_not_blamed_on_a_file() -> None:
-    failure = BuildFailed("ModuleNotFoundError: No module named 'smartypants'", file=POSTS[0])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "ModuleNotFoundError: No module named 'smartypants'",
+        "ImportError: cannot import name 'soft_unicode' from 'markupsafe' (/env/__init__.py)",
+    ],
+)
+def test_a_missing_package_is_not_blamed_on_a_file(reason: str) -> None:
+    failure = BuildFailed(reason, file=POSTS[0])
     assert not Bisection({}, []).failed(failure)
     assert Bisection({}, POSTS).failed(failure), "it came with this post"
 

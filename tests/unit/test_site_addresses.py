@@ -474,7 +474,8 @@ def test_settings_that_import_other_files_are_evaluated_again(
     [
         ("1 / 0", "division"),
         ("import sys; sys.exit(3)", "3"),
-        ("import not_there", "not_there"),
+        ("import not_there", r"'not_there'\). Install what they name"),
+        ("from os import not_there", r"'os' .*\). Its installed version is not one that they"),
         ("MARKDOWN = {'extensions': ['not.there']}", "not"),
         ("PATH = '/elsewhere'", "specify a path"),
     ],

@@ -157,11 +157,20 @@ def remedy_of(reason: str, checkout: Path) -> str:
         )
     if "[site] folders" in reason:
         return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
-    if NO_MODULE.search(reason) or _PLUGIN.search(reason):
-        line = f"{sys.executable} -m pip install PACKAGE"
+    missing = NO_MODULE.search(reason)
+    if missing or _PLUGIN.search(reason):
+        module = missing["other_version"] if missing else None
+        package = "'PACKAGE==VERSION'" if module else "PACKAGE"
+        line = f"{sys.executable} -m pip install {package}"
         if (checkout / _PACKAGES).is_file():
-            line += f"; in your clone, -r {_PACKAGES} in place of PACKAGE installs all it lists"
+            line += f"; in your clone, -r {_PACKAGES} in place of {package} installs all it lists"
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
+        if module:
+            return (
+                f"The installed version of the package that has {module} is not one that the site"
+                " works with. Install the one that you have where the site can be built (pip freeze"
+                f" lists it there) in the bridge's environment, too ({line}){instead}."
+            )
         return (
             f"Install the package that has it in the bridge's environment, too ({line}){instead}."
         )

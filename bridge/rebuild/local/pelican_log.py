@@ -37,8 +37,11 @@ _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to this number, files may each be broken by themselves, even if there are hardly any others.
 FEW = 3
-#: How Python reports a module that is not installed, which is not a post's fault.
-NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+#: How Python reports a module that is not installed, or whose version is another than is needed:
+#: neither is a post's fault.
+NO_MODULE = re.compile(
+    r"No module named '[\w.]+'|cannot import name '\w+' from '(?P<other_version>[\w.]+)'"
+)
 
 
 class LoggedError(Struct, frozen=True):

@@ -18,6 +18,16 @@ from pelican import settings as pelican_settings
 from bridge.settings import SettingsError
 from bridge.site.pelican.audit import recorded_lookups
 
+_NOT_INSTALLED = (
+    "Install what they name into the bridge's environment, too; a module of your own has to be in"
+    " the repo."
+)
+#: A module is there, and lacks a name that another version has.
+_OTHER_VERSION = (
+    "Its installed version is not one that they work with: install the one that you have where the"
+    " site can be built (pip freeze lists it there) into the bridge's environment, too."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
@@ -92,7 +102,8 @@ def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
     if not settings_file.is_file():
         remedy = "Write its path in the repo into [site] settings of bridge.toml, or commit it."
         return SettingsError(str(settings_file), "", "the repo has no such file", remedy)
-    reason, remedy = f"{type(error).__name__}: {error}", "Correct it until `pelican -s` accepts it."
+    reason = f"{type(error).__name__}: {error}"
+    remedy = _remedy(error, "Correct it until `pelican -s` accepts it.")
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
@@ -104,6 +115,13 @@ def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:
     return SettingsError(
         str(settings_file), "", f"Pelican's settings cannot be read ({reason})", remedy
     )
+
+
+def _remedy(error: BaseException, otherwise: str) -> str:
+    """What helps against an error in the settings."""
+    if isinstance(error, ModuleNotFoundError):
+        return _NOT_INSTALLED
+    return _OTHER_VERSION if isinstance(error, ImportError) else otherwise
 
 
 def missing_locales(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -170,7 +188,7 @@ def unusable_settings(settings_file: Path) -> Iterator[None]:
             str(settings_file),
             "",
             f"these settings cannot be used here ({type(error).__name__}: {error})",
-            "Install what they name into the bridge's environment, too.",
+            _remedy(error, _NOT_INSTALLED),
         ) from error
 
 
