@@ -31,6 +31,7 @@ from typing import Any
 from git import Git, GitCommandError, GitError, InvalidGitRepositoryError, NoSuchPathError, Repo
 from msgspec import Struct
 
+from bridge.runtime.command_name import command
 from bridge.runtime.process import processor_time, signal_group
 from bridge.store import StoreBroken
 from bridge.store.objects import Format
@@ -278,13 +279,13 @@ def open_bare_repo(path: Path, branch: str) -> BareRepo:
         repo = BoundedRepo(path, expand_vars=False)
     except NoSuchPathError as error:
         raise StoreBroken(
-            f"there is no repo at {path}. Correct [site] repo, or have `micropub-bridge init CLONE`"
+            f"there is no repo at {path}. Correct [site] repo, or have `{command()} init CLONE`"
             " create it again"
         ) from error
     except (InvalidGitRepositoryError, GitError, OSError) as error:
         reason = "" if isinstance(error, InvalidGitRepositoryError) else f": {error}"
         raise StoreBroken(
-            f"{path} is not a git repo{reason}. Correct [site] repo, or have `micropub-bridge init"
+            f"{path} is not a git repo{reason}. Correct [site] repo, or have `{command()} init"
             " CLONE` create it"
         ) from error
     git_dir, common = Path(repo.git_dir).resolve(), Path(repo.common_dir).resolve()
@@ -324,12 +325,12 @@ def _refuse_working_tree(repo: Repo, path: Path, common: Path, settings: Mapping
     if common.name == ".git" or Path(repo.git_dir).resolve() != common or bare == "false":
         raise StoreBroken(
             f"{path} is a clone with a working tree, and the bridge commits in a bare clone of its"
-            f" own; beside bridge.toml, run: micropub-bridge init {path}"
+            f" own; beside bridge.toml, run: {command()} init {path}"
         )
     if (common / EARLIER_STATE).is_dir():
         raise StoreBroken(
             f"{path} was set up by an earlier version, which kept its things in that folder;"
-            " beside bridge.toml, run: micropub-bridge init"
+            f" beside bridge.toml, run: {command()} init"
         )
 
 

@@ -24,8 +24,8 @@ def link_used() -> PageError:
     """The error page for an invalid link."""
     return PageError(
         "This link does not work",
-        "A set-up link works once, for a day. For a new one, run “micropub-bridge owner reset”"
-        " on the server.",
+        "A set-up link works once, for a day. For a new one, run on the server the command that"
+        " starts the bridge, with “owner reset” in place of “serve”.",
         status=403,
         link=("/auth/sign-in", "Sign in"),
     )
