@@ -21,8 +21,11 @@ _TITLE_LENGTH = 70
 #: As much of a text as can be needed for a title, in characters.
 ENOUGH = 10_000
 _URL = re.compile(r"https?://[^\s<>\"]+")
-#: Footnotes and their numbers, and the fences around code in a note, are no words of a title.
-_FOOTNOTES = re.compile(r'<div class="footnote">.*|<sup id="fnref:[^"]*">.*?</sup>', re.DOTALL)
+#: Footnotes and their numbers, and the fences around code in a note, are no words of a title. A
+#: number is short: a search for each of many that do not end must not take long.
+_FOOTNOTES = re.compile(
+    r'<div class="footnote">.*|<sup id="fnref:[^"]*">.{0,300}?</sup>', re.DOTALL
+)
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
 #: Properties that name another page, in order of precedence, and the label of such a post.
 _TARGETS = {
