@@ -27,12 +27,17 @@ _DATA = re.compile(
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 #: What is before the URL of a file that a page shows: a tag, an attribute in it, or Markdown.
-_TAG = re.compile(r"<(?:img|video|audio|source)[\s/]", re.IGNORECASE)
+_TAG = re.compile(
+    r"""<(?:img|video|audio|source)(?=[\s/])(?:[^<>"']++|"[^"]*+"|'[^']*+')*+["']?\Z""",
+    re.IGNORECASE,
+)
 _ATTRIBUTE = re.compile(r"""[\s/"'](?:src|poster)\s{0,9}=\s{0,9}["']?\Z""", re.IGNORECASE)
 _MARKDOWN = re.compile(r"\]\([ ]{0,9}<?\Z|^ {0,3}\[[^\]\n]+\]:[ ]{0,9}<?\Z", re.MULTILINE)
 _BEFORE = 2_000
-#: The beginning or the end of code in Markdown.
-_CODE_MARK = re.compile(r"`+|^ {0,3}~{3,}", re.MULTILINE)
+#: The beginning or the end of code in Markdown; and the end of a paragraph, so of code in it.
+_CODE_MARK = re.compile(r"(?P<fence>^ {0,3}(?:`{3,}|~{3,}))|`+|\n[ \t\r]*\n", re.MULTILINE)
+#: What is in place of the rest, in a text about such URLs.
+_EXAMPLE = ("...", "…")
 #: HTML and plain text of one post may come as two values.
 _MOST_CONTENTS = 2
 
@@ -46,13 +51,13 @@ def take_out(values: Mapping[str, list[Slot]]) -> tuple[dict[str, list[Slot]], l
     taken, uploads = dict(values), list[Upload]()
     host = f"https://{secrets.token_hex(8)}.invalid"
 
-    def without(value: Json) -> Json:
+    def without(value: Json, key: str = "") -> Json:
         if isinstance(value, str):
-            return _without(value, host, uploads)
+            return _without(value, host, uploads, is_html=key == "html")
         if isinstance(value, list):
-            return [without(item) for item in value]
+            return [without(item, key) for item in value]
         if isinstance(value, dict):
-            return {key: without(item) for key, item in value.items()}
+            return {name: without(item, name) for name, item in value.items()}
         return value
 
     content = taken.get("content", [])
@@ -77,7 +82,7 @@ def put_back(value: Json, urls: Mapping[str, str]) -> Json:
     return value
 
 
-def _without(text: str, host: str, uploads: list[Upload]) -> str:
+def _without(text: str, host: str, uploads: list[Upload], *, is_html: bool) -> str:
     found = list(_DATA.finditer(text))
     if not found:
         return text
@@ -85,12 +90,14 @@ def _without(text: str, host: str, uploads: list[Upload]) -> str:
     if len(text) - sum(len(match[0]) for match in found) > MOST_OF_A_TEXT:
         # It will be refused, and reading it would take long.
         return text
-    code = _code(text)
+    code = [] if is_html else _code(text)
     parts, end = list[str](), 0
     for match in found:
         start = match.start()
         before = bisect(code, (start, len(text))) - 1
         if not _is_shown(text, start) or (before >= 0 and start < code[before][1]):
+            continue
+        if not is_html and text.startswith(_EXAMPLE, match.end()):
             continue
         # The slash ends the number: no placeholder is the beginning of another.
         placeholder = f"{host}/{len(uploads)}/"
@@ -106,17 +113,21 @@ def _is_shown(text: str, start: int) -> bool:
     before = text[max(start - _BEFORE, 0) : start]
     if _MARKDOWN.search(before):
         return True
-    tag = before.rfind("<")
-    return tag > before.rfind(">") and bool(_TAG.match(before, tag) and _ATTRIBUTE.search(before))
+    return bool(_ATTRIBUTE.search(before) and _TAG.search(before))
 
 
 def _code(text: str) -> list[tuple[int, int]]:
-    """Where code is in Markdown: from a mark to the next equal one."""
+    """Where code is in Markdown: from a mark to the next equal one, which is in the same paragraph
+    unless they are fences."""
     marks = list(_CODE_MARK.finditer(text))
     following, seen = dict[int, int](), dict[str, int]()
+    paragraph = len(marks)
     for number in reversed(range(len(marks))):
         mark = marks[number].group().strip()
-        if mark in seen:
+        if not mark:
+            paragraph = number
+            continue
+        if mark in seen and (marks[number]["fence"] or seen[mark] < paragraph):
             following[number] = seen[mark]
         seen[mark] = number
     ranges, number = list[tuple[int, int]](), 0

@@ -110,6 +110,7 @@ def _create(raw: Raw) -> Create:
     values, embedded = take_out(values)
     properties, files = _sort(values)
     uploads = (*files, *embedded)
+    refuse_many_files({"file": len(uploads)})
     if properties.get("visibility") == ("public",):
         # This is the default, which is not stored.
         del properties["visibility"]

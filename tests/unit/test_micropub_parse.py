@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -1004,6 +1005,30 @@ def test_a_picture_does_not_count_as_text_but_what_is_beside_it_does() -> None:
         {"type": ["h-entry"], "properties": {"content": [f"{'` ' * 1_000_000}{data}"]}}
     )
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        ({"html": "<p>It`s</p><img src='%s'><p>Don`t</p>"}, 1),
+        ({"html": "<img alt='Sea > land' src='%s'>"}, 1),
+        ("It`s\r\n\r\n![x](%s)\n\nDon`t", 1),
+        ("It`s ![x](%s) in a line`s code", 0),
+        ("```\n![x](%s)\n\n```", 0),
+        ('An <img src="data:image/png;base64,...">', 0),
+        ('An <img src="%s…">', 0),
+    ],
+)
+def test_a_picture_is_taken_out_unless_it_is_code_or_an_example(content: Json, taken: int) -> None:
+    content = json.loads(json.dumps(content).replace("%s", "data:image/png;base64,QUFB"))
+    action = created(json_({"type": ["h-entry"], "properties": {"content": [content]}}))
+    assert [upload.data for upload in action.uploads] == [b"AAA"] * taken
+
+
+def test_pictures_in_texts_and_beside_them_are_counted_together() -> None:
+    files = [("photo[]", File("x.png", b"AAA"))] * 60
+    with pytest.raises(InvalidRequest, match="120 photos or other files"):
+        form(("content", "![x](data:image/png;base64,QUFB)" * 60), *files)
 
 
 @pytest.mark.parametrize("name", ["category", "content", "x"])
