@@ -156,35 +156,38 @@ class Together(RuleBasedStateMachine):
         """Write a new post by hand."""
         slug = self._word("h")
         text = f"Title: {slug}\nDate: 2026-01-02\nSlug: {slug}\n\nBy hand.\n"
-        await self._by_hand({f"content/{slug}.md": text}, slug)
+        async with self.at_the_laptop:
+            await self._by_hand({f"content/{slug}.md": text}, slug)
+        await self._hook()
 
     async def _edit(self, which: int) -> None:
         """Add a line to a post by hand."""
         word = self._word("e")
+        # Nobody pulls between the reading and the writing of a file: that would undo what came.
         async with self.at_the_laptop:
-            await asyncio.to_thread(self._fetch)
-            found = sorted((self.repos.laptop / "content").rglob("*.md"))
-        if found:
-            path = found[which % len(found)]
-            text = path.read_text() + f"\n{word}\n"
-            self.told.edited.add(title(text))
-            await self._by_hand({str(path.relative_to(self.repos.laptop)): text}, word)
+            if (path := await self._latest(which)) is not None:
+                text = (self.repos.laptop / path).read_text() + f"\n{word}\n"
+                self.told.edited.add(title(text))
+                await self._by_hand({path: text}, word)
+        await self._hook()
 
     async def _remove(self, which: int) -> None:
         """Delete a post by hand."""
         async with self.at_the_laptop:
-            await asyncio.to_thread(self._fetch)
-            found = sorted((self.repos.laptop / "content").rglob("*.md"))
-        if found:
-            path = found[which % len(found)]
-            self.told.deletes += 1
-            await self._by_hand({str(path.relative_to(self.repos.laptop)): None}, "")
+            if (path := await self._latest(which)) is not None:
+                self.told.deletes += 1
+                await self._by_hand({path: None}, "")
+        await self._hook()
+
+    async def _latest(self, which: int) -> str | None:
+        """The path of one of the posts on the laptop, brought up to date."""
+        await asyncio.to_thread(self._fetch)
+        found = sorted((self.repos.laptop / "content").rglob("*.md"))
+        return str(found[which % len(found)].relative_to(self.repos.laptop)) if found else None
 
     async def _by_hand(self, files: dict[str, str | None], word: str) -> None:
-        async with self.at_the_laptop:
-            if await asyncio.to_thread(self._push, files) and word:
-                self.told.words.add(word)
-        await self._hook()
+        if await asyncio.to_thread(self._push, files) and word:
+            self.told.words.add(word)
 
     def _fetch(self) -> None:
         git(self.repos.laptop, "fetch", "-q", "origin", "main")
