@@ -19,7 +19,7 @@ from bridge.media.formats.images import prepare
 from bridge.media.formats.metadata import STRIP
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.samples import chunk_ranges, fragment_ranges, joined
-from bridge.media.formats.sniff import FLAC, sniff
+from bridge.media.formats.sniff import FLAC, MP3, sniff
 from bridge.media.formats.user_data import NalFormat, blank_user_data
 
 SECRET = SECRETS[1]
@@ -118,6 +118,22 @@ def test_an_avif_keeps_what_shows(plain: bytes) -> None:
     for name in (b"uuid", b"free", b"skip", b"jumb", b"udta", b"prv "):
         assert_same_picture(plain + box(name, bytes(16), SECRET), plain)
     assert_same_picture(plain + SECRET * 3, plain)
+
+
+def test_boxes_of_the_same_name_are_all_cleaned_in_an_avif() -> None:
+    plain = encoded(picture(), "AVIF")
+    private = 2 * box(b"uuid", bytes(16), SECRET)
+    meta, iloc = plain.index(b"meta") - 4, plain.index(b"iloc")
+    end = meta + int.from_bytes(plain[meta : meta + 4], "big")
+    told = bytearray(plain)
+    # The size of the box, and the place of its one item, which moves.
+    for place in (meta, iloc + 18):
+        moved = int.from_bytes(told[place : place + 4], "big") + len(private)
+        told[place : place + 4] = moved.to_bytes(4, "big")
+    told[end:end] = private
+    clean = cleaned(bytes(told))
+    assert SECRET not in clean
+    assert pixels(clean) == pixels(plain)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
@@ -640,6 +656,8 @@ def test_a_flac_keeps_its_frames() -> None:
     id2 = b"ID3\3\0\0\0\0\1\x48" + SECRET.ljust(200, b"\0")
     assert sniff(id2 + told) == FLAC
     assert cleaned(id2 + told) == cleaned(id2 * 2 + told) == plain
+    # Millions of tags are not read: all requests would wait.
+    assert sniff(b"ID3\3\0\0\0\0\0\0" * 100_000 + told) == MP3
     # Stream info has no room for more.
     assert SECRET not in cleaned(told.replace(block(0, bytes(34)), block(0, bytes(34) + SECRET)))
     # Without frames, as an upload that broke off has it, the private blocks go all the same.

@@ -422,11 +422,14 @@ class _Blanking:
 
     def _items(self, meta: _Box) -> list[Range]:
         """Blank the items of an AVIF that are not pictures (8.11); returns where the others are."""
-        boxes = {box.name: box for box in self._boxes(meta.inside + 4, meta.end)}
-        for name, box in boxes.items():
-            if name not in _META:
+        boxes = dict[bytes, _Box]()
+        for box in self._boxes(meta.inside + 4, meta.end):
+            # Those that are kept occur once (8.11.1); others, such as ``uuid``, may be repeated.
+            if box.name in boxes or box.name not in _META:
                 self._blank(box)
-            elif name in {b"hdlr", b"iprp"}:
+                continue
+            boxes[box.name] = box
+            if box.name in {b"hdlr", b"iprp"}:
                 self._keep(box, 0)
         if b"iinf" not in boxes:
             raise ValueError("the AVIF has no picture")

@@ -18,6 +18,8 @@ from bridge.errors import InvalidRequest, UnsupportedMediaType
 HEAD = 4096
 
 _ID3_HEADER = 10
+#: How many tags in a row are read. Programs write one, or add their own to another's.
+_MOST_TAGS = 16
 
 Family = Literal["image", "audio", "video", "document"]
 
@@ -134,9 +136,13 @@ _SIGNATURES: tuple[tuple[bytes, int, Kind | Callable[[bytes], Kind | None]], ...
 
 
 def after_id3(data: bytes) -> int:
-    """Where the ID3v2 tags end that a file begins with (ID3v2.4 3.1, 3.4)."""
+    """Where the ID3v2 tags end that a file begins with (ID3v2.4 3.1, 3.4), or the first 16 of
+    them: the bridge's event loop waits for this, and a file can have millions.
+    """
     start = 0
-    while data.startswith(b"ID3", start) and start + _ID3_HEADER <= len(data):
+    for _ in range(_MOST_TAGS):
+        if not data.startswith(b"ID3", start) or start + _ID3_HEADER > len(data):
+            break
         size = 0
         for byte in data[start + 6 : start + 10]:
             size = size << 7 | byte & 0x7F
