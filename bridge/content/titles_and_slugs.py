@@ -71,9 +71,8 @@ _SLUG_BYTES = 180
 _SLUG_WORDS = 8
 _NUMBERS = 200  # posts with one slug that a number distinguishes
 _NOT_IN_SLUG = re.compile(r"[^\w.~-]+")
-_JOINTS = re.compile(r"[-._~]{2,}")
 #: A text that is a slug already, such as a requested one: its underscores stay.
-_IS_SLUG = re.compile(r"[^\W_]+(?:[_-][^\W_]+)*")
+_IS_SLUG = re.compile(r"[^\W_]+(?:[_-]+[^\W_]+)*")
 
 
 def synthetic_title(
@@ -442,9 +441,10 @@ def _slug(source: str, site: SiteView) -> str:
     """A slug by the site's rules and then by ours, since Pelican puts it into a path unchanged."""
     # "C++" and "C#" are names; without this both would become "c".
     spelled = re.sub(r"(?<=\w)#", "-sharp", re.sub(r"(?<=[A-Za-z])\+(?:\+)?", _plus, source))
-    apart = r"[/\\.]+" if _IS_SLUG.fullmatch(source.strip()) else r"[/\\._]+"
-    slug = site.slugify(re.sub(apart, "-", one_line(spelled)))
-    slug = _JOINTS.sub("-", _NOT_IN_SLUG.sub("-", slug)).strip("-._~")
+    is_slug = _IS_SLUG.fullmatch(source.strip())
+    slug = site.slugify(re.sub(r"[/\\.]+" if is_slug else r"[/\\._]+", "-", one_line(spelled)))
+    joints = r"-{2,}" if is_slug else r"[-._~]{2,}"
+    slug = re.sub(joints, "-", _NOT_IN_SLUG.sub("-", slug)).strip("-._~")
     if len(slug) > _SLUG_LENGTH:
         slug = slug[: _SLUG_LENGTH + 1].rpartition("-")[0] or slug[:_SLUG_LENGTH]
     while len(slug.encode()) > _SLUG_BYTES:

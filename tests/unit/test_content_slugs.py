@@ -98,6 +98,7 @@ def test_the_requested_slug_of_a_post(properties: dict[str, Any], slug: str, sit
         ("<b>x</b>", "x"),
         ("%2e%2e%2f", "2e2e2f"),
         ("_under_", "under"),
+        ("my__post-2", "my__post-2"),
     ],
 )
 def test_mp_slug_is_only_a_hint(wish: str, slug: str | None, site: Site) -> None:
