@@ -105,14 +105,14 @@ def _paging(
 
 
 async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
-    posts = await desk.posts.posts(entries)
+    posts = await desk.posts.titled(entries)
     left_out = dict(desk.rebuilder.status().left_out)
     now, own = desk.now(), f"{desk.public_url}media/"
     return [
         Row(
             url=entry.url,
             kind=_kind(entry.type),
-            title=title_of(post),
+            title=title_of(post, title),
             published=entry.published,
             status=entry.status,
             tags=entry.categories[:5],
@@ -122,7 +122,7 @@ async def _rows(desk: Desk, entries: Sequence[IndexedPost]) -> list[Row]:
             later=0 if entry.status == "draft" else max(0, entry.published - now),
             left_out=left_out.get(entry.path, ""),
         )
-        for entry, post in zip(entries, posts, strict=True)
+        for entry, (post, title) in zip(entries, posts, strict=True)
     ]
 
 
@@ -130,13 +130,16 @@ def _kind(name: str) -> str:
     return KINDS[name].name if name in KINDS else _KINDS.get(name, name.capitalize())
 
 
-def title_of(post: Post) -> str:
-    """One line for a post: its name, its first words, or what it is about."""
+def title_of(post: Post, title: str = "") -> str:
+    """One line for a post: its name, or its file's ``title``, its first words, or what it is
+    about.
+    """
     content = post.first("content")
     markup = content.get("html") if isinstance(content, dict) else None
     words = html.plain(markup) if isinstance(markup, str) else plain(words_of(content))
     line = (
         post.text("name")
+        or title
         or " ".join((words or post.text("summary") or "").split())
         or about(post, {})
         or translated("Without words")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bridge.content.body import refuse_effects
+from bridge.content.body import form_of, refuse_effects
 from bridge.content.convert import new_file, published_at, read, refuse_nothing_to_see
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
@@ -234,14 +234,32 @@ class PostReader:
 
     async def posts(self, entries: Sequence[IndexedPost]) -> list[Post]:
         """Decode the files of some indexed posts."""
+        return await self._read(await self._files(entries))
+
+    async def titled(self, entries: Sequence[IndexedPost]) -> list[tuple[Post, str]]:
+        """The same, each with its file's Title if a post without a name has Markdown for a text,
+        which is not to be shown in a line; otherwise with ``""``.
+        """
+        files = await self._files(entries)
+        rules = self.rules_without_asking
+
+        def title(file: PelicanFile, post: Post) -> str:
+            is_named = post.text("name") is not None
+            if is_named or form_of(file, Mf2Line.of(file).form, rules) != "markdown":
+                return ""
+            return file.get("Title") or ""
+
+        posts = await self._read(files)
+        return [(post, title(file, post)) for (file, _), post in zip(files, posts, strict=True)]
+
+    async def _files(self, entries: Sequence[IndexedPost]) -> list[tuple[PelicanFile, IndexedPost]]:
         blobs = await asyncio.to_thread(
             lambda: list(self._store.blobs(BlobId(entry.blob) for entry in entries))
         )
-        files = [
+        return [
             (PelicanFile.parse(blob.data.decode("utf-8", errors="replace"), entry.path), entry)
             for entry, blob in zip(entries, blobs, strict=True)
         ]
-        return await self._read(files)
 
     async def post(self, entry: IndexedPost) -> Post:
         """Decode the file of an indexed post.

@@ -495,6 +495,20 @@ async def test_a_post_with_a_future_date_is_listed_as_scheduled(
     assert "2 January 2099, 10:30" in said(listed)
 
 
+async def test_a_note_that_became_markdown_by_hand_is_listed_by_its_title(
+    owner: Browser, there: Demo, tmp_path: Path
+) -> None:
+    text = (
+        "Title: What was bought\nDate: 2026-01-02 03:04:05\n"
+        'Mf2: {"type":["h-entry"],"properties":{},"title":"synthetic","content":"text"}\n\n'
+        "## What was *bought*\n\n- a plum\n- a **pear**\n"
+    )
+    await by_hand(owner, there, tmp_path, "list-by-hand.md", text, "a plum")
+    listed = await owner.get("/desk/?search=plum")
+    assert ">What was bought</a>" in listed.text
+    assert "*" not in said(listed)
+
+
 async def test_an_edit_changes_only_edited_fields(
     owner: Browser, there: Demo, tmp_path: Path
 ) -> None:
