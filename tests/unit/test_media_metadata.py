@@ -549,6 +549,31 @@ def test_a_large_unit_is_blanked_in_no_time() -> None:
         blank_user_data(data, 0, len(data), NalFormat(4, wide=False))
 
 
+def test_samples_that_are_named_again_and_again_are_read_once() -> None:
+    """A table of 4 MB kept a processor busy for a minute."""
+
+    def film(*offsets: int) -> bytes:
+        entry = box(b"avc1", bytes(6), b"\0\1", bytes(70), box(b"avcC", b"\1\0\0\0\xff\xe0\0"))
+        table = box(
+            b"stbl",
+            box(b"stsd", numbers(0, 1), entry),
+            box(b"stsc", numbers(0, 1, 1, 1, 1)),
+            box(b"stsz", numbers(0, len(units), 1)),
+            box(b"stco", numbers(0, len(offsets), *offsets)),
+        )
+        media = box(b"mdia", box(b"hdlr", bytes(8), b"vide", bytes(13)), box(b"minf", table))
+        track = box(b"trak", box(b"tkhd", bytes(84)), media)
+        return box(b"ftyp", b"isom\0\0\0\0isom") + box(b"mdat", units) + box(b"moov", track)
+
+    units = b"\0\0\0\1\x65" * 4_000
+    sent = film(*[28] * 3_000)
+    began = time.process_time()
+    assert cleaned(sent) == sent
+    assert time.process_time() - began < 2, "it took a thousand times as long"
+    with pytest.raises(ValueError, match="overlap"):
+        cleaned(film(*range(28, 78)))
+
+
 def test_captions_in_fragments_are_searched_for_positions() -> None:
     caption = b"GPS (8.6499, 53.1665, 18)"
     tracks = (

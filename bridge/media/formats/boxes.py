@@ -370,10 +370,21 @@ class _Blanking:
                     continue
                 if units.wide:
                     blank_in_configuration(self._data, box.inside, box.end)
-                for start, end in ranges:
-                    if end is not None:
-                        blank_user_data(self._data, start, min(end, len(self._data)), units)
+                for start, end in self._once(ranges):
+                    blank_user_data(self._data, start, end, units)
                 return
+
+    def _once(self, ranges: Sequence[Range]) -> set[tuple[int, int]]:
+        """Those ranges that have an end, each once: the same picture may be shown again.
+
+        Raises ``ValueError`` where they overlap, since a small table can name most of the file a
+        million times.
+        """
+        size = len(self._data)
+        found = {(start, min(end, size)) for start, end in ranges if end is not None}
+        if sum(end - start for start, end in found if end > start) > 2 * size:
+            raise ValueError("the video is damaged: its samples overlap")
+        return found
 
     def _is_shown(self, track: _Box, chunks: Sequence[Range]) -> bool:
         media = self._first(track, b"mdia")
