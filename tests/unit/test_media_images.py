@@ -32,10 +32,11 @@ from soak_kit import in_soak, rounds
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats import images
 from bridge.media.formats.boxes import strip_video
+from bridge.media.formats.clean import clean as clean_file
 from bridge.media.formats.colour_profile import clean_profile
 from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import PhotoRules, Picture
-from bridge.media.formats.sniff import identify, sniff
+from bridge.media.formats.sniff import MP4, identify, sniff
 
 #: Prints the growth of the process's peak memory, in kB.
 TURN = """
@@ -302,3 +303,11 @@ def test_a_film_of_nothing_but_boxes_is_refused() -> None:
         nested = box(b"moov", nested)
     with pytest.raises(ValueError, match="deep"):
         strip_video(box(b"ftyp", b"isom\0\0\0\0") + nested)
+    nested = b""
+    for _ in range(3000):
+        nested = box(b"wave", nested)
+    nested = box(b"stsd", bytes(8), box(b"mp4a", bytes(28), nested))
+    for name in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        nested = box(name, nested)
+    with pytest.raises(InvalidRequest):
+        clean_file(box(b"ftyp", b"isom\0\0\0\0") + nested, MP4, PhotoRules())

@@ -25,6 +25,9 @@ from bridge.media.formats.sniff import KINDS, Kind
 #: Memory per pixel that the rules allow, and for everything else, in bytes.
 _FOR_EACH_PIXEL, _FOR_THE_REST = 24, 512 * 1024**2
 
+#: What functions raise that read damaged or hostile files.
+_DAMAGED = (ValueError, LookupError, ArithmeticError, RecursionError, struct.error)
+
 
 def clean(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
     """A file without private metadata; a photo also upright and in the configured sizes.
@@ -38,7 +41,7 @@ def clean(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
         return Picture(data, 0, 0)
     try:
         return Picture(STRIP[kind.type](data), 0, 0)
-    except (ValueError, LookupError, struct.error) as error:
+    except _DAMAGED as error:
         raise InvalidRequest(f"The file ({kind.type}) is incomplete. Send it again.") from error
 
 
