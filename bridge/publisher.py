@@ -272,9 +272,17 @@ class Publisher:
             _authorise(token, action, entry.status)
             action = without_echoed(action, entry, post.file, self._catalogue.index.own)
             old = await self._posts.read(post.file, entry)
-            action = await store_embedded(self._media, action)
-            new = apply(old, self._writer.with_media_as_in_files(action))
-            settled = await self._writer.edit(entry.path, post.file, old, new, action, self._now())
+
+            async def written(action: Update) -> tuple[Post, Settled | None]:
+                new = apply(old, self._writer.with_media_as_in_files(action))
+                when = self._now()
+                return new, await self._writer.edit(entry.path, post.file, old, new, action, when)
+
+            if action.uploads:
+                # What the site cannot hold is refused before any file of the request is taken in.
+                await written(action)
+                action = await store_embedded(self._media, action)
+            new, settled = await written(action)
             if settled is None:
                 return Published(entry.url)
             async with self._reservations.moved(

@@ -171,6 +171,16 @@ async def test_a_picture_within_a_text_is_checked_as_an_upload(client: Client) -
         assert words in answer.json["error_description"]
 
 
+async def test_a_picture_within_a_refused_update_is_not_kept(client: Client) -> None:
+    url = await client.create(content=["x"])
+    files = f"{client.bridge.media}?q=source"
+    before = (await client.send("GET", files)).json
+    data = f"data:image/png;base64,{b64encode(picture('red', 'PNG')).decode()}"
+    content = {"html": f"<img src='{data}'>{'<b>' * 21_000}"}
+    await client.json({"action": "update", "url": url, "replace": {"content": [content]}}, 400)
+    assert (await client.send("GET", files)).json == before
+
+
 async def test_a_post_without_visible_content_is_refused(client: Client) -> None:
     for properties in (
         {"content": ["\u200b"]},
