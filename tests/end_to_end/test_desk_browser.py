@@ -27,7 +27,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PHONE = {"width": 390, "height": 800}
 PAGES = (
     *("/desk/", "/desk/new?kind=photo", "/desk/mentions", "/desk/files", "/status", "/tokens"),
-    *("/auth/sessions", "/micropub", "/webmention", "/auth?client_id=x"),
+    *("/auth/sessions", "/micropub", "/webmention", "/desk/syndication", "/auth?client_id=x"),
 )
 #: Only `make soak` checks these: the others have the same parts, or other tests check them with
 #: something in them.
@@ -60,12 +60,15 @@ SITE = ("/", "/articles/", "/archives/", "/tags/", "/about/", "/notes/", "/photo
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    target = {"uid": "https://social.example/@me", "name": "Mastodon", "type": "mastodon"}
+    targets = [
+        {"uid": "https://social.example/@me", "name": "Mastodon", "type": "mastodon"},
+        {"uid": "https://bsky.app/profile/me.example", "name": "Bluesky", "type": "bluesky"},
+    ]
     with demo_in(
         tmp_path_factory.mktemp("browser") / "demo",
         BRIDGE_WEBMENTION__SEND="false",
         BRIDGE_PUBLISH__REMOTE="",
-        BRIDGE_SYNDICATION__TARGETS=json.dumps([target]),
+        BRIDGE_SYNDICATION__TARGETS=json.dumps(targets),
     ) as running:
         yield running
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from bridge.http.form import Form
 from bridge.indieauth.login.sessions import end_session, list_sessions
 from bridge.pages import language
 from bridge.pages.navigation import Notice, Section, add_section
+from bridge.rebuild import BuildStatus
+from bridge.site.messages import SiteReport
+from bridge.store.sync.remote import RemoteStatus
 
 UNDO = Notice("Deleted.", "Undo", "/desk/thing", {"url": 'https://me.example/"a"'})
 
@@ -28,6 +32,24 @@ async def quote(owner: Owner) -> web.StreamResponse:
     return owner.page("error.html", title="Things", text="a\udcff", link=None, advice=None)
 
 
+async def broken(owner: Owner) -> web.StreamResponse:
+    """The status of a site whose settings and whose last build are broken."""
+    return owner.page(
+        "status.html",
+        headline="The site’s settings cannot be used",
+        build=BuildStatus(state="failed", reason="It failed"),
+        remote=RemoteStatus(),
+        site=SiteReport(problem="A typo"),
+        building="failed",
+        pushing="",
+        version="1",
+        outbox=None,
+        received=None,
+        copies=None,
+        scheduled=(),
+    )
+
+
 async def change(owner: Owner, form: Form) -> web.StreamResponse:
     return owner.back("/desk/thing", UNDO if form.get("url") is None else Notice("Restored."))
 
@@ -39,6 +61,7 @@ def extend(app: web.Application) -> None:
     app.router.add_post("/desk/thing", owner_form(change))
     app.router.add_post("/desk/change", owner_form(change))
     app.router.add_get("/desk/quoted", owner_page(quote))
+    app.router.add_get("/desk/broken", owner_page(broken))
 
 
 @pytest.fixture
@@ -184,3 +207,9 @@ async def test_pages_are_in_the_readers_language(
     assert f"<h1>{heading}</h1>" in page.text
     assert button in page.text
     assert page.headers["Vary"] == "Accept-Language"
+
+
+async def test_parts_of_the_status_have_different_headings(owner: Browser) -> None:
+    page = await owner.get("/desk/broken")
+    headings = re.findall(r"<h2[^>]*>([^<]+)<", page.text)
+    assert headings == ["Why", "The last build failed"]
