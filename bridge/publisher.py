@@ -26,7 +26,7 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
-from bridge.posts.attachments import store_embedded, store_uploads
+from bridge.posts.attachments import store_embedded, store_uploads, without_known
 from bridge.posts.commits import (
     Background,
     Committer,
@@ -271,6 +271,8 @@ class Publisher:
                 raise Conflict("This post has changed since you opened it. Nothing was written.")
             _authorise(token, action, entry.status)
             action = without_echoed(action, entry, post.file, self._catalogue.index.own)
+            if action.uploads:
+                action = without_known(action, post.file.text())
             old = await self._posts.read(post.file, entry)
 
             async def written(action: Update) -> tuple[Post, Settled | None]:

@@ -21,7 +21,8 @@ class Upload:
     ``property`` is its field (``photo``, ``video``, ``audio``, ``file``); ``index`` is its position
     among that property's values, counting files and URLs together, so that the order of the request
     is kept. ``filename`` is the client's: untrusted, possibly empty. ``alt`` describes it for those
-    who cannot see it. A picture within a text is in place of its ``placeholder``.
+    who cannot see it. A picture within a text has a ``placeholder`` there, instead of its
+    ``data:`` URL, the ``source``; its ``data`` are empty if that cannot be read.
     """
 
     property: str
@@ -30,6 +31,7 @@ class Upload:
     data: bytes = dataclasses.field(repr=False)
     alt: str = ""
     placeholder: str = ""
+    source: str = dataclasses.field(default="", repr=False)
 
 
 class Create(Struct, frozen=True):

@@ -9,7 +9,7 @@ import re
 import secrets
 from base64 import b64decode
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from bridge.errors import InvalidRequest
@@ -46,7 +46,7 @@ def take_out(values: Mapping[str, list[Slot]]) -> tuple[dict[str, list[Slot]], l
     """The values with a placeholder for each such picture of the content, and the pictures. Those
     in code stay.
 
-    Raises :class:`InvalidRequest` for one that cannot be read, and for too many.
+    Raises :class:`InvalidRequest` for too many.
     """
     taken, uploads = dict(values), list[Upload]()
     host = f"https://{secrets.token_hex(8)}.invalid"
@@ -82,6 +82,15 @@ def put_back(value: Json, urls: Mapping[str, str]) -> Json:
     return value
 
 
+def refuse_unreadable(uploads: Iterable[Upload]) -> None:
+    """Raise :class:`InvalidRequest` if a picture within a text could not be read."""
+    if any(upload.placeholder and not upload.data for upload in uploads):
+        raise InvalidRequest(
+            "A picture in the text is a 'data:' address that cannot be read as base64. Upload the"
+            " file to the media endpoint, and send the URL that it answers with."
+        )
+
+
 def _without(text: str, host: str, uploads: list[Upload], *, is_html: bool) -> str:
     found = list(_DATA.finditer(text))
     if not found:
@@ -102,7 +111,8 @@ def _without(text: str, host: str, uploads: list[Upload], *, is_html: bool) -> s
         # The slash ends the number: no placeholder is the beginning of another.
         placeholder = f"{host}/{len(uploads)}/"
         data = _decoded(match["quoted"] or match["bare"])
-        uploads.append(Upload("content", len(uploads), "", data, placeholder=placeholder))
+        taken = Upload("content", len(uploads), "", data, placeholder=placeholder, source=match[0])
+        uploads.append(taken)
         parts += text[end:start], placeholder
         end = match.end()
     return "".join((*parts, text[end:]))
@@ -142,12 +152,6 @@ def _code(text: str) -> list[tuple[int, int]]:
 def _decoded(base64: str | None) -> bytes:
     data = b"".join(unquote_to_bytes(base64 or "").split()).rstrip(b"=")
     try:
-        decoded = b64decode(data + b"=" * (-len(data) % 4), validate=True)
+        return b64decode(data + b"=" * (-len(data) % 4), validate=True)
     except binascii.Error:
-        decoded = b""
-    if not decoded:
-        raise InvalidRequest(
-            "A picture in the text is a 'data:' address that cannot be read as base64. Upload the"
-            " file to the media endpoint, and send the URL that it answers with."
-        )
-    return decoded
+        return b""

@@ -239,7 +239,7 @@ def frame(request: web.Request, template: str, **values: object) -> web.Response
         **_HEADERS,
         "X-Frame-Options": "SAMEORIGIN",
         "Content-Security-Policy": (
-            "sandbox; default-src 'none'; img-src 'self' https:; style-src 'self';"
+            "sandbox; default-src 'none'; img-src 'self' https: data:; style-src 'self';"
             " frame-ancestors 'self'"
         ),
     }

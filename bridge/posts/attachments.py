@@ -17,7 +17,7 @@ from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Update, Upload
-from bridge.micropub.embedded import put_back
+from bridge.micropub.embedded import put_back, refuse_unreadable
 from bridge.micropub.post import Json, Post, Properties
 from bridge.posts.commits import commit_message
 from bridge.store import Change, StoreError
@@ -36,8 +36,7 @@ async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upl
 
     Raises UnsupportedMediaType before any file is stored.
     """
-    for upload in uploads:
-        sniff(upload.data)
+    _check(uploads)
     properties: dict[str, list[Json]] = {}
     urls = await _store_embedded(library, uploads)
     separate = (each for each in uploads if not each.placeholder)
@@ -58,15 +57,31 @@ async def store_embedded(library: MediaLibrary, update: Update) -> Update:
 
     Raises as :func:`store_uploads`.
     """
-    for upload in update.uploads:
-        sniff(upload.data)
-    urls = await _store_embedded(library, update.uploads)
+    _check(update.uploads)
+    return _with_pictures(update, await _store_embedded(library, update.uploads), ())
+
+
+def without_known(update: Update, text: str) -> Update:
+    """The update with the pictures as sent that are in the post's file already, whose ``text`` is
+    given: its owner put them there, whatever they are."""
+    new = tuple(each for each in update.uploads if each.source not in text)
+    known = {each.placeholder: each.source for each in update.uploads if each not in new}
+    return _with_pictures(update, known, new) if known else update
+
+
+def _with_pictures(update: Update, urls: dict[str, str], uploads: tuple[Upload, ...]) -> Update:
     return replace(
         update,
         replace=_with_urls(update.replace, urls),
         add=_with_urls(update.add, urls),
-        uploads=(),
+        uploads=uploads,
     )
+
+
+def _check(uploads: Sequence[Upload]) -> None:
+    refuse_unreadable(uploads)
+    for upload in uploads:
+        sniff(upload.data)
 
 
 async def _store_embedded(library: MediaLibrary, uploads: Sequence[Upload]) -> dict[str, str]:

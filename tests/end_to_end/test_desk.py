@@ -657,10 +657,12 @@ async def test_a_preview_shows_the_text_and_writes_nothing(owner: Browser, there
     fields = {
         **dict(page.form("/desk/new")),
         "name": "To be seen",
-        "content": 'With *stress*, <script>alert(1)</script> and <img src="x" onerror="alert(1)">',
+        "content": 'With *stress*, <script>alert(1)</script> and <img src="x" onerror="alert(1)">'
+        " ![pasted](data:image/png;base64,QUFB)",
     }
     shown = await owner.post("/desk/preview", data=fields, headers={"Sec-Fetch-Dest": "iframe"})
     assert shown.status == 200
+    assert 'src="data:image/png;base64,QUFB"' in shown.text
     assert "<em>stress</em>" in shown.text
     assert "<script" not in shown.text
     assert "onerror" not in shown.text

@@ -16,6 +16,7 @@ from bridge.micropub.answers import source
 from bridge.micropub.body import Field, File, RequestBody
 from bridge.micropub.parse import is_media_upload, media_file, parse_action
 from bridge.micropub.post import Json
+from bridge.posts.attachments import without_known
 
 URL = "https://example.com/notes/walk"
 
@@ -1023,6 +1024,20 @@ def test_a_picture_is_taken_out_unless_it_is_code_or_an_example(content: Json, t
     content = json.loads(json.dumps(content).replace("%s", "data:image/png;base64,QUFB"))
     action = created(json_({"type": ["h-entry"], "properties": {"content": [content]}}))
     assert [upload.data for upload in action.uploads] == [b"AAA"] * taken
+
+
+@pytest.mark.parametrize("data", ["svg+xml,%3Csvg/%3E", "png;base64,~", "png;base64,QUFB"])
+def test_pictures_that_are_in_the_file_already_stay_in_an_update(data: str) -> None:
+    text = f"Mine: ![x](data:image/{data})"
+    sent = f"{text} and a new one: ![y](data:image/png;base64,QkJC)"
+    replaced: Json = {"content": [sent]}
+    action = json_({"action": "update", "url": "https://example.com/a", "replace": replaced})
+    assert isinstance(action, Update)
+    assert len(action.uploads) == 2
+    known = without_known(action, f"Title: x\n\n{text}\n")
+    assert [upload.data for upload in known.uploads] == [b"BBB"]
+    assert str(known.replace["content"][0]).startswith(f"{text} and a new one: ![y](https://")
+    assert without_known(action, "Title: x\n\nAnother text.\n") == action
 
 
 def test_pictures_in_texts_and_beside_them_are_counted_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from html import escape
 from urllib.parse import quote
 
 from aiohttp import web
@@ -20,8 +21,9 @@ from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError
 from bridge.http.form import Form
-from bridge.micropub.action import Create, Update
+from bridge.micropub.action import Create, Update, Upload
 from bridge.micropub.body import RequestBody
+from bridge.micropub.embedded import put_back
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Post
 from bridge.micropub.values import is_empty
@@ -37,6 +39,7 @@ async def at_once(submission: Submission) -> web.StreamResponse:
     await desk.catalogue.refresh()
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
     problem, post, shown = submission.doubt, Post(), ""
+    pasted: tuple[Upload, ...] = ()
     photos: tuple[Attached, ...] = ()
     if not problem:
         try:
@@ -45,8 +48,11 @@ async def at_once(submission: Submission) -> web.StreamResponse:
             found = micropub_request.read_values(sheet.fields, sheet.typed, desk.zone)
             if found and not all(map(is_empty, found.values())):
                 request = micropub_request.creation(sheet.kind, found, sheet.typed, "draft")
-                post = _post(parse_action(RequestBody("json", json=request)))
-            shown = await _rendered(desk, post)
+                action = parse_action(RequestBody("json", json=request))
+                if isinstance(action, Create):
+                    post, pasted = action.post, action.uploads
+            sources = {each.placeholder: escape(each.source) for each in pasted}
+            shown = str(put_back(await _rendered(desk, post), sources))
         except (Problems, BridgeError, StoreError) as error:
             problem = str(error)
     own = f"{desk.public_url}media/"
@@ -60,10 +66,6 @@ async def at_once(submission: Submission) -> web.StreamResponse:
         target=next((sheet.typed.text(name) for name in post_form.TARGETS
                      if sheet.typed.text(name)), ""),
     )  # fmt: skip
-
-
-def _post(action: object) -> Post:
-    return action.post if isinstance(action, Create) else Post()
 
 
 async def _rendered(desk: Desk, post: Post) -> str:
