@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,15 @@ class MastodonMock(Partner):
         account = self._get("/api/v1/accounts/verify_credentials")["id"]
         listed = self._get(f"/api/v1/accounts/{account}/statuses?limit=40")
         ids = [each["id"] for each in reversed(listed) if each.get("reblog") is None]
-        return [self._get(f"/api/v1/statuses/{each}/source")["text"] for each in ids]
+        texts = list[str]()
+        for each in ids:
+            try:
+                texts.append(self._get(f"/api/v1/statuses/{each}/source")["text"])
+            except urllib.error.HTTPError as error:
+                # Deleted since the list was made.
+                if error.code != HTTPStatus.NOT_FOUND:
+                    raise
+        return texts
 
     def statuses(self) -> list[Any]:
         account = self._get("/api/v1/accounts/verify_credentials")["id"]
