@@ -237,8 +237,8 @@ class PostReader:
         return await self._read(await self._files(entries))
 
     async def titled(self, entries: Sequence[IndexedPost]) -> list[tuple[Post, str]]:
-        """The same, each with its file's Title if a post without a name has Markdown for a text,
-        which is not to be shown in a line; otherwise with ``""``.
+        """The same, each with the Title of its file where a post without a name has a text in
+        Markdown, whose markup does not belong in a list; otherwise with ``""``.
         """
         files = await self._files(entries)
         rules = self.rules_without_asking

@@ -316,7 +316,7 @@ class KnownSite:
         )
 
     def learn(self, asked: PostQuestions, answer: Answer) -> bool:
-        """Use the answer to :meth:`questions` from now on; whether a guess was wrong."""
+        """Use the answer to :meth:`questions` from now on. Returns whether a guess was wrong."""
         in_yaml = any(each.in_yaml for each in answer.places)
         wrong = (
             in_yaml > self.new_posts_in_yaml

@@ -163,7 +163,7 @@ class Together(RuleBasedStateMachine):
     async def _edit(self, which: int) -> None:
         """Add a line to a post by hand."""
         word = self._word("e")
-        # Nobody pulls between the reading and the writing of a file: that would undo what came.
+        # A pull between reading and writing a file would bring changes that the writing undoes.
         async with self.at_the_laptop:
             if (path := await self._latest(which)) is not None:
                 text = (self.repos.laptop / path).read_text() + f"\n{word}\n"

@@ -34,7 +34,9 @@ from bridge.store import StoreError
 
 
 async def at_once(submission: Submission) -> web.StreamResponse:
-    """POST: the text as the site's Markdown renders it, in the desk's style. Nothing is written."""
+    """POST: the text as the site's Markdown renders it, in the desk's style. No post is written;
+    attached files are stored as uploads, so that the preview can show them.
+    """
     desk, filled = submission.desk, submission.filled
     await desk.catalogue.refresh()
     sheet = sheet_of(filled, desk, kind_named(filled.controls.get("kind", "")))
