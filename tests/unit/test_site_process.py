@@ -45,7 +45,7 @@ from bridge.site.site_reader import AnswerLimits
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = PostQuestions(place=Locate(QUESTION_TEXT))
-#: A Markdown that is busy for ever with one word, and ends with another.
+#: A Markdown that is busy for ever with one word, ends with another, and with a third ends once.
 BUSY = (
     CONF
     + """
@@ -59,6 +59,9 @@ class Step(Preprocessor):
         while any("endless" in line for line in lines):
             pass
         if any("deadly" in line for line in lines):
+            os._exit(3)
+        if any("mortal" in line for line in lines) and not os.path.exists("died"):
+            os.mkdir("died")
             os._exit(3)
         return [line.replace("process", f"process {os.getpid()}") for line in lines]
 
@@ -240,6 +243,11 @@ async def test_only_the_text_that_kills_the_process_is_refused(tmp_path: Path) -
             ]
         )
         assert [type(each) for each in described] == [IndexedPost, Unread, IndexedPost]
+
+
+async def test_what_ends_the_process_once_is_asked_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, BUSY) as site:
+        assert "mortal" in await text(site, "mortal")
 
 
 async def test_a_process_that_died_is_restarted(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 The process that the bridge starts loads the site once, and then only supervises: questions about
 texts are answered by a copy of it (a fork, which shares its memory), so that no text can keep it
 busy. A copy that takes long keeps its question, and a new copy answers the next ones; a copy whose
-question has used up its processor time is killed.
+question has used up its processor time is killed. One that ends without an answer may have been
+ended by something else: a new copy gets the question once more.
 """
 
 from __future__ import annotations
@@ -121,6 +122,8 @@ class _Copy:
     kind: int
     frames: Frames = field(default_factory=Frames)
     job: Frame | None = None
+    #: Whether another copy ended without an answer to it.
+    asked_again: bool = False
     since: float = 0.0
     used_before: float = 0.0
     detached: bool = False
@@ -143,7 +146,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(requests, selectors.EVENT_READ, None)
         self._copies: list[_Copy] = []
-        self._waiting: dict[int, deque[tuple[Frame, float]]] = {TEXT: deque(), MANY: deque()}
+        #: The questions, and whether a copy has ended without an answer to one before.
+        self._waiting: dict[int, deque[tuple[Frame, bool]]] = {TEXT: deque(), MANY: deque()}
 
     def run(self) -> None:
         """Answer questions until the bridge ends."""
@@ -174,7 +178,7 @@ class Supervisor:
             reply = answer(self._site, _questions.decode(frame.body))
             self._send(frame.number, _encode(reply))
         else:
-            self._waiting[frame.kind].append((frame, time.monotonic()))
+            self._waiting[frame.kind].append((frame, False))
 
     def _dispatch(self) -> None:
         for kind, waiting in self._waiting.items():
@@ -182,7 +186,7 @@ class Supervisor:
                 copy = self._idle(kind)
                 if copy is None:
                     break
-                frame, _ = waiting.popleft()
+                frame, copy.asked_again = waiting.popleft()
                 copy.job, copy.since = frame, time.monotonic()
                 copy.used_before = _processor_time(copy.pid)
                 try:
@@ -218,8 +222,12 @@ class Supervisor:
     def _lost(self, copy: _Copy) -> None:
         job = copy.job
         self._end(copy)
-        if job is not None:
+        if job is None:
+            return
+        if copy.asked_again:
             self._refuse(job, Refusal("slow", "the site's code ended without an answer"))
+        else:
+            self._waiting[copy.kind].appendleft((job, True))
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
