@@ -271,11 +271,21 @@ def test_paths_outside_of_the_articles_are_refused(path: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "ignored", [[], [".*"], ["**/.*"], [".#*", "*~", "a"], ["*/x.md"]], ids=str
-)
-def test_articles_are_the_files_that_pelican_looks_for(ignored: list[str], tmp_path: Path) -> None:
-    """The default is ``**/.*`` now; many sites still set the earlier ``.*``."""
-    site = load_site(tmp_path, IGNORE_FILES=ignored)
+    ("setting", "value"),
+    [
+        *(("IGNORE_FILES", each) for each in ([], [".*"], ["**/.*"], [".#*", "*~", "a"])),
+        ("IGNORE_FILES", ["*/x.md"]),
+        *(("ARTICLE_PATHS", each) for each in (["."], ["./a"], ["a/", "pages"], ["b/../a"])),
+        ("ARTICLE_PATHS", ["x.md"]),
+        *(("ARTICLE_EXCLUDES", each) for each in (["a/"], ["a", "./pages"], ["", "pages/../a"])),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_articles_are_the_files_that_pelican_looks_for(
+    setting: str, value: list[str], tmp_path: Path
+) -> None:
+    """The default of IGNORE_FILES is ``**/.*`` now; many sites still set the earlier ``.*``."""
+    site = load_site(tmp_path, **{setting: value})
     names = ["x.md", ".x.md", ".#x.md", "a/x.md", ".a/x.md", "b/.x.md", "pages/x.md"]
     for name in names:
         (tmp_path / "content" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import translate
 from functools import lru_cache
+from posixpath import join, relpath, split
 from typing import Any
 
 
@@ -19,10 +20,10 @@ class Sources:
     def __init__(self, settings: Mapping[str, Any], uploads: str = "") -> None:
         patterns = [translate(str(pattern)) for pattern in settings["IGNORE_FILES"]]
         self._ignored = re.compile("|".join(patterns) or r"(?!)")
-        self._articles = _Places(
-            settings["ARTICLE_PATHS"], [*settings["ARTICLE_EXCLUDES"], uploads]
-        )
-        self._pages = _Places(settings["PAGE_PATHS"], [*settings["PAGE_EXCLUDES"], uploads])
+        self._uploads = uploads
+        content = str(settings["PATH"])
+        self._articles = _Places(content, settings["ARTICLE_PATHS"], settings["ARTICLE_EXCLUDES"])
+        self._pages = _Places(content, settings["PAGE_PATHS"], settings["PAGE_EXCLUDES"])
         self._folder_holds = lru_cache(4096)(self._holds)
 
     def is_article(self, path: str) -> bool:
@@ -43,11 +44,15 @@ class Sources:
 
     def _holds(self, places: _Places, folder: str) -> bool:
         parts = folder.split("/") if folder else []
-        above = {"/".join(parts[:depth]) for depth in range(len(parts) + 1)}
-        return (
-            not places.included.isdisjoint(above)
-            and places.excluded.isdisjoint(above)
-            and not any(part in {"", ".", ".."} or self._is_ignored(part) for part in parts)
+        if any(part in {"", ".", ".."} or self._is_ignored(part) for part in parts):
+            return False
+        above = ["/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+        if self._uploads and self._uploads in above:
+            return False
+        return any(
+            not places.excludes(place, parts[depth:])
+            for depth, each in enumerate(above)
+            for place in places.included.get(each, ())
         )
 
     def _is_ignored(self, name: str) -> bool:
@@ -55,8 +60,27 @@ class Sources:
 
 
 class _Places:
-    """Folders (or single files) that a setting includes, and folders that it leaves out."""
+    """Folders (or single files) that a setting includes, and folders that it leaves out.
 
-    def __init__(self, included: Iterable[object], excluded: Iterable[object]) -> None:
-        self.included = frozenset(str(place).strip("/") for place in included)
-        self.excluded = frozenset(str(place).strip("/") for place in excluded) - {""}
+    Pelican joins what is written in the settings, and compares the results as they are: nothing is
+    left out below ``"."``, nor by ``"pages/"``.
+    """
+
+    def __init__(
+        self, content: str, included: Iterable[object], excluded: Iterable[object]
+    ) -> None:
+        #: By path below the content folder, as Pelican begins its walk there.
+        self.included: dict[str, list[str]] = {}
+        for each in map(str, included):
+            root = join(content, each) if each else content
+            path = relpath(root, content)
+            self.included.setdefault("" if path == "." else path, []).append(root)
+        self._excluded = {split(join(content, str(each))) for each in excluded}
+
+    def excludes(self, place: str, parts: Sequence[str]) -> bool:
+        """Whether one of these folders, each in the one before, is left out below ``place``."""
+        for part in parts:
+            if (place, part) in self._excluded:
+                return True
+            place = join(place, part)
+        return False
