@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from breaking_disks import killed_at
@@ -17,6 +18,8 @@ from git_kit import ADA, git, push, put, started
 from soak_kit import SOAK
 from warm_kit import WARM
 
+from bridge.commands.checks.repo import _check_remote
+from bridge.settings import Settings
 from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase
@@ -435,6 +438,15 @@ async def test_a_refused_push_is_reported_and_retried(world: World) -> None:
         assert status.behind == 1
         assert "main is protected" in (status.error or "")
         assert status.retry is not None
+        publish = SimpleNamespace(remote="origin", token="")
+        site = SimpleNamespace(state=world.repo, repo=world.repo)
+        settings = cast("Settings", SimpleNamespace(publish=publish, site=site))
+        head = store.head()
+        assert head is not None
+        found, _ = await asyncio.to_thread(_check_remote, store, head, settings)
+        assert "lacks 1 of" in found.fact
+        assert "main is protected" in found.fact
+        assert "allow this user to push" in found.remedy
         hook.unlink()
         await until(remote, lambda status: status.state == "ok")
     assert world.on_remote("b.md") == "ours"

@@ -10,10 +10,11 @@ from pathlib import Path
 from bridge.commands.checks import Finding
 from bridge.commands.checks.site import check_site
 from bridge.runtime import private
-from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
+from bridge.store.sync.refusals import remedy
+from bridge.store.sync.remote import LAST_ERROR
 from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport, TransportError
 
@@ -105,13 +106,29 @@ def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[F
         finding = Finding(
             "remote",
             f"{name} cannot be pushed to: {error}",
-            f"Give this user a key for it, or set [publish] token ({doc('git.md')}).",
+            remedy(str(error), settings.site.repo),
         )
         return finding, head
     sync = SyncRound(store, transport, lambda _: False)
     apart = sync.counts()
     newest = sync.theirs()
+    if apart is not None and apart.behind and (said := _last_refusal(state)):
+        # Hooks and rules of the remote's are not asked by the trial.
+        finding = Finding(
+            "remote",
+            f"{name} lacks {apart.behind} of the bridge's commits. The last push failed: {said}",
+            remedy(said, settings.site.repo),
+        )
+        return finding, head
     if newest is None or apart is None or apart.behind or not apart.ahead:
         return Finding("remote", f"{name} can be read and pushed to"), head
     fact = f"{name} can be read and pushed to; its newest commit, {newest[:10]}, is checked here"
     return Finding("remote", fact), newest
+
+
+def _last_refusal(state: Path) -> str:
+    """Why the bridge's last attempt failed; ``""`` if it did not."""
+    try:
+        return (state / LAST_ERROR).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

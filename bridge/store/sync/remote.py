@@ -22,7 +22,7 @@ from bridge.store.git import GitStore
 from bridge.store.sync.round import MergeConflict, SyncRound
 from bridge.store.sync.transport import RemoteIsBusy, RemoteWaits, Transport, TransportError
 
-__all__ = ["MergeConflict", "Remote", "RemoteStatus"]
+__all__ = ["LAST_ERROR", "MergeConflict", "Remote", "RemoteStatus"]
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _LONGEST_WAIT = 60.0  # for what the owner has not committed: most often the loo
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
 _END = 1.5  # and then for git, which has been terminated
 
+#: In the state folder: why the last attempt failed.
+LAST_ERROR = "remote-error"
 
 State = Literal["ok", "behind", "waiting", "failed", "none"]
 
@@ -83,6 +85,7 @@ class Remote:
         self._on_moved = on_moved
         self._poll = poll
         self._transport = Transport(store.bare_repo, name, token, state, store.disk)
+        self._last_error = state / LAST_ERROR
         self._round = SyncRound(store, self._transport, is_post)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
         self._status = RemoteStatus()
@@ -170,7 +173,17 @@ class Remote:
         await self._look(error)
 
     def _attempt(self, fetch: bool) -> str | None:
-        """One round in the thread; returns why it failed, if it did."""
+        """One round in the thread; returns why it failed, if it did. ``check`` is told, too."""
+        error = self._run_round(fetch)
+        with suppress(OSError):  # a full disk is reported by what needs it
+            if error:
+                self._last_error.write_text(error, encoding="utf-8")
+            else:
+                self._last_error.unlink(missing_ok=True)
+        return error
+
+    def _run_round(self, fetch: bool) -> str | None:
+        """One round; returns why it failed, if it did."""
         local = self._transport.local
         # Read before the attempt: what the owner does during it is a reason for another one.
         before = local.stamp() if local else None

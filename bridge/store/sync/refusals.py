@@ -1,0 +1,68 @@
+"""What an owner can do where git cannot fetch or push, by what it said."""
+
+from __future__ import annotations
+
+import re
+
+from bridge.runtime.command_name import doc
+
+#: The first that matches counts. GitHub, GitLab, Forgejo and plain git have words of their own.
+_REMEDIES = (
+    (
+        r"not committed|under way in|does not track|delete that file|let its branch be moved"
+        r"|does not allow it|See there",
+        "Once that is done, the bridge pushes by itself.",
+    ),
+    (
+        r"file size limit|GH001|exceeds .*size|pack exceeds maximum|entity too large|HTTP 413",
+        "The host takes no file as large as that: delete the post's upload, or host it elsewhere.",
+    ),
+    (
+        r"pre-receive hook declined|update hook declined|protected|GH006|GH013|rule violations"
+        r"|not allowed to push|hook declined|prohibited",
+        "A hook or a rule of the remote's refuses it, whatever the key: allow this user to push to"
+        " the branch there (GitHub: Settings, Rules; GitLab: Protected branches), or have the"
+        " bridge use a branch that you merge: [site] branch.",
+    ),
+    (
+        r"archived|read[- ]only|deploy key|write access|denied to |HTTP 403|error: 403",
+        "This key or token may only read there: give it write access (a deploy key on GitHub has a"
+        " box for that). An archived repo takes nothing.",
+    ),
+    (
+        r"Host key verification failed|host key",
+        "As the user that runs the bridge, connect once by hand, and accept the host's key: ssh -T"
+        " git@HOST.",
+    ),
+    (
+        r"Could not resolve|Connection (refused|timed out|reset)|unreachable|No route to host"
+        r"|Couldn't connect|Failed to connect|does not answer",
+        "This machine does not reach the host. If that lasts, check its network and firewall, and"
+        " the URL: git remote -v. The bridge tries again by itself.",
+    ),
+    (
+        r"certificate|SSL|TLS",
+        "The connection cannot be trusted: check this machine's clock and its certificates"
+        " (http.sslCAInfo for an authority of your own).",
+    ),
+    (
+        r"No space left|quota|unpack failed|disk full",
+        "The remote could not store it: make space there.",
+    ),
+    (
+        r"insufficient permission|Permission denied(?! \()|unable to create|Read-only file system",
+        "Give the user that runs the bridge write access to all of that repo.",
+    ),
+    (
+        r"does not appear to be a git repository|no repo at|does not exist",
+        "Check the remote's path or URL: git remote -v.",
+    ),
+)
+
+
+def remedy(said: str, repo: object) -> str:
+    """What helps, where git said this about the remote of ``repo``."""
+    for pattern, helps in _REMEDIES:
+        if re.search(pattern, said, re.IGNORECASE):
+            return helps.replace("git remote -v", f"git -C {repo} remote -v")
+    return f"Give this user a key for it, or set [publish] token ({doc('git.md')})."
