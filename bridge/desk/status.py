@@ -193,7 +193,7 @@ class StatusHandlers:
 def site_facts(site: SiteReport) -> dict[str, Json]:
     """How the site is read, and what of it cannot be."""
     return {
-        "state": "failed" if site.problem else "ok",
+        "state": "failed" if site.problem else "reading" if site.reading else "ok",
         "reason": site.problem or None,
         "confined": site.confined,
         "indexing": site.indexing,
@@ -296,6 +296,8 @@ def _headline(build: BuildStatus, remote: RemoteStatus, site: SiteReport) -> str
         return "The last build failed"
     if build.state == "building":
         return "The site is being built"
+    if site.reading:
+        return "The site’s settings are being read"
     if remote.state == "waiting":
         return "Live, but your clone is not up to date"
     if remote.error:

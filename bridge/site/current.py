@@ -145,7 +145,7 @@ class CurrentSite:
         """Whether the site can be read, for the status page."""
         reader = self._reader
         if reader is None:
-            return SiteReport(self.problem or "it has not been read yet")
+            return SiteReport(self.problem, reading=not self.problem)
         facts = reader.facts
         missing = facts.missing_locales
         locales = f"{locales_warning(missing)}. {how_to_install(missing)}" if missing else ""

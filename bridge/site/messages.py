@@ -282,6 +282,8 @@ class SiteReport(msgspec.Struct, frozen=True):
     what Pelican logged while it loaded them. ``denied`` are files that the site's code may not
     read; ``confined`` is false where nothing keeps it from that. ``unread`` are files of which
     Pelican makes no post. ``indexing``: how many files the index has described, while it does.
+    ``reading``: whether the settings are being read for the first time, so that nothing else is
+    known yet.
     """
 
     problem: str = ""
@@ -290,6 +292,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     denied: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
     indexing: int | None = None
+    reading: bool = False
 
 
 Question: TypeAlias = PostQuestions | LaterPages | Describe

@@ -12,6 +12,7 @@ import pytest
 from rebuild_site import CONF, commit
 from site_kit import PlainCheckout
 
+from bridge.desk.status import site_facts
 from bridge.site.current import CurrentSite
 from bridge.store import StoreBroken, Version
 from bridge.store.memory_store import MemoryStore
@@ -72,6 +73,7 @@ async def test_a_replaced_reader_closes_after_its_last_answer_and_at_shutdown_at
         content="content",
         uploads="content/media",
     )
+    assert site_facts(current.condition())["state"] == "reading"  # which is no failure
     for word in (b"a", b"b", b"c"):
         await current.bring_to(commit(store, {"pelicanconf.py": CONF + b"# " + word}))
         assert id(current.reader) == id(readers[-1])
