@@ -285,6 +285,14 @@ def _wrong_urls(settings: Settings) -> Iterator[_Wrong]:
             yield _Wrong(key, f"{_shown(key, value)} is not an http(s) URL", remedy)
     if settings.rebuild.mode == "webhook" and not settings.rebuild.webhook:
         yield _Wrong("rebuild.webhook", "is empty, but mode is webhook", remedy)
+    public = settings.server.public_url
+    if public and urlsplit(public)[2:] not in {("", "", ""), ("/", "", "")}:
+        # Sign-in, cookies and the addresses that apps are told start at the root of a host.
+        parts = urlsplit(public)
+        root = f"{parts.scheme}://{parts.netloc}/"
+        problem = f"{public!r} has a path, and the bridge can only be directly below a host name"
+        remedy = f"Write {root!r}, which may be your site's host, or give the bridge one of its own"
+        yield _Wrong("server.public_url", problem, remedy)
     if not settings.server.public_url and settings.server.host not in LOOPBACK:
         problem = "is empty, but the bridge listens on a public address"
         remedy = "Write the bridge's public URL"

@@ -165,7 +165,7 @@ def _serve(options: argparse.Namespace) -> None:
 
     settings = load_settings(options.config)
     tighten([options.config])
-    serve(settings)
+    serve(settings, options.config)
 
 
 def _check(options: argparse.Namespace) -> int:

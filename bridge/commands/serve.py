@@ -19,7 +19,7 @@ from aiohttp import web
 from bridge.content.markup import note
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener, serve_clients
-from bridge.runtime.command_name import command
+from bridge.runtime.command_name import command, with_config
 from bridge.runtime.private import InUse, held
 from bridge.runtime.shutdown import LastResort
 from bridge.runtime.terminal import tell
@@ -41,8 +41,9 @@ _CHILD_SECONDS = 5.0
 _CLONE = Path(__file__).parents[2]
 
 
-def serve(settings: Settings) -> None:
-    """Serve on the address of ``[server]`` until SIGINT or SIGTERM.
+def serve(settings: Settings, config: Path) -> None:
+    """Serve on the address of ``[server]`` until SIGINT or SIGTERM. ``settings`` are those of the
+    file ``config``.
 
     Prints ``listening on URL`` once the bridge answers. Raises :class:`~bridge.errors.Refused`
     where it cannot listen there, and what :func:`~bridge.app.make_app` raises.
@@ -61,7 +62,7 @@ def serve(settings: Settings) -> None:
         check_site(settings)
         with only_bridge(settings.site.state):
             app = await make_app(settings, public_url=settings.server.public_url or local)
-            await run(app, listener, lambda: _announce(app, local))
+            await run(app, listener, lambda: _announce(app, local, config))
 
     asyncio.run(main())
 
@@ -80,7 +81,7 @@ def only_bridge(state: Path) -> Iterator[None]:
         ) from error
 
 
-async def _announce(app: web.Application, local: str) -> None:
+async def _announce(app: web.Application, local: str, config: Path) -> None:
     from bridge.indieauth.login.password import is_set_up, owner_reset
     from bridge.indieauth.server import SERVER
 
@@ -88,7 +89,7 @@ async def _announce(app: web.Application, local: str) -> None:
     server = app.get(SERVER)
     if server is not None and not is_set_up(server.db):
         tell(f"Set up how you sign in: {server.url(owner_reset(server.db))}")
-        reset = f"{command()} owner reset"
+        reset = with_config(f"{command()} owner reset", config)
         tell(f"The link is valid once, for a day. `{reset}` prints another.")
 
 

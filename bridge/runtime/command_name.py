@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,11 @@ def command() -> str:
     if typed.name == _NAME and typed.is_file() and typed.samefile(here):
         return str(typed)
     return str(here)
+
+
+def with_config(line: str, config: Path) -> str:
+    """A command, with the option that names the settings file if it is not the default one."""
+    return line if config == DEFAULT_FILE else f"{line} -c {shlex.quote(str(config))}"
 
 
 #: The folder of the docs: beside the package in a clone, inside it in an installation.

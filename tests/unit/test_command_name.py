@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.runtime.command_name import command
+from bridge.runtime.command_name import command, with_config
 
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed: str) -> None:
@@ -42,3 +42,9 @@ def test_a_module_is_named_by_the_command_beside_its_python(
 ) -> None:
     installed(tmp_path, monkeypatch, path="/usr/bin", typed="/x/bridge/__main__.py")
     assert command() == str(tmp_path / "bin" / "micropub-bridge")
+
+
+def test_a_command_names_the_settings_file_unless_it_is_the_usual_one() -> None:
+    assert with_config("micropub-bridge owner reset", Path("bridge.toml")).endswith(" reset")
+    elsewhere = with_config("micropub-bridge owner reset", Path("/my site/bridge.toml"))
+    assert elsewhere == "micropub-bridge owner reset -c '/my site/bridge.toml'"

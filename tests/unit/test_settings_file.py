@@ -125,6 +125,10 @@ def test_the_environment_alone_is_enough() -> None:
         (LEAST + '[server]\nport = "x"', ["server.port", "'x'", "a whole number"]),
         (LEAST + "[server]\nport = 70000", ["server.port", "70000", "65535"]),
         (LEAST + '[server]\nhost = "0.0.0.0"', ["server.public_url", "URL"]),
+        (
+            LEAST + '[server]\npublic_url = "https://me.example/bridge/"',
+            ["server.public_url", "a path", "Write 'https://me.example/'"],
+        ),
         (LEAST + '[rebuild]\nmode = "fast"', ["rebuild.mode", "'fast'", "resident, command"]),
         (LEAST + '[rebuild]\nmode = "webhook"', ["rebuild.webhook", "empty"]),
         (LEAST + '[content]\nfolder = "/etc"', ["content.folder", "/etc", "relative"]),
