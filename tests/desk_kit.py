@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from git_kit import git
+from git_kit import bare_copy, commit_all, git, new_repo
 from indieauth_kit import PASSWORD, hashed, listening
 from site_kit import CONF, lay_out
 
@@ -42,12 +42,9 @@ async def bridge_in(
     """A bridge whose host name is not the site's; the site has only these files, and the
     owner has a password.
     """
-    clone, bare = lay_out(folder / "clone", files, CONF), folder / "site.git"
-    git(clone, "init", "-q", "-b", "main")
-    git(clone, "add", "--all")
-    git(clone, "commit", "-q", "-m", "The site")
-    git(folder, "clone", "-q", "--bare", str(clone), str(bare))
-    git(bare, "remote", "remove", "origin")
+    clone = new_repo(lay_out(folder / "clone", files, CONF))
+    commit_all(clone)
+    bare = bare_copy(clone, folder / "site.git")
     settings = Settings(
         site=Site(me="https://example.com/", repo=bare, state=folder / "state"),
         publish=Publish(author="Ada <ada@example.com>", remote=""),

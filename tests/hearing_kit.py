@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from git_kit import ADA, git
+from git_kit import ADA, bare_copy, commit_all, git, new_repo
 from msgspec.structs import replace
 from site_kit import CONF, lay_out
 
@@ -132,12 +132,9 @@ async def hearing(
     """
     bare = folder / "site.git"
     if not bare.exists():
-        clone = lay_out(folder / "clone", files, conf)
-        git(clone, "init", "-q", "-b", "main")
-        git(clone, "add", "--all")
-        git(clone, "commit", "-q", "-m", "The site")
-        git(folder, "clone", "-q", "--bare", str(clone), str(bare))
-        git(bare, "remote", "remove", "origin")
+        clone = new_repo(lay_out(folder / "clone", files, conf))
+        commit_all(clone)
+        bare_copy(clone, bare)
     given = {"approve": "all", "batch_seconds": 0.0, "faces": "none", "send": False, **settings}
     config = Settings(
         site=Site(me=f"{SITE}/", repo=bare, state=folder / "state"),

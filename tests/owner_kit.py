@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from git_kit import git
+from git_kit import bring_objects, git, new_repo
 
 from bridge.store import Version
 
@@ -15,10 +15,8 @@ class Owner:
 
     def __init__(self, folder: Path, kind: str = "sha1") -> None:
         self.clone, self.bare = folder / "clone", folder / "bare.git"
-        self.clone.mkdir(parents=True)
-        made = ("init", "-q", "-b", "main", f"--object-format={kind}")
-        git(self.clone, *made)
-        git(folder, *made, "--bare", str(self.bare))
+        new_repo(self.clone, kind=kind)
+        new_repo(self.bare, bare=True, kind=kind)
         self.objects = self.bare / "objects"
 
     def commit(self, change: Callable[[Path], object] = lambda _: None) -> Version:
@@ -28,8 +26,11 @@ class Owner:
         return self.push("main")
 
     def push(self, version: str) -> Version:
-        git(self.clone, "push", "-q", "--force", str(self.bare), f"{version}:refs/heads/main")
-        return Version(git(self.clone, "rev-parse", version))
+        """Have this version on the bare clone's branch, as if by force."""
+        commit = git(self.clone, "rev-parse", version)
+        bring_objects(self.clone, self.bare)
+        (self.bare / "refs/heads/main").write_text(f"{commit}\n")
+        return Version(commit)
 
     def write(self, files: dict[str, str | None]) -> Version:
         def change(folder: Path) -> None:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from git_kit import git, push
+from git_kit import bare_copy, commit_all, git, new_repo, push
 from site_kit import lay_out
 
 from bridge.auth.token import Token
@@ -141,12 +141,9 @@ async def bench(
     """A site with these files, committed, and its publisher. ``send``: deleted posts leave a
     tombstone.
     """
-    clone, bare, state = lay_out(folder / "clone", files, conf), folder / "site.git", folder / "s"
-    git(clone, "init", "-q", "-b", "main")
-    git(folder, "init", "-q", "--bare", "-b", "main", str(bare))
-    git(clone, "add", "--all")
-    git(clone, "commit", "-q", "-m", "the site")
-    git(clone, "push", "-q", str(bare), "main")
+    clone, state = new_repo(lay_out(folder / "clone", files, conf)), folder / "s"
+    commit_all(clone, "the site")
+    bare = bare_copy(clone, folder / "site.git")
     settings = Settings(
         site=Site(me="https://example.com/", repo=bare),
         content=msgspec.structs.replace(Content(), **content),

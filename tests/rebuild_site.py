@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from git_kit import ADA, git
+from git_kit import ADA, new_repo
 
 from bridge.rebuild import Rebuilder
 from bridge.rebuild.rebuilder import make_rebuilder
@@ -35,8 +35,7 @@ CONFIGURED = CONF.replace(
 
 def new_store(repo: Path) -> GitStore:
     """A store in a new bare repo. The caller closes it."""
-    git(repo.parent, "init", "-q", "--bare", "-b", "main", str(repo))
-    return GitStore(repo, author=ADA)
+    return GitStore(new_repo(repo, bare=True), author=ADA)
 
 
 def post(title: str, day: int, *, body: str = "Text.", **more: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from git_kit import assert_sound, git
+from git_kit import assert_sound, commit_all, git, new_repo
 
 from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
@@ -42,14 +42,12 @@ class Besieged:
     @classmethod
     def in_folder(cls, folder: Path, *, pushing: bool = False) -> Besieged:
         """A site with one post; ``pushing``: to the owner's clone on the same machine."""
-        clone = folder / "clone"
-        git(folder, "init", "-q", "-b", "main", "clone")
+        clone = new_repo(folder / "clone")
         (clone / "pelicanconf.py").write_text(PELICANCONF)
         (clone / "content").mkdir()
         first = "Title: A\nDate: 2026-11-21\n\nword-0-0-0-\n"
         (clone / "content/first.md").write_text(first)
-        git(clone, "add", "-A")
-        git(clone, "commit", "-q", "-m", "Begin")
+        commit_all(clone)
         clone_bare(str(clone), folder / "site.git", "main")
         allow_pushes_into(clone)
         environment = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from git_kit import new_repo
 
 from bridge.store import (
     BlobId,
@@ -56,9 +57,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
 
 
 def _repo(kind: str, folder: Path) -> Path:
-    command = ["git", "init", "-q", "--bare", f"--object-format={kind}", "-b", "main", "site.git"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return folder / "site.git"
+    return new_repo(folder / "site.git", bare=True, kind=kind)
 
 
 @pytest.fixture

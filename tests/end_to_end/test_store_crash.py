@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 from breaking_disks import ForgetfulDisk, full_at, killed_at
-from git_kit import ADA, git
+from git_kit import ADA, git, new_repo, set_up
 from soak_kit import SOAK
 from warm_kit import WARM
 
@@ -20,15 +20,18 @@ from bridge.store.git import GitStore
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """The bridge's repo with two posts."""
-    git(tmp_path, "init", "-q", "-b", "main", "origin")
-    origin = tmp_path / "origin"
+    set_up(tmp_path, _begin)
+    return tmp_path / "site.git"
+
+
+def _begin(folder: Path) -> None:
+    origin = new_repo(folder / "origin")
     for path in ("content/old.md", "content/gone.md"):
         (origin / path).parent.mkdir(exist_ok=True)
         (origin / path).write_text(f"This is {path}\n" * 10)
     git(origin, "add", "-A")
     git(origin, "commit", "-q", "-m", "Begin")
-    git(tmp_path, "clone", "-q", "--bare", "origin", "site.git")
-    return tmp_path / "site.git"
+    git(folder, "clone", "-q", "--bare", "origin", "site.git")
 
 
 def changes(store: GitStore) -> tuple[Change, ...]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from git_kit import ADA, git, put
+from git_kit import ADA, git, new_repo, put, set_up
 from siege_kit import CLIENTS, Besieged
 from soak_kit import SOAK, in_soak, rounds
 
@@ -32,17 +32,20 @@ POST = "content/new.md"
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The owner's clone with two posts, and the bridge's repo beside it."""
-    clone = tmp_path / "site"
-    (clone / "content").mkdir(parents=True)
-    git(clone, "init", "-q", "-b", "main")
+    set_up(tmp_path, _begin)
+    return tmp_path / "site"
+
+
+def _begin(folder: Path) -> None:
+    clone = new_repo(folder / "site")
+    (clone / "content").mkdir()
     for name in ("a", "b"):
         (clone / f"content/{name}.md").write_text(f"Post {name}\n")
     (clone / ".gitignore").write_text("*.tmp\nignored\n")
     git(clone, "add", "-A")
     git(clone, "commit", "-q", "-m", "Begin")
-    clone_bare(str(clone), tmp_path / "site.git", "main")
+    clone_bare(str(clone), folder / "site.git", "main")
     allow_pushes_into(clone)
-    return clone
 
 
 @asynccontextmanager

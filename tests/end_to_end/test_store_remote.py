@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 from breaking_disks import killed_at
-from git_kit import ADA, git, push, put, started
+from git_kit import ADA, git, new_repo, push, put, set_up, started
 from soak_kit import SOAK
 from warm_kit import WARM
 
@@ -79,19 +79,21 @@ on_a_clone = pytest.mark.parametrize("world", ["clone", *(["bare"] if SOAK else 
 @pytest.fixture(params=["bare", "clone"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """The remote is a bare repo, or a clone with a working tree."""
-    kind = ["--bare"] if request.param == "bare" else []
-    git(tmp_path, "init", "-q", *kind, "-b", "main", "remote.git")
-    if not kind:
-        git(tmp_path / "remote.git", "commit", "-q", "--allow-empty", "-m", "Empty")
-        allow_pushes_into(tmp_path / "remote.git")
-    git(tmp_path, "clone", "-q", "remote.git", "laptop")
-    world = World(tmp_path / "remote.git", tmp_path / "repo", tmp_path / "laptop")
-    (world.laptop / "a.md").write_text("".join(f"line {number}\n" for number in range(12)))
-    git(world.laptop, "add", "-A")
-    git(world.laptop, "commit", "-q", "-m", "Begin")
-    git(world.laptop, "push", "-q", "origin", "HEAD:main")
-    clone_bare(str(world.remote), world.repo, "main")
-    return world
+    set_up(tmp_path, _begin, request.param)
+    return World(tmp_path / "remote.git", tmp_path / "repo", tmp_path / "laptop")
+
+
+def _begin(folder: Path, kind: str) -> None:
+    remote, laptop = new_repo(folder / "remote.git", bare=kind == "bare"), folder / "laptop"
+    if kind == "clone":
+        git(remote, "commit", "-q", "--allow-empty", "-m", "Empty")
+        allow_pushes_into(remote)
+    git(folder, "clone", "-q", "remote.git", "laptop")
+    (laptop / "a.md").write_text("".join(f"line {number}\n" for number in range(12)))
+    git(laptop, "add", "-A")
+    git(laptop, "commit", "-q", "-m", "Begin")
+    git(laptop, "push", "-q", "origin", "HEAD:main")
+    clone_bare(str(remote), folder / "repo", "main")
 
 
 @asynccontextmanager
@@ -419,7 +421,7 @@ async def test_an_empty_remote_gets_its_first_branch(world: World) -> None:
 async def test_an_empty_repo_gets_the_first_commits_of_the_remote(
     world: World, tmp_path: Path
 ) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "new.git")
+    new_repo(tmp_path / "new.git", bare=True)
     git(tmp_path / "new.git", "remote", "add", "origin", str(world.remote))
     async with bridge(World(world.remote, tmp_path / "new.git", world.laptop)) as (store, remote):
         await settled(remote)

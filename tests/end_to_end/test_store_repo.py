@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from git_kit import ADA, git, put
+from git_kit import ADA, git, new_repo, put, set_up
 
 from bridge.store import BlobId, Commit, StoreBroken, StoreBusy, StoreError, setup
 from bridge.store.git import GitStore
@@ -23,21 +23,28 @@ from bridge.store.git import GitStore
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """The owner's clone, with two posts."""
-    git(tmp_path, "init", "-q", "-b", "main", "site")
-    site = tmp_path / "site"
+    set_up(tmp_path, _begin)
+    return tmp_path / "site"
+
+
+def _begin(folder: Path) -> None:
+    site = new_repo(folder / "site")
     for name in ("a", "b"):
         (site / "content").mkdir(exist_ok=True)
         (site / f"content/{name}.md").write_text(f"Post {name}\n")
     git(site, "add", "-A")
     git(site, "commit", "-q", "-m", "Begin")
-    return site
 
 
 @pytest.fixture
 def repo(site: Path) -> Path:
     """The bridge's bare clone of it."""
-    git(site, "clone", "-q", "--bare", ".", "../site.git")
+    set_up(site.parent, _clone)
     return site.with_name("site.git")
+
+
+def _clone(folder: Path) -> None:
+    git(folder / "site", "clone", "-q", "--bare", ".", "../site.git")
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def worktree(site: Path) -> Path:
 
 
 def submodule(site: Path) -> Path:
-    git(site.parent, "init", "-q", "-b", "main", "outer")
+    new_repo(site.with_name("outer"))
     outer = site.with_name("outer")
     git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(site), "blog")
     return outer / "blog"

@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from git_kit import git
+from git_kit import bare_copy, commit_all, git, new_repo
 from hearing_kit import FILES, OTHER, POST, hearing, reply
 from site_kit import CONF, lay_out
 from warm_kit import Program
@@ -90,14 +90,10 @@ async def test_a_process_that_is_killed_has_what_it_has_answered(
     tmp_path: Path, bob: Elsewhere
 ) -> None:
     """``kill -9`` right after the responses; the next process stores each mention once."""
-    clone = lay_out(tmp_path / "clone", FILES, CONF)
-    git(clone, "init", "-q", "-b", "main")
-    git(clone, "add", "--all")
-    git(clone, "commit", "-q", "-m", "The site")
-    git(tmp_path, "clone", "-q", "--bare", str(clone), "site.git")
-    git(tmp_path / "site.git", "remote", "remove", "origin")
+    clone = new_repo(lay_out(tmp_path / "clone", FILES, CONF))
+    commit_all(clone)
     sources = [bob.page(f"/{number}", reply()) for number in range(5)]
-    bare, below = tmp_path / "site.git", "content/mentions/"
+    bare, below = bare_copy(clone, tmp_path / "site.git"), "content/mentions/"
 
     def kept() -> int:
         return len(git(bare, "ls-tree", "-r", "--name-only", "main", below).splitlines())

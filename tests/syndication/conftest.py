@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import partner_kit
 import pytest
+from git_kit import new_repo
 from partner_kit import PDS, Partner
 from site_kit import CONF
 from syndication_kit import Bench, close_bench, make_bench
@@ -20,8 +20,7 @@ BOTH = ("mastodon", "bluesky")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[GitStore]:
-    folder = tmp_path / "repo.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    folder = new_repo(tmp_path / "repo.git", bare=True)
     store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     store.commit([Commit((Change("pelicanconf.py", CONF.encode(), None),), "settings", None)])
     yield store

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from git_kit import new_repo
 from media_samples import exif, film, jpeg, moving
 
 from bridge.errors import Conflict, InsufficientStorage, InvalidRequest, UnsupportedMediaType
@@ -57,8 +58,7 @@ def store() -> MemoryStore:
 @pytest.fixture
 def repo(tmp_path: Path) -> Iterator[GitStore]:
     """A real repo, with git's own blob ids."""
-    folder = tmp_path / "repo.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    folder = new_repo(tmp_path / "repo.git", bare=True)
     store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     yield store
     store.close()
@@ -321,7 +321,7 @@ async def test_an_accepted_upload_survives_a_kill(store: MemoryStore, tmp_path: 
     script = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_media_library import jpeg, started
 from bridge.store.git import GitStore
 from bridge.store.memory_store import MemoryStore
@@ -334,8 +334,9 @@ async def main():
 
 asyncio.run(main())
 """
+    here = Path(__file__)
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)],
+        [sys.executable, "-c", script, str(tmp_path), str(here.parent), str(here.parents[1])],
         stdout=subprocess.PIPE,
         text=True,
     )

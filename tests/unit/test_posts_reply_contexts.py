@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from content_site import write_settings
+from git_kit import new_repo
 from site_kit import posts_of
 
 from bridge.content.file import Mf2Line, PelicanFile
@@ -67,8 +67,7 @@ class Bench:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[GitStore]:
-    folder = tmp_path / "repo.git"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
+    folder = new_repo(tmp_path / "repo.git", bare=True)
     store = GitStore(folder, fallback_author="Owner <owner@example.org>")
     settings = write_settings(tmp_path).read_bytes()
     store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
