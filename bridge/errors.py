@@ -121,6 +121,10 @@ class SiteReplaced(Unavailable):
     """The site's settings have changed since the request began, and it may succeed now."""
 
 
+class IndexLost(Unavailable):
+    """The index of the posts was damaged since the request began, and is made again."""
+
+
 class SiteBroken(BridgeError):
     """The site's own settings or code are broken until the owner changes them."""
 

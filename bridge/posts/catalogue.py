@@ -175,9 +175,11 @@ class Catalogue:
             return None
 
     def _newest_known(self) -> Version | None:
-        """The index's version, if it is the newest one."""
+        """The index's version, if it is the newest one, and what it needs is on disk."""
         known = self.index.version
-        return known if known is not None and self._store.head() == known else None
+        if known is None or self._store.head() != known:
+            return None
+        return None if self.index.is_lost or self._site.is_lost else known
 
     async def _follow(self) -> None:
         try:
@@ -234,6 +236,9 @@ class Catalogue:
         if self._closing:
             raise _ending()
         head = self._head()
+        if self.index.is_lost:
+            # Before others make folders in it that everybody may read.
+            await asyncio.to_thread(self.index.make_folder)
         await self._site.bring_to(head)
         site, loop = self._site.reader, asyncio.get_running_loop()
 

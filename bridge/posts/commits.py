@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from bridge.content.file import beginning
-from bridge.errors import Conflict, SiteReplaced
+from bridge.errors import Conflict, IndexLost, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
 from bridge.store import BranchMoved, Change, Commit, ContentStore, FileChanged, StoreBusy, Version
@@ -276,14 +276,15 @@ def after_commit(what: str) -> Iterator[None]:
 
 
 async def retry_on_conflict(attempt: Callable[[], Awaitable[_Done]]) -> _Done:
-    """Run an attempt again if others commit in between, or the site is reloaded.
+    """Run an attempt again if others commit in between, or the site is reloaded, or
+    its index is lost.
 
     Raises Conflict after several attempts.
     """
     for _ in range(_TRIES):
         try:
             return await attempt()
-        except (FileChanged, BranchMoved, SiteReplaced):
+        except (FileChanged, BranchMoved, SiteReplaced, IndexLost):
             continue
     raise Conflict(
         "Nothing was written: other commits to the site kept getting in between. Try again."

@@ -14,20 +14,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from bridge.errors import IndexLost
 from bridge.posts.index_tables import (
     POST,
     TABLES,
     FormerAddresses,
     MovedPost,
+    connect,
     entry_of,
     forget,
     forget_unchanged,
     insert,
+    is_damage,
     open_tables,
     remember_all,
     stored,
@@ -35,6 +38,7 @@ from bridge.posts.index_tables import (
     without_alias,
 )
 from bridge.posts.urls import canonical, hosts
+from bridge.runtime import private
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
@@ -55,6 +59,7 @@ _AHEAD = 3
 _LOG_EVERY = 5.0
 #: Stands in for the version until all of its files are described.
 _UNFINISHED = Version("")
+_LOST = "The index of the posts was damaged, and is made again. Try again in a moment."
 
 
 #: Describes some files, in the background: others are read at the same time.
@@ -87,8 +92,10 @@ class PostIndex:
         self._own = own
         # Queries have a connection of their own, so that none waits for a long refresh.
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._database = open_tables(file)
-        self._reader = sqlite3.connect(file, check_same_thread=False)
+        self._file = file
+        self._database, self._reader = open_tables(file), connect(file)
+        self._opened = self._identity()
+        self._damaged = False
         self._lists: dict[str, tuple[Version | None, list[Any]]] = {}
         self._suffixes: tuple[str, ...] = ()
         self._batch = _BATCH
@@ -101,26 +108,90 @@ class PostIndex:
 
         If the site's settings (the fingerprint of its ``facts``) have changed, every file is
         described again. Raises what the store raises, and the same errors if the index cannot be
-        written.
+        written. Where its file was damaged or removed, a new one is made.
         """
         rules = f"{facts.fingerprint} {' '.join(sorted(self._configured))}"
         with self._writing, translated():
             self._own = self._configured | hosts(facts.siteurl)
             self._batch = _BATCH if facts.by_formatting else _SLOW_BATCH
             self._suffixes = tuple(f".{suffix}" for suffix in facts.suffixes)
-            known = self._state(rules)
-            if known != head:
-                self.described = 0
-                try:
-                    with self._database:
-                        if not known or not self._follow(known, head, describe):
-                            self.version = None
-                            self._begin(rules, unfinished=known == _UNFINISHED)
-                            self._describe_all(head, describe)
-                        self._note_state(head, rules)
-                finally:
-                    self.described = None
-            self.version = head
+            if self.is_lost:
+                self._open_again()
+            try:
+                self._bring_to(head, rules, describe)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                self._lose(error)
+                self._open_again()
+                self._bring_to(head, rules, describe)
+
+    def _bring_to(self, head: Version, rules: str, describe: Describe) -> None:
+        known = self._state(rules)
+        if known != head:
+            self.described = 0
+            try:
+                with self._database:
+                    if not known or not self._follow(known, head, describe):
+                        self.version = None
+                        self._begin(rules, unfinished=known == _UNFINISHED)
+                        self._describe_all(head, describe)
+                    self._note_state(head, rules)
+            finally:
+                self.described = None
+        self.version = head
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file was found damaged, or is no longer there; :meth:`refresh` makes a new
+        one.
+        """
+        return self._damaged or self._identity() != self._opened
+
+    def make_folder(self) -> None:
+        """Make the folder of the file, if it was removed. Raises :class:`StoreBroken`."""
+        try:
+            private.make_folder(self._file.parent)
+        except OSError as error:
+            raise StoreBroken(f"{self._file.parent} cannot be made: {error.strerror}") from error
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file has the index's name; ``None`` if there is none, or an empty one."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found.st_size else None
+
+    def _lose(self, error: sqlite3.Error) -> None:
+        log.warning("the index of the posts is damaged, and is made again: %s", error)
+        self._damaged = True
+        self.version = None
+
+    def _open_again(self) -> None:
+        """Begin with an empty file. Raises what :func:`open_tables` raises."""
+        self.version = None
+        with self._reading:
+            self._reader.close()
+            self._database.close()
+            self._damaged = True  # until there is one
+            self._database, self._reader = open_tables(self._file, anew=True), connect(self._file)
+            self._lists.clear()
+            self._opened, self._damaged = self._identity(), False
+
+    @contextmanager
+    def _rows(self) -> Iterator[sqlite3.Connection]:
+        """The connection for queries. Raises :class:`IndexLost` if the file is damaged."""
+        with self._reading:
+            if self._damaged:
+                raise IndexLost(_LOST, retry_after=2)
+            try:
+                yield self._reader
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                self._lose(error)
+                raise IndexLost(_LOST, retry_after=2) from error
 
     def find(self, url: str) -> IndexedPost | None:
         """The post that has, or once had, this URL in any spelling."""
@@ -148,21 +219,21 @@ class PostIndex:
     def has_page(self, paths: Sequence[str]) -> bool:
         """Whether a page of the site is written to one of these output paths."""
         marks = ", ".join("?" * len(paths))
-        with self._reading:
+        with self._rows() as reader:
             sql = f"SELECT 1 FROM pages WHERE save_as IN ({marks}) LIMIT 1"  # noqa: S608 - only ?
-            return self._reader.execute(sql, tuple(paths)).fetchone() is not None
+            return reader.execute(sql, tuple(paths)).fetchone() is not None
 
     def unread(self) -> list[Unread]:
         """Files in the folders of posts from which Pelican makes no post."""
-        with self._reading:
-            rows = self._reader.execute("SELECT path, reason FROM unread ORDER BY path LIMIT 100")
+        with self._rows() as reader:
+            rows = reader.execute("SELECT path, reason FROM unread ORDER BY path LIMIT 100")
             return [Unread(path, reason) for path, reason in rows]
 
     def taken_by(self, url: str, save_as: str, *, but: str = "") -> str | None:
         """The file of the post other than ``but``, or of the page, that has or had this URL."""
         key = canonical(url, self._own)
-        with self._reading:
-            row = self._reader.execute(
+        with self._rows() as reader:
+            row = reader.execute(
                 "SELECT path FROM posts WHERE (address = ? OR save_as = ?) AND path != ?"
                 " UNION ALL SELECT path FROM aliases WHERE address = ? AND path != ?"
                 " UNION ALL SELECT path FROM pages WHERE save_as = ? LIMIT 1",
@@ -175,28 +246,26 @@ class PostIndex:
 
         Those of a change of very many posts are left out.
         """
-        with self._reading:
-            return without_alias(self._reader)
+        with self._rows() as reader:
+            return without_alias(reader)
 
     def listings(self, path: str) -> frozenset[str]:
         """The lists that the post in one file is on."""
-        with self._reading:
-            row = self._reader.execute(
-                "SELECT listings FROM posts WHERE path = ?", (path,)
-            ).fetchone()
+        with self._rows() as reader:
+            row = reader.execute("SELECT listings FROM posts WHERE path = ?", (path,)).fetchone()
         return frozenset(() if row is None else json.loads(row[0]))
 
     def posts_on(self, listing: str) -> int:
         """How many posts are on a list."""
-        with self._reading:
+        with self._rows() as reader:
             sql = "SELECT count(*) FROM listings WHERE listing = ?"
-            (count,) = self._reader.execute(sql, (listing,)).fetchone()
+            (count,) = reader.execute(sql, (listing,)).fetchone()
         return int(count)
 
     def is_listed(self, listing: str, *, but: str = "") -> bool:
         """Whether a post other than the one in the file ``but`` is on this list."""
-        with self._reading:
-            row = self._reader.execute(
+        with self._rows() as reader:
+            row = reader.execute(
                 "SELECT 1 FROM listings WHERE listing = ? AND path != ? LIMIT 1", (listing, but)
             ).fetchone()
         return row is not None
@@ -236,15 +305,15 @@ class PostIndex:
         where = " AND ".join(given) or "1"
         query = f"{_POSTS} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
         values = [value for values in given.values() for value in values]
-        with self._reading:
-            rows = self._reader.execute(query, (*values, limit, offset)).fetchall()
+        with self._rows() as reader:
+            rows = reader.execute(query, (*values, limit, offset)).fetchall()
         entries = [entry_of(row) for row in rows]
         return entries[::-1] if before is not None else entries
 
     def sources(self) -> list[tuple[str, str]]:
         """The URL of every post, with the blob id of its file."""
-        with self._reading:
-            return list(self._reader.execute("SELECT url, blob FROM posts ORDER BY published DESC"))
+        with self._rows() as reader:
+            return list(reader.execute("SELECT url, blob FROM posts ORDER BY published DESC"))
 
     def counts(self, now: float) -> PostCounts:
         """How many posts there are."""
@@ -252,8 +321,8 @@ class PostIndex:
             "SELECT count(*) FROM posts UNION ALL SELECT count(*) FROM posts WHERE status = 'draft'"
         )
         sql = "SELECT count(*) FROM posts WHERE published > ? AND status != 'draft'"
-        with self._reading:
-            (scheduled,) = self._reader.execute(sql, (now,)).fetchone()
+        with self._rows() as reader:
+            (scheduled,) = reader.execute(sql, (now,)).fetchone()
         return PostCounts(whole, drafts, scheduled)
 
     def categories(self, text: str = "") -> list[str]:
@@ -267,8 +336,8 @@ class PostIndex:
         """The most recently used tags, newest first."""
         sql = "SELECT categories FROM posts ORDER BY published DESC, path LIMIT ?"
         tags: dict[str, None] = {}
-        with self._reading:
-            for (found,) in self._reader.execute(sql, (_RECENT,)):
+        with self._rows() as reader:
+            for (found,) in reader.execute(sql, (_RECENT,)):
                 tags.update(dict.fromkeys(json.loads(found)))
                 if len(tags) >= limit:
                     break
@@ -286,8 +355,8 @@ class PostIndex:
             self._database.close()
 
     def _one(self, query: str, *values: str) -> IndexedPost | None:
-        with self._reading:
-            row = self._reader.execute(query, values).fetchone()
+        with self._rows() as reader:
+            row = reader.execute(query, values).fetchone()
         return None if row is None else entry_of(row)
 
     def _column(self, query: str) -> list[Any]:
@@ -296,8 +365,8 @@ class PostIndex:
         # During indexing there is no version, and each query finds more posts.
         if known is None or known[0] is None or known[0] != self.version:
             version = self.version
-            with self._reading:
-                rows = self._reader.execute(query).fetchall()
+            with self._rows() as reader:
+                rows = reader.execute(query).fetchall()
             self._lists[query] = known = (version, [value for (value,) in rows])
         return known[1]
 

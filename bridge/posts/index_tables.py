@@ -153,20 +153,65 @@ def _row(entry: IndexedPost, own: frozenset[str]) -> Sequence[object]:
     return values
 
 
-def open_tables(file: Path) -> sqlite3.Connection:
+def connect(file: Path) -> sqlite3.Connection:
+    """Another connection of this process to the index.
+
+    With ``unix-excl`` SQLite keeps what connections share in this process's memory. In a file
+    beside the database, which it maps, it would end the process if somebody truncated that.
+    """
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?vfs=unix-excl", uri=True, check_same_thread=False
+    )
+
+
+def open_tables(file: Path, *, anew: bool = False) -> sqlite3.Connection:
     """Connect for writing; a file that is damaged or of another format is replaced.
 
-    Raises :class:`StoreBroken` if no new one can be made.
+    ``anew``: also if the damage does not show yet. Raises :class:`StoreFull` if there is no room
+    for a new one, :class:`StoreBroken` if none can be made.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(2):
         try:
+            private.make_folder(file.parent)
+            if anew:
+                for leftover in private.database_files(file):
+                    leftover.unlink(missing_ok=True)
             return _connect(file)
+        except OSError as error:
+            raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
+            if _code(error) == sqlite3.SQLITE_FULL:
+                raise _no_room() from error
             log.info("the index %s is rebuilt: %s", file, error)
-            for leftover in file.parent.glob(file.name + "*"):
-                leftover.unlink()
+            anew = True
     raise StoreBroken(f"the index {file} can be neither read nor rebuilt")
+
+
+#: What SQLite says where its file was overwritten, truncated or removed, or cannot be read.
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PROTOCOL,
+}
+_DAMAGE_IN_WORDS = ("no such table", "no such column", "Could not decode")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether another file in place of this one would help."""
+    return _code(error) in _DAMAGE or str(error).startswith(_DAMAGE_IN_WORDS)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """SQLite's primary error code; errors of Python's module have none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _no_room() -> StoreFull:
+    return StoreFull("there is no room for the index of the posts")
 
 
 @contextmanager
@@ -178,18 +223,15 @@ def translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise StoreFull("there is no room for the index of the posts") from error
+        if _code(error) == sqlite3.SQLITE_FULL:
+            raise _no_room() from error
         raise StoreBroken(f"the index of the posts cannot be written: {error}") from error
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    try:
-        private.create(file)
-        private.tighten(private.database_files(file))
-    except OSError as error:
-        raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
-    database = sqlite3.connect(file, check_same_thread=False)
+    private.create(file)
+    private.tighten(private.database_files(file))
+    database = connect(file)
     try:
         # Derived data, rebuilt if a crash loses it: syncing is not worth the time.
         database.execute("PRAGMA synchronous = OFF")

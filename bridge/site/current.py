@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -106,6 +106,8 @@ class CurrentSite:
         self._mentions = f"{mentions}/"
         self._note = checkout.folder.with_name("good-version")
         self._reader: LoadableSite | None = None
+        #: Which folders the loaded site has on disk.
+        self._on_disk: Sequence[tuple[int, int] | None] = ()
         self._seen: Version | None = None
         self._good: Version | None = None
         self._failed_at = 0.0
@@ -125,15 +127,26 @@ class CurrentSite:
             raise SiteBroken(self.problem or "The site's settings have not been read yet.")
         return self._reader
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody has removed the folders of the loaded site: the process that reads it
+        may only use these, and :meth:`bring_to` starts another one.
+        """
+        return self._reader is not None and self._folders() != self._on_disk
+
     async def bring_to(self, head: Version) -> None:
         """Load the site as of ``head``, if it may have changed.
 
         Raises :class:`SiteBroken` where neither it nor an earlier version can be loaded.
         """
-        if head == self._seen and self._reader is not None:
+        if head == self._seen and self._reader is not None and not self.is_lost:
             return
         async with self._loading:
-            if self._reader is not None and not await asyncio.to_thread(self._differs, head):
+            if (
+                self._reader is not None
+                and not self.is_lost
+                and not await asyncio.to_thread(self._differs, head)
+            ):
                 self._seen = head
                 return
             failed = self._reader is None and self.problem and head == self._seen
@@ -205,6 +218,7 @@ class CurrentSite:
             await reader.close()
             raise
         before, self._reader = self._reader, reader
+        self._on_disk = self._folders()
         self._good = version
         await asyncio.to_thread(self._note.write_text, version)
         if before is not None:
@@ -259,11 +273,23 @@ class CurrentSite:
         top, slash, _ = inside.partition("/")
         return bool(slash) and new and not (self.folder / self._content / top).is_dir()
 
+    def _folders(self) -> Sequence[tuple[int, int] | None]:
+        """Which folders have the names of the checkout and of the site's temporary folder."""
+        return [_identity(self.folder), _identity(self.folder.with_name("tmp"))]
+
     def _remembered(self) -> Version | None:
         try:
             return Version(self._note.read_text().strip())
         except OSError:
             return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class KnownSite:

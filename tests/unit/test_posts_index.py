@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.errors import Unavailable
+from bridge.errors import IndexLost, Unavailable
 from bridge.micropub.action import Create
 from bridge.micropub.post import Post
 from bridge.posts.index import Describe, PostCounts, PostIndex
@@ -24,7 +27,7 @@ from bridge.site.messages import (
     Unread,
     shown_if_not_utf8,
 )
-from bridge.store import Blob, BlobId, Change, Commit, StoreFull, Version
+from bridge.store import Blob, BlobId, Change, Commit, StoreBroken, StoreFull, Version
 from bridge.store.memory_store import MemoryStore
 from bridge.web.micropub import MicropubHandlers
 
@@ -247,6 +250,79 @@ def test_a_damaged_index_is_rebuilt(store: MemoryStore, tmp_path: Path, damage: 
     file.write_bytes(damage)
     index = PostIndex(file, store, "content")
     index.refresh(newest(store), facts("rules"), at_once(describe))
+    assert names(index.newest(limit=9)) == ["a"]
+    index.close()
+
+
+def overwrite(file: Path) -> None:
+    size = file.stat().st_size
+    with file.open("r+b") as opened:
+        opened.seek(4096)
+        opened.write(b"garbage!" * (size // 8 - 512))
+
+
+def empty(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 8192)
+
+
+def replace_file(file: Path) -> None:
+    file.with_name("other").write_bytes(b"not a database at all" * 100)
+    file.with_name("other").replace(file)
+
+
+def remove_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+@pytest.mark.parametrize("notices", ["a query", "a refresh"])
+@pytest.mark.parametrize("harm", [overwrite, empty, cut, replace_file, Path.unlink, remove_folder])
+def test_an_index_that_is_damaged_while_it_is_open_is_rebuilt(
+    store: MemoryStore, tmp_path: Path, harm: Callable[[Path], None], notices: str
+) -> None:
+    file = tmp_path / "state" / "i.sqlite"
+    put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(300)})
+    index = PostIndex(file, store, "content")
+    index.refresh(newest(store), FACTS, at_once(describe))
+    assert not index.is_lost
+    index._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    harm(file)
+    for connection in (index._database, index._reader):
+        connection.execute("PRAGMA shrink_memory")  # as if it had been in use for long
+    if notices == "a query" and not index.is_lost:
+        with pytest.raises(IndexLost):
+            index.newest(limit=300)
+        with pytest.raises(IndexLost):
+            index.find("https://example.com/post-0001/")
+        assert index.version is None
+    put(store, new="999 note x published")
+    index.refresh(newest(store), FACTS, at_once(describe))
+    assert names(index.newest(limit=2)) == ["new", "post-0299"]
+    assert index.counts(0).all == 301
+    assert not index.is_lost
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    index.close()
+
+
+def test_an_index_that_cannot_be_made_again_is_tried_at_the_next_refresh(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    put(store, a="1 note x published")
+    index = PostIndex(state / "i.sqlite", store, "content")
+    index.refresh(newest(store), FACTS, at_once(describe))
+    shutil.rmtree(state)
+    state.write_text("in the way")
+    for _ in range(2):
+        with pytest.raises(StoreBroken):
+            index.refresh(newest(store), FACTS, at_once(describe))
+        with pytest.raises(IndexLost):
+            index.find("https://example.com/a/")
+    state.unlink()
+    index.refresh(newest(store), FACTS, at_once(describe))
     assert names(index.newest(limit=9)) == ["a"]
     index.close()
 

@@ -120,3 +120,28 @@ async def test_a_site_whose_repo_was_missing_is_loaded_again(tmp_path: Path) -> 
     assert len(readers) == 2
     assert id(current.reader) == id(readers[-1])
     await current.close()
+
+
+async def test_a_site_whose_folders_are_removed_is_loaded_again(tmp_path: Path) -> None:
+    """As with the whole state folder, while the bridge runs: each post was an error until then."""
+    store, readers = MemoryStore(), list[Reader]()
+
+    def new() -> Any:
+        readers.append(Reader())
+        return readers[-1]
+
+    checkout = PlainCheckout(store, tmp_path / "site" / "checkout")
+    temporary = checkout.folder.with_name("tmp")
+    temporary.mkdir(parents=True)
+    current = CurrentSite(store, checkout, new, content="content", uploads="content/media")
+    head = commit(store, {"pelicanconf.py": CONF})
+    await current.bring_to(head)
+    for number, lost in enumerate((temporary, checkout.folder), 2):
+        await current.bring_to(head)
+        was_lost = current.is_lost
+        lost.rename(tmp_path / f"gone-{number}")
+        assert (was_lost, current.is_lost) == (False, True)
+        await current.bring_to(head)
+        assert len(readers) == number
+        assert (checkout.folder / "pelicanconf.py").is_file()
+    await current.close()
