@@ -11,14 +11,15 @@ process that did not search, fails the run.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
 import secrets
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ _LEAKS = pytest.StashKey[list[str]]()
 
 #: Shorter ones could be ordinary words.
 _LEAST = 12
+_LINE = re.compile(rb"[^\0\n]{%d,}" % _LEAST)
 #: The length of generated secrets; any run of that many such characters is searched for.
 _MADE = 43
 _RUN = re.compile(rb"[A-Za-z0-9_-]{%d,}" % _MADE)
@@ -58,6 +60,8 @@ _FACTS = ("demo.json", "stale.json")
 _VAULTS = ("account.token", "mastodon", "bluesky", "secrets.json", ".secrets.json")
 #: Sessions at the fake network, which uses the built-in server's database.
 _DATABASE, _SESSIONS = "indieauth.sqlite", re.compile(rb"e30\.[\w-]+\.c2ln")
+#: Git's object that is in no pack.
+_LOOSE = re.compile("[0-9a-f]{2}/[0-9a-f]{38,62}")
 #: Programs that tests install, but do not write.
 _INSTALLED = ("site-packages", "node_modules")
 
@@ -138,23 +142,30 @@ class Watch:
     def leaks(self, folder: Path) -> Iterator[str]:
         """The places where a secret was found: in recorded texts, and in files below ``folder``.
 
-        A text that is in several places (the theme of each site) is searched, and told of, once.
+        A line that is in several places (the theme of each site) is searched, and told of, once:
+        few are new in most files.
         """
         self.secrets |= set(self._children.read_bytes().split())
         made = {secret for secret in self.secrets if len(secret) == _MADE}
         given = self.secrets - made
+        in_lines = {secret for secret in given if _LINE.fullmatch(secret)}
         texts = ((where, text) for text, where in self.texts.items())
-        searched, runs = set[bytes](), set[bytes]()
+        searched, runs, places = set[bytes](), set[bytes](), list[tuple[str, bytes]]()
         for where, text in chain(texts, files(folder)):
-            digest = hashlib.blake2b(text, digest_size=16).digest()
-            if digest not in searched:
-                searched.add(digest)
+            if new := _lines(text) - searched:
+                searched |= new
+                lines = b"\n".join(new)
+                places.append((where, lines))
                 # Most runs are hashes, which many files have.
-                of_it = {*_RUN.findall(text)} - runs
+                of_it = {*_RUN.findall(lines)} - runs
                 found = _made_in(of_it) & made
                 runs |= of_it if not found else set()
-                found |= {secret for secret in given if secret in text}
-                yield from (f"{where}: {secret.decode(errors='replace')}" for secret in found)
+                yield from (_told(where, secret) for secret in found)
+            yield from (_told(where, secret) for secret in given - in_lines if secret in text)
+        everything = b"\n".join(lines for _, lines in places)
+        leaked = [secret for secret in in_lines if secret in everything]
+        for secret in leaked:
+            yield from (_told(where, secret) for where, lines in places if secret in lines)
 
     def note(self, secret: str | bytes) -> None:
         """Record a secret."""
@@ -219,6 +230,20 @@ class _Lines:
         """Nothing is buffered."""
 
 
+def _lines(text: bytes) -> set[bytes]:
+    """Those that are long enough for a secret, at least."""
+    return {*(_LINE.findall(text) if b"\0" in text else text.split(b"\n"))}
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb") as stream:  # noqa: PTH123 # there are ten thousands
+        return stream.read()
+
+
+def _told(where: str, secret: bytes) -> str:
+    return f"{where}: {secret.decode(errors='replace')}"
+
+
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """All files below a folder, and the objects of all repos in it, decompressed."""
     seen, todo = set[str](), [str(folder)]
@@ -227,15 +252,14 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
         with os.scandir(place) as listed:
             entries = {entry.name: entry for entry in listed}
         if {"objects", "refs", "HEAD"} <= entries.keys():
-            objects = _object_files(entries.pop("objects").path)
-            if not objects <= seen:
-                seen |= objects
-                yield place, _objects(place)
+            new = _object_files(entries.pop("objects").path) - seen
+            seen |= new
+            yield from ((place, data) for data in _objects(place, new))
         for name, entry in entries.items():
             if entry.is_dir(follow_symlinks=False):
                 todo += [entry.path] if name not in _INSTALLED else []
             elif entry.is_file(follow_symlinks=False) and not _is_for_secrets(name):
-                data = _without_announcements(Path(entry.path).read_bytes())
+                data = _without_announcements(_read(entry.path))
                 yield entry.path, _SESSIONS.sub(b"", data) if name.startswith(_DATABASE) else data
 
 
@@ -248,13 +272,23 @@ def _without_announcements(data: bytes) -> bytes:
 
 
 def _object_files(folder: str) -> set[str]:
-    """Git names them by their contents."""
-    return {name for _, _, names in os.walk(folder) for name in names}
+    """Their places in the folder: git names them by their contents."""
+    start = len(folder) + 1
+    return {f"{at}/{name}"[start:] for at, _, names in os.walk(folder) for name in names}
 
 
-def _objects(repo: str) -> bytes:
-    command = ["git", f"--git-dir={repo}", "cat-file", "--batch-all-objects", "--batch"]
-    return subprocess.run(command, capture_output=True, check=False).stdout
+def _objects(repo: str, files: Iterable[str]) -> Iterator[bytes]:
+    """What is in files of a repo's objects. Git reads packs only."""
+    packs = False
+    for name in files:
+        if _LOOSE.fullmatch(name):
+            with suppress(zlib.error, OSError):  # damaged by a test
+                yield zlib.decompress(_read(f"{repo}/objects/{name}"))
+        else:
+            packs = packs or name.endswith(".pack")
+    if packs:
+        command = ["git", f"--git-dir={repo}", "cat-file", "--batch-all-objects", "--batch"]
+        yield subprocess.run(command, capture_output=True, check=False).stdout
 
 
 def _made_in(runs: Iterable[bytes]) -> set[bytes]:

@@ -91,12 +91,16 @@ def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> 
     assert found(watch, tmp_path) == {secret} != {other}
 
 
-def test_in_an_unreachable_commit(watch: Watch, tmp_path: Path) -> None:
+def test_in_an_unreachable_commit_and_in_a_pack(watch: Watch, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
-    secret = secrets.token_urlsafe(32)
-    git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {secret}")
+    packed, loose = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {packed}")
+    git(tmp_path, "repack", "-q", "-a", "-d")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {loose}")
     git(tmp_path, "update-ref", "-d", "HEAD")
-    assert secret in found(watch, tmp_path)
+    shutil.rmtree(tmp_path / ".git" / "logs")
+    (tmp_path / ".git" / "COMMIT_EDITMSG").unlink()
+    assert found(watch, tmp_path) == {packed, loose}
 
 
 def test_in_a_database(watch: Watch, tmp_path: Path) -> None:
@@ -129,10 +133,12 @@ async def test_in_a_response(
     assert found(watch, tmp_path) == {"it-was-pasted-by-hand"}
 
 
-def test_a_password(watch: Watch, tmp_path: Path) -> None:
-    hash_password("several words of mine")
-    (tmp_path / "notes").write_text("It is: several words of mine.")
-    assert found(watch, tmp_path) == {"several words of mine"}
+@pytest.mark.parametrize("password", ["several words of mine", "several words\nof mine"])
+def test_a_password(watch: Watch, tmp_path: Path, password: str) -> None:
+    hash_password(password)
+    (tmp_path / "notes").write_text(f"It is: {password}.")
+    (tmp_path / "copy").write_text(f"1\nIt is: {password}.\n2")
+    assert found(watch, tmp_path) == {password}
 
 
 def test_one_generated_by_a_child_process(watch: Watch, tmp_path: Path) -> None:
