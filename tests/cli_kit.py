@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aiohttp
 from demo_kit import PATIENCE
+from git_kit import new_repo
 from warm_kit import Program, run_module
 
 ROOT = Path(__file__).parents[1]
@@ -105,16 +106,18 @@ def quickstart(folder: Path, *, url: str = "https://example.com") -> Path:
 def commit(folder: Path, message: str = "My site") -> None:
     """Commit everything in the owner's clone, as the owner."""
     if not (folder / ".git").exists():
-        git("init", "--initial-branch=main", cwd=folder)
-    git("config", "user.name", "Ada Owner", cwd=folder)
-    git("config", "user.email", "ada@example.com", cwd=folder)
+        new_repo(folder)
+    config = folder / ".git/config"
+    if "[user]" not in config.read_text():
+        with config.open("a") as file:
+            file.write("[user]\n\tname = Ada Owner\n\temail = ada@example.com\n")
     git("add", "--all", cwd=folder)
     git("commit", "--quiet", "--message", message, cwd=folder)
 
 
 def publish(folder: Path, remote: Path) -> Path:
     """A bare remote with all commits."""
-    git("init", "--bare", "--initial-branch=main", remote, cwd=folder)
+    new_repo(remote, bare=True)
     git("remote", "add", "origin", remote, cwd=folder)
     git("push", "--quiet", "--set-upstream", "origin", "main", cwd=folder)
     return remote

@@ -18,6 +18,8 @@ import aiohttp
 import pytest
 from warm_kit import Program, run_module
 
+from bridge.store.repo import read_ref
+
 ROOT = Path(__file__).parents[1]
 #: Far more than anything takes on a busy machine.
 PATIENCE = 300
@@ -82,7 +84,7 @@ class Demo:
         """
 
         def is_in_step() -> bool:
-            heads = {self.git("rev-parse", "main", repo=each) for each in (self.repo, self.clone)}
+            heads = {read_ref(each, "refs/heads/main") for each in (self.repo, self.clone / ".git")}
             status = ("--no-optional-locks", "status", "--porcelain")
             return len(heads) == 1 and self.git(*status, repo=self.clone) == ""
 

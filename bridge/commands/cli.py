@@ -103,11 +103,15 @@ def _prepare_git() -> None:
     if shutil.which("git") is None:
         # GitPython reports this as a long ImportError.
         raise Refused("git is not installed, or not in PATH. Install it: apt-get install git")
+    # Configuration passed in the environment is kept.
+    given = {name for name in os.environ if name.startswith("GIT_")}
+    given = {name for name in given if not name.startswith("GIT_CONFIG")}
+    if not given:
+        return
     command = ["git", "rev-parse", "--local-env-vars"]
-    for name in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split():
-        # Configuration passed in the environment is kept.
-        if not name.startswith("GIT_CONFIG"):
-            os.environ.pop(name, None)
+    local = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    for name in given.intersection(local):
+        del os.environ[name]
 
 
 def _explain(error: Exception) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from bridge.runtime import private
 from bridge.store import StoreBroken
 from bridge.store.git import AUTHOR
+from bridge.store.repo import read_settings
 from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
 from bridge.store.sync.transport import other_user
 
@@ -151,10 +152,12 @@ def files_named(root: Path, name: str) -> list[Path]:
     return [root / path for path in paths if path]
 
 
-def has_file(repo: Path, path: str) -> bool:
-    """Whether the newest commit of a repo has this file."""
+def not_committed(repo: Path, paths: Sequence[str]) -> list[str]:
+    """Those of these files that the newest commit of a repo does not have."""
     with _open(repo) as opened:
-        return bool(opened.git.ls_tree("--name-only", "HEAD", "--", f":(literal){path}"))
+        literal = (f":(literal){path}" for path in paths)
+        listed = opened.git.ls_tree("-z", "--name-only", "HEAD", "--", *literal).split("\0")
+    return [path for path in paths if path not in listed]
 
 
 def has_files_below(root: Path, folder: Path) -> bool:
@@ -182,13 +185,15 @@ def keep_out(root: Path, paths: Iterable[Path]) -> None:
 
     Not what the owner commits: new files there would be left out of it without a word.
     """
-    inside = [
-        path.relative_to(root)
-        for path in paths
-        if path.is_relative_to(root) and not has_files_below(root, path)
-    ]
+    below = [path for path in paths if path.is_relative_to(root)]
+    if not below:
+        return
     with _open(root) as repo:
+        listed = repo.git.ls_files("-z", "--", *below).split("\0")
         place = Path(root, repo.git.rev_parse("--git-path", "info/exclude"))
+    files = [root / path for path in listed if path]
+    tracked = {path for file in files for path in (file, *file.parents)}
+    inside = [path.relative_to(root) for path in below if path not in tracked]
     known = place.read_text(encoding="utf-8") if place.exists() else ""
     missing = [line for path in inside if (line := f"/{path}") not in known.splitlines()]
     if missing:
@@ -385,9 +390,9 @@ def _absolute(url: str) -> str:
 
 
 def _author(repo: git.Repo) -> str:
-    ask = repo.git.config
-    name, email = (ask("--get", f"user.{key}", with_exceptions=False) for key in ("name", "email"))
-    return f"{name.strip()} <{email.strip()}>" if name and email else ""
+    settings = read_settings(repo, r"^user\.(name|email)$")
+    name, email = (settings.get(f"user.{key}", "").strip() for key in ("name", "email"))
+    return f"{name} <{email}>" if name and email else ""
 
 
 def _usual_author(repo: git.Repo) -> str:

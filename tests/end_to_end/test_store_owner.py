@@ -76,9 +76,11 @@ def theirs(clone: Path) -> dict[str, object]:
         for path in sorted(clone.rglob("*"))
         if ".git" not in path.relative_to(clone).parts
     }
-    asked = ("status", "--porcelain", "--ignored"), ("stash", "list"), ("ls-files", "--stage")
-    head = (clone / ".git/HEAD").read_text()
-    return {"files": files, "head": head, **{each[0]: git(clone, *each) for each in asked}}
+    asked = ("status", "--porcelain", "--ignored"), ("ls-files", "--stage")
+    head, stashes = (clone / ".git/HEAD").read_text(), clone / ".git/logs/refs/stash"
+    stash = stashes.read_text() if stashes.exists() else ""
+    found = {each[0]: git(clone, *each) for each in asked}
+    return {"files": files, "head": head, "stash": stash, **found}
 
 
 def sound(clone: Path) -> None:

@@ -27,10 +27,10 @@ from bridge.store.setup import (
     allow_pushes_into,
     clone_and_inspect,
     clone_bare,
-    has_file,
     inspect_clone,
     is_remote,
     keep_out,
+    not_committed,
 )
 
 _BARE = Path("site.git")
@@ -199,13 +199,13 @@ def _make_repo(plan: Plan) -> None:
             clone_bare(found.remote, plan.repo, found.branch)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
-    for file in (plan.site.conf, plan.site.settings):
-        path = file.relative_to(found.root).as_posix()
-        if not has_file(plan.repo, path):
-            if not was_there:
-                shutil.rmtree(plan.repo)
-            lacks = "commit it" if found.is_local else f"push it to {found.remote}"
-            raise Refused(f"{path} is not in the repo that the bridge uses: {lacks} first.")
+    files = (plan.site.conf, plan.site.settings)
+    missing = not_committed(plan.repo, [file.relative_to(found.root).as_posix() for file in files])
+    if missing:
+        if not was_there:
+            shutil.rmtree(plan.repo)
+        lacks = "commit it" if found.is_local else f"push it to {found.remote}"
+        raise Refused(f"{missing[0]} is not in the repo that the bridge uses: {lacks} first.")
 
 
 def _set_up_remote(found: OwnerRepo) -> str:

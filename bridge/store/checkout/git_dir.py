@@ -8,6 +8,7 @@ configuration names.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Set
 from itertools import pairwise
@@ -232,8 +233,7 @@ def git_error(error: GitCommandError) -> str:
 
 
 def _uses_sha256(objects: Path) -> bool:
-    found = BoundedGit(str(objects)).execute(
-        ["git", f"--git-dir={objects.parent}", "rev-parse", "--show-object-format"],
-        env=_ENVIRONMENT,
-    )
-    return bool(found == "sha256")
+    """As the repo of these objects says; git itself reads that in no other file than this."""
+    config = objects.with_name("config")
+    text = config.read_text("utf-8", _ERRORS) if config.is_file() else ""
+    return re.search(r"(?im)^\s*objectformat\s*=\s*\"?sha256\b", text) is not None
