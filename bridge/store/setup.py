@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ _MADE_AGAIN = re.compile(
 )
 #: The usual author is derived from this many commits.
 _NEWEST = 100
+#: In the configuration of the owner's clone: the repo of the bridge that pushes into it.
+_PUSHED_FROM = "micropub-bridge.repo"
 _HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
@@ -206,11 +209,12 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     """The bridge's own clone of one branch of ``source``, which becomes its ``origin``.
 
     It has drafts, too, so only the bridge's user may access it. Where ``branch`` is ``""``, it is
-    the one that ``source`` itself names. An existing clone is used again. Raises
-    :class:`StoreBroken` with git's own reason.
+    the one that ``source`` itself names. An existing clone is used again, and gets what is new in
+    ``source``. Raises :class:`StoreBroken` with git's own reason.
     """
     if target.exists():
         _use_again((source,), target)
+        _catch_up(target)
         return
     only = ["--branch", branch] if branch else []
     arguments = ["--bare", "--single-branch", *only, "--", source, str(target)]
@@ -315,12 +319,31 @@ def allow_pushes_into(clone: Path) -> str:
     if elsewhere or (hook.exists() and HOOK_MARK.encode() not in hook.read_bytes()):
         reason = "core.hooksPath is set" if elsewhere else f"{hook} is there already"
         return f"{notice}. {reason}: if you can, have it do what {_HOOK} does."
-    hooks.mkdir(exist_ok=True)
-    new = hook.with_name("push-to-checkout.new")
-    new.write_bytes(_HOOK.read_bytes())
-    new.chmod(new.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    new.replace(hook)
+    try:
+        hooks.mkdir(exist_ok=True)
+        new = hook.with_name("push-to-checkout.new")
+        new.write_bytes(_HOOK.read_bytes())
+        new.chmod(new.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        new.replace(hook)
+    except OSError as error:
+        raise StoreBroken(f"the hook {hook} cannot be written: {error.strerror}") from error
     return f"{notice}, and the hook {hook} is installed."
+
+
+def claim(clone: Path, bare: Path) -> str:
+    """Note in the owner's clone which bridge's repo pushes there. Returns a warning if another
+    one's does, else ``""``.
+    """
+    with _open(clone) as repo:
+        before = repo.git.config("--get", _PUSHED_FROM, with_exceptions=False)
+        repo.git.config(_PUSHED_FROM, str(bare))
+    if before in {"", str(bare)} or not Path(before).exists():
+        return ""
+    return (
+        f"Another bridge has its repo at {before}, for the same clone: run one of the two only, or"
+        " other sites and networks are told of each post twice. Delete the folder of the one that"
+        " you do not need."
+    )
 
 
 def create_site_repo(folder: Path, *, name: str, email: str) -> None:
@@ -360,10 +383,25 @@ def _use_again(sources: Sequence[str], target: Path) -> None:
     )
 
 
+def _catch_up(bare: Path) -> None:
+    """Fetch what is new, if the branch can follow: what the bridge has committed there stays.
+
+    Where the remote cannot be reached, the clone stays as it is: the bridge fetches later.
+    """
+    with _open(bare) as repo:
+        name = repo.head.ref.name
+        arguments = ("--quiet", "--no-auto-maintenance", "--", "origin", f"{name}:{name}")
+        with contextlib.suppress(git.GitCommandError):
+            options = repo.git(c=f"core.hooksPath={os.devnull}")
+            options.fetch(*arguments, env=_UNATTENDED)
+
+
 def _refuse_incomplete(repo: git.Repo, root: Path, branch: str) -> None:
     """Raise :class:`StoreBroken` where a bare clone of this clone would not have everything."""
     if not branch:
-        raise StoreBroken(f"No branch is checked out in {root}. Run: git -C {root} switch main")
+        names = [head.name for head in repo.heads]
+        name = "main" if "main" in names else names[0]
+        raise StoreBroken(f"No branch is checked out in {root}. Run: git -C {root} switch {name}")
     if Path(repo.common_dir, "shallow").exists():
         raise StoreBroken(f"{root} is a shallow clone. Run: git -C {root} fetch --unshallow")
     if repo.git.config("--get-regexp", r"^remote\..*\.promisor$", with_exceptions=False):

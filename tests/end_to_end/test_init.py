@@ -372,8 +372,25 @@ def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     assert (bridge / "bridge.toml").read_bytes() == before
 
     (bridge / "bridge.toml").unlink()
+    (site / "later.py").write_text((site / "publishconf.py").read_text())
+    commit(site)
     done("init", site, "--yes", cwd=bridge)
     assert (bridge / "bridge.toml").read_bytes() == before, "and the clone is used again"
+    (bridge / "bridge.toml").unlink()
+    done("init", site, "--yes", "--settings", "later.py", cwd=bridge)
+
+    second = bridge.with_name("second")
+    second.mkdir()
+    hooks = site / ".git/hooks"
+    hooks.rename(away := site / ".git/away")
+    hooks.touch()
+    told = refused("init", site, "--yes", cwd=second)
+    assert f"the hook {hooks}/push-to-checkout cannot be written" in told
+    assert not list(second.iterdir()), "a failure leaves nothing behind"
+    hooks.unlink()
+    away.rename(hooks)
+    told = done("init", site, "--yes", cwd=second)
+    assert f"Another bridge has its repo at {bridge / 'site.git'}" in told
 
 
 def test_a_detached_head_matters_only_without_a_remote(

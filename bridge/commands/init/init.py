@@ -25,6 +25,7 @@ from bridge.store import StoreBroken
 from bridge.store.setup import (
     OwnerRepo,
     allow_pushes_into,
+    claim,
     clone_and_inspect,
     clone_bare,
     inspect_clone,
@@ -138,11 +139,17 @@ def init(
         _refuse_among_posts(existing, found)
         plan = _plan(existing, found, interview, me, public_url, author)
         text = _toml(plan)
-        _make_repo(plan)
-        names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
-        keep_out(found.root, [*(Path(name).absolute() for name in names), existing.output])
-        story = _what_next(plan, _set_up_remote(found))
-    private.write(DEFAULT_FILE, text)
+        was_there = plan.repo.exists()
+        try:
+            _make_repo(plan)
+            names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
+            keep_out(found.root, [*(Path(name).absolute() for name in names), existing.output])
+            story = _what_next(plan, _set_up_remote(plan))
+            private.write(DEFAULT_FILE, text)
+        except BaseException:
+            if not was_there:
+                shutil.rmtree(plan.repo, ignore_errors=True)
+            raise
     print(story)
 
 
@@ -189,11 +196,8 @@ def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
 
 
 def _make_repo(plan: Plan) -> None:
-    """Create the bare clone.
-
-    Raises :class:`Refused`; then nothing is left behind.
-    """
-    found, was_there = plan.found, plan.repo.exists()
+    """Create the bare clone. Raises :class:`Refused`."""
+    found = plan.found
     try:
         with step("Cloning the site"):
             clone_bare(found.remote, plan.repo, found.branch)
@@ -202,24 +206,24 @@ def _make_repo(plan: Plan) -> None:
     files = (plan.site.conf, plan.site.settings)
     missing = not_committed(plan.repo, [file.relative_to(found.root).as_posix() for file in files])
     if missing:
-        if not was_there:
-            shutil.rmtree(plan.repo)
         lacks = "commit it" if found.is_local else f"push it to {found.remote}"
         raise Refused(f"{missing[0]} is not in the repo that the bridge uses: {lacks} first.")
 
 
-def _set_up_remote(found: OwnerRepo) -> str:
+def _set_up_remote(plan: Plan) -> str:
     """Set up the remote; returns what was changed there, for the owner. Raises :class:`Refused`."""
+    found = plan.found
     if is_remote(found.remote):
         return f"It pushes to {found.remote}."
     try:
         changed = allow_pushes_into(Path(found.remote))
+        warning = claim(Path(found.remote), plan.repo)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     return f"""\
 It pushes to your clone, {found.remote}, where git updates the files. Uncommitted
 changes are never touched: if they are in the way, posts wait, and /status says so.
-{changed}"""
+{changed}{warning and f" {warning}"}"""
 
 
 def _toml(plan: Plan) -> str:

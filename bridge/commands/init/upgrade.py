@@ -57,7 +57,10 @@ def upgrade(config: Path, site: str, remote: str) -> str:
         if not is_remote(str(repo)):
             return _leave_clone(config, settings, remote)
         if not (repo / EARLIER_STATE).is_dir():
-            raise Refused(f"{config} exists already. Edit it, or delete it to start over.")
+            raise Refused(
+                f"{config} exists already. `{command()} check` tests the set-up again. Edit that"
+                " file, or delete it to start over."
+            )
         return f"Kept {config}.\n{_move_state(repo, settings)}"
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
