@@ -363,6 +363,28 @@ async def test_a_file_deleted_remotely_and_changed_here_is_kept_as_a_conflict(wo
 
 
 @on_a_clone
+async def test_a_change_here_follows_a_file_that_was_moved_and_changed_there(world: World) -> None:
+    """A redirect for a post that was moved by hand, which is moved again before it is pulled."""
+    post = "Title: A post\nSlug: {slug}\n{more}\nA text of some words, which stays as it is.\n"
+    world.write("a.md", post.format(slug="two", more=""))
+    world.write("other.md", "Title: Another\n\nIn the way.\n")
+    async with bridge(world) as (store, remote):
+        await remote.fetch_now()
+        await until(remote, lambda _: store.head() == git(world.remote, "rev-parse", "main"))
+        await settled(remote)
+        version = put(store, "a.md", post.format(slug="two", more="Mf2: one\n"))
+        world.write("a.md", None)
+        world.write("new.md", "Title: New\n\nSomething else.\n")
+        world.write("moved/b.md", post.format(slug="three", more=""))
+        remote.changed(version)
+        status = await settled(remote)
+    assert status.conflicts == ()
+    assert sorted(world.listed()) == ["moved/b.md", "new.md", "other.md"]
+    both = post.format(slug="three", more="Mf2: one\n")
+    assert world.on_remote("moved/b.md") == both.rstrip("\n")
+
+
+@on_a_clone
 async def test_a_file_deleted_here_and_changed_remotely_is_kept(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)

@@ -1,15 +1,18 @@
 """Rebases our commits onto the remote's.
 
 A file that only one side has changed is taken from that side; one that both have is merged line by
-line. Where that fails nothing is lost: theirs stays at its path, and ours is kept beside it as
-``NAME.conflict-ID``, which Pelican does not take for a post.
+line, also where they have moved it. Where that fails nothing is lost: theirs stays at its path, and
+ours is kept beside it as ``NAME.conflict-ID``, which Pelican does not take for a post.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
 from pathlib import Path
 
 from git import GitCommandError
@@ -26,6 +29,10 @@ _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
 #: With what ``git merge-file`` ends where both have changed the same lines: by as many conflicts,
 #: or because it cannot compare such files.
 _NOT_MERGED = (*range(1, 128), 255)
+#: How much of a file its other lines may be, for it to be the same one elsewhere (as for git).
+_LIKE = 0.5
+#: Among more new files than this only one with the same bytes is looked for.
+_MOST_MOVED = 200
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
 _TIME = re.compile(r"(\d+) [-+]\d{4}$")
 
@@ -55,6 +62,7 @@ class Replay:
         self._format = bare_repo.format
         self._database = database
         self._author = author
+        self._theirs: bytes | None = None
         self.objects: list[Object] = []
 
     def onto(self, theirs: bytes, ours: bytes, without: Container[bytes]) -> bytes:
@@ -67,6 +75,7 @@ class Replay:
         if any(len(commit.parents) > 1 for commit in commits):
             return self._merge(theirs, self._load(ours))
         tip = theirs
+        self._theirs = self._database.tree_of(theirs)
         for commit in commits:
             base = self._database.tree_of(commit.parents[0]) if commit.parents else None
             tip = self._rebased(commit, base, tip)
@@ -107,20 +116,36 @@ class Replay:
         editor = TreeEditor(self._database, self._format, theirs)
         kept = []
         for path, was, now in compare(self._database, base, ours):
-            there = editor.get(path)
+            there, target = editor.get(path), path
             if there in (was, now):
                 _set(editor, path, now)
                 continue
+            if there is None and was and (moved := self._moved_to(base, was)):
+                there, target = editor.get(moved), moved
             merged = self._merged(was, now, there)
             if merged is not None:
-                editor.put(path, merged)
+                editor.put(target, merged)
             elif now is not None:
-                beside = f"{path}{MARK}{name.hex()[:8]}"
+                beside = f"{target}{MARK}{name.hex()[:8]}"
                 editor.put(beside, now)
                 kept.append(beside)
         tree, objects = editor.write()
         self.objects += objects
         return tree, kept
+
+    def _moved_to(self, base: bytes | None, was: TreeEntry) -> str | None:
+        """The path to which they have moved a file, perhaps with changes, if they have."""
+        if not was.is_file or self._theirs is None:
+            return None
+        found = compare(self._database, base, self._theirs)
+        new = [(path, now) for path, before, now in found if before is None and now and now.is_file]
+        exact = [path for path, entry in new if entry.oid == was.oid]
+        if exact or len(new) > _MOST_MOVED:
+            return next(iter(exact), None)
+        text = self._text(was.oid)
+        likeness = {path: _likeness(text, self._text(entry.oid)) for path, entry in new}
+        best = max(likeness, key=likeness.__getitem__, default="")
+        return best if likeness.get(best, 0) >= _LIKE else None
 
     def _merged(
         self, was: TreeEntry | None, now: TreeEntry | None, there: TreeEntry | None
@@ -135,15 +160,18 @@ class Replay:
             files = [Path(folder, name) for name in ("ours", "base", "theirs")]
             for file, text in zip(files, texts, strict=True):
                 file.write_bytes(text)
+            both: bytes | None
             try:
-                text = self._repo.git.merge_file(
+                both = self._repo.git.merge_file(
                     "--stdout", *files, stdout_as_string=False, strip_newline_in_stdout=False
                 )
             except GitCommandError as error:
-                if error.status in _NOT_MERGED:
-                    return None
-                raise StoreBroken(f"git merge-file has failed: {error.stderr}") from error
-        merged = self._format.object("blob", text)
+                if error.status not in _NOT_MERGED:
+                    raise StoreBroken(f"git merge-file has failed: {error.stderr}") from error
+                both = _with_both_heads(*texts)
+        if both is None:
+            return None
+        merged = self._format.object("blob", both)
         self.objects.append(merged)
         return TreeEntry(there.mode if now.mode == was.mode else now.mode, merged.oid)
 
@@ -193,6 +221,49 @@ def _with_trailers(message: str, kept: Sequence[str]) -> str:
     *_, last = message.rstrip("\n").split("\n")
     gap = "" if _TRAILER.match(last) else "\n"
     return message + (gap if kept else "") + "".join(f"Kept-Beside: {path}\n" for path in kept)
+
+
+def _likeness(one: bytes, other: bytes) -> float:
+    """How much of the longer of two texts its lines that both have are."""
+    lines, others = (Counter(text.splitlines(keepends=True)) for text in (one, other))
+    shared = sum(len(line) * count for line, count in (lines & others).items())
+    return shared / max(len(one), len(other), 1)
+
+
+def _with_both_heads(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
+    """A post whose front matter both have changed, in different lines: for git lines that touch
+    are the same place. ``None`` where they are the same lines, or both have changed the text.
+    """
+    split = re.compile(rb"\r?\n\r?\n")
+    cuts = [
+        (found.start() if (found := split.search(each)) else -1) for each in (ours, base, theirs)
+    ]
+    if -1 in cuts:
+        return None
+    bodies = [text[cut:] for text, cut in zip((ours, base, theirs), cuts, strict=True)]
+    if bodies[1] not in (bodies[0], bodies[2]):
+        return None
+    mine, before, other = (
+        text[:cut].split(b"\n") for text, cut in zip((ours, base, theirs), cuts, strict=True)
+    )
+    edits = [*_edits(before, mine), *_edits(before, other)]
+    edits = sorted(set(edits))
+    for (start, end, _), (later, its_end, _) in pairwise(edits):
+        if later < end or (start, end) == (later, its_end):
+            return None
+    for start, end, lines in reversed(edits):
+        before[start:end] = lines
+    return b"\n".join(before) + (bodies[2] if bodies[0] == bodies[1] else bodies[0])
+
+
+def _edits(
+    before: Sequence[bytes], after: Sequence[bytes]
+) -> Iterator[tuple[int, int, tuple[bytes, ...]]]:
+    """From which line to which what is instead."""
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    for kind, start, end, first, last in matcher.get_opcodes():
+        if kind != "equal":
+            yield start, end, tuple(after[first:last])
 
 
 def _set(editor: TreeEditor, path: str, entry: TreeEntry | None) -> None:
