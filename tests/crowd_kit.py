@@ -16,13 +16,14 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from git_kit import assert_sound, git, push
+from git_kit import assert_sound, git, new_repo, push, set_up
 
 from bridge.app import make_app
 from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
 from bridge.settings import IndieAuth, Publish, Rebuild, Settings, Site
+from bridge.store.repo import read_ref
 
 SITE = "https://example.com"
 HOOK_SECRET = "shared with the git host"
@@ -71,15 +72,12 @@ class Repos:
     @classmethod
     def begin(cls, folder: Path, files: Mapping[str, str], **settings: object) -> Repos:
         """A new site with these files, pushed and cloned."""
-        git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
-        git(folder, "clone", "-q", "remote.git", "laptop")
         conf = {**PELICANCONF, **settings}
-        repos = cls(folder)
         lines = "".join(f"{key} = {value!r}\n" for key, value in conf.items())
-        repos.write({"pelicanconf.py": lines, "content/about.txt": "No post.\n", **files})
-        git(repos.laptop, "push", "-q", "origin", "HEAD:main")
-        git(folder, "clone", "-q", "--bare", "remote.git", "site.git")
-        return repos
+        about = "No post.\n"
+        everything = {"pelicanconf.py": lines, "content/about.txt": about, **files}
+        set_up(folder, _begin, tuple(everything.items()))
+        return cls(folder)
 
     def write(self, files: Mapping[str, str | None], message: str = "By hand") -> None:
         """Commit on the laptop."""
@@ -125,6 +123,15 @@ class Repos:
         posts = [text for text in self.posts().values() if title(text) not in but]
         addresses = [_address(text) for text in posts]
         assert len(addresses) == len(set(addresses)), sorted(addresses)
+
+
+def _begin(folder: Path, files: tuple[tuple[str, str], ...]) -> None:
+    new_repo(folder / "remote.git", bare=True)
+    git(folder, "clone", "-q", "remote.git", "laptop")
+    repos = Repos(folder)
+    repos.write(dict(files))
+    git(repos.laptop, "push", "-q", "origin", "HEAD:main")
+    git(folder, "clone", "-q", "--bare", "remote.git", "site.git")
 
 
 def title(text: str) -> str:
@@ -202,8 +209,8 @@ class Crowd:
         """Return when the bridge and its remote have the same commits."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                theirs = git(self.repos.folder / "remote.git", "rev-parse", "main")
-                if git(self.repos.bare, "rev-parse", "main") == theirs:
+                both = (self.repos.bare, self.repos.folder / "remote.git")
+                if len({read_ref(repo, "refs/heads/main") for repo in both}) == 1:
                     return
                 await asyncio.sleep(0.01)
 

@@ -23,11 +23,13 @@ class Owner:
         change(self.clone)
         git(self.clone, "add", "--all")
         git(self.clone, "commit", "-q", "--allow-empty", "-m", "change")
-        return self.push("main")
+        return self._bring((self.clone / ".git/refs/heads/main").read_text().strip())
 
     def push(self, version: str) -> Version:
         """Have this version on the bare clone's branch, as if by force."""
-        commit = git(self.clone, "rev-parse", version)
+        return self._bring(git(self.clone, "rev-parse", version))
+
+    def _bring(self, commit: str) -> Version:
         bring_objects(self.clone, self.bare)
         (self.bare / "refs/heads/main").write_text(f"{commit}\n")
         return Version(commit)

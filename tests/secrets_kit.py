@@ -62,6 +62,8 @@ _VAULTS = ("account.token", "mastodon", "bluesky", "secrets.json", ".secrets.jso
 _DATABASE, _SESSIONS = "indieauth.sqlite", re.compile(rb"e30\.[\w-]+\.c2ln")
 #: Git's object that is in no pack.
 _LOOSE = re.compile("[0-9a-f]{2}/[0-9a-f]{38,62}")
+#: The kinds of entries of a pack that are whole objects, and up to where a pack is small.
+_IN_FULL, _SMALL = (1, 2, 3, 4), 50_000
 #: Programs that tests install, but do not write.
 _INSTALLED = ("site-packages", "node_modules")
 
@@ -278,17 +280,39 @@ def _object_files(folder: str) -> set[str]:
 
 
 def _objects(repo: str, files: Iterable[str]) -> Iterator[bytes]:
-    """What is in files of a repo's objects. Git reads packs only."""
-    packs = False
+    """What is in files of a repo's objects. Git reads what is not simple."""
+    all_read = True
     for name in files:
         if _LOOSE.fullmatch(name):
             with suppress(zlib.error, OSError):  # damaged by a test
                 yield zlib.decompress(_read(f"{repo}/objects/{name}"))
-        else:
-            packs = packs or name.endswith(".pack")
-    if packs:
+        elif name.endswith(".pack"):
+            found = _packed(_read(f"{repo}/objects/{name}"))
+            all_read = all_read and found is not None
+            yield from found or ()
+    if not all_read:
         command = ["git", f"--git-dir={repo}", "cat-file", "--batch-all-objects", "--batch"]
         yield subprocess.run(command, capture_output=True, check=False).stdout
+
+
+def _packed(pack: bytes) -> list[bytes] | None:
+    """The objects in a small pack that has each in full; ``None`` for another one, or where it is
+    damaged. (gitformat-pack(5))
+    """
+    if not 12 < len(pack) < _SMALL:
+        return None
+    found, at = list[bytes](), 12
+    with suppress(zlib.error, IndexError):
+        for _ in range(int.from_bytes(pack[8:12], "big")):
+            if pack[at] >> 4 & 7 not in _IN_FULL:
+                return None
+            while pack[at] & 0x80:
+                at += 1
+            stream = zlib.decompressobj()
+            found.append(stream.decompress(pack[at + 1 :]))
+            at = len(pack) - len(stream.unused_data)
+        return found
+    return None
 
 
 def _made_in(runs: Iterable[bytes]) -> set[bytes]:

@@ -24,6 +24,7 @@ from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Kind
+from bridge.store.repo import read_ref
 from bridge.store.setup import allow_pushes_into, clone_bare
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
 from bridge.store.sync.round import Divergence, SyncRound
@@ -41,7 +42,9 @@ class World:
 
     def write(self, path: str, text: str | None, message: str = "From the laptop") -> None:
         """Commit and push from the laptop."""
-        git(self.laptop, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+        both = (self.laptop / ".git", self.git_dir)
+        if len({read_ref(each, "refs/heads/main") for each in both}) > 1:
+            git(self.laptop, "pull", "-q", "--rebase", "--autostash", "origin", "main")
         file = self.laptop / path
         if text is None:
             file.unlink()

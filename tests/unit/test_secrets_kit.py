@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import secrets_kit
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from git_kit import git
@@ -91,7 +92,11 @@ def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> 
     assert found(watch, tmp_path) == {secret} != {other}
 
 
-def test_in_an_unreachable_commit_and_in_a_pack(watch: Watch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [0, secrets_kit._SMALL], ids=["read by git", "read here"])
+def test_in_an_unreachable_commit_and_in_a_pack(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(secrets_kit, "_SMALL", small)
     git(tmp_path, "init", "-q")
     packed, loose = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", f"With {packed}")
