@@ -11,6 +11,7 @@ from bridge.errors import Refused
 from bridge.indieauth.database import Database
 from bridge.indieauth.login.password import owner_reset
 from bridge.indieauth.oauth.app_tokens import create_token, list_tokens, revoke_token
+from bridge.runtime.private import is_held
 from bridge.settings import Settings
 
 _DAY_SECONDS = 86400
@@ -66,7 +67,14 @@ def _database(settings: Settings) -> Iterator[Database]:
             "the built-in IndieAuth server is off, so it has no tokens."
             " Set [indieauth] enabled = true in bridge.toml."
         )
-    database = Database(settings.indieauth.database)
+    file, state = settings.indieauth.database, settings.site.state
+    if not file.exists() and state.is_dir() and is_held(state):
+        # A new one would know no token and no passkey.
+        raise Refused(
+            f"{file} is gone, though the bridge runs. Copy a backup of it there, or stop the bridge"
+            " to begin with a new one."
+        )
+    database = Database(file)
     try:
         yield database
     finally:

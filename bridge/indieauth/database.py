@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from bridge.errors import Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.runtime import private
+from bridge.runtime.damage import is_damaged
 
 #: How long the event loop waits for another process that writes. One that was found to hold its
 #: lock for longer is not waited for again, or each request would stop all others for as long.
 _BUSY_SECONDS = 1.0
 _OPENING_SECONDS = 5.0
 _PAUSE = 0.02
+
+#: Which file there is, and when it was written.
+_Stamp: TypeAlias = tuple[int, int, int]
 
 _log = logging.getLogger(__name__)
 
@@ -53,25 +59,34 @@ def digest(secret: str) -> bytes:
 
 
 class Database:
-    """A connection to the database. Opening creates the file with mode 0600 and migrates it."""
+    """A connection to the database. Opening creates the file with mode 0600 and migrates it.
+
+    If the file is removed, replaced or damaged while it is open, all methods raise
+    :class:`Unavailable` until there is a sound one of the same owner's, such as a backup that was
+    copied there. No new one takes its place: it would know no token and no passkey.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises :class:`Unavailable` if the file cannot be opened, :class:`TooNew` if a
         newer version wrote it.
         """
+        self._path = path
+        self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._busy_seconds = _OPENING_SECONDS
+        #: What became of the file that was open; the one in its place that was found unusable.
+        self._problem = ""
+        self._refused: _Stamp | None = None
+        self._doubted = False
+        self._left_open: list[sqlite3.Connection] = []
+        self._marks: frozenset[bytes] = frozenset()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             private.create(path)
-            private.tighten(private.database_files(path))
-            self._connection = sqlite3.connect(path, timeout=_OPENING_SECONDS, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
-            self._use_wal()
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connect()
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The IndieAuth database {path} cannot be opened.") from error
         self._migrate()
+        self._marks = _marks(self._connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -79,7 +94,8 @@ class Database:
 
         Raises :class:`Unavailable` if the database cannot be written; nothing is then.
         """
-        try:
+        self._look()
+        with self._translated("written"):
             self._begin()
             try:
                 yield self._connection
@@ -87,25 +103,67 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise Unavailable("The IndieAuth database cannot be written.") from error
 
-    def _use_wal(self) -> None:
-        """Have the database in WAL mode.
+    def note(self, sql: str, *values: object) -> None:
+        """Execute a statement whose effect may be lost, without waiting for a lock.
 
-        Where another process is making the same new file (``serve`` and a command, both for the
-        first time), SQLite does not wait for its lock, whatever the timeout.
+        No request waits or fails because another process is writing.
         """
-        deadline = time.monotonic() + _OPENING_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE)
-            else:
-                return
+        if self._problem:
+            return
+        try:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute(sql, values)
+        except sqlite3.DatabaseError as error:
+            self._doubted |= is_damaged(error)
+            _log.debug("not noted: %s", error)
+        finally:
+            self._wait_at_most(self._busy_seconds)
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query, or ``None``."""
+        rows = self.all(sql, *values)
+        return rows[0] if rows else None
+
+    def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of a query. Raises :class:`Unavailable` if the database cannot be read."""
+        self._look()
+        with self._translated("read"):
+            return self._connection.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _translated(self, done: str) -> Iterator[None]:
+        """Raise :class:`Unavailable` for SQLite's errors, except where a statement is wrong."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            damaged = is_damaged(error)
+            if not damaged and not isinstance(error, sqlite3.OperationalError):
+                raise
+            self._doubted |= damaged
+            raise Unavailable(f"The IndieAuth database cannot be {done}.") from error
+
+    def _connect(self) -> None:
+        """Open the file, which exists. Raises ``OSError``, ``sqlite3.Error``."""
+        private.tighten(private.database_files(self._path))
+        connection = sqlite3.connect(
+            self._uri, uri=True, timeout=_OPENING_SECONDS, isolation_level=None
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            _use_wal(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        self._connection = connection
+        self._seen, self._wal = _stamp(self._path), self._wal_beside()
 
     def _begin(self) -> None:
         try:
@@ -120,35 +178,6 @@ class Database:
         self._busy_seconds = seconds
         self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
-    def note(self, sql: str, *values: object) -> None:
-        """Execute a statement whose effect may be lost, without waiting for a lock.
-
-        No request waits or fails because another process is writing.
-        """
-        try:
-            self._connection.execute("PRAGMA busy_timeout = 0")
-            self._connection.execute(sql, values)
-        except sqlite3.OperationalError as error:
-            _log.debug("not noted: %s", error)
-        finally:
-            self._wait_at_most(self._busy_seconds)
-
-    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
-        """The first row of a query, or ``None``."""
-        rows = self.all(sql, *values)
-        return rows[0] if rows else None
-
-    def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """The rows of a query. Raises :class:`Unavailable` if the database cannot be read."""
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.OperationalError as error:
-            raise Unavailable("The IndieAuth database cannot be read.") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
     def _migrate(self) -> None:
         # Only if necessary: commands that read do so beside one that writes, and on a full disk.
         if self.all("PRAGMA user_version")[0]["user_version"] == len(MIGRATIONS):
@@ -162,3 +191,140 @@ class Database:
                 for statement in step:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    # What becomes of the file while it is open.
+
+    def _look(self) -> None:
+        """Raises :class:`Unavailable` if the file is not what it was, and not a sound one."""
+        stamp = _stamp(self._path)
+        is_same = stamp == self._seen and not self._doubted
+        if (is_same and not self._problem) or self._is_in_transaction:
+            return
+        if stamp is not None and stamp == self._refused:
+            raise self._lost()
+        if not self._problem:
+            is_ours = stamp and self._seen and stamp[:2] == self._seen[:2]
+            is_sound = is_ours and not _why_unusable(self._uri)
+            if is_sound and not self._doubted:
+                # SQLite has copied the log to it, for this process or a command.
+                self._seen = stamp
+                return
+            self._release(keep_log=bool(is_sound))
+            self._problem = "is damaged"
+        problem = "is gone" if stamp is None else self._why_not_opened()
+        self._doubted = False
+        if not problem:
+            self._problem, self._refused = "", None
+            _log.warning("the IndieAuth database %s was opened again", self._path)
+            return
+        if problem != self._problem:
+            _log.error(
+                "the IndieAuth database %s %s: nobody can sign in, and no token is accepted, until"
+                " a backup of it is copied there. Without one, stop the bridge, remove the file,"
+                " start the bridge, and set up anew how you sign in",
+                self._path,
+                problem,
+            )
+        self._problem, self._refused = problem, stamp
+        raise self._lost()
+
+    @property
+    def _is_in_transaction(self) -> bool:
+        return not self._problem and self._connection.in_transaction
+
+    def _why_not_opened(self) -> str:
+        """Open the file in the place of the former one; returns why not, or ``""``."""
+        if why := _why_unusable(self._uri):
+            return why
+        try:
+            self._connect()
+            marks = _marks(self._connection)
+        except (OSError, sqlite3.Error) as error:
+            return f"cannot be opened ({error})"
+        if not marks or (self._marks and not marks & self._marks):
+            self._connection.close()
+            return "was replaced by a new one, or another owner's"
+        problem, self._problem = self._problem, ""
+        try:
+            self._migrate()
+        except Unavailable as error:
+            self._problem = problem
+            self._connection.close()
+            return f"cannot be used: {error}"
+        self._marks = marks
+        return ""
+
+    def _release(self, *, keep_log: bool) -> None:
+        """Close the file; ``keep_log``: what is in the log beside it belongs to it."""
+        with suppress(sqlite3.Error):
+            self._marks |= _marks(self._connection)
+        if not keep_log and self._wal_beside() not in {None, self._wal}:
+            # That log has come with another file, and would be removed with this one.
+            self._left_open.append(self._connection)
+            return
+        log = self._path.with_name(f"{self._path.name}-wal")
+        if not keep_log:
+            # It would be copied to what is in the place of the file, which may be a backup.
+            with suppress(OSError):
+                os.truncate(log, 0)
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        if not keep_log:
+            with suppress(OSError):
+                log.unlink()
+
+    def _wal_beside(self) -> int | None:
+        found = _stamp(self._path.with_name(f"{self._path.name}-wal"), may_be_empty=True)
+        return found and found[1]
+
+    def _lost(self) -> Unavailable:
+        return Unavailable(
+            f"The database of this bridge's tokens and passkeys {self._problem.partition(' (')[0]}."
+            " Its owner can copy a backup of it to its place: the bridge's log says more."
+        )
+
+
+def _stamp(path: Path, *, may_be_empty: bool = False) -> _Stamp | None:
+    """``None`` if there is no file, or an empty one."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    is_there = found.st_size or may_be_empty
+    return (found.st_dev, found.st_ino, found.st_mtime_ns) if is_there else None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Have the database in WAL mode.
+
+    Where another process is making the same new file (``serve`` and a command, both for the
+    first time), SQLite does not wait for its lock, whatever the timeout.
+    """
+    deadline = time.monotonic() + _OPENING_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
+
+
+def _why_unusable(uri: str) -> str:
+    """What is wrong with a database, read anew from the disk; ``""`` for nothing."""
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
+            ((found,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.Error as error:
+        return f"is damaged ({error})" if is_damaged(error) else ""
+    return "" if found == "ok" else f"is damaged ({found})"
+
+
+def _marks(connection: sqlite3.Connection) -> frozenset[bytes]:
+    """What tells this owner's database from others: the owner's handle, and the first tokens."""
+    rows = connection.execute(
+        "SELECT handle FROM owner UNION ALL SELECT * FROM (SELECT hash FROM tokens LIMIT 100)"
+    )
+    return frozenset(bytes(row[0]) for row in rows)

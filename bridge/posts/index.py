@@ -30,7 +30,6 @@ from bridge.posts.index_tables import (
     forget,
     forget_unchanged,
     insert,
-    is_damage,
     open_tables,
     remember_all,
     stored,
@@ -39,6 +38,7 @@ from bridge.posts.index_tables import (
 )
 from bridge.posts.urls import canonical, hosts
 from bridge.runtime import private
+from bridge.runtime.damage import is_unusable
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
@@ -120,7 +120,7 @@ class PostIndex:
             try:
                 self._bring_to(head, rules, describe)
             except sqlite3.Error as error:
-                if not is_damage(error):
+                if not is_unusable(error):
                     raise
                 self._lose(error)
                 self._open_again()
@@ -188,7 +188,7 @@ class PostIndex:
             try:
                 yield self._reader
             except sqlite3.Error as error:
-                if not is_damage(error):
+                if not is_unusable(error):
                     raise
                 self._lose(error)
                 raise IndexLost(_LOST, retry_after=2) from error

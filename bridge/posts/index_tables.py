@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from bridge.posts.urls import canonical
 from bridge.runtime import private
+from bridge.runtime.damage import primary_code
 from bridge.site.messages import IndexedPost, ReservedPage, Unread, shown_if_not_utf8
 from bridge.store import BlobId, ContentStore, Difference, StoreBroken, StoreFull
 
@@ -180,34 +181,11 @@ def open_tables(file: Path, *, anew: bool = False) -> sqlite3.Connection:
         except OSError as error:
             raise StoreBroken(f"the index {file} cannot be made: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
-            if _code(error) == sqlite3.SQLITE_FULL:
+            if primary_code(error) == sqlite3.SQLITE_FULL:
                 raise _no_room() from error
             log.info("the index %s is rebuilt: %s", file, error)
             anew = True
     raise StoreBroken(f"the index {file} can be neither read nor rebuilt")
-
-
-#: What SQLite says where its file was overwritten, truncated or removed, or cannot be read.
-_DAMAGE = {
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_PROTOCOL,
-}
-_DAMAGE_IN_WORDS = ("no such table", "no such column", "Could not decode")
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether another file in place of this one would help."""
-    return _code(error) in _DAMAGE or str(error).startswith(_DAMAGE_IN_WORDS)
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    """SQLite's primary error code; errors of Python's module have none."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
 
 
 def _no_room() -> StoreFull:
@@ -223,7 +201,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if _code(error) == sqlite3.SQLITE_FULL:
+        if primary_code(error) == sqlite3.SQLITE_FULL:
             raise _no_room() from error
         raise StoreBroken(f"the index of the posts cannot be written: {error}") from error
 

@@ -65,3 +65,11 @@ async def test_owner_reset_prints_a_link_that_replaces_the_previous_one(
     async with http.get(second) as answer:
         assert answer.status == 200
         assert "password" in await answer.text()
+
+
+def test_no_new_database_is_made_beside_a_running_bridge(demo: Demo) -> None:
+    """If the file was deleted, a command would make one without the owner's passkeys."""
+    folder = demo.repo.parent
+    env = {"BRIDGE_INDIEAUTH__DATABASE": str(folder / "gone.sqlite")}
+    assert "Copy a backup of it there" in refused("token", "create", "x", cwd=folder, env=env)
+    assert not (folder / "gone.sqlite").exists()

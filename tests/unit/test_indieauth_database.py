@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import stat
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import argon2
@@ -15,10 +18,11 @@ from indieauth_kit import PASSWORD, allowed, exchange, scene
 
 from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, TooNew
-from bridge.indieauth.login.password import owner_reset
+from bridge.indieauth.login.password import owner_handle, owner_reset
 from bridge.indieauth.login.sessions import find_session, list_sessions, start_session
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.indieauth.oauth.app_tokens import create_token, find_token, list_tokens
+from bridge.runtime.private import database_files
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -199,3 +203,100 @@ def test_passwords_are_hashed_as_rfc_9106_recommends(
     assert used.type is argon2.Type.ID
     assert (used.time_cost, used.parallelism, used.memory_cost) == (3, 4, 2**16)
     assert (used.salt_len, used.hash_len) == (16, 32)
+
+
+def backup(path: Path, to: Path) -> None:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+
+
+def overwrite(path: Path) -> None:
+    with path.open("r+b") as opened:
+        opened.write(b"garbage!" * (path.stat().st_size // 8))
+    os.utime(path)
+
+
+def replace_by_a_new_one(path: Path) -> None:
+    for each in database_files(path):
+        each.unlink(missing_ok=True)
+    Database(path).close()
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 4096)
+
+
+@pytest.mark.parametrize("restored", ["in place", "as another file"])
+@pytest.mark.parametrize("harm", [overwrite, empty, cut, Path.unlink, replace_by_a_new_one])
+def test_a_database_that_is_lost_while_it_is_open_is_refused_until_it_is_restored(
+    tmp_path: Path,
+    harm: Callable[[Path], None],
+    restored: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path, copy = tmp_path / "indieauth.sqlite", tmp_path / "backup.sqlite"
+    database = Database(path)
+    secret = create_token(database, "x", ["create"])
+    with database.transaction() as connection:
+        handle = owner_handle(connection)
+    database.all("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert find_token(database, secret) is not None
+    assert not caplog.messages
+    backup(path, copy)
+    harm(path)
+    here = path.read_bytes() if path.exists() else None
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="Its owner can copy a backup"):
+            find_token(database, secret)
+        with pytest.raises(Unavailable), database.transaction():
+            pytest.fail("nothing can be written")
+        database.note("DELETE FROM tokens")
+    # Said once, with what to do; and no new one has come in its place.
+    (said,) = [text for text in caplog.messages if "until a backup of it is copied" in text]
+    assert str(path) in said
+    assert (path.read_bytes() if path.exists() else None) == here
+    if restored == "in place":
+        path.write_bytes(copy.read_bytes())
+        os.utime(path)
+    else:
+        copy.replace(path)
+    assert find_token(database, secret) is not None
+    with database.transaction() as connection:
+        assert owner_handle(connection) == handle
+    create_token(database, "y", ["create"])
+    database.close()
+    again = Database(path)
+    assert [each.name for each in list_tokens(again)] == ["y", "x"]
+    again.close()
+
+
+def test_damage_that_only_a_statement_finds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    database = Database(path)
+    secret = create_token(database, "x", ["create"])
+    database.all("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert find_token(database, secret) is not None
+    before = path.stat()
+    overwrite(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    database.all("PRAGMA shrink_memory")
+    for text in ("cannot be read", "is damaged"):
+        with pytest.raises(Unavailable, match=text):
+            find_token(database, secret)
+    database.close()
+
+
+def test_what_other_processes_write_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "indieauth.sqlite"
+    server, command = Database(path), Database(path)
+    for number in range(3):
+        secret = create_token(command, f"{number}", ["create"])
+        command.all("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert find_token(server, secret) is not None
+    command.close()
+    assert len(list_tokens(server)) == 3
+    server.close()
