@@ -1,15 +1,18 @@
 """Wires the parts together. Read this first, then ``publisher.py``.
 
-``core.py`` opens the repo and starts what follows the branch, ``social.py`` what communicates with
-other sites.
+``core.py`` opens the repo and starts what follows the branch. Only what apps need to post is here:
+``after_start.py`` adds the owner's pages and what communicates with other sites, which are imported
+once the bridge answers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, tzinfo
 from functools import partial
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import aiohttp
@@ -17,18 +20,13 @@ from aiohttp import web
 
 from bridge.auth.verifier import make_verifier
 from bridge.core import Core, open_core
-from bridge.desk import routes as desk_routes
-from bridge.desk.compose.context import Contexts
-from bridge.desk.desk import Desk
-from bridge.desk.owner import owner_form
-from bridge.desk.status import StatusHandlers
-from bridge.desk.used_files import UsedFiles
 from bridge.errors import SiteBroken
 from bridge.http.connection import MAX_REQUEST, note_request, prepare_answer
-from bridge.indieauth import routes as indieauth_routes
+from bridge.http.later import LATER, Later
 from bridge.indieauth.database import Database
+from bridge.indieauth.login.browser_session import hold_server
 from bridge.indieauth.server import IndieAuthServer
-from bridge.micropub.post import unescape
+from bridge.micropub.post import Post, unescape
 from bridge.net.resolver import Resolver
 from bridge.posts.attachments import Orphans
 from bridge.posts.catalogue import Catalogue
@@ -38,21 +36,22 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.publisher import Followers, Publisher
 from bridge.rebuild import Rebuilder
 from bridge.runtime.lifetime import Lifetime
-from bridge.settings import Settings, prefix_of
-from bridge.social import Social, start_social
+from bridge.settings import Settings, Target, prefix_of
 from bridge.store import ContentStore
-from bridge.syndication.jobs.planner import default_targets
 from bridge.web.git_hook import GitHook
 from bridge.web.media import MediaHandlers
 from bridge.web.micropub import MicropubHandlers
-from bridge.web.middleware import allow_browsers, harden, render_errors
-from bridge.web.preview import Previews
+from bridge.web.middleware import ERROR_PAGE, allow_browsers, harden, render_errors
+from bridge.web.previews import Previews
 from bridge.web.queries import Queries
 from bridge.web.request import Gate
 from bridge.webmention.tombstones import Tombstones
 
 STORE = web.AppKey("store", ContentStore)
 REBUILDER = web.AppKey("rebuilder", Rebuilder)
+
+#: Seconds after which a thread lets others run while the rest is imported.
+_TURN_SECONDS = 0.0005
 
 #: Number of full-size files for which a request's limit leaves room.
 _FILES_IN_A_POST = 10
@@ -87,27 +86,62 @@ async def make_app(settings: Settings, *, public_url: str) -> web.Application:
 
 
 async def _assemble(app: web.Application, core: Core) -> None:
-    """Build everything on top of the core and add the routes."""
+    """Build what answers apps on top of the core; the rest follows once it answers."""
     tombstones = _tombstones(core)
-    publisher = _start_publisher(core, tombstones)
     server = _start_identity(app, core)
-    social = await start_social(app, core, tombstones, server)
     gate = await _make_gate(core, server)
-    with_previews = server is not None and core.rebuilder.is_local
-    previews = Previews(core.rebuilder, core.public_url) if with_previews else None
-    status = _make_status(core, gate, social, with_pages=server is not None)
     queries = Queries(
         core.repo.catalogue, core.repo.posts, core.settings, f"{core.public_url}media"
     )
+    with_previews = server is not None and core.rebuilder.is_local
+    previews = Previews(core.public_url) if with_previews else None
+
+    async def make_rest() -> web.Application:
+        await asyncio.to_thread(_import_rest)
+        from bridge.after_start import Started, make_rest
+
+        started = Started(core, gate, publisher, queries, tombstones, server, previews)
+        return await make_rest(app, started)
+
+    later = app[LATER] = Later(make_rest)
+    publisher = _start_publisher(core, tombstones, later)
     _add_micropub(app, core, gate, publisher, queries, previews)
-    _add_status(app, core, status)
-    if previews is not None:
-        app.router.add_get("/preview/{path:.+}", previews.get)
     if server is not None:
-        _add_desk(app, core, publisher, queries, previews)
-        if social.sender is not None:
-            app.router.add_post("/status/webmentions", owner_form(status.decide_webmentions))
+        app[ERROR_PAGE] = partial(_error_page, later)
     app[STORE], app[REBUILDER] = core.repo.store, core.rebuilder
+    later.mount(app)
+
+
+def _import_rest() -> None:
+    """Import what :func:`make_rest` needs, in a thread.
+
+    Meanwhile requests are answered: threads take turns ten times as often as they usually do.
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        import bridge.after_start  # noqa: F401
+    finally:
+        sys.setswitchinterval(usual)
+
+
+async def _error_page(
+    later: Later, request: web.Request, headline: str, text: str, status: int
+) -> web.Response:
+    await later.made()
+    from bridge.pages.render import PageError, error_page
+
+    return error_page(request, PageError(headline, text, status=status))
+
+
+async def _default_targets(later: Later, targets: Sequence[Target], post: Post) -> tuple[str, ...]:
+    """Where a post is copied to whose app does not say."""
+    if not any(target.default for target in targets):
+        return ()
+    await later.made()
+    from bridge.syndication.jobs.planner import default_targets
+
+    return default_targets(targets, post)
 
 
 def _tombstones(core: Core) -> Tombstones:
@@ -117,7 +151,7 @@ def _tombstones(core: Core) -> Tombstones:
     return Tombstones(core.repo.store, folder, enabled=wanted.send)
 
 
-def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
+def _start_publisher(core: Core, tombstones: Tombstones, later: Later) -> Publisher:
     """Build the publisher and the background work on posts."""
     repo, lifetime = core.repo, core.lifetime
     reply_contexts = ReplyContexts(
@@ -138,7 +172,7 @@ def _start_publisher(core: Core, tombstones: Tombstones) -> Publisher:
         core.committer,
         Followers(core.rebuilder, reply_contexts, core.settings.rebuild.wait_seconds),
         Once(repo.store),
-        targets=partial(default_targets, core.settings.syndication.targets),
+        targets=partial(_default_targets, later, core.settings.syndication.targets),
     )
     lifetime.close_later(publisher.close)
     return publisher
@@ -156,7 +190,7 @@ def _start_identity(app: web.Application, core: Core) -> IndieAuthServer | None:
     core.lifetime.close_later(server.close)
     server.zone = partial(_site_zone, core.repo.catalogue)
     server.site_name = partial(_site_name, core.repo.catalogue)
-    indieauth_routes.setup(app, server)
+    hold_server(app, server)
     return server
 
 
@@ -187,19 +221,6 @@ async def _make_gate(core: Core, server: IndieAuthServer | None) -> Gate:
     return Gate(await make_verifier(core.settings, session, builtin), core.settings)
 
 
-def _make_status(core: Core, gate: Gate, social: Social, *, with_pages: bool) -> StatusHandlers:
-    return StatusHandlers(
-        gate,
-        core.rebuilder,
-        core.remote,
-        core.repo.catalogue,
-        social.sender,
-        social.receiver,
-        social.syndicator,
-        with_pages=with_pages,
-    )
-
-
 def _add_micropub(
     app: web.Application,
     core: Core,
@@ -208,7 +229,7 @@ def _add_micropub(
     queries: Queries,
     previews: Previews | None,
 ) -> None:
-    """Add the routes ``/micropub`` and ``/media``."""
+    """Add the routes ``/micropub``, ``/media``, ``/healthz``, and the git host's webhook."""
     repo, settings, router = core.repo, core.settings, app.router
     media = MediaHandlers(repo.media, gate, core.committer, max_bytes=settings.media.max_bytes)
     micropub = MicropubHandlers(
@@ -222,44 +243,14 @@ def _add_micropub(
         router.add_get(f"/media{slash}", media.get)
         router.add_post(f"/media{slash}", media.post)
     router.add_get("/media/{path:.+}", media.serve)
-
-
-def _add_status(app: web.Application, core: Core, status: StatusHandlers) -> None:
-    """Add the routes ``/status``, ``/healthz`` and the git host's webhook."""
-    app.router.add_get("/status", status.status)
-    app.router.add_get("/healthz", status.health)
-    if urlsplit(core.settings.site.me).netloc != urlsplit(core.public_url).netloc:
-        # On the site's own host name ``/`` is the site's home page.
-        app.router.add_get("/", desk_routes.begin if status.with_pages else status.begin)
+    router.add_get("/healthz", _health)
     # Without a remote there is nothing for a git host to report.
-    secret = core.settings.publish.hook_secret
+    secret = settings.publish.hook_secret
     if secret and core.remote.status().state != "none":
-        app.router.add_post("/hook/git", GitHook(secret, core.remote.fetch_now).post)
+        router.add_post("/hook/git", GitHook(secret, core.remote.fetch_now).post)
 
 
-def _add_desk(
-    app: web.Application,
-    core: Core,
-    publisher: Publisher,
-    queries: Queries,
-    previews: Previews | None,
-) -> None:
-    """Add the desk's routes; the owner has to sign in for them."""
-    repo = core.repo
-    desk = Desk(
-        store=repo.store,
-        catalogue=repo.catalogue,
-        posts=repo.posts,
-        publisher=publisher,
-        queries=queries,
-        media=repo.media,
-        rebuilder=core.rebuilder,
-        previews=previews,
-        contexts=Contexts(core.fetch),
-        used_files=UsedFiles(repo.store, repo.catalogue.index, core.settings.media.folder),
-        committer=core.committer,
-        settings=core.settings,
-        public_url=core.public_url,
-        max_bytes=app[MAX_REQUEST],
-    )
-    desk_routes.setup(app, desk)
+async def _health(request: web.Request) -> web.Response:
+    """200 without details: the bridge is up."""
+    del request
+    return web.json_response({"status": "ok"})

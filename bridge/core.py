@@ -63,7 +63,8 @@ class Core(Struct, frozen=True):
     """The parts that most others depend on.
 
     ``public_url`` is the bridge's public URL, with a slash at its end. ``fetch`` is for untrusted
-    URLs. ``lifetime`` closes what is opened, last opened first.
+    URLs. ``lifetime`` closes what is opened, last opened first. ``began`` is the newest commit of
+    the branch when the core was opened.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class Core(Struct, frozen=True):
     fetch: GuardedFetch
     committer: Committer
     reservations: Reservations
+    began: Version | None
     #: Called with our own commits, and with those that come from the remote.
     committed: list[Listener] = field(default_factory=list)
     moved: list[Listener] = field(default_factory=list)
@@ -96,6 +98,7 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
     Raises what the store raises where the repo cannot be used.
     """
     repo = await _open_repo(settings, public_url, lifetime)
+    began = await asyncio.to_thread(repo.store.head)
     rebuilder = _make_rebuilder(settings, repo)
     moved: list[Listener] = [rebuilder.changed]
     remote = _make_remote(settings, repo, moved)
@@ -124,6 +127,7 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
         fetch,
         committer,
         Reservations(repo.posts, repo.store),
+        began,
         committed,
         moved,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -124,7 +124,7 @@ class Publisher:
         followers: Followers,
         once: Once,
         *,
-        targets: Callable[[Post], tuple[str, ...]] = lambda _: (),
+        targets: Callable[[Post], Awaitable[tuple[str, ...]]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``targets``: where a post is copied to whose app does not say."""
@@ -226,7 +226,7 @@ class Publisher:
                 return await retry_on_conflict(lambda: self._undelete(action, token, deadline))
 
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
-        action, when = self._completed(action, token), self._now()
+        action, when = await self._completed(action, token), self._now()
 
         async def written() -> tuple[Version, Settled]:
             return await self._catalogue.for_new_post(), await self._writer.create(action, when)
@@ -254,13 +254,13 @@ class Publisher:
         live = await self._followers.live(version, page)
         return Published(url, draft=_draft(reserved), live=live)
 
-    def _completed(self, action: Create, token: Token) -> Create:
+    async def _completed(self, action: Create, token: Token) -> Create:
         """The action with what follows from the token, and from what its app does not say."""
         if is_draft_only(token):
             draft = action.post.with_properties({"post-status": ("draft",)})
             action = replace(action, post=draft)
-        if "syndicate-to" not in action.commands:
-            chosen = {**action.commands, "syndicate-to": self._targets(action.post)}
+        if "syndicate-to" not in action.commands and self._targets is not None:
+            chosen = {**action.commands, "syndicate-to": await self._targets(action.post)}
             action = replace(action, commands=chosen)
         return action
 

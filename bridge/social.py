@@ -99,7 +99,7 @@ async def _start_sending(core: Core, tombstones: Tombstones, site: GuardedFetch)
         public_url=core.public_url,
     )
     core.lifetime.close_later(sender.close)
-    await sender.start()
+    await sender.start(core.began)
     core.follow(sender.changed)
     return sender
 

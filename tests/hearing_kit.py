@@ -21,6 +21,7 @@ from site_kit import CONF, lay_out
 
 from bridge.app import make_app
 from bridge.errors import BridgeError
+from bridge.http.later import LATER
 from bridge.settings import Rebuild, Settings, Site, Webmention
 from bridge.social import RECEIVER
 from bridge.webmention.incoming.inbox import Record
@@ -149,10 +150,11 @@ async def hearing(
     await runner.setup()
     await web.SockSite(runner, listener).start()
     try:
+        receiver = (await app[LATER].made())[RECEIVER]
         # However slow the machine is: a request waits some seconds only for the first index.
         with suppress(BridgeError):
-            await app[RECEIVER]._posts.catalogue.refresh(patient=True)
+            await receiver._posts.catalogue.refresh(patient=True)
         async with aiohttp.ClientSession() as http:
-            yield Hearing(url, bare, http, app[RECEIVER])
+            yield Hearing(url, bare, http, receiver)
     finally:
         await runner.cleanup()

@@ -23,6 +23,7 @@ from aiohttp import web
 from yarl import URL
 
 from bridge.indieauth.database import Database
+from bridge.indieauth.login.browser_session import hold_server
 from bridge.indieauth.login.password import hash_password, store_password
 from bridge.indieauth.login.sessions import start_session
 from bridge.indieauth.routes import setup
@@ -186,7 +187,8 @@ async def running(
             with server.db.transaction() as connection:
                 store_password(connection, hashed(password))
         app = web.Application()
-        setup(app, server)
+        hold_server(app, server)
+        setup(app)
         extend(app)
         async with listening(app, bound):
             yield Running(base, server, guarded)

@@ -19,6 +19,7 @@ from aiohttp import web
 from bridge.content.markup import note
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener, serve_clients
+from bridge.http.later import LATER
 from bridge.runtime.command_name import command, with_config
 from bridge.runtime.private import InUse, held
 from bridge.runtime.shutdown import LastResort
@@ -143,6 +144,8 @@ async def run(
         )
         server = await serve_clients(clients, listener, _BACKLOG)
         await ready()
+        if (later := app.get(LATER)) is not None:
+            await _unless(ended, later.made())
         await asyncio.to_thread(note.prepare)
         # Long-lived objects are left out of garbage collections, which would delay requests.
         gc.collect()
@@ -156,6 +159,16 @@ async def run(
         await runner.cleanup()
         if clients is not None:
             await clients.close()
+
+
+async def _unless(ended: asyncio.Event, work: Awaitable[object]) -> None:
+    """Wait for ``work``, or until the process is to end. Raises what ``work`` raises."""
+    working, ending = asyncio.ensure_future(work), asyncio.create_task(ended.wait())
+    await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if working.done():
+        working.result()
+    working.cancel()
 
 
 def _end_signal() -> asyncio.Event:

@@ -25,7 +25,7 @@ from bridge.publisher import Publisher
 from bridge.rebuild import Rebuilder
 from bridge.settings import Settings
 from bridge.store import ContentStore
-from bridge.web.preview import Previews
+from bridge.web.previews import Previews
 from bridge.web.queries import Queries
 
 #: The owner's permissions at the desk: every scope that an app can have.

@@ -18,7 +18,7 @@ from bridge.desk.desk import DESK, Desk
 from bridge.errors import SiteBroken
 from bridge.micropub.urls import is_web
 from bridge.net.fetch import FetchError
-from bridge.pages.render import HOST
+from bridge.pages.host import HOST
 from bridge.runtime.expiring_map import ExpiringMap
 from bridge.syndication.compose.images import NoImage, fit_in_subprocess
 

@@ -24,8 +24,9 @@ from bridge.desk.icon import described
 from bridge.desk.owner import Owner
 from bridge.errors import BridgeError, Conflict
 from bridge.indieauth.login.browser_session import browser_session
+from bridge.pages.host import HOST
 from bridge.pages.language import preferred, speak, translated
-from bridge.pages.render import HOST, STATIC, STATIC_VERSION, public_page
+from bridge.pages.render import STATIC, STATIC_VERSION, public_page
 from bridge.store import StoreError
 
 #: More forms than a browser asks about at once; a name has 32 characters.

@@ -1,4 +1,4 @@
-"""``/status`` for the owner: the state of build and remote; ``/healthz`` for a monitor."""
+"""``/status`` for the owner: the state of build and remote."""
 
 from __future__ import annotations
 
@@ -71,11 +71,6 @@ class StatusHandlers:
         self._refreshing: asyncio.Task[None] | None = None
         self._syndicator = syndicator
         self.with_pages = with_pages
-
-    async def health(self, request: web.Request) -> web.Response:
-        """200 without details: the bridge is up."""
-        del request
-        return web.json_response({"status": "ok"})
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """JSON with a token, a page for the signed-in owner."""

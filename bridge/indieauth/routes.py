@@ -14,12 +14,9 @@ from bridge.http.form import Handler
 from bridge.indieauth import account
 from bridge.indieauth.endpoint import answer, json_endpoint, preflight
 from bridge.indieauth.login import micro_blog_sign_in, set_up, sign_in, step_up
-from bridge.indieauth.login.browser_session import PagesOwner
 from bridge.indieauth.oauth import consent, token_endpoint
-from bridge.indieauth.server import SERVER, IndieAuthServer
-from bridge.pages.navigation import NOTICES
-from bridge.pages.render import HOST, STATIC, STATIC_VERSION
-from bridge.runtime.expiring_map import ExpiringMap
+from bridge.indieauth.server import SERVER
+from bridge.pages.render import STATIC, STATIC_VERSION
 
 METADATA = "/.well-known/oauth-authorization-server"
 
@@ -68,11 +65,8 @@ _PAGES = (
 )
 
 
-def setup(app: web.Application, server: IndieAuthServer) -> None:
-    """Add the built-in server's routes to the application."""
-    app[SERVER] = server
-    app[HOST] = PagesOwner(server)
-    app[NOTICES] = ExpiringMap(seconds=300)
+def setup(app: web.Application) -> None:
+    """Add the routes to an application that has the built-in server."""
     app.router.add_routes(
         [
             web.get(METADATA, metadata),
@@ -91,7 +85,7 @@ def setup(app: web.Application, server: IndieAuthServer) -> None:
             *_PAGES,
         ]
     )
-    if server.mail is not None:
+    if app[SERVER].mail is not None:
         app.router.add_post("/account/signin", micro_blog_sign_in.sign_in)
         app.router.add_post("/account/verify", micro_blog_sign_in.verify)
     for path in (METADATA, "/auth", "/token", "/introspect", "/revoke", "/userinfo"):

@@ -46,7 +46,7 @@ def add_section(app: web.Application, section: Section) -> None:
 
     Only what is switched on is added. To be called before the application starts.
     """
-    known = app.setdefault(SECTIONS, [])
+    known = app[SECTIONS]
     known.append(section)
     known.sort(key=lambda each: each.order)
 

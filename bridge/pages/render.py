@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import jinja2
@@ -19,6 +18,7 @@ from bridge.errors import BridgeError, CsrfError, OAuthError, TooManyRequests
 from bridge.http.form import Handler
 from bridge.net.web_url import parse
 from bridge.pages import language
+from bridge.pages.host import HOST, Browser, Host
 from bridge.pages.navigation import NOTICES, SECTIONS
 
 #: No ``form-action``: browsers apply it to the redirect that follows the consent form, too.
@@ -114,59 +114,6 @@ class PageError(Exception):
         self.link = link
         #: A second way on.
         self.also: tuple[str, str] | None = None
-
-
-class OwnerSession(Protocol):
-    """The owner's session, in a browser that is signed in."""
-
-    @property
-    def id(self) -> int:
-        """Its number."""
-        ...
-
-
-class Browser(Protocol):
-    """The browser that requests a page."""
-
-    @property
-    def csrf(self) -> str:
-        """The CSRF token of this browser's forms."""
-        ...
-
-    @property
-    def session(self) -> OwnerSession | None:
-        """The session, if the owner has signed in."""
-        ...
-
-    def remember(self, response: web.Response) -> None:
-        """Set the cookie of a new browser."""
-        ...
-
-
-class Host(Protocol):
-    """The owner of these pages, and the browser that requests them."""
-
-    @property
-    def me(self) -> str:
-        """The owner's address."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the owner or the site; ``""`` if it is unknown."""
-        ...
-
-    @property
-    def zone(self) -> tzinfo:
-        """The site's time zone."""
-        ...
-
-    def browser(self, request: web.Request) -> Browser:
-        """The browser that this request comes from."""
-        ...
-
-
-HOST = web.AppKey("host", Host)
 
 
 def page(

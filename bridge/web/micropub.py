@@ -9,7 +9,7 @@ from bridge.micropub.parse import is_media_upload, parse_action
 from bridge.posts.urls import ascii_url
 from bridge.publisher import PERMISSIONS, Published, Publisher
 from bridge.web.media import MediaHandlers
-from bridge.web.preview import Previews
+from bridge.web.previews import Previews
 from bridge.web.queries import Queries
 from bridge.web.request import Gate, form_in_url
 

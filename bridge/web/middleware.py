@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from html import escape
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from aiohttp import hdrs, web
 
@@ -18,8 +18,6 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import cors
-from bridge.pages import render
-from bridge.pages.render import PageError
 from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
@@ -28,6 +26,19 @@ log = logging.getLogger(__name__)
 _LOGGED = 200
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ErrorPage(Protocol):
+    """Renders an error as one of the owner's pages."""
+
+    async def __call__(
+        self, request: web.Request, headline: str, text: str, status: int
+    ) -> web.Response:
+        """The page: a headline, and what has happened."""
+        ...
+
+
+ERROR_PAGE = web.AppKey("error_page", ErrorPage)
 
 
 @web.middleware
@@ -40,7 +51,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if error.status >= 500:
             log.warning("%s: %s", _requested(request), error.description)
         answer = error_response(error)
-        shown = for_people(request, error.status, error.description)
+        shown = await for_people(request, error.status, error.description)
         if shown is None:
             return answer
         for name in (hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER):
@@ -50,7 +61,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400 or error.content_type != "text/plain":
             raise
-        if shown := for_people(request, error.status, _SAID.get(error.status, error.reason)):
+        if shown := await for_people(request, error.status, _SAID.get(error.status, error.reason)):
             shown.headers.extend(
                 {str(hdrs.ALLOW): value for value in error.headers.getall(hdrs.ALLOW, [])}
             )
@@ -80,7 +91,7 @@ def _reason(request: web.Request, error: web.HTTPException) -> str:
     return _SAID.get(error.status, error.reason)
 
 
-def for_people(request: web.Request, status: int, text: str) -> web.Response | None:
+async def for_people(request: web.Request, status: int, text: str) -> web.Response | None:
     """An error as a page with a link to continue, for a browser.
 
     ``None`` for apps: they send a token, or do not ask for HTML.
@@ -95,8 +106,8 @@ def for_people(request: web.Request, status: int, text: str) -> web.Response | N
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
     headline = "Not found" if status == 404 else "This address is for apps"
-    if render.HOST in request.app:
-        return render.error_page(request, PageError(headline, text, status=status))
+    if ERROR_PAGE in request.app:
+        return await request.app[ERROR_PAGE](request, headline, text, status)
     body = _PAGE.format(title=escape(headline), text=escape(text))
     return web.Response(status=status, text=body, content_type="text/html")
 

@@ -37,20 +37,11 @@ _OF_THE_THEME = {
 }
 
 
-class Previews:
-    """Pages of drafts, and of posts that are not public yet."""
+class PreviewPages:
+    """Sends the pages of drafts, and of posts that are not public yet."""
 
-    def __init__(self, rebuilder: Rebuilder, public_url: str) -> None:
+    def __init__(self, rebuilder: Rebuilder) -> None:
         self._rebuilder = rebuilder
-        self._base = f"{public_url}preview/"
-
-    def url(self, save_as: str) -> str:
-        """The URL of a preview."""
-        return self._base + quote(save_as)
-
-    def path(self, save_as: str) -> str:
-        """The path of a preview, for a frame in one of the bridge's pages."""
-        return f"/preview/{quote(save_as)}"
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Send the page; a browser that is not signed in is redirected to sign in."""

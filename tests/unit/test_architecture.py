@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     " rebuild site store web webmention syndication",
     "core": "runtime net media posts rebuild settings_file site store",
     "social": "core desk indieauth net posts rebuild settings_file store syndication webmention",
+    "after_start": "*",
     "app": "*",
     "commands": "*",
     "__main__": "commands",
@@ -161,6 +162,28 @@ def test_folders_that_may_not_import_http_or_git(rooms: tuple[str, ...], foreign
         if foreign in {name.partition(".")[0] for name in reached(module)}
     ]
     assert guilty == []
+
+
+def test_a_bridge_answers_before_it_imports_what_no_post_needs() -> None:
+    """``after_start.py`` does; it is imported when the bridge listens."""
+    found, waiting = set[str](), {"bridge.app", "bridge.commands.serve"}
+    while waiting:
+        found |= waiting
+        waiting = {other for each in waiting for other in imported_at_once(each)} - found
+    late = ("bridge.after_start", "bridge.desk", "bridge.social", "bridge.syndication", "jinja2")
+    assert {name for name in found if name.startswith(late)} == set()
+
+
+def imported_at_once(module: str) -> Iterator[str]:
+    """What a module of ours imports before any of its functions is called, packages included."""
+    if module not in modules():
+        return
+    for node in ast.parse(modules()[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_every_module_is_used() -> None:

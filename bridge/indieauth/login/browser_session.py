@@ -19,6 +19,9 @@ from bridge.http.form import Form
 from bridge.indieauth.database import as_bytes, new_secret
 from bridge.indieauth.login.sessions import SECONDS, Session, find_session
 from bridge.indieauth.server import SERVER, IndieAuthServer
+from bridge.pages.host import HOST
+from bridge.pages.navigation import NOTICES, SECTIONS
+from bridge.runtime.expiring_map import ExpiringMap
 
 #: ``Sec-Fetch-Site`` of requests that another site makes (Fetch Metadata).
 CROSS_SITE = frozenset({"cross-site", "same-site"})
@@ -71,7 +74,7 @@ def browser_session(request: web.Request) -> BrowserSession:
 
 
 class PagesOwner(Struct, frozen=True):
-    """What the pages need from the built-in server (:class:`bridge.pages.render.Host`)."""
+    """What the pages need from the built-in server (:class:`bridge.pages.host.Host`)."""
 
     server: IndieAuthServer
 
@@ -93,6 +96,13 @@ class PagesOwner(Struct, frozen=True):
     def browser(self, request: web.Request) -> BrowserSession:
         """The browser session of a request."""
         return browser_session(request)
+
+
+def hold_server(app: web.Application, server: IndieAuthServer) -> None:
+    """Have an application hold the built-in server, and what its pages need."""
+    app[SERVER] = server
+    app[HOST] = PagesOwner(server)
+    app[NOTICES], app[SECTIONS] = ExpiringMap(seconds=300), []
 
 
 def set_cookie(

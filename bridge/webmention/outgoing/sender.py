@@ -80,13 +80,14 @@ class Sender:
         self._work = set[asyncio.Task[None]]()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self) -> None:
+    async def start(self, since: Version | None = None) -> None:
         """Start, beginning with what an earlier process left.
 
-        At the very first start no webmentions are sent for the posts that already exist.
+        At the very first start no webmentions are sent for the posts that exist in the version
+        ``since``, by default the newest.
         """
         await asyncio.to_thread(self._outbox.load)
-        head = await asyncio.to_thread(self._store.head)
+        head = since or await asyncio.to_thread(self._store.head)
         if self._outbox.cursor is None and head is not None:
             await self._outbox.move_cursor(head)
         self._tasks = [
