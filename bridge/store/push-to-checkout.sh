@@ -94,9 +94,11 @@ bring_from() {
 
 # A push that moved the files, and then found that a commit had just moved the branch, is undone:
 # the branch has never been there.
-last=$(cat "$dir/BRIDGE_HEAD" 2>/dev/null)
-log=$(git rev-parse --git-path "logs/$branch")
-if [ -n "$last" ] && [ -s "$log" ] && ! git rev-list -g "$branch" | grep -q "$last"; then
+last=
+[ ! -e "$dir/BRIDGE_HEAD" ] || read -r last <"$dir/BRIDGE_HEAD"
+log=$dir/logs/$branch
+[ ! -e "$dir/commondir" ] || log=$(git rev-parse --git-path "logs/$branch")
+if [ -n "$last" ] && [ -s "$log" ] && ! grep -q "^[0-9a-f]* $last " "$log"; then
     bring_from "$last"
 fi
 
@@ -107,8 +109,9 @@ if [ -n "$staged" ] && [ -z "$unstaged" ] && [ "$last" != "$old" ] && behind=$(o
     bring_from "$behind"
     staged=
 fi
-changed=$(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')
-[ -z "$changed" ] || no "changed $PWD // $changed"
+if [ -n "$unstaged$staged" ]; then
+    no "changed $PWD // $(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')"
+fi
 [ -n "$locked" ] || lock
 
 # Git would write over files that it ignores.
