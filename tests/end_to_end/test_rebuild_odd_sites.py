@@ -192,7 +192,7 @@ LOOK = {
 }
 AT_ROOT = CONF.replace(b'PATH = "content"', b'PATH = "."')
 IN_FOLDERS = AT_ROOT.replace(b'THEME = "simple"', b'THEME = "look"')
-IN_FOLDERS += b'ARTICLE_PATHS = ["posts"]\nPAGE_PATHS = ["pages"]\n'
+IN_FOLDERS += b'ARTICLE_PATHS = ["posts"]\nPAGE_PATHS = ["pages"]\nSTATIC_PATHS = [""]\n'
 
 
 LINKS = "[x]({filename}linked.md) ![x]({static}/media/x.png)"
@@ -245,6 +245,7 @@ async def test_posts_at_the_root_of_the_repo(
         plain = tmp_path / "plain"
         shutil.copytree(tmp_path / "state" / "rebuild" / "checkout", plain)
         (plain / folder / "bad.md").unlink()
+        (plain / ".git").rename(tmp_path / "git")  # which is never published
         expected = clean(plain, "pelicanconf.py", tmp_path / "clean", ".")
         assert differing(expected, files(tmp_path / "output")) == []
         assert "new.html" in expected

@@ -304,12 +304,17 @@ async def test_what_lists_a_folder_of_posts_or_uploads_sees_it_as_it_is(site: Bo
     assert await site.after({**conf, **start}) == []
     assert await site.after({"content/media/a/2.txt": b"two"}) == []
     assert b"2.txt" in files(site.output)["gallery.html"]
+    assert site.worker.status().slow is None
     assert await site.after({"content/media/b/3.txt": b"three"}) == []
     assert b"3.txt" in files(site.output)["listing.html"]
     assert await site.after({"content/media/head.txt": b"there"}) == []
     assert await site.after({"content/2026/first.md": post("First", 2)}) == []
     assert "first.html" in files(site.output)
     assert await site.after({"content/media/b/3.txt": None}) == []
+    slow = site.worker.status().slow
+    assert slow is not None
+    assert slow.reason.endswith("a template look at content/media, which has changed")
+    assert not slow.by_command
 
 
 CHANGING = b"""

@@ -41,3 +41,25 @@ async def test_another_clone_that_cannot_be_made_is_a_finding(
     assert not found.broken
     assert not (tmp_path / "plain").exists()
     store.close()
+
+
+async def test_what_git_keeps_is_no_difference_and_the_owner_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "--quiet", "--bare", "site.git")
+    store = GitStore(tmp_path / "site.git", author="Ada <ada@example.com>")
+    built = tmp_path / "output"
+    built.mkdir()
+    (built / "index.html").touch()
+
+    async def build(settings: Settings, folder: Path, output: str) -> None:
+        (folder / output / ".git").mkdir(parents=True)
+        (folder / output / ".git" / "HEAD").touch()
+        (folder / output / "index.html").touch()
+
+    monkeypatch.setattr(comparison, "_clone", lambda *_: None)
+    monkeypatch.setattr(comparison, "_build", build)
+    settings = Settings(site=Site(me="https://example.com/", repo=tmp_path / "site.git"))
+    found = await comparison.check_comparison(store, Version("0" * 40), built, settings, [])
+    assert "the same 1 files in a clone, and copies .git" in found.fact
+    assert "IGNORE_FILES" in found.remedy

@@ -42,7 +42,7 @@ async def check_comparison(
     try:
         with step("Making a fresh clone of the repo"):
             await asyncio.to_thread(_clone, store, head, settings, folder / "clone")
-        other, total = await _differing_files(store, head, built, settings, folder)
+        other, total, has_git = await _differing_files(store, head, built, settings, folder)
     except StoreBroken as error:
         return Finding(
             "comparison",
@@ -59,19 +59,21 @@ async def check_comparison(
         )
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    return _finding(other, total, causes)
+    return _finding(other, total, causes, has_git=has_git)
 
 
 async def _differing_files(
     store: GitStore, head: Version, built: Path, settings: Settings, folder: Path
-) -> tuple[Sequence[str], int]:
-    """The files that differ from those of ``pelican`` in ``folder``, and the number of all files.
+) -> tuple[Sequence[str], int, bool]:
+    """The files that differ from those of ``pelican`` in ``folder``, the number of all files, and
+    whether ``pelican`` copies those of git, too.
 
     Raises :class:`_PelicanFailed`, and :class:`~bridge.store.StoreBroken` for another clone.
     """
     with step("Building the clone with pelican"):
         await _build(settings, folder, "first")
-    names = {*Tree(folder / "first").walk(), *Tree(built).walk()}
+    plain = {*Tree(folder / "first").walk()}
+    names = {name for name in plain.union(Tree(built).walk()) if not _is_gits(name)}
     other = await asyncio.to_thread(differing, built, folder / "first", names)
     if other:
         # A page with the time of the build differs from itself. A fresh clone has nothing that a
@@ -82,11 +84,28 @@ async def _differing_files(
             await _build(settings, folder, "second")
         other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
         other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
-    return other, len(names)
+    return other, len(names), any(map(_is_gits, plain))
 
 
-def _finding(other: Sequence[str], total: int, causes: Sequence[str]) -> Finding:
-    """The finding on the files that differ, ``other``, out of ``total``."""
+def _is_gits(name: str) -> bool:
+    """Whether git keeps this in a clone: the bridge does not publish it."""
+    return ".git" in name.split("/")
+
+
+def _finding(
+    other: Sequence[str], total: int, causes: Sequence[str], *, has_git: bool = False
+) -> Finding:
+    """The finding on the files that differ, ``other``, out of ``total``. ``has_git``: ``pelican``
+    copies what git keeps to the output.
+    """
+    if not other and has_git:
+        return Finding(
+            "comparison",
+            f"`pelican` builds the same {total} files in a clone, and copies .git, in which all"
+            " drafts and deleted posts are",
+            'The bridge does not publish it. For other hosts, add ".git" to IGNORE_FILES.',
+            broken=False,
+        )
     if not other:
         return Finding("comparison", f"`pelican` builds the same {total} files in a clone")
     more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""

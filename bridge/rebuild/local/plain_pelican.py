@@ -27,6 +27,13 @@ _MOST_UNLISTED = 100
 _NO_PAGES = frozenset({"dates", "staticfiles"})
 
 
+def keep_git_out(settings: dict[str, Any]) -> None:
+    """Have Pelican not copy what git keeps in a checkout, where that is in a folder of static
+    files: the names of all files are in it, drafts too.
+    """
+    settings["IGNORE_FILES"] = [*settings["IGNORE_FILES"], ".git"]
+
+
 def leave_out(generator: Any, posts: Collection[str]) -> None:
     """Make one of Pelican's generators find all files except these, which stay on disk.
 
@@ -155,6 +162,7 @@ def main() -> None:
         leave_out(generator, posts)
 
     def initialized(pelican: Any) -> None:
+        keep_git_out(pelican.settings)
         for folder in unreadable(pelican.settings.get("PLUGIN_PATHS") or ()):
             print(f"\n{NO_PLUGINS} Permission denied: {folder!r}", file=sys.stderr, flush=True)
 

@@ -80,6 +80,8 @@ class ResidentBuilder:
         self._failures = 0
         self._pause = 0
         self._failed_alike: str | None = None
+        #: How many builds in a row had to load the site again.
+        self._restarts = 0
         self._reason: str | None = None
         self._unverified = 0
         self._verify_at = _FIRST
@@ -106,7 +108,10 @@ class ResidentBuilder:
             return await self._fall_back(task)
         try:
             async with asyncio.timeout(self._resident.seconds):
+                restarts = self._restarts
                 outcome = await self._ask(task, new)
+                if self._restarts == restarts:
+                    self._restarts = 0
         except BuilderGone:
             output = self._process.printed.text[-2000:] if self._process else ""
             _log.error("The resident build exited unexpectedly. %s", output)
@@ -219,7 +224,10 @@ class ResidentBuilder:
                     case Outdated(reason=reason):
                         _log.info("Pelican is started again, since %s", reason)
                         await self._end()
-                        return await self._ask(task, frozenset())
+                        self._restarts += 1
+                        outcome = await self._ask(task, frozenset())
+                        once = self._restarts == 1 or outcome.slow is not None
+                        return outcome if once else replace(outcome, slow=_restarting(reason))
                     case UnsupportedSite(reason=reason, remedy=remedy):
                         _log.warning("The site is built by command, since %s", reason)
                         self._unfit, self._slow = reason, Slow(reason, remedy)
@@ -318,6 +326,16 @@ def _counting(name: str) -> Slow:
         f"writing pages changes {name}, on which later pages may depend",
         "Let what pages use depend on its arguments only; what only saves time may be kept by"
         " functools.cache, which is no hindrance",
+        by_command=False,
+    )
+
+
+def _restarting(reason: str) -> Slow:
+    """The site has to be loaded again for each change."""
+    return Slow(
+        reason,
+        "Let settings and plugins look at posts only when Pelican calls them for each build, as by"
+        " article_generator_finalized, not while they are loaded",
         by_command=False,
     )
 

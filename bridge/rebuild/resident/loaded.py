@@ -9,7 +9,7 @@ from msgspec import Struct
 from pelican import Pelican
 from pelican.settings import read_settings
 
-from bridge.rebuild.local.plain_pelican import unreadable
+from bridge.rebuild.local.plain_pelican import keep_git_out, unreadable
 from bridge.rebuild.resident.pelican import plugins
 from bridge.rebuild.resident.pelican.reading import CachedFileChanged, stamps
 from bridge.rebuild.resident.reuse import opened
@@ -57,9 +57,14 @@ class LoadedSite:
 
     def check_unchanged(self) -> None:
         """Raise :class:`~.reading.CachedFileChanged` if the site has to be loaded again."""
-        if stamps(self._has_read) != self._has_read:
+        now = stamps(self._has_read)
+        if now != self._has_read:
+            path = min(path for path, stamp in now.items() if stamp != self._has_read[path])
+            name = Path(path)
+            if name.is_relative_to(self._checkout):
+                name = name.relative_to(self._checkout)
             raise CachedFileChanged(
-                "the settings, a plugin or a template read a file that has changed"
+                f"the settings, a plugin or a template look at {name}, which has changed"
             )
         if self._history is not None and self._git_history() != self._history:
             raise CachedFileChanged("the settings or a plugin ask git, and there is a new commit")
@@ -91,4 +96,6 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
     settings = read_settings(str(settings_file), override=override)
     # Where none are named Pelican loads all that are installed, and puts their names there.
     names_plugins = settings.get("PLUGINS") is not None
-    return Pelican(settings), names_plugins
+    pelican = Pelican(settings)
+    keep_git_out(pelican.settings)
+    return pelican, names_plugins
