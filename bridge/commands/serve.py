@@ -18,7 +18,7 @@ from aiohttp import web
 
 from bridge.content.markup import note
 from bridge.errors import Refused
-from bridge.http.connection import MAX_REQUEST, Listener, serve_clients
+from bridge.http.connection import MAX_REQUEST, Listener, accept_clients
 from bridge.http.later import LATER
 from bridge.runtime.command_name import command, with_config
 from bridge.runtime.private import InUse, held
@@ -132,7 +132,7 @@ async def run(
     ended = _end_signal()
     # No access log: a request line may contain a secret in its query.
     runner = web.AppRunner(app, shutdown_timeout=_REQUEST_SECONDS)
-    server: asyncio.Server | None = None
+    accepting: asyncio.Task[None] | None = None
     clients: Listener | None = None
     try:
         await runner.setup()
@@ -142,7 +142,7 @@ async def run(
             access_log=None,
             keepalive_timeout=_IDLE_SECONDS,
         )
-        server = await serve_clients(clients, listener, _BACKLOG)
+        accepting = asyncio.create_task(accept_clients(clients, listener, _BACKLOG), name="accept")
         await ready()
         if (later := app.get(LATER)) is not None:
             await _unless(ended, later.made())
@@ -154,8 +154,9 @@ async def run(
         await ended.wait()
         log.info("shutting down")
     finally:
-        if server is not None:
-            server.close()
+        if accepting is not None:
+            accepting.cancel()
+            await asyncio.wait({accepting})
         await runner.cleanup()
         if clients is not None:
             await clients.close()

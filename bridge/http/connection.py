@@ -12,9 +12,11 @@ time between clients: the one that has used least goes first, and turns are shor
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from time import thread_time
@@ -24,6 +26,8 @@ from weakref import WeakKeyDictionary
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import _ErrInfo
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -129,8 +133,12 @@ _BUFFER = 8 * 1024
 _UNREAD_SECONDS = 60.0
 #: How long a client may go on sending a body that is not wanted.
 _LINGER_SECONDS = 5.0
-#: Beyond this number of connections, the one that was idle longest is closed.
+#: Beyond this number of connections, the one that was idle longest is closed for a new one.
 _MOST = 500
+#: A new client has this long to send its request before its connection is closed for another one.
+_STAY_SECONDS = 1.0
+#: The pause where the system has no files or memory for another connection.
+_NO_FILES_SECONDS = 1.0
 #: How many more open files everything else may need than half of those that are allowed.
 _FILES = 12
 
@@ -156,6 +164,7 @@ class Listener:
         most: int | None = None,
         unread_seconds: float = _UNREAD_SECONDS,
         linger_seconds: float = _LINGER_SECONDS,
+        stay_seconds: float = _STAY_SECONDS,
         **handler_options: Any,
     ) -> None:
         """``max_bytes`` is what a client may send between two responses, counting all bytes; there
@@ -166,10 +175,12 @@ class Listener:
         self.max_bytes = max_bytes
         self.unread_seconds = unread_seconds
         self.linger_seconds = linger_seconds
+        self.stay_seconds = stay_seconds
         self._server = server
         self._most = most_connections() if most is None else most
         self._options = handler_options
         self._open = dict[Connection, None]()
+        self._changed = asyncio.Event()
 
     def __call__(self) -> asyncio.BaseProtocol:
         """Create the protocol of one connection."""
@@ -184,11 +195,26 @@ class Listener:
             each.abort()
         await asyncio.sleep(0)
 
+    async def room(self) -> None:
+        """Wait until there may be one connection more.
+
+        Above the limit, the one that was idle longest is closed. While all clients wait for their
+        answers, or have only just come, further ones wait to be accepted.
+        """
+        while len(self._open) >= self._most:
+            now = asyncio.get_running_loop().time()
+            idle = [each for each in self._open if not each.works_on_answer]
+            if found := next((each for each in idle if each.may_be_closed_at <= now), None):
+                self.closed(found)
+                found.abort()
+                return
+            self._changed.clear()
+            first = min((each.may_be_closed_at for each in idle), default=now + self.stay_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), first - now)
+
     def opened(self, connection: Connection) -> None:
-        """Register a connection; above the limit, close the one that was idle longest."""
-        if len(self._open) >= self._most:
-            idle = (each for each in self._open if not each.works_on_answer)
-            next(idle, next(iter(self._open))).abort()
+        """Register a connection."""
         self._open[connection] = None
 
     def active(self, connection: Connection) -> None:
@@ -199,18 +225,40 @@ class Listener:
     def closed(self, connection: Connection) -> None:
         """Unregister a connection."""
         self._open.pop(connection, None)
+        self._changed.set()
+
+    def answered(self) -> None:
+        """Called when a request has been answered."""
+        self._changed.set()
 
 
-async def serve_clients(listener: Listener, bound: socket.socket, backlog: int) -> asyncio.Server:
-    """Accept connections at a bound socket; ``backlog`` is how many may wait for it.
+async def accept_clients(listener: Listener, bound: socket.socket, backlog: int) -> None:
+    """Accept connections at a bound socket, which is closed when this is cancelled; ``backlog`` is
+    how many may wait for it.
 
-    asyncio accepts as many at once, before the first one is counted: a burst would use up the files
-    that the process may open, and then its log grows by thousands of lines a second. So it gets
-    a backlog of one.
+    asyncio's own server accepts as many at once as may wait, before the first one is counted: a
+    burst would use up the files that the process may open, and then its log grows by thousands of
+    lines a second.
     """
-    server = await asyncio.get_running_loop().create_server(listener, sock=bound, backlog=1)
-    bound.listen(backlog)
-    return server
+    loop = asyncio.get_running_loop()
+    with bound:
+        bound.setblocking(False)
+        bound.listen(backlog)
+        while True:
+            await listener.room()
+            try:
+                accepted, _ = await loop.sock_accept(bound)
+            except ConnectionError:
+                continue  # the client has gone
+            except OSError as error:
+                log.warning("no further connection can be accepted: %s", error.strerror)
+                await asyncio.sleep(_NO_FILES_SECONDS)
+                continue
+            try:
+                await loop.connect_accepted_socket(listener, accepted)
+            except Exception:
+                log.exception("a connection could not be served")
+                accepted.close()
 
 
 class _Handler(web.RequestHandler):
@@ -289,7 +337,7 @@ async def note_request(
     try:
         return await handler(request)
     finally:
-        transport.request = None
+        transport.end_request()
 
 
 class _Transport:
@@ -309,6 +357,11 @@ class _Transport:
         if name == "_sendfile_compatible":
             raise NotImplementedError
         return getattr(self._inner, name)
+
+    def end_request(self) -> None:
+        """The request is handled."""
+        self.request = None
+        self._connection.handled()
 
     def pause_reading(self) -> None:
         self.wants_more = False
@@ -349,6 +402,8 @@ class Connection(asyncio.BufferedProtocol):
         self._handler = handler
         self._turns = queue
         self._account = RecentUse()
+        #: From when on it may be closed for another client, unless a request is handled.
+        self.may_be_closed_at = asyncio.get_running_loop().time() + listener.stay_seconds
         self._buffer = bytearray(_BUFFER)
         self._received = 0
         self._transport: asyncio.Transport | None = None
@@ -433,6 +488,11 @@ class Connection(asyncio.BufferedProtocol):
         """Called when a response is written: the client may send its next request."""
         self._received = 0
         self._listener.active(self)
+
+    def handled(self) -> None:
+        """Called when a request is handled; its answer is sent before anything else is done."""
+        self.may_be_closed_at = 0.0
+        self._listener.answered()
 
     def linger(self) -> None:
         """Wait for the client to close; what it still sends is discarded.

@@ -30,11 +30,11 @@ from bridge.http.connection import (
     Connection,
     Listener,
     RecentUse,
+    accept_clients,
     fair_queue,
     most_connections,
     note_request,
     prepare_answer,
-    serve_clients,
 )
 from bridge.http.form import read_form
 from bridge.http.limits import receive_all
@@ -222,12 +222,12 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
     limits = {"max_bytes": 40_000_000, "keepalive_timeout": 300, **options}
     listener = Listener(runner.server, access_log=None, **limits)  # type: ignore[arg-type]
     bound = socket.create_server(("127.0.0.1", 0))
-    bound.setblocking(False)
-    server = await serve_clients(listener, bound, 100)
+    accepting = asyncio.create_task(accept_clients(listener, bound, 100))
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield bound.getsockname()[1]
     finally:
-        server.close()
+        accepting.cancel()
+        await asyncio.wait({accepting})
         await runner.cleanup()
         await listener.close()
 
@@ -469,7 +469,7 @@ async def test_bytes_between_chunks_count(tmp_path: Path) -> None:
 
 
 async def test_above_the_limit_the_longest_idle_connection_is_closed(tmp_path: Path) -> None:
-    async with listening(tmp_path, most=5) as port:
+    async with listening(tmp_path, most=5, stay_seconds=0.01) as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert (await ask(port)).endswith(b"ok")
         assert await idle[0][0].read() == b""
@@ -487,7 +487,7 @@ async def test_where_few_files_may_be_open_there_are_fewer_connections(
     assert most_connections() == most
     if most > 20:
         return
-    async with listening(tmp_path) as port:
+    async with listening(tmp_path, stay_seconds=0.01) as port:
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(most + 1)]
         assert await idle[0][0].read() == b""
         for _, writer in idle:
@@ -512,7 +512,7 @@ async def test_connections_are_counted_before_further_ones_are_accepted(
 
     monkeypatch.setattr(Listener, "opened", count)
     monkeypatch.setattr(socket.socket, "accept", accepted)
-    async with listening(tmp_path, most=5) as port:
+    async with listening(tmp_path, most=5, stay_seconds=0.01) as port:
         crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
         async with asyncio.timeout(60):
             while counted < 50:
@@ -523,7 +523,7 @@ async def test_connections_are_counted_before_further_ones_are_accepted(
 
 
 async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
-    async with listening(tmp_path, most=5) as port:
+    async with listening(tmp_path, most=5, stay_seconds=0.01) as port:
         waiting = asyncio.ensure_future(ask(port, "/slow"))
         await ASKED.wait()
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
@@ -532,6 +532,15 @@ async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) ->
         assert (await waiting).endswith(b"at last")
         for _, writer in idle:
             writer.close()
+    # With more requests at once than connections, the first ones got no answer.
+    SLOW.clear()
+    async with listening(tmp_path, most=5, stay_seconds=60) as port:
+        crowd = [asyncio.ensure_future(ask(port, "/slow")) for _ in range(30)]
+        await asyncio.wait(crowd, timeout=0.2)
+        SLOW.set()
+        async with asyncio.timeout(300):
+            answers = await asyncio.gather(*crowd)
+    assert all(each.endswith(b"at last") for each in answers)
 
 
 class TestTurns:
