@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from math import ceil
 from pathlib import Path
 from types import FrameType
 
 _AGAIN = 0.25  # seconds
+#: As much of a pause counts, however long it was: while the machine stands still, as a virtual one
+#: may for seconds, nothing could have ended.
+_MOST_COUNTED = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +46,16 @@ class LastResort:
 
     def _watch(self) -> None:
         os.read(self._waiting, 1)
-        # Pauses are counted, instead of reading a clock: while the machine stands still, as a
-        # virtual one may for seconds, nothing could have ended.
-        for _ in range(ceil(self._children / _AGAIN)):
-            time.sleep(_AGAIN)
-        # A task whose program was killed may go on and start the next one.
-        for _ in range(ceil((self._seconds - self._children) / _AGAIN)):
-            if count := kill_descendants(os.getpid()):
+        passed, before = 0.0, time.monotonic()
+        while passed < self._seconds:
+            # A task whose program was killed may go on and start the next one.
+            if passed >= self._children and (count := kill_descendants(os.getpid())):
                 log.warning("shutdown has to end programs that hang: %d", count)
             time.sleep(_AGAIN)
+            # On a busy machine pauses are longer, and looking for programs takes time as well.
+            now = time.monotonic()
+            passed += min(now - before, _MOST_COUNTED)
+            before = now
         log.error(
             "shutdown took longer than %g seconds and is forced; still running:", self._seconds
         )

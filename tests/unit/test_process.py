@@ -175,6 +175,32 @@ def test_a_machine_that_stands_still_is_not_taken_for_a_bridge_that_hangs() -> N
     subprocess.run([sys.executable, "-c", STANDS_STILL], check=True, cwd=ROOT)
 
 
+#: Each pause, and each search for programs, takes much longer than it should.
+IS_BUSY = """
+import os, time
+from types import SimpleNamespace
+from bridge.runtime import shutdown
+
+clock, end = [0.0], os._exit
+
+def take(seconds):
+    clock[0] += seconds
+    return 0
+
+shutdown.time = SimpleNamespace(sleep=lambda _: take(0.4), monotonic=lambda: clock[0])
+shutdown.kill_descendants = lambda _: take(0.2)
+os._exit = lambda _: (print(clock[0], flush=True), end(0))
+shutdown.LastResort(8, children=5).begin()
+time.sleep(600)
+"""
+
+
+def test_on_a_busy_machine_a_bridge_that_hangs_ends_as_soon() -> None:
+    command = [sys.executable, "-c", IS_BUSY]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 8 <= float(ended.stdout) <= 9
+
+
 async def test_the_processor_time_of_a_program_is_also_that_of_its_children() -> None:
     script = "(i=0; while [ $i -lt 500000 ]; do i=$((i+1)); done); echo; read wait"
     running = await asyncio.create_subprocess_exec(
