@@ -169,6 +169,7 @@ def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
     home = Path.home()
     own = {home / name for name in _SECRET}
     secret = {*(path.resolve() for path in hidden), *own, Path("/proc")}
+    on_the_way = {parent for path in secret for parent in path.parents}
     read, listed, waiting = list[str](), list[str](), [Path("/")]
     while waiting:
         folder = waiting.pop()
@@ -181,7 +182,7 @@ def all_but(hidden: Iterable[Path], *, write: Iterable[Path]) -> Grants:
             # A link would grant its target, which is granted where it is.
             if entry in secret or entry.is_symlink():
                 continue
-            if any(path.is_relative_to(entry) for path in secret):
+            if entry in on_the_way:
                 waiting.append(entry)
             else:
                 read.append(str(entry))

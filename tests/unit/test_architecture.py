@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,18 @@ def modules() -> dict[str, Path]:
 def nodes(file: Path) -> tuple[ast.AST, ...]:
     """The imports and classes of a file, also those in functions."""
     kinds = (ast.Import, ast.ImportFrom, ast.ClassDef)
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return tuple(node for node in ast.walk(tree) if isinstance(node, kinds))
+    waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    found = list[ast.AST]()
+    while waiting:
+        node = waiting.pop()
+        found += [node] if isinstance(node, kinds) else []
+        # Expressions are most of a tree, and have none.
+        parts = (
+            vars(node).get(name, ())
+            for name in ("body", "orelse", "finalbody", "handlers", "cases")
+        )
+        waiting += chain.from_iterable(part for part in parts if isinstance(part, list))
+    return tuple(found)
 
 
 def imported(file: Path) -> Iterator[str]:

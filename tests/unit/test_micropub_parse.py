@@ -1055,13 +1055,13 @@ def test_far_too_many_values_are_refused_in_no_time(name: str) -> None:
         {"action": "update", "url": "https://example.com/a", "replace": {name: values}},
     ]
     for asked in bodies:
-        took = []
-        for _ in range(3):
+        took = [1.0]
+        # On a busy machine the same work may take several times as long.
+        while min(took) >= 0.3 and len(took) <= 3:
             begun = time.process_time()
             with pytest.raises(InvalidRequest, match="2,000,000 values"):
                 parse_action(RequestBody("json", json=asked))
             took.append(time.process_time() - begun)
-        # The least of three: on a busy machine the same work takes several times as long.
         assert min(took) < 0.3
 
 
