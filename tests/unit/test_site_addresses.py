@@ -19,9 +19,10 @@ from pelican import signals
 from pelican.contents import Content
 from soak_kit import SOAK, in_soak
 
+from bridge.commands.checks.site import _check_siteurl
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
-from bridge.settings import SettingsError
+from bridge.settings import Settings, SettingsError, Site
 from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
 from bridge.site.pelican.facts import code_version
 from bridge.site.pelican.pelican_site import PelicanSite
@@ -442,6 +443,18 @@ def test_an_empty_siteurl_is_that_of_the_owner(tmp_path: Path) -> None:
     assert site.locate(POST, HERE).url == "https://me.example/2026/11/a-post/"
     there = read_site(write_settings(tmp_path), siteurl="https://me.example/")
     assert there.locate(POST, HERE).url == "https://example.com/2026/11/a-post/"
+
+
+@pytest.mark.parametrize("siteurl", ["/blog", "//me.example/blog", "https://me.example/blog/"])
+def test_a_siteurl_without_scheme_or_host_is_that_of_the_owner(
+    siteurl: str, tmp_path: Path
+) -> None:
+    site = read_site(write_settings(tmp_path, SITEURL=siteurl), siteurl="https://me.example/")
+    assert site.locate(POST, HERE).url == "https://me.example/blog/2026/11/a-post/"
+    settings = Settings(site=Site(me="https://me.example/", repo=tmp_path))
+    found = _check_siteurl(site.facts(), settings)
+    assert found.is_good
+    assert found.fact.endswith("below https://me.example/blog")
 
 
 def test_settings_load_without_content_theme_and_plugins(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from bridge.commands.checks import Finding
 from bridge.commands.checks.build import (
@@ -194,9 +194,11 @@ def _some(paths: Sequence[str]) -> str:
 def _check_siteurl(facts: SiteFacts, settings: Settings) -> Finding:
     configured = str(facts.values.get("SITEURL") or "").rstrip("/")
     if configured:
-        here, me = urlsplit(configured), urlsplit(settings.site.me)
-        fact, file = f"apps get URLs below {configured}", settings.site.settings
-        if (here.scheme or me.scheme, here.netloc) == (me.scheme, me.netloc):
+        # "/blog" and "//example.com" lack what the owner's URL has.
+        whole = urljoin(settings.site.me, configured) if configured[0] == "/" else configured
+        here, me = urlsplit(whole), urlsplit(settings.site.me)
+        fact, file = f"apps get URLs below {whole}", settings.site.settings
+        if (here.scheme, here.netloc) == (me.scheme, me.netloc):
             return Finding("SITEURL", fact)
         return Finding(
             "SITEURL",
