@@ -22,6 +22,7 @@ from soak_kit import SOAK, in_soak
 from bridge.commands.checks.site import _check_siteurl
 from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
+from bridge.rebuild.local.pelican_log import LoggedError, LogSummary
 from bridge.settings import Settings, SettingsError, Site
 from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
 from bridge.site.pelican.facts import code_version
@@ -644,3 +645,13 @@ def test_settings_that_look_at_the_folder_of_posts(
     file.write_text(f"import os, pathlib, subprocess\n{file.read_text()}{line}\n")
     monkeypatch.chdir(tmp_path)
     assert read_site(file).facts().looks_at_posts is looks
+
+
+def test_a_file_in_another_encoding_is_reported_with_the_remedy(tmp_path: Path) -> None:
+    site = load_site(tmp_path)
+    (found,) = site.describe([Source(HERE, "a", POST.replace("a-post", "é").encode("latin-1"))])
+    assert isinstance(found, Unread)
+    assert found.reason.endswith("save the file in UTF-8.")
+    said = "Could not process x.md: UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4"
+    ((_, reason),) = LogSummary.of([LoggedError(said, "x.md")]).left_out
+    assert reason.endswith(": save the file in UTF-8")

@@ -105,7 +105,9 @@ class LogSummary(Struct, frozen=True):
                 plugin = plugin or " ".join(error.reason.split())
                 warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
             elif error.file is not None and error.passes_over:
-                left_out.setdefault(error.file, error.reason)
+                is_encoding = "codec can't decode" in error.reason
+                remedy = ": save the file in UTF-8" if is_encoding else ""
+                left_out.setdefault(error.file, f"{error.reason}{remedy}")
             else:
                 first_line = error.reason.strip().partition("\n")[0]
                 warnings.setdefault(first_line[:_WARNING_LENGTH])

@@ -255,7 +255,9 @@ class SiteReaders:
         return InvalidRequest(f"Pelican cannot read this post: {self._reason(error)}.")
 
     def _reason(self, error: BaseException) -> str:
-        return str(error).replace(f"{self._root}/", "") or type(error).__name__
+        said = str(error).replace(f"{self._root}/", "") or type(error).__name__
+        is_encoding = isinstance(error, UnicodeDecodeError)
+        return f"{said}: save the file in UTF-8" if is_encoding else said
 
     def metadata_in_name(self, path: str) -> dict[str, Any] | None:
         """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""
