@@ -1,5 +1,5 @@
 """Wires what is imported once the bridge answers: the pages of the owner and of the built-in
-IndieAuth server, and what communicates with other sites (``social.py``).
+IndieAuth server, builds, and what communicates with other sites (``social.py``).
 
 These are half of all modules. ``app.py`` has the rest.
 """
@@ -7,22 +7,30 @@ These are half of all modules. ``app.py`` has the rest.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 from msgspec import Struct
 
-from bridge.core import Core
+from bridge.core import Core, Repo
 from bridge.desk import routes as desk_routes
 from bridge.desk.compose.context import Contexts
 from bridge.desk.desk import Desk
 from bridge.desk.owner import owner_form
 from bridge.desk.status import StatusHandlers
 from bridge.desk.used_files import UsedFiles
+from bridge.errors import BridgeError
 from bridge.http.connection import MAX_REQUEST
 from bridge.indieauth import routes as indieauth_routes
 from bridge.indieauth.server import IndieAuthServer
 from bridge.publisher import Publisher
+from bridge.rebuild import Rebuilder
+from bridge.rebuild.local.checkout import SiteDates
+from bridge.rebuild.output_folder import DeferredRebuilder
+from bridge.rebuild.rebuilder import make_rebuilder
 from bridge.social import Social, start_social
 from bridge.web.preview import PreviewPages
 from bridge.web.previews import Previews
@@ -48,6 +56,7 @@ async def make_rest(app: web.Application, parts: Started) -> web.Application:
     rest = web.Application()
     rest.update(app)
     core, server = parts.core, parts.server
+    await _start_building(core)
     if server is not None:
         indieauth_routes.setup(rest)
     begin = len(core.committed)
@@ -68,6 +77,35 @@ async def make_rest(app: web.Application, parts: Started) -> web.Application:
         if social.sender is not None:
             rest.router.add_post("/status/webmentions", owner_form(status.decide_webmentions))
     return rest
+
+
+async def _start_building(core: Core) -> None:
+    if isinstance(core.rebuilder, DeferredRebuilder):
+        core.rebuilder.make_with(partial(_builder, core))
+    await core.rebuilder.start()
+
+
+def _builder(core: Core, output: Path) -> Rebuilder:
+    """What builds the site into ``output`` on this machine."""
+    repo = core.repo
+    dates = partial(_dates_of_site, repo)
+    return make_rebuilder(
+        core.settings,
+        repo.store,
+        core.state,
+        output=output,
+        submodules=repo.submodules,
+        dates=dates,
+    )
+
+
+def _dates_of_site(repo: Repo) -> SiteDates | None:
+    """What the site's settings say of dates; ``None`` until they have been read."""
+    try:
+        facts = repo.site.reader.facts
+        return SiteDates(ZoneInfo(facts.timezone), facts.drafts_until_due)
+    except (BridgeError, ValueError, ZoneInfoNotFoundError):
+        return None
 
 
 def _make_status(core: Core, gate: Gate, social: Social, *, with_pages: bool) -> StatusHandlers:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct, field
 
@@ -24,9 +23,8 @@ from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.posts.urls import hosts
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.local.checkout import SiteDates
 from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
-from bridge.rebuild.rebuilder import make_rebuilder
+from bridge.rebuild.webhook import make_remote_rebuilder
 from bridge.runtime import private
 from bridge.runtime.lifetime import Lifetime
 from bridge.settings import Settings
@@ -108,7 +106,6 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
         await asyncio.gather(rebuilder.close(), remote.close())
 
     lifetime.close_later(close)
-    await rebuilder.start()
     await remote.start()
     # With a loopback URL only the owner can reach the bridge, and the demo's own apps and pages are
     # on loopback, too.
@@ -212,38 +209,16 @@ def make_current_site(
 def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
     """Construct the rebuilder; it is not started."""
     state = settings.site.state
-    make = partial(
-        make_rebuilder,
-        settings,
-        repo.store,
-        state,
-        submodules=repo.submodules,
-        dates=partial(_dates_of_site, repo),
-    )
-    if (output := _output_folder(settings)) is not None:
-        return make(output=output)
-    return DeferredRebuilder(
-        partial(_output_of_site, repo, state), lambda output: make(output=output)
-    )
+    if settings.rebuild.mode in {"webhook", "none"}:
+        return make_remote_rebuilder(settings, repo.store, state)
+    return DeferredRebuilder(partial(_output_folder, settings, repo))
 
 
-def _output_folder(settings: Settings) -> Path | None:
-    """The output folder; ``None`` where only the site's settings name it."""
+async def _output_folder(settings: Settings, repo: Repo) -> Path:
+    """The folder of pages: as the bridge's settings name it, or the site's."""
     if settings.rebuild.output:
         return Path(settings.rebuild.output)
-    if settings.rebuild.mode in {"webhook", "none"}:
-        # The site is not built on this machine.
-        return settings.site.state / "output"
-    return None
-
-
-def _dates_of_site(repo: Repo) -> SiteDates | None:
-    """What the site's settings say of dates; ``None`` until they have been read."""
-    try:
-        facts = repo.site.reader.facts
-        return SiteDates(ZoneInfo(facts.timezone), facts.drafts_until_due)
-    except (BridgeError, ValueError, ZoneInfoNotFoundError):
-        return None
+    return await _output_of_site(repo, settings.site.state)
 
 
 async def _output_of_site(repo: Repo, state: Path) -> Path:

@@ -8,13 +8,16 @@ is installed, and says what to install.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,7 +166,14 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    # A start is mostly imports. Little of what they allocate is garbage; it is collected later.
+    gc.disable()
+    # aiohttp reads certificates without Python's lock: a second core does that beside the rest.
+    threading.Thread(target=import_module, args=["aiohttp"], name="aiohttp").start()
     _prepare_git()
+    import bridge.content.convert
+    import bridge.site.current
+    import bridge.store.sync.remote  # noqa: F401
     from bridge.commands.serve import serve
     from bridge.runtime.private import tighten
 

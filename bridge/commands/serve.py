@@ -53,8 +53,6 @@ def serve(settings: Settings, config: Path) -> None:
     host, port = listener.getsockname()[:2]
     local = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     add_plugin_to_pythonpath()
-    # Little of what a start allocates is garbage; :func:`run` collects it.
-    gc.disable()
 
     async def main() -> None:
         from bridge.app import make_app

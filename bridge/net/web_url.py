@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 import idna
 from msgspec import Struct
@@ -117,3 +118,11 @@ def _host(raw: str) -> str:
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise BadURL("its host is not a domain name")
     return host
+
+
+def host_of(url: str) -> str:
+    """The host of a URL with its port, as written; ``""`` if it has none."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return ""

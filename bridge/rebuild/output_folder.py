@@ -122,12 +122,10 @@ class DeferredRebuilder:
 
     is_local = True
 
-    def __init__(
-        self, find: Callable[[], Awaitable[Path]], make: Callable[[Path], Rebuilder]
-    ) -> None:
-        """``find`` returns the folder of pages, ``make`` a rebuilder for it."""
+    def __init__(self, find: Callable[[], Awaitable[Path]]) -> None:
+        """``find`` returns the folder of pages."""
         self._find = find
-        self._make = make
+        self._make: Callable[[Path], Rebuilder] | None = None
         self._rebuilder: Rebuilder | None = None
         self._found = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -142,6 +140,10 @@ class DeferredRebuilder:
     def previews(self) -> Path | None:
         """The folder of the pages of private drafts, once it is known."""
         return None if self._rebuilder is None else self._rebuilder.previews
+
+    def make_with(self, make: Callable[[Path], Rebuilder]) -> None:
+        """Have ``make`` return the rebuilder for a folder of pages; called before the start."""
+        self._make = make
 
     async def start(self) -> None:
         """Start looking for the folder; building starts once it is found."""
@@ -181,6 +183,8 @@ class DeferredRebuilder:
 
     async def _begin(self) -> None:
         try:
+            if self._make is None:
+                raise RuntimeError("nothing was said about how to build")
             self._rebuilder = self._make(await self._find())
             await self._rebuilder.start()
         except Exception as error:

@@ -21,7 +21,7 @@ from bridge.rebuild.local.site_build import SiteBuild
 from bridge.rebuild.resident.builder import ResidentBuilder
 from bridge.rebuild.resident.verify import BuildVerifier
 from bridge.rebuild.resident.warm_process import Resident
-from bridge.rebuild.webhook import NoRebuild, Webhook
+from bridge.rebuild.webhook import NoRebuild, make_remote_rebuilder
 from bridge.rebuild.worker import DEFAULT_TIMING, EAGER_TIMING, BuildTiming, Worker
 from bridge.runtime import beneath, process
 from bridge.runtime.confinement import Grants
@@ -56,17 +56,12 @@ def make_rebuilder(
     mode. ``.output`` of the result is the folder of pages, ``None`` where that is not on this
     machine.
     """
-    if settings.rebuild.mode == "none":
-        return NoRebuild()
+    if settings.rebuild.mode in {"webhook", "none"}:
+        return make_remote_rebuilder(settings, store, state, timing)
     is_resident = settings.rebuild.mode == "resident"
     timing = timing or (EAGER_TIMING if is_resident else DEFAULT_TIMING)
     folder = state / "rebuild"
-    record = folder / "built.json"
-    if settings.rebuild.mode == "webhook":
-        ledger = BuildLedger(record)
-        hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
-        return Worker(store, hook, ledger, timing=timing)
-    ledger = BuildLedger(record, process.installed_code())
+    ledger = BuildLedger(folder / "built.json", process.installed_code())
     kept = _kept_in(folder)
     sandbox = _sandbox(settings, store, state, environment or {})
     checkout = _checkout(settings, store, folder, sandbox, submodules, dates)

@@ -19,8 +19,10 @@ from msgspec import Struct
 from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, ignore
 from bridge.rebuild.last_build import BuildLedger
+from bridge.rebuild.worker import DEFAULT_TIMING, BuildTiming, Worker
 from bridge.runtime.process import in_thread
-from bridge.store import Version
+from bridge.settings import Settings
+from bridge.store import ContentStore, Version
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -124,3 +126,14 @@ class NoRebuild:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def make_remote_rebuilder(
+    settings: Settings, store: ContentStore, state: Path, timing: BuildTiming | None = None
+) -> Worker | NoRebuild:
+    """The rebuilder for ``[rebuild] mode = "webhook"`` or ``"none"``."""
+    if settings.rebuild.mode == "none":
+        return NoRebuild()
+    ledger = BuildLedger(state / "rebuild" / "built.json")
+    hook = Webhook(settings.rebuild.webhook, ledger, settings.rebuild.webhook_secret)
+    return Worker(store, hook, ledger, timing=timing or DEFAULT_TIMING)

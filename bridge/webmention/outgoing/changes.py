@@ -16,12 +16,12 @@ from msgspec import Struct, field
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, nested, without_endless_references
+from bridge.net.web_url import host_of
 from bridge.posts.catalogue import Catalogue
 from bridge.settings import prefix_of
 from bridge.site.current import without_guesses
 from bridge.site.messages import IndexedPost, Source, shown_if_not_utf8
 from bridge.store import BlobId, ContentStore, Difference
-from bridge.webmention.outgoing.delivery import host_of
 
 #: Statuses of posts that are on the site: ``hidden`` means unlisted, not secret.
 PUBLIC = frozenset({"published", "hidden"})

@@ -12,11 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 from bridge.net.fetch import Fetched, FetchError, ForbiddenAddress, GuardedFetch
 from bridge.net.link_rels import ElementReader, absolute, decoded, header_links, rel_words
-from bridge.net.web_url import BadURL, parse
+from bridge.net.web_url import BadURL, host_of, parse
 from bridge.runtime.backoff import next_pause
 from bridge.runtime.expiring_map import ExpiringMap
 from bridge.webmention.outgoing.outbox import Delivery
@@ -297,11 +296,3 @@ class _HostSlot:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     free_at: float = 0.0
     waiting: int = 0
-
-
-def host_of(url: str) -> str:
-    """The host of a URL with its port, as written; ``""`` if it has none."""
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:
-        return ""

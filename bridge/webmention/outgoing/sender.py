@@ -17,9 +17,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.errors import BridgeError
+from bridge.net.web_url import host_of
 from bridge.runtime.backoff import doubled, seconds_until
 from bridge.store import ContentStore, StoreError, Version
-from bridge.webmention.outgoing.delivery import AttemptResult, Courier, host_of
+from bridge.webmention.outgoing.delivery import AttemptResult, Courier
 from bridge.webmention.outgoing.follower import Follower
 from bridge.webmention.outgoing.live_pages import LivePage, LivePages
 from bridge.webmention.outgoing.outbox import MOST_TARGETS, Delivery, Outbox, OutboxReport, Outgoing
