@@ -297,6 +297,43 @@ def test_a_photo_of_nothing_but_markers_is_looked_at_once() -> None:
     assert prepared(padded).data == padded
 
 
+def with_segments(segment: bytes, count: int) -> bytes:
+    whole = jpeg(progressive=True)
+    return whole[:2] + segment * count + whole[2:]
+
+
+def with_scans(count: int) -> bytes:
+    whole = jpeg(progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * count + whole[-2:]
+
+
+def with_chunks(name: bytes, content: bytes, count: int) -> bytes:
+    whole = png_with_text()
+    chunk = len(content).to_bytes(4, "big") + name + content
+    return whole[:33] + (chunk + zlib.crc32(name + content).to_bytes(4, "big")) * count + whole[33:]
+
+
+@pytest.mark.parametrize(
+    ("many", "few"),
+    [
+        (with_segments(b"\xff\xfe\0\2", 10_001), with_segments(b"\xff\xfe\0\2", 1_000)),
+        (with_scans(501), with_scans(200)),
+        (with_chunks(b"tEXt", b"a\0b", 100_001), with_chunks(b"tEXt", b"a\0b", 1_000)),
+        (with_chunks(b"iCCP", b"a\0\0" + zlib.compress(bytes(500)), 5), png_with_text()),
+    ],
+    ids=["segments", "scans", "chunks", "profiles"],
+)
+def test_a_photo_of_more_parts_than_any_real_one_is_refused_before_it_is_read(
+    many: bytes, few: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300,000 scans, or 5 million comments, took all of the three minutes that a file may take."""
+    prepared(few)
+    monkeypatch.setattr(images, "_opened", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(InvalidRequest, match="more parts"):
+        prepared(many)
+
+
 def test_a_film_of_nothing_but_boxes_is_refused() -> None:
     nested = b""
     for _ in range(3000):

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, JpegImagePlugin
 
 from bridge.errors import InvalidRequest, PayloadTooLarge
 from bridge.media.formats.colour_profile import clean_profile
-from bridge.media.formats.metadata import STRIP
+from bridge.media.formats.metadata import STRIP, has_too_many_parts
 from bridge.media.formats.picture import PhotoRules, Picture
 from bridge.media.formats.sniff import AVIF, GIF, JPEG, PNG, WEBP, Kind
 
@@ -67,6 +67,11 @@ def prepare(data: bytes, kind: Kind, rules: PhotoRules) -> Picture:
     Image.MAX_IMAGE_PIXELS = rules.max_pixels
     weight = _WEIGHTS.get(kind.type, 1)
     most = rules.max_pixels // weight
+    if has_too_many_parts(data):
+        raise InvalidRequest(
+            f"The photo ({kind.type}) consists of more parts than cameras and programs write."
+            " Save it anew and send it again."
+        )
     try:
         image = _opened(data, kind)
         pixels = math.prod(image.size)

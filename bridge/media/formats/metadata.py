@@ -65,6 +65,44 @@ _GIF_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 _GIF_PROFILE = b"ICCRGBG1012"
 
 
+#: More segments, scans or chunks than cameras and programs write. Each costs a decoder time: a scan
+#: of a progressive JPEG as much as the whole picture.
+_MOST_SEGMENTS, _MOST_SCANS, _MOST_CHUNKS, _MOST_PROFILES = 10_000, 500, 100_000, 4
+#: The marker that begins a segment: in scan data zero or a restart marker follows each FF.
+_SEGMENT = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+
+def has_too_many_parts(data: bytes) -> bool:
+    """Whether a JPEG or PNG has more parts than any real one, which would take minutes to read."""
+    if data.startswith(b"\xff\xd8"):
+        return _has_too_many_segments(data)
+    return data.startswith(b"\x89PNG") and _has_too_many_chunks(data)
+
+
+def _has_too_many_segments(data: bytes) -> bool:
+    segments = scans = 0
+    position = 2
+    while (found := _SEGMENT.search(data, position)) and data[found.end() - 1] != _END_OF_IMAGE:
+        segments += 1
+        scans += data[found.end() - 1] == _START_OF_SCAN
+        if segments > _MOST_SEGMENTS or scans > _MOST_SCANS:
+            return True
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return False
+
+
+def _has_too_many_chunks(data: bytes) -> bool:
+    chunks = profiles = 0
+    position = _PNG_SIGNATURE
+    while position < len(data):
+        chunks += 1
+        profiles += data[position + 4 : position + 8] == b"iCCP"
+        if chunks > _MOST_CHUNKS or profiles > _MOST_PROFILES:
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return False
+
+
 def strip_jpeg(data: bytes) -> bytes:
     """A JPEG without Exif, XMP, IPTC, maker notes, previews and comments.
 
