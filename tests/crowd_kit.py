@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import re
-import subprocess
-import tarfile
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from git_kit import assert_sound, git, new_repo, push, set_up
+from git_kit import assert_sound, files_in, git, new_repo, push, set_up
 
 from bridge.app import make_app
 from bridge.auth.token import ALL_SCOPES
@@ -98,14 +95,8 @@ class Repos:
 
     def files(self) -> dict[str, str]:
         """The text of each file below the content folder of the bridge's branch, by path."""
-        command = ["git", "archive", "main", "content"]
-        packed = subprocess.run(command, cwd=self.bare, check=True, capture_output=True).stdout
-        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            return {
-                member.name: opened.read().decode(errors="replace")
-                for member in archive
-                if (opened := archive.extractfile(member)) is not None
-            }
+        found = files_in(self.bare, "content/")
+        return {path: data.decode(errors="replace") for path, data in found.items()}
 
     def posts(self) -> dict[str, str]:
         """The same for posts only."""

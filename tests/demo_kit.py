@@ -91,6 +91,10 @@ class Demo:
         wait_until(is_in_step)
         return self.clone
 
+    def head(self) -> bytes | None:
+        """The newest commit in the bridge's repo."""
+        return read_ref(self.repo, "refs/heads/main")
+
     def commits(self) -> int:
         return int(self.git("rev-list", "--count", "HEAD"))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -50,6 +52,18 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         command, cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def files_in(repo: Path, below: str = "") -> dict[str, bytes]:
+    """The files of ``main`` by their paths, or those below a folder, from one process of git."""
+    command = ["git", "archive", "main"]
+    packed = subprocess.run(command, cwd=repo, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        return {
+            member.name: opened.read()
+            for member in archive
+            if member.name.startswith(below) and (opened := archive.extractfile(member))
+        }
 
 
 def set_up(folder: Path, how: Callable[..., None], *given: Hashable) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from git_kit import ADA, bare_copy, commit_all, git, new_repo
+from git_kit import ADA, bare_copy, commit_all, files_in, git, new_repo
 from msgspec.structs import replace
 from site_kit import CONF, lay_out
 
@@ -99,13 +99,9 @@ class Hearing:
 
     def files(self) -> dict[str, dict[str, Any]]:
         """The mentions in the newest commit, by their paths below the mentions folder."""
-        names = git(self.bare, "ls-tree", "-r", "--name-only", "main", "content/mentions/")
-        return {
-            name.removeprefix("content/mentions/"): json.loads(
-                git(self.bare, "show", f"main:{name}")
-            )
-            for name in names.splitlines()
-        }
+        place = "content/mentions/"
+        found = files_in(self.bare, place)
+        return {path.removeprefix(place): json.loads(data) for path, data in found.items()}
 
     def only(self) -> dict[str, Any]:
         """The only mention in the repo."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from git_kit import git
+from git_kit import git, new_repo
 from siege_kit import Besieged
 
 from bridge.store import Change, Commit
@@ -64,7 +64,7 @@ class GitHost:
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[tuple[GitHost, str]]:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    new_repo(tmp_path / "remote.git", bare=True)
     git(tmp_path / "remote.git", "config", "http.receivepack", "true")
     host = GitHost(tmp_path)
     app = web.Application()
@@ -74,7 +74,7 @@ async def host(tmp_path: Path) -> AsyncIterator[tuple[GitHost, str]]:
 
 
 def store_with(tmp_path: Path, url: str) -> GitStore:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "site.git")
+    new_repo(tmp_path / "site.git", bare=True)
     git(tmp_path / "site.git", "remote", "add", "origin", url)
     store = GitStore(tmp_path / "site.git", author="Ada <ada@example.com>")
     store.commit([Commit((Change("a.md", b"A", None),), "A post\n", None)])
@@ -104,7 +104,7 @@ async def test_the_owners_hooks_for_every_repo_do_not_run(
     for name in ("pre-push", "reference-transaction"):
         (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/{name}-ran\nexit 1\n")
         (hooks / name).chmod(0o755)
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    new_repo(tmp_path / "remote.git", bare=True)
     # The remote's own hooks do run.
     git(tmp_path / "remote.git", "config", "core.hooksPath", "hooks")
     (tmp_path / "remote.git/hooks/post-receive").write_text(f"#!/bin/sh\ntouch {tmp_path}/told\n")
@@ -196,7 +196,7 @@ async def test_a_token_is_not_sent_unencrypted(tmp_path: Path) -> None:
 
 
 async def test_ssh_does_not_prompt(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    new_repo(tmp_path / "remote.git", bare=True)
     ssh = tmp_path / "ssh"
     ssh.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/said\nfor last; do :; done\neval "$last"\n')
     ssh.chmod(0o755)

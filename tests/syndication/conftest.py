@@ -21,7 +21,7 @@ BOTH = ("mastodon", "bluesky")
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[GitStore]:
     folder = new_repo(tmp_path / "repo.git", bare=True)
-    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
+    store = GitStore(folder, author="Owner <owner@example.org>")
     store.commit([Commit((Change("pelicanconf.py", CONF.encode(), None),), "settings", None)])
     yield store
     store.close()

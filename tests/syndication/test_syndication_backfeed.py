@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from git_kit import git
+from git_kit import files_in, git
 from partner_kit import MastodonMock, Partner
 from syndication_kit import Bench, Fault, close_bench, make_bench
 
@@ -95,18 +95,15 @@ class Home:
     def files(self) -> list[dict[str, Any]]:
         """The mentions in the site's repo."""
         repo = self.bench.folder / "repo.git"
-        names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
-        wanted = [each for each in names if "/mentions/" in each]
-        return [json.loads(git(repo, "show", f"main:{each}")) for each in wanted]
+        return [json.loads(data) for path, data in files_in(repo).items() if "/mentions/" in path]
 
     def counted(self) -> dict[str, int]:
         """The counts of responses without files, by kind."""
         repo = self.bench.folder / "repo.git"
-        names = git(repo, "ls-tree", "-r", "--name-only", "main").splitlines()
-        (found, *_) = [*(each for each in names if each.endswith("counts.json")), ""]
+        found = [data for path, data in files_in(repo).items() if path.endswith("counts.json")]
         if not found:
             return {}
-        (counts,) = json.loads(git(repo, "show", f"main:{found}"))["counts"].values()
+        (counts,) = json.loads(found[0])["counts"].values()
         return dict(counts)
 
 

@@ -59,7 +59,7 @@ def store() -> MemoryStore:
 def repo(tmp_path: Path) -> Iterator[GitStore]:
     """A real repo, with git's own blob ids."""
     folder = new_repo(tmp_path / "repo.git", bare=True)
-    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
+    store = GitStore(folder, author="Owner <owner@example.org>")
     yield store
     store.close()
 

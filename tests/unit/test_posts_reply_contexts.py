@@ -68,7 +68,7 @@ class Bench:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[GitStore]:
     folder = new_repo(tmp_path / "repo.git", bare=True)
-    store = GitStore(folder, fallback_author="Owner <owner@example.org>")
+    store = GitStore(folder, author="Owner <owner@example.org>")
     settings = write_settings(tmp_path).read_bytes()
     store.commit([Commit((Change("pelicanconf.py", settings, None),), "settings", None)])
     yield store

@@ -58,12 +58,12 @@ async def test_request(file: Path, client: Client, create_only: str) -> None:
         request, expected = (text.replace(f"{{{word}}}", value) for text in (request, expected))
     if "undelete" in file.stem:
         await client.act("delete", post)
-    before = client.bridge.git("rev-parse", "HEAD")
+    before = client.bridge.head()
     answer = await send(client.bridge, request)
     status = int(file.name[:3])
     # 201 when the page is already built, else 202.
     assert answer.status in ({201, 202} if status == 201 else {status}), answer.body
-    written = client.bridge.git("rev-parse", "HEAD") != before
+    written = client.bridge.head() != before
     await Check(client, post, answer, written=written).all(json.loads(expected))
 
 
