@@ -590,6 +590,21 @@ def test_build_recipes_of_hosts_are_found(recipe: str, text: str, tmp_path: Path
     assert ExistingSite(tmp_path, conf, conf, {}).built_elsewhere() == recipe
 
 
+def test_committed_pages_are_found_where_the_makefile_builds_them(site: Path) -> None:
+    """Into the root of the repo, and the sources are in a folder of it."""
+    (site / "_pelican").mkdir()
+    conf = (site / "pelicanconf.py").rename(site / "_pelican" / "pelicanconf.py")
+    existing = ExistingSite(site, conf, conf, {"OUTPUT_PATH": "output"})
+    (site / "content" / "index.html").write_text("a page of the owner's")
+    commit(site)
+    assert existing.committed_pages() is None
+    (site / "theme").mkdir()
+    (site / "theme" / "main.css").touch()
+    (site / "index.html").write_text("a built page")
+    commit(site)
+    assert existing.committed_pages() == "."
+
+
 async def test_a_site_whose_makefile_names_the_folder_of_posts(
     site: Path, bridge: Path, http: aiohttp.ClientSession
 ) -> None:

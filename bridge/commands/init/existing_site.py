@@ -30,7 +30,7 @@ from bridge.runtime.command_name import doc
 from bridge.settings import prefix_of, usual_folder
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.missing_locales import how_to_install, locales_warning
-from bridge.store.setup import has_files_below, submodule_of
+from bridge.store.setup import files_named, has_files_below, submodule_of
 
 #: Matches Pelican, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
@@ -152,14 +152,25 @@ class ExistingSite(Struct, frozen=True):
                 f'\n\n    ARTICLE_PATHS = ["posts"]\n\nadd that to {self.conf.name}, and'
                 ' path = "posts/{category}/{slug}.md" to bridge.toml, below [content].'
             )
-        if has_files_below(self.root, self.output):
-            output = self.output.relative_to(self.root).as_posix()
+        if (built := self.committed_pages()) is not None:
             found.append(
-                f"Your repo has the built pages, too (in {output}/). The bridge commits posts,"
+                f"Your repo has the built pages, too (in {built}/). The bridge commits posts,"
                 " but no pages: if your site is served from the repo, let its host build it instead"
                 f" ({doc('deploy.md')}), or a post has no page until you build and commit."
             )
         return found
+
+    def committed_pages(self) -> str | None:
+        """The folder of built pages in the repo, if it has them: that of the settings, or another,
+        as where a Makefile builds into the root of the repo.
+        """
+        if has_files_below(self.root, self.output):
+            return self.output.relative_to(self.root).as_posix()
+        theme = str(self.values.get("THEME_STATIC_DIR") or "theme").strip("/")
+        for index in files_named(self.root, "index.html"):
+            if index.with_name(theme).is_dir():
+                return index.parent.relative_to(self.root).as_posix()
+        return None
 
     def _outside(self) -> list[str]:
         """Advice about folders that the settings name and that a checkout lacks: outside of the
