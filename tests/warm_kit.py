@@ -14,10 +14,12 @@ import atexit
 import ctypes
 import gc
 import importlib
+import io
 import json
 import locale
 import multiprocessing
 import os
+import pickle
 import pkgutil
 import platform
 import re
@@ -33,7 +35,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,8 +57,9 @@ WARM.set_forkserver_preload(["bridge.store.git"])
 #: workers for uploads and untrusted pages, and what Pelican and docutils import only when needed.
 _IMPORTED = [
     "bridge.app", "bridge.commands.checks.check", "bridge.commands.cli", "bridge.commands.demo",
-    "bridge.commands.init.init", "bridge.commands.serve", "bridge.store.git",
-    "bridge.media.formats.clean", "mf2py", "bridge.site.pelican.serve",
+    "bridge.commands.init.init", "bridge.commands.serve", "bridge.commands.tokens",
+    "bridge.store.git", "bridge.media.formats.clean", "PIL.GifImagePlugin", "PIL.PngImagePlugin",
+    "mf2py", "bridge.site.pelican.serve",
     "bridge.rebuild.resident.__main__",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
@@ -270,6 +273,7 @@ def main(pipe: int) -> None:
     _hash_cheaply()
     _know_markup()
     _know_templates()
+    _know_expressions()
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -348,6 +352,61 @@ def _know_templates() -> None:
             prepare(environment)
         for name in environment.list_templates(extensions=["html"]):
             environment.get_template(name)
+
+
+def _know_expressions() -> None:
+    """Compile the regular expressions that most programs compile when they start or build a site.
+
+    Which these are says a fork that does it: it leaves nothing else behind here.
+    """
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            before = set(re._cache)  # type: ignore[attr-defined] # it has no public name
+            with tempfile.TemporaryDirectory() as folder:
+                _load_and_build(Path(folder))
+            new = [key[1:] for key in re._cache if key not in before]  # type: ignore[attr-defined]
+            with os.fdopen(write, "wb") as pipe:
+                pickle.dump([each for each in new if isinstance(each[0], str)], pipe)
+            code = 0
+        except BaseException:  # noqa: BLE001 # the fork must not go on as the warm process
+            traceback.print_exc()
+        os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    for pattern, flags in pickle.loads(said):
+        re.compile(pattern, flags)
+
+
+def _load_and_build(folder: Path) -> None:
+    """What the site's process, Pelican's command and the bridge do with most sites here."""
+    from pelican import main as pelican  # noqa: PLC0415 # the tests' own process has no use for it
+
+    from bridge.commands.arguments import parser  # noqa: PLC0415
+    from bridge.settings_file import load  # noqa: PLC0415
+    from bridge.site.pelican.pelican_site import PelicanSite  # noqa: PLC0415
+
+    conf, content, out = folder / "pelicanconf.py", folder / "content", folder / "output"
+    content.mkdir()
+    conf.write_text(
+        'SITENAME, SITEURL, AUTHOR, PATH = "A", "https://example.com", "B", "content"\n'
+        'FEED_DOMAIN, FEED_ALL_RSS = SITEURL, "feed.xml"\n'
+    )
+    (content / "2026-01-01-a.md").write_text(
+        "Title: A\nDate: 2026-01-01\nTags: b, c\n\n# A *b*\n\n![c]({static}a.png)\n"
+    )
+    (content / "b.rst").write_text("B\n=\n\n:date: 2026-01-02\n\n*c*\n")
+    parser().parse_args(["serve"])
+    load(None, {"BRIDGE_SITE__ME": "https://example.com/", "BRIDGE_SITE__REPO": str(folder)})
+    os.chdir(folder)  # plugins write where they are
+    unread = io.StringIO()
+    with redirect_stdout(unread), redirect_stderr(unread):
+        PelicanSite.load(conf, uploads="media").facts()
+        pelican([str(content), "-s", str(conf), "-o", str(out)])
 
 
 def compiling_once() -> Callable[..., Any]:

@@ -62,6 +62,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A demo for this file only, so that no other test writes to its log."""
     with demo_in(
         tmp_path_factory.mktemp("desk") / "demo",
+        # Nor do its tests look at pages: the next post need not wait for those of the last.
+        BRIDGE_REBUILD__WAIT_SECONDS="0",
         BRIDGE_WEBMENTION__SEND="false",
         BRIDGE_PUBLISH__REMOTE="",
     ) as running:

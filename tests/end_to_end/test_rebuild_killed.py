@@ -179,7 +179,10 @@ async def test_settings_that_never_end_are_given_up_when_others_are_committed(
         timing=BuildTiming(debounce=0.01, again=(), look=0.1),
     )
     assert isinstance(worker, Worker)
-    commit(bare_store, {"pelicanconf.py": CONF + b"open('begun', 'w')\nwhile True:\n    pass\n"})
+    commit(
+        bare_store,
+        {"pelicanconf.py": CONF + b"open('begun', 'w')\nimport time\ntime.sleep(3600)\n"},
+    )
     await worker.start()
     try:
         begun = tmp_path / "state" / "rebuild" / "checkout" / "begun"

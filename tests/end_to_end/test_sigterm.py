@@ -30,13 +30,14 @@ STUCK = ["build", "remote", "thread", "request"]
 HANGS = '#!/bin/sh\ntrap "" TERM INT\necho $$ >> {pids}\nwhile :; do sleep 1000; done\n'
 #: A text that the site's Markdown never comes to the end of.
 ENDLESS = """
+import time
 from markdown import Extension
 from markdown.preprocessors import Preprocessor
 
 class Step(Preprocessor):
     def run(self, lines):
         while any("endless" in line for line in lines):
-            pass
+            time.sleep(0.1)
         return lines
 
 class Endless(Extension):
