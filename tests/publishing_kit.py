@@ -91,6 +91,10 @@ class Bench:
         post = await self.posts.post(self.posts.find(url))
         return {name: values[0] for name, values in post.properties.items()}
 
+    def pull(self) -> None:
+        """Have the owner's clone at the newest version, as it has no commits of its own."""
+        git(self.clone, "merge", "-q", "--ff-only", _main(self.bare))
+
     def push(self, files: Mapping[str, str | bytes | None], message: str = "by hand") -> Version:
         """Change files as the owner, commit and push."""
         for name, text in files.items():
@@ -102,8 +106,6 @@ class Bench:
             file.write_bytes(text.encode() if isinstance(text, str) else text)
         before = _main(self.clone / ".git")
         commit_all(self.clone, message)
-        borrowed = self.clone / ".git/objects/info/alternates"
-        borrowed.write_text(f"{self.bare / 'objects'}\n")
         # As `git pull --rebase && git push`, which is twenty processes.
         while True:
             seen = _main(self.bare)
@@ -161,6 +163,8 @@ async def bench(
     clone, state = new_repo(lay_out(folder / "clone", files, conf)), folder / "s"
     commit_all(clone, "the site")
     bare = bare_copy(clone, folder / "site.git")
+    # What the bridge commits is in the clone without being fetched.
+    (clone / ".git/objects/info/alternates").write_text(f"{bare / 'objects'}\n")
     settings = Settings(
         site=Site(me="https://example.com/", repo=bare),
         content=msgspec.structs.replace(Content(), **content),

@@ -629,7 +629,7 @@ async def test_nothing_is_posted_into_a_content_folder_that_was_renamed(tmp_path
     text = "Title: A\nDate: 2020-01-02\n\nx\n"
     async with bench(tmp_path, {"content/a.md": text}, CONF) as site:
         await site.create(name="First", content="x")
-        git(site.clone, "pull", "-q", str(site.bare), "main")
+        site.pull()
         git(site.clone, "mv", "content", "texts")
         conf = CONF.replace('"content"', '"texts"')
         site.push({"pelicanconf.py": conf})

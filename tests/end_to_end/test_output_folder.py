@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from git_kit import bare_copy, commit_all, new_repo
 from soak_kit import in_soak
 
 from bridge.app import REBUILDER, STORE, make_app
@@ -19,10 +19,6 @@ CONF = 'SITEURL = "https://example.com"\nSITENAME = AUTHOR = "A"\nTIMEZONE = "UT
 POST = "Title: One\nDate: 2020-01-01 10:00\nSlug: one\n\nText\n"
 
 
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True)
-
-
 def make_repo(folder: Path, output: str, *, more: str = "") -> Path:
     """A bridge's repo whose settings name an output folder, with ``more`` lines."""
     clone = folder / "site"
@@ -31,11 +27,8 @@ def make_repo(folder: Path, output: str, *, more: str = "") -> Path:
         f"{CONF}OUTPUT_PATH = {output!r}\n{more}", encoding="utf-8"
     )
     (clone / "content" / "one.md").write_text(POST, encoding="utf-8")
-    git(folder, "init", "--quiet", "--initial-branch=main", str(clone))
-    git(clone, "add", ".")
-    git(clone, "-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "--quiet", "-m", "x")
-    git(folder, "clone", "--quiet", "--bare", str(clone), "site.git")
-    return folder / "site.git"
+    commit_all(new_repo(clone))
+    return bare_copy(clone, folder / "site.git")
 
 
 def settings_for(repo: Path) -> Settings:

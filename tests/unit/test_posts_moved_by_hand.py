@@ -34,7 +34,7 @@ def at(slug: str) -> str:
 
 async def slug_becomes(site: Bench, slug: str) -> None:
     """The owner pulls, edits and pushes; then the bridge follows."""
-    git(site.clone, "pull", "-q", str(site.bare), "main")
+    site.pull()
     before = site.posts.find(f"{BASE}first.html").save_as.removesuffix(".html")
     text = site.read(PATH).replace(f"Slug: {before}", f"Slug: {slug}")
     await site.arrived({PATH: text})
@@ -88,7 +88,7 @@ async def test_another_file_name(site: Bench, text: str) -> None:
 async def test_another_file_name_in_a_merged_branch(site: Bench) -> None:
     """As a pull request brings it: the merge commit removes the file, too."""
     new = "content/renamed.md"
-    git(site.clone, "pull", "-q", str(site.bare), "main")
+    site.pull()
     git(site.clone, "checkout", "-q", "-b", "rename")
     git(site.clone, "mv", PATH, new)
     (site.clone / new).write_text(at("second"))
@@ -175,7 +175,7 @@ async def test_a_redirect_that_the_owner_removes_is_not_added_again(site: Bench)
     await site.arrived({PATH: at("second")})
     await site.moved.catch_up()
     assert aliases(site, PATH) == ["first.html"]
-    git(site.clone, "pull", "-q", str(site.bare), "main")
+    site.pull()
     await site.arrived({PATH: at("second")})
     await site.moved.catch_up()
     assert not aliases(site, PATH)
