@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import cProfile
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytest
 from jinja2 import DictLoader, Undefined
 from pelican.contents import Article
+from pelican.settings import DEFAULT_CONFIG
+from pelican.urlwrappers import Tag
 
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Opaque, ValueNumbering
 from bridge.rebuild.resident.reuse.templates import (
@@ -173,6 +176,57 @@ def test_templates_with_untraceable_inputs_have_no_record(source: str) -> None:
 )
 def test_templates_that_only_use_their_context_have_a_record(source: str) -> None:
     assert up_to_date(source, BEFORE, MORE)
+
+
+class _Clock:
+    """What a plugin's objects show depends on more than the objects."""
+
+    def __str__(self) -> str:
+        return "now"
+
+
+class _ClockText(_Clock, str):
+    """A text."""
+
+
+class _ClockNumber(_Clock, int):
+    """A number."""
+
+
+class _ClockNames(_Clock, dict[str, str]):
+    """Names and values."""
+
+
+class _ClockTag(_Clock, Tag):  # type: ignore[misc]
+    """A tag."""
+
+
+class _ClockPair(_Clock, NamedTuple("Pair", [("one", str)])):
+    """A tuple."""
+
+
+@dataclass
+class _ClockRecord(_Clock):
+    """A record."""
+
+    one: str
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        _ClockText("a"),
+        _ClockNumber(1),
+        _ClockNames(a="a"),
+        _ClockTag("a", dict(DEFAULT_CONFIG)),
+        _ClockPair("a"),
+        _ClockRecord("a"),
+    ],
+    ids=["text", "number", "dict", "tag", "tuple", "dataclass"],
+)
+def test_an_object_that_says_by_itself_what_it_looks_like_has_no_record(said: Any) -> None:
+    with pytest.raises(Opaque, match="says by itself"):
+        up_to_date("{{ title }}", {"title": said}, {"title": said})
 
 
 class _Shown:

@@ -15,6 +15,7 @@ from bridge.errors import BridgeError
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer, retry_on_conflict
 from bridge.posts.urls import one_spelling
+from bridge.runtime.backoff import seconds_until
 from bridge.store import Change, StoreError
 from bridge.webmention.files import COPY_COUNTS, MentionFiles, StoredMention
 from bridge.webmention.incoming.faces import Faces
@@ -364,7 +365,7 @@ class Batches:
         while True:
             waiting = self._inbox.in_state("approved")
             first = min((each.changed for each in waiting), default=0.0)
-            left = first + self.seconds - self._clock()
+            left = seconds_until(first + self.seconds, self._clock(), self.seconds)
             if left <= 0 or len(waiting) >= _BATCH:
                 return
             self._added.clear()
