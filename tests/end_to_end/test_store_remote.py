@@ -26,6 +26,7 @@ from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Kind
 from bridge.store.repo import read_ref
 from bridge.store.setup import allow_pushes_into, clone_bare
+from bridge.store.sync.rebase import _likeness
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
 from bridge.store.sync.round import Divergence, SyncRound
 from bridge.store.sync.transport import Transport
@@ -385,6 +386,13 @@ async def test_a_change_here_follows_a_file_that_was_moved_and_changed_there(wor
     assert sorted(world.listed()) == ["moved/b.md", "new.md", "other.md"]
     both = post.format(slug="three", more="Mf2: one\n")
     assert world.on_remote("moved/b.md") == both.rstrip("\n")
+
+
+def test_two_notes_are_not_one_that_was_moved_because_of_their_front_matter() -> None:
+    note = b'Title: A note\nCategory: notes\nMf2: {"type":["h-entry"]}\n\n%s\n'
+    assert _likeness(note % b"One.", note % b"Another.") == 0
+    assert _likeness(note % b"", note % b"") == 0
+    assert _likeness(note % b"One.", b"Title: Renamed\n\nOne.\n") == 1
 
 
 @on_a_clone

@@ -33,6 +33,7 @@ _NOT_MERGED = (*range(1, 128), 255)
 _LIKE = 0.5
 #: Among more new files than this only one with the same bytes is looked for.
 _MOST_MOVED = 200
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
 _TIME = re.compile(r"(\d+) [-+]\d{4}$")
 
@@ -224,19 +225,23 @@ def _with_trailers(message: str, kept: Sequence[str]) -> str:
 
 
 def _likeness(one: bytes, other: bytes) -> float:
-    """How much of the longer of two texts its lines that both have are."""
-    lines, others = (Counter(text.splitlines(keepends=True)) for text in (one, other))
+    """How much of the longer of two texts its lines that both have are.
+
+    Their front matter does not count: that of two notes may differ by the date only.
+    """
+    texts = [_HEAD_END.split(each, maxsplit=1)[-1].strip() for each in (one, other)]
+    lines, others = (Counter(text.splitlines()) for text in texts)
     shared = sum(len(line) * count for line, count in (lines & others).items())
-    return shared / max(len(one), len(other), 1)
+    return shared / max(*map(len, texts), 1)
 
 
 def _with_both_heads(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
     """A post whose front matter both have changed, in different lines: for git lines that touch
     are the same place. ``None`` where they are the same lines, or both have changed the text.
     """
-    split = re.compile(rb"\r?\n\r?\n")
     cuts = [
-        (found.start() if (found := split.search(each)) else -1) for each in (ours, base, theirs)
+        (found.start() if (found := _HEAD_END.search(each)) else -1)
+        for each in (ours, base, theirs)
     ]
     if -1 in cuts:
         return None
