@@ -139,7 +139,7 @@ def bare_copy(clone: Path, bare: Path) -> Path:
 def bring_objects(clone: Path, bare: Path) -> None:
     """Copy to a bare repo what it lacks of a clone's objects: a push is eight processes."""
     objects = clone / ".git/objects"
-    for file in objects.glob("*/*"):
+    for file in (*objects.glob("[0-9a-f][0-9a-f]/*"), *objects.glob("pack/*")):
         copy = bare / "objects" / file.relative_to(objects)
         if not copy.exists():
             copy.parent.mkdir(exist_ok=True)
