@@ -139,11 +139,15 @@ def bare_copy(clone: Path, bare: Path) -> Path:
 def bring_objects(clone: Path, bare: Path) -> None:
     """Copy to a bare repo what it lacks of a clone's objects: a push is eight processes."""
     objects = clone / ".git/objects"
-    for file in (*objects.glob("[0-9a-f][0-9a-f]/*"), *objects.glob("pack/*")):
+    found = (*objects.glob("[0-9a-f][0-9a-f]/*"), *objects.glob("pack/*"))
+    for file in sorted(found, reverse=True):  # a pack before its index
         copy = bare / "objects" / file.relative_to(objects)
         if not copy.exists():
             copy.parent.mkdir(exist_ok=True)
-            shutil.copy2(file, copy)
+            # A process that reads there finds all of it, or nothing.
+            part = copy.with_name("tmp_copy")
+            shutil.copy2(file, part)
+            part.replace(copy)
 
 
 def push(clone: Path, remote: str = "origin") -> None:
