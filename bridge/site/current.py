@@ -10,10 +10,11 @@ written again, and asked about again: nearly every post takes one question.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
-from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ from bridge.settings import prefix_of
 from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.site_reader import SiteReader
-from bridge.store import ContentStore, StoreBroken, Version, why_misplaced
+from bridge.store import ContentStore, StoreBroken, StoreFull, Version, why_misplaced
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,9 @@ class CurrentSite:
     async def bring_to(self, head: Version) -> None:
         """Load the site as of ``head``, if it may have changed.
 
-        Raises :class:`SiteBroken` where neither it nor an earlier version can be loaded.
+        Raises :class:`SiteBroken` where neither it nor an earlier version can be loaded,
+        :class:`StoreFull` where there is no room for its files, :class:`StoreBroken` where they
+        cannot be written.
         """
         if head == self._seen and self._reader is not None and not self.is_lost:
             return
@@ -152,7 +155,8 @@ class CurrentSite:
             failed = self._reader is None and self.problem and head == self._seen
             if failed and time.monotonic() - self._failed_at < _AGAIN:
                 raise SiteBroken(self.problem)
-            await self._load(head)
+            with _translated():
+                await self._load(head)
 
     def condition(self) -> SiteReport:
         """Whether the site can be read, for the status page."""
@@ -282,6 +286,17 @@ class CurrentSite:
             return Version(self._note.read_text().strip())
         except OSError:
             return None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the system's errors into the store's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StoreFull(f"there is no room for the site's files ({error})") from error
+        raise StoreBroken(f"the site's files cannot be checked out ({error})") from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,7 +16,13 @@ from typing import TypeVar
 
 import msgspec
 
-from bridge.errors import InvalidRequest, SiteBroken, SiteReplaced, Unavailable
+from bridge.errors import (
+    InsufficientStorage,
+    InvalidRequest,
+    SiteBroken,
+    SiteReplaced,
+    Unavailable,
+)
 from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group
 from bridge.settings import prefix_of
 from bridge.site import launch
@@ -187,6 +194,12 @@ _PROGRAM = "bridge.site.pelican.serve"
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
 _Reply = TypeVar("_Reply")
+
+
+def _not_started(error: OSError) -> Unavailable | InsufficientStorage:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return InsufficientStorage("The disk is full: the site's own code cannot be started.")
+    return Unavailable(f"The site's own code cannot be started: {error.strerror}.")
 
 
 class SiteProcess:
@@ -374,7 +387,10 @@ class SiteProcess:
             if self._running is not None:
                 await self._running.end()
             self._running = None
-            running = await self._launch()
+            try:
+                running = await self._launch()
+            except OSError as error:
+                raise _not_started(error) from error
             try:
                 ready = await self._load(running)
             except ProcessGone as error:

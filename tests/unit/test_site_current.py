@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from site_kit import PlainCheckout
 
 from bridge.desk.status import site_facts
 from bridge.site.current import CurrentSite
-from bridge.store import StoreBroken, Version
+from bridge.store import StoreBroken, StoreFull, Version
 from bridge.store.memory_store import MemoryStore
 
 
@@ -90,17 +91,28 @@ async def test_a_replaced_reader_closes_after_its_last_answer_and_at_shutdown_at
 
 
 class Lost(PlainCheckout):
-    """Its files are unavailable while the repo is missing."""
+    """Its files are unavailable for a while."""
 
-    is_away = False
+    error: Exception | None = None
 
     def bring_to(self, version: Version) -> None:
-        if self.is_away:
-            raise StoreBroken("there is no repo")
+        if self.error is not None:
+            raise self.error
         super().bring_to(version)
 
 
-async def test_a_site_whose_repo_was_missing_is_loaded_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreBroken("there is no repo"), StoreBroken),
+        (OSError(errno.ENOSPC, "No space left on device"), StoreFull),
+        (OSError(errno.EROFS, "Read-only file system"), StoreBroken),
+    ],
+    ids=["missing", "full", "read-only"],
+)
+async def test_a_site_whose_repo_was_missing_is_loaded_again(
+    tmp_path: Path, error: Exception, told: type[Exception]
+) -> None:
     """The files may have been recreated: a process confined to the earlier ones cannot see them."""
     store, readers = MemoryStore(), list[Reader]()
 
@@ -112,10 +124,10 @@ async def test_a_site_whose_repo_was_missing_is_loaded_again(tmp_path: Path) -> 
     current = CurrentSite(store, checkout, new, content="content", uploads="content/media")
     await current.bring_to(commit(store, {"pelicanconf.py": CONF}))
     version = commit(store, {"pelicanconf.py": CONF + b"# changed"})
-    checkout.is_away = True
-    with pytest.raises(StoreBroken):
+    checkout.error = error
+    with pytest.raises(told):
         await current.bring_to(version)
-    checkout.is_away = False
+    checkout.error = None
     await current.bring_to(version)
     assert len(readers) == 2
     assert id(current.reader) == id(readers[-1])
