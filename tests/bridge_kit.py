@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin
 
@@ -169,7 +170,11 @@ class Page:
     def __init__(self, url: str, html: str) -> None:
         self.url = url
         self.html = html
-        self._soup = BeautifulSoup(html, "html5lib")
+
+    @cached_property
+    def _soup(self) -> BeautifulSoup:
+        # Pages are polled, and parsing takes far longer than fetching them.
+        return BeautifulSoup(self.html, "html5lib")
 
     @property
     def entry(self) -> Tag:

@@ -53,19 +53,16 @@ CHEAP_HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(["bridge.store.git"])
 
-#: Imports of the programs that are started: the bridge, both roles of the site's process, the
-#: workers for uploads and untrusted pages, and what Pelican and docutils import only when needed.
+#: All modules of these are imported: parts of the bridge are imported once it answers, which would
+#: otherwise be done in each of hundreds.
+_PACKAGES = ("bridge", "pelican_indieauth")
+#: What else programs import when they start, and Pelican and docutils only when needed.
 _IMPORTED = [
-    "bridge.app", "bridge.commands.checks.check", "bridge.commands.cli", "bridge.commands.demo",
-    "bridge.commands.init.init", "bridge.commands.serve", "bridge.commands.tokens",
-    "bridge.store.git", "bridge.media.formats.clean", "PIL.GifImagePlugin", "PIL.PngImagePlugin",
-    "mf2py", "bridge.site.pelican.serve",
-    "bridge.rebuild.resident.__main__",
+    "bridge.rebuild.resident.__main__", "PIL.GifImagePlugin", "PIL.PngImagePlugin", "mf2py",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
-    "pelican", "pelican.readers", "pelican.tools.pelican_quickstart", "pelican_indieauth.plugin",
-    "pelican_indieauth.pages", "encodings.utf_8_sig", "rich._emoji_codes", "rich.status",
-    "rich.table",
+    "pelican", "pelican.readers", "pelican.tools.pelican_quickstart",
+    "encodings.utf_8_sig", "rich._emoji_codes", "rich.status", "rich.table",
     "pelican.plugins.i18n_subsites", "pelican.plugins.image_process", "pelican.plugins.neighbors",
     "pelican.plugins.related_posts", "pelican.plugins.seo", "pelican.plugins.series",
     "pelican.plugins.sitemap",
@@ -268,6 +265,10 @@ def main(pipe: int) -> None:
     """The warm process."""
     re._MAXCACHE = PATTERNS  # type: ignore[attr-defined] # it has no public name
     gc.disable()
+    for package in map(importlib.import_module, _PACKAGES):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not found.name.endswith(".__main__"):
+                importlib.import_module(found.name)
     for name in _IMPORTED:
         importlib.import_module(name)
     _hash_cheaply()
