@@ -166,7 +166,7 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    # A start is mostly imports. Little of what they allocate is garbage; it is collected later.
+    # A start is mostly imports, which leave little garbage.
     gc.disable()
     # aiohttp reads certificates without Python's lock: a second core does that beside the rest.
     threading.Thread(target=import_module, args=["aiohttp"], name="aiohttp").start()

@@ -227,8 +227,7 @@ def _linked_from(packages: Path) -> frozenset[Path]:
     found = set[Path]()
     for depth, pattern in ((1, "*.py"), (2, "*/__init__.py"), (4, "pelican/plugins/*/__init__.py")):
         for file in packages.glob(pattern):
-            real = file.resolve()
-            if file.is_symlink() and not real.is_relative_to(packages):
+            if file.is_symlink() and not (real := file.resolve()).is_relative_to(packages):
                 found.add(real.parents[depth - 1])
     return frozenset(found)
 

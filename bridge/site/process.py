@@ -11,6 +11,7 @@ import errno
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -435,16 +436,17 @@ class SiteProcess:
     async def _launch(self) -> RunningProcess:
         checkout = Path(self._start.checkout)
         if self._start.is_owners:
-            grants = self._sandbox.grants(read=[checkout])
+            permit = partial(self._sandbox.grants, read=[checkout])
         else:
             # The text of a question is written to its future path until it is answered, and
             # settings and plugins may create files, as they do in a build.
             content = checkout / self._start.content
             await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
-            grants = self._sandbox.grants(write=[checkout])
+            permit = partial(self._sandbox.grants, write=[checkout])
         process = await launch.start(
             _PROGRAM,
-            grants,
+            # It looks at every package that is installed.
+            await asyncio.to_thread(permit),
             folder=checkout,
             environment=self._sandbox.environment(),
         )
