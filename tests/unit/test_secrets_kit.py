@@ -108,6 +108,20 @@ def test_in_an_unreachable_commit_and_in_a_pack(
     assert found(watch, tmp_path) == {packed, loose}
 
 
+def test_in_an_object_that_is_packed_as_a_difference(watch: Watch, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    secret = secrets.token_urlsafe(32)
+    lines = "".join(f"This is line {n}.\n" for n in range(200))
+    for text in (f"{secret}\n{lines}", f"{lines}More.\n"):
+        (tmp_path / "notes").write_text(text)
+        git(tmp_path, "add", "notes")
+        git(tmp_path, "commit", "-q", "-m", "x")
+    git(tmp_path, "repack", "-q", "-a", "-d", "-f")
+    packs = map(str, tmp_path.rglob("*.idx"))
+    assert "chain length = 1" in git(tmp_path, "verify-pack", "-v", *packs)
+    assert found(watch, tmp_path) == {secret}
+
+
 def test_in_a_database(watch: Watch, tmp_path: Path) -> None:
     secret = secrets.token_urlsafe(32)
     database = sqlite3.connect(tmp_path / "x.sqlite", isolation_level=None)
