@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _DEFAULT = "output"
 #: Which folder was in use last, as the settings name it.
 _NOTE = "output-folder"
+_RETRY_SECONDS = 30.0
 
 
 class _OutputNote(msgspec.Struct):
@@ -122,9 +123,14 @@ class DeferredRebuilder:
 
     is_local = True
 
-    def __init__(self, find: Callable[[], Awaitable[Path]]) -> None:
-        """``find`` returns the folder of pages."""
+    def __init__(
+        self, find: Callable[[], Awaitable[Path]], *, retry_seconds: float = _RETRY_SECONDS
+    ) -> None:
+        """``find`` returns the folder of pages. Where building cannot begin, as on a full disk, it
+        is tried again after ``retry_seconds``.
+        """
         self._find = find
+        self._retry_seconds = retry_seconds
         self._make: Callable[[Path], Rebuilder] | None = None
         self._rebuilder: Rebuilder | None = None
         self._found = asyncio.Event()
@@ -182,13 +188,24 @@ class DeferredRebuilder:
             await self._rebuilder.close()
 
     async def _begin(self) -> None:
-        try:
-            if self._make is None:
-                raise RuntimeError("nothing was said about how to build")
-            self._rebuilder = self._make(await self._find())
-            await self._rebuilder.start()
-        except Exception as error:
-            log.exception("Building could not begin")
-            self._problem = f"{type(error).__name__}: {error}"
-        finally:
-            self._found.set()
+        while self._rebuilder is None:
+            try:
+                if self._make is None:
+                    raise RuntimeError("nothing was said about how to build")
+                rebuilder = self._make(await self._find())
+                await rebuilder.start()
+                self._rebuilder = rebuilder
+            except OSError as error:
+                if self._is_new(problem := f"{type(error).__name__}: {error}"):
+                    log.warning("building cannot begin, and is tried again: %s", problem)
+            except Exception as error:
+                if self._is_new(f"{type(error).__name__}: {error}"):
+                    log.exception("building cannot begin, and is tried again")
+            finally:
+                self._found.set()
+            if self._rebuilder is None:
+                await asyncio.sleep(self._retry_seconds)
+
+    def _is_new(self, problem: str) -> bool:
+        before, self._problem = self._problem, problem
+        return problem != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from git_kit import bare_copy, commit_all, new_repo
 from soak_kit import in_soak
 
 from bridge.app import REBUILDER, STORE, make_app
-from bridge.rebuild.output_folder import output_folder
+from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
+from bridge.rebuild.webhook import NoRebuild
 from bridge.settings import Settings
 from bridge.settings_file import load
+from bridge.store import Version
 
 CONF = 'SITEURL = "https://example.com"\nSITENAME = AUTHOR = "A"\nTIMEZONE = "UTC"\n'
 POST = "Title: One\nDate: 2020-01-01 10:00\nSlug: one\n\nText\n"
@@ -137,3 +140,28 @@ async def test_the_bridge_answers_and_stops_while_a_slow_site_is_loading(
         assert head is not None
         assert not await rebuilder.live(head, "one.html", 0.01)
     assert "left behind" not in caplog.text
+
+
+async def test_building_begins_once_it_can(tmp_path: Path) -> None:
+    """As after a start on a full disk: it was not tried again until the next start."""
+    full = True
+
+    def make(output: Path) -> NoRebuild:
+        assert output == tmp_path
+        if full:
+            raise OSError("No space left on device")
+        return NoRebuild()
+
+    async def find() -> Path:
+        return tmp_path
+
+    rebuilder = DeferredRebuilder(find, retry_seconds=0.01)
+    rebuilder.make_with(make)
+    await rebuilder.start()
+    assert not await rebuilder.live(Version("1"), "index.html", 60)
+    assert rebuilder.status().reason == "OSError: No space left on device"
+    full = False
+    async with asyncio.timeout(60):
+        while rebuilder.status().state == "failed":
+            await asyncio.sleep(0.01)
+    await rebuilder.close()
