@@ -590,19 +590,26 @@ def test_build_recipes_of_hosts_are_found(recipe: str, text: str, tmp_path: Path
     assert ExistingSite(tmp_path, conf, conf, {}).built_elsewhere() == recipe
 
 
-def test_committed_pages_are_found_where_the_makefile_builds_them(site: Path) -> None:
+@pytest.mark.parametrize(
+    ("theme", "found"), [("theme", "."), ("static/theme/", "."), ("./look", "."), ("/", None)]
+)
+def test_committed_pages_are_found_where_the_makefile_builds_them(
+    theme: str, found: str | None, site: Path
+) -> None:
     """Into the root of the repo, and the sources are in a folder of it."""
     (site / "_pelican").mkdir()
     conf = (site / "pelicanconf.py").rename(site / "_pelican" / "pelicanconf.py")
-    existing = ExistingSite(site, conf, conf, {"OUTPUT_PATH": "output"})
+    values = {"OUTPUT_PATH": "output", "THEME_STATIC_DIR": theme}
+    existing = ExistingSite(site, conf, conf, values)
+    theme = theme.strip("/")
     (site / "content" / "index.html").write_text("a page of the owner's")
     commit(site)
     assert existing.committed_pages() is None
-    (site / "theme").mkdir()
-    (site / "theme" / "main.css").touch()
+    (site / theme).mkdir(parents=True, exist_ok=True)
+    (site / theme / "main.css").touch()
     (site / "index.html").write_text("a built page")
     commit(site)
-    assert existing.committed_pages() == "."
+    assert existing.committed_pages() == found
 
 
 async def test_a_site_whose_makefile_names_the_folder_of_posts(

@@ -166,9 +166,11 @@ class ExistingSite(Struct, frozen=True):
         """
         if has_files_below(self.root, self.output):
             return self.output.relative_to(self.root).as_posix()
-        theme = str(self.values.get("THEME_STATIC_DIR") or "theme").strip("/")
+        theme = os.path.normpath(str(self.values.get("THEME_STATIC_DIR") or "theme").strip("/"))
+        if theme == ".":
+            return None
         for index in files_named(self.root, "index.html"):
-            if index.with_name(theme).is_dir():
+            if (index.parent / theme).is_dir():
                 return index.parent.relative_to(self.root).as_posix()
         return None
 
