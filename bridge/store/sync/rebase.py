@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from git import GitCommandError
 from msgspec import Struct
@@ -33,6 +33,8 @@ _NOT_MERGED = (*range(1, 128), 255)
 _LIKE = 0.5
 #: Among more new files than this only one with the same bytes is looked for.
 _MOST_MOVED = 200
+#: Changes of both sides to a longer front matter are not told apart: that takes the square of it.
+_MOST_LINES = 500
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
 _TIME = re.compile(r"(\d+) [-+]\d{4}$")
@@ -118,11 +120,13 @@ class Replay:
         kept = []
         for path, was, now in compare(self._database, base, ours):
             there, target = editor.get(path), path
+            if there is None and was and (moved := self._moved_to(base, path, was)):
+                # Unless an earlier commit of ours has removed it there.
+                there = editor.get(moved)
+                target = path if there is None else moved
             if there in (was, now):
-                _set(editor, path, now)
+                _set(editor, target, now)
                 continue
-            if there is None and was and (moved := self._moved_to(base, was)):
-                there, target = editor.get(moved), moved
             merged = self._merged(was, now, there)
             if merged is not None:
                 editor.put(target, merged)
@@ -134,17 +138,23 @@ class Replay:
         self.objects += objects
         return tree, kept
 
-    def _moved_to(self, base: bytes | None, was: TreeEntry) -> str | None:
-        """The path to which they have moved a file, perhaps with changes, if they have."""
+    def _moved_to(self, base: bytes | None, path: str, was: TreeEntry) -> str | None:
+        """The path to which they have moved a text, perhaps with changes, if they have."""
         if not was.is_file or self._theirs is None:
             return None
+        text, kind = self._text(was.oid), PurePosixPath(path).suffix
+        if b"\0" in text:
+            return None
         found = compare(self._database, base, self._theirs)
-        new = [(path, now) for path, before, now in found if before is None and now and now.is_file]
-        exact = [path for path, entry in new if entry.oid == was.oid]
+        new = [
+            (each, now)
+            for each, before, now in found
+            if before is None and now and now.is_file and PurePosixPath(each).suffix == kind
+        ]
+        exact = [each for each, entry in new if entry.oid == was.oid]
         if exact or len(new) > _MOST_MOVED:
             return next(iter(exact), None)
-        text = self._text(was.oid)
-        likeness = {path: _likeness(text, self._text(entry.oid)) for path, entry in new}
+        likeness = {each: _likeness(text, self._text(entry.oid)) for each, entry in new}
         best = max(likeness, key=likeness.__getitem__, default="")
         return best if likeness.get(best, 0) >= _LIKE else None
 
@@ -251,6 +261,8 @@ def _with_both_heads(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
     mine, before, other = (
         text[:cut].split(b"\n") for text, cut in zip((ours, base, theirs), cuts, strict=True)
     )
+    if max(map(len, (mine, before, other))) > _MOST_LINES:
+        return None
     edits = [*_edits(before, mine), *_edits(before, other)]
     edits = sorted(set(edits))
     for (start, end, _), (later, its_end, _) in pairwise(edits):
