@@ -28,6 +28,9 @@ from bridge.runtime.damage import is_damaged
 _BUSY_SECONDS = 1.0
 _OPENING_SECONDS = 5.0
 _PAUSE = 0.02
+#: A file that was found unusable, and has not changed, is tried again after this: another program
+#: had locked it, or its permissions were wrong.
+_AGAIN_SECONDS = 5.0
 
 #: Which file there is, and when it was written.
 _Stamp: TypeAlias = tuple[int, int, int]
@@ -76,13 +79,14 @@ class Database:
         #: What became of the file that was open; the one in its place that was found unusable.
         self._problem = ""
         self._refused: _Stamp | None = None
+        self._again_at = 0.0
         self._doubted = False
         self._left_open: list[sqlite3.Connection] = []
         self._marks: frozenset[bytes] = frozenset()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             private.create(path)
-            self._connect()
+            self._connect(_OPENING_SECONDS)
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"The IndieAuth database {path} cannot be opened.") from error
         self._migrate()
@@ -147,15 +151,15 @@ class Database:
             self._doubted |= damaged
             raise Unavailable(f"The IndieAuth database cannot be {done}.") from error
 
-    def _connect(self) -> None:
-        """Open the file, which exists. Raises ``OSError``, ``sqlite3.Error``."""
+    def _connect(self, patience: float) -> None:
+        """Open the file, which exists, and wait so many seconds for a lock. Raises ``OSError``,
+        ``sqlite3.Error``.
+        """
         private.tighten(private.database_files(self._path))
-        connection = sqlite3.connect(
-            self._uri, uri=True, timeout=_OPENING_SECONDS, isolation_level=None
-        )
+        connection = sqlite3.connect(self._uri, uri=True, timeout=patience, isolation_level=None)
         try:
             connection.row_factory = sqlite3.Row
-            _use_wal(connection)
+            _use_wal(connection, patience)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
@@ -200,7 +204,8 @@ class Database:
         is_same = stamp == self._seen and not self._doubted
         if (is_same and not self._problem) or self._is_in_transaction:
             return
-        if stamp is not None and stamp == self._refused:
+        is_refused = stamp is not None and stamp == self._refused
+        if is_refused and time.monotonic() < self._again_at:
             raise self._lost()
         if not self._problem:
             is_ours = stamp and self._seen and stamp[:2] == self._seen[:2]
@@ -226,6 +231,7 @@ class Database:
                 problem,
             )
         self._problem, self._refused = problem, stamp
+        self._again_at = time.monotonic() + _AGAIN_SECONDS
         raise self._lost()
 
     @property
@@ -237,7 +243,7 @@ class Database:
         if why := _why_unusable(self._uri):
             return why
         try:
-            self._connect()
+            self._connect(_BUSY_SECONDS)
             marks = _marks(self._connection)
         except (OSError, sqlite3.Error) as error:
             return f"cannot be opened ({error})"
@@ -294,13 +300,13 @@ def _stamp(path: Path, *, may_be_empty: bool = False) -> _Stamp | None:
     return (found.st_dev, found.st_ino, found.st_mtime_ns) if is_there else None
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection, patience: float) -> None:
     """Have the database in WAL mode.
 
     Where another process is making the same new file (``serve`` and a command, both for the
     first time), SQLite does not wait for its lock, whatever the timeout.
     """
-    deadline = time.monotonic() + _OPENING_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -39,6 +39,7 @@ def test_a_process_that_holds_the_lock_is_waited_for_once(
 ) -> None:
     path = tmp_path / "indieauth.sqlite"
     monkeypatch.setattr("bridge.indieauth.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("bridge.indieauth.database._AGAIN_SECONDS", 0.0)
     database = Database(path)
     secret = create_token(database, "x", ["create"])
     other = sqlite3.connect(path, isolation_level=None)
@@ -272,6 +273,31 @@ def test_a_database_that_is_lost_while_it_is_open_is_refused_until_it_is_restore
     again = Database(path)
     assert [each.name for each in list_tokens(again)] == ["y", "x"]
     again.close()
+
+
+def test_a_backup_that_cannot_be_opened_yet_is_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program looks at it, or it still belongs to root: then the file itself is the same
+    afterwards.
+    """
+    monkeypatch.setattr("bridge.indieauth.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("bridge.indieauth.database._AGAIN_SECONDS", 0.0)
+    path, copy = tmp_path / "indieauth.sqlite", tmp_path / "backup.sqlite"
+    database = Database(path)
+    secret = create_token(database, "x", ["create"])
+    backup(path, copy)
+    path.unlink()
+    with pytest.raises(Unavailable, match="is gone"):
+        find_token(database, secret)
+    copy.replace(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable, match="cannot be opened"):
+            find_token(database, secret)
+    assert find_token(database, secret) is not None
+    database.close()
 
 
 def test_damage_that_only_a_statement_finds_is_refused(tmp_path: Path) -> None:
