@@ -39,7 +39,6 @@ def test_a_process_that_holds_the_lock_is_waited_for_once(
 ) -> None:
     path = tmp_path / "indieauth.sqlite"
     monkeypatch.setattr("bridge.indieauth.database._BUSY_SECONDS", 0.05)
-    monkeypatch.setattr("bridge.indieauth.database._AGAIN_SECONDS", 0.0)
     database = Database(path)
     secret = create_token(database, "x", ["create"])
     other = sqlite3.connect(path, isolation_level=None)

@@ -10,7 +10,7 @@ from bridge.runtime.command_name import doc
 _REMEDIES = (
     (
         r"not committed|under way in|does not track|delete that file|let its branch be moved"
-        r"|does not allow it|See there",
+        r"|does not allow it|See there|belongs to another user",
         "Once that is done, the bridge pushes by itself.",
     ),
     (
@@ -25,7 +25,7 @@ _REMEDIES = (
         " bridge use a branch that you merge: [site] branch.",
     ),
     (
-        r"archived|read[- ]only|deploy key|write access|denied to |HTTP 403|error: 403",
+        r"archived|read[- ]only(?! file)|deploy key|write access|denied to |HTTP 403|error: 403",
         "This key or token may only read there: give it write access (a deploy key on GitHub has a"
         " box for that). An archived repo takes nothing.",
     ),
@@ -46,12 +46,20 @@ _REMEDIES = (
         " (http.sslCAInfo for an authority of your own).",
     ),
     (
-        r"No space left|quota|unpack failed|disk full",
+        r"No space left|quota|disk full",
         "The remote could not store it: make space there.",
     ),
     (
         r"insufficient permission|Permission denied(?! \()|unable to create|Read-only file system",
         "Give the user that runs the bridge write access to all of that repo.",
+    ),
+    (
+        r"unpack failed|unpacker error",
+        "The remote could not store it: make space there, and let this user write to all of it.",
+    ),
+    (
+        r"error: 5\d\d|HTTP 5\d\d",
+        "The host has a problem of its own. The bridge tries again by itself.",
     ),
     (
         r"does not appear to be a git repository|no repo at|does not exist",
