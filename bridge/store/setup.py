@@ -105,7 +105,7 @@ def inspect_clone(folder: Path, remote: str = "") -> OwnerRepo:
         if Path(repo.git_dir).stat().st_uid != os.geteuid():
             raise StoreBroken(other_user(root))
         try:
-            if not repo.git.for_each_ref("refs/heads"):
+            if not repo.git.for_each_ref("refs/heads") and not repo.head.is_valid():
                 raise StoreBroken(f"{root} has no commit yet. Run there: {start}")
             branch = "" if repo.head.is_detached else repo.head.ref.name
             if operation := WorkingTree(root, Path(repo.git_dir)).operation():
@@ -337,13 +337,25 @@ def claim(clone: Path, bare: Path) -> str:
     with _open(clone) as repo:
         before = repo.git.config("--get", _PUSHED_FROM, with_exceptions=False)
         repo.git.config(_PUSHED_FROM, str(bare))
-    if before in {"", str(bare)} or not Path(before).exists():
+    if not before or not _is_another(Path(before), bare):
         return ""
     return (
         f"Another bridge has its repo at {before}, for the same clone: run one of the two only, or"
         " other sites and networks are told of each post twice. Delete the folder of the one that"
         " you do not need."
     )
+
+
+def _is_another(there: Path, bare: Path) -> bool:
+    """Whether a folder is there that is not ``bare`` by another name."""
+    try:
+        there.stat()
+        return not (bare.exists() and there.samefile(bare))
+    except PermissionError:
+        # Another user's.
+        return True
+    except OSError:
+        return False
 
 
 def create_site_repo(folder: Path, *, name: str, email: str) -> None:
@@ -400,7 +412,7 @@ def _refuse_incomplete(repo: git.Repo, root: Path, branch: str) -> None:
     """Raise :class:`StoreBroken` where a bare clone of this clone would not have everything."""
     if not branch:
         names = [head.name for head in repo.heads]
-        name = "main" if "main" in names else names[0]
+        name = "main" if "main" in names else next(iter(names), "--create main")
         raise StoreBroken(f"No branch is checked out in {root}. Run: git -C {root} switch {name}")
     if Path(repo.common_dir, "shallow").exists():
         raise StoreBroken(f"{root} is a shallow clone. Run: git -C {root} fetch --unshallow")

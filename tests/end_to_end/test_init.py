@@ -28,7 +28,7 @@ from soak_kit import SOAK, in_soak
 
 from bridge.commands.init.existing_site import ExistingSite
 from bridge.store import StoreBroken
-from bridge.store.setup import clone_bare, inspect_clone
+from bridge.store.setup import claim, clone_bare, inspect_clone
 
 
 @pytest.fixture(scope="session")
@@ -392,13 +392,21 @@ def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     told = done("init", site, "--yes", cwd=second)
     assert f"Another bridge has its repo at {bridge / 'site.git'}" in told
 
+    (other := bridge.with_name("by-another-name")).symlink_to(bridge)
+    assert claim(site, bridge / "site.git")
+    assert not claim(site, other / "site.git"), "it is the same one"
+    git("config", "micropub-bridge.repo", f"{bridge}/{'x' * 300}", cwd=site)
+    assert not claim(site, bridge / "site.git"), "nothing can be there"
+
 
 def test_a_detached_head_matters_only_without_a_remote(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:
     git("checkout", "--quiet", "--detach", cwd=site)
-    assert "No branch is checked out" in refused("init", site, "--yes", cwd=bridge)
-    git("switch", "--quiet", "main", cwd=site)
+    git("branch", "--quiet", "-D", "main", cwd=site)
+    told = refused("init", site, "--yes", cwd=bridge)
+    assert f"No branch is checked out in {site}. Run: git -C {site} switch --create main" in told
+    git("switch", "--quiet", "--create", "main", cwd=site)
     remote = publish(site, tmp_path / "remote.git")
     git("checkout", "--quiet", "--detach", cwd=site)
     done("init", site, "--remote", remote, "--yes", cwd=bridge)
