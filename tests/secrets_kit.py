@@ -287,7 +287,7 @@ def _objects(repo: str, files: Iterable[str]) -> Iterator[bytes]:
             with suppress(zlib.error, OSError):  # damaged by a test
                 yield zlib.decompress(_read(f"{repo}/objects/{name}"))
         elif name.endswith(".pack"):
-            found = _packed(_read(f"{repo}/objects/{name}"))
+            found = _packed(f"{repo}/objects/{name}")
             all_read = all_read and found is not None
             yield from found or ()
     if not all_read:
@@ -295,14 +295,15 @@ def _objects(repo: str, files: Iterable[str]) -> Iterator[bytes]:
         yield subprocess.run(command, capture_output=True, check=False).stdout
 
 
-def _packed(pack: bytes) -> list[bytes] | None:
-    """The objects in a small pack that has each in full; ``None`` for another one, or where it is
-    damaged. (gitformat-pack(5))
+def _packed(file: str) -> list[bytes] | None:
+    """The objects in a small pack that has each in full; ``None`` for another one, or where it
+    cannot be read, or is damaged. (gitformat-pack(5))
     """
-    if not 12 < len(pack) < _SMALL:
-        return None
     found, at = list[bytes](), 12
-    with suppress(zlib.error, IndexError):
+    with suppress(zlib.error, IndexError, OSError):
+        pack = _read(file)
+        if not 12 < len(pack) < _SMALL:
+            return None
         for _ in range(int.from_bytes(pack[8:12], "big")):
             if pack[at] >> 4 & 7 not in _IN_FULL:
                 return None

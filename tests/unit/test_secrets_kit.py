@@ -105,6 +105,8 @@ def test_in_an_unreachable_commit_and_in_a_pack(
     git(tmp_path, "update-ref", "-d", "HEAD")
     shutil.rmtree(tmp_path / ".git" / "logs")
     (tmp_path / ".git" / "COMMIT_EDITMSG").unlink()
+    # As a pack that git deletes meanwhile, or that a test has made unreadable.
+    (tmp_path / ".git" / "objects" / "pack" / "pack-0.pack").symlink_to("gone")
     assert found(watch, tmp_path) == {packed, loose}
 
 
