@@ -75,11 +75,15 @@ class World:
         return found, [str(each) for each in findings]
 
     def commit(self, path: str, text: str) -> None:
-        """Add to a file of the site, commit, and update the bridge's repo."""
+        """Add to a file of the site, commit, update the bridge's repo, and wait for its push: one
+        that failed in an earlier test is reported until then.
+        """
         with (self.site / path).open("a") as file:
             file.write(f"{text}\n")
         commit(self.site, "A change")
         git("push", "--quiet", self.bridge / "site.git", "main", cwd=self.site)
+        head = git("rev-parse", "HEAD", cwd=self.site)
+        wait_until(lambda: git("rev-parse", "main", cwd=self.remote) == head)
 
     def configure(self, pattern: str, value: str) -> None:
         """Change ``bridge.toml``."""
