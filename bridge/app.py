@@ -127,8 +127,9 @@ def _import_rest() -> None:
 
 async def _error_page(
     later: Later, request: web.Request, headline: str, text: str, status: int
-) -> web.Response:
-    await later.made()
+) -> web.Response | None:
+    if await later.made_or_none() is None:
+        return None
     from bridge.pages.render import PageError, error_page
 
     return error_page(request, PageError(headline, text, status=status))

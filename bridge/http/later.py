@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from bridge.errors import Unavailable
+
 
 class Later(web.DynamicResource):
     """The routes of an application that ``make`` returns, mounted at ``/`` behind all others.
 
     It is made when the application that it is mounted in starts. Requests for its routes, and for
-    what no other route has, wait until then; they fail with what ``make`` raises.
+    what no other route has, wait until then. Where ``make`` fails, they raise :class:`Unavailable`:
+    whoever waits for :meth:`made` ends the process.
     """
 
     def __init__(self, make: Callable[[], Awaitable[web.Application]]) -> None:
@@ -28,10 +31,20 @@ class Later(web.DynamicResource):
         app.on_shutdown.append(self._stop)
 
     async def made(self) -> web.Application:
-        """The application, once it has been made."""
+        """The application, once it has been made. Raises what ``make`` raises."""
+        return await asyncio.shield(self._started())
+
+    async def made_or_none(self) -> web.Application | None:
+        """The application, once it has been made; ``None`` if it could not be."""
+        making = self._started()
+        await asyncio.wait({making})
+        failed = making.cancelled() or making.exception() is not None
+        return None if failed else making.result()
+
+    def _started(self) -> asyncio.Task[web.Application]:
         if self._making is None:
             raise RuntimeError("the application that this one is mounted in has not started")
-        return await asyncio.shield(self._making)
+        return self._making
 
     async def _start(self, app: web.Application) -> None:
         del app
@@ -52,7 +65,9 @@ class Later(web.DynamicResource):
         self, request: web.Request
     ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         """The route of a request; or ``None``, and the methods that its path allows."""
-        app = await self.made()
+        app = await self.made_or_none()
+        if app is None:
+            return web.UrlMappingMatchInfo({}, web.ResourceRoute("*", _refuse, self)), set()
         found = await app.router.resolve(request)
         match found.http_exception:
             case None:
@@ -62,6 +77,11 @@ class Later(web.DynamicResource):
                 return None, refused.allowed_methods
             case _:
                 return None, set()
+
+
+async def _refuse(request: web.Request) -> web.StreamResponse:
+    del request
+    raise Unavailable("The bridge is shutting down. Try again in a moment.", retry_after=5)
 
 
 LATER = web.AppKey("later", Later)

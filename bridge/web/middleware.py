@@ -33,8 +33,8 @@ class ErrorPage(Protocol):
 
     async def __call__(
         self, request: web.Request, headline: str, text: str, status: int
-    ) -> web.Response:
-        """The page: a headline, and what has happened."""
+    ) -> web.Response | None:
+        """The page: a headline, and what has happened. ``None`` if there are no pages."""
         ...
 
 
@@ -106,8 +106,9 @@ async def for_people(request: web.Request, status: int, text: str) -> web.Respon
     if request.headers.get("Sec-Fetch-Dest", "document") != "document":
         return None
     headline = "Not found" if status == 404 else "This address is for apps"
-    if ERROR_PAGE in request.app:
-        return await request.app[ERROR_PAGE](request, headline, text, status)
+    own = ERROR_PAGE in request.app
+    if own and (page := await request.app[ERROR_PAGE](request, headline, text, status)):
+        return page
     body = _PAGE.format(title=escape(headline), text=escape(text))
     return web.Response(status=status, text=body, content_type="text/html")
 
