@@ -336,7 +336,7 @@ def claim(clone: Path, bare: Path) -> str:
     """
     with _open(clone) as repo:
         before = repo.git.config("--get", _PUSHED_FROM, with_exceptions=False)
-        repo.git.config(_PUSHED_FROM, str(bare))
+        repo.git.config("--replace-all", _PUSHED_FROM, str(bare))
     if not before or not _is_another(Path(before), bare):
         return ""
     return (

@@ -397,6 +397,8 @@ def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     assert not claim(site, other / "site.git"), "it is the same one"
     git("config", "micropub-bridge.repo", f"{bridge}/{'x' * 300}", cwd=site)
     assert not claim(site, bridge / "site.git"), "nothing can be there"
+    git("config", "--add", "micropub-bridge.repo", "/nowhere", cwd=site)
+    assert not claim(site, bridge / "site.git"), "as where the file was merged by hand"
 
 
 def test_a_detached_head_matters_only_without_a_remote(
