@@ -318,11 +318,12 @@ def with_chunks(name: bytes, content: bytes, count: int) -> bytes:
     ("many", "few"),
     [
         (with_segments(b"\xff\xfe\0\2", 10_001), with_segments(b"\xff\xfe\0\2", 1_000)),
+        (with_segments(b"\xff", 10_001), with_segments(b"\xff", 1_000)),
         (with_scans(501), with_scans(200)),
         (with_chunks(b"tEXt", b"a\0b", 100_001), with_chunks(b"tEXt", b"a\0b", 1_000)),
         (with_chunks(b"iCCP", b"a\0\0" + zlib.compress(bytes(500)), 5), png_with_text()),
     ],
-    ids=["segments", "scans", "chunks", "profiles"],
+    ids=["segments", "fill bytes", "scans", "chunks", "profiles"],
 )
 def test_a_photo_of_more_parts_than_any_real_one_is_refused_before_it_is_read(
     many: bytes, few: bytes, monkeypatch: pytest.MonkeyPatch

@@ -66,7 +66,8 @@ _GIF_PROFILE = b"ICCRGBG1012"
 
 
 #: More segments, scans or chunks than cameras and programs write. Each costs a decoder time: a scan
-#: of a progressive JPEG as much as the whole picture.
+#: of a progressive JPEG as much as the whole picture. Before the first one, a byte that fills a
+#: gap between segments is like a segment.
 _MOST_SEGMENTS, _MOST_SCANS, _MOST_CHUNKS, _MOST_PROFILES = 10_000, 500, 100_000, 4
 #: The marker that begins a segment: in scan data zero or a restart marker follows each FF.
 _SEGMENT = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -83,7 +84,7 @@ def _has_too_many_segments(data: bytes) -> bool:
     segments = scans = 0
     position = 2
     while (found := _SEGMENT.search(data, position)) and data[found.end() - 1] != _END_OF_IMAGE:
-        segments += 1
+        segments += 1 if scans else 1 + data.count(0xFF, position, found.start())
         scans += data[found.end() - 1] == _START_OF_SCAN
         if segments > _MOST_SEGMENTS or scans > _MOST_SCANS:
             return True
