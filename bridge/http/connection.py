@@ -15,8 +15,8 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
 from time import thread_time
@@ -338,6 +338,19 @@ async def note_request(
         return await handler(request)
     finally:
         transport.end_request()
+
+
+@contextmanager
+def waiting(request: web.Request) -> Iterator[None]:
+    """Marks the connection as active while a request waits before the middlewares."""
+    transport: object = request.transport
+    if isinstance(transport, _Transport):
+        transport.request = request
+    try:
+        yield
+    finally:
+        if isinstance(transport, _Transport):
+            transport.request = None
 
 
 class _Transport:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from bridge.errors import Unavailable
+from bridge.http.connection import waiting
 
 
 class Later(web.DynamicResource):
@@ -65,7 +66,8 @@ class Later(web.DynamicResource):
         self, request: web.Request
     ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         """The route of a request; or ``None``, and the methods that its path allows."""
-        app = await self.made_or_none()
+        with waiting(request):
+            app = await self.made_or_none()
         if app is None:
             return web.UrlMappingMatchInfo({}, web.ResourceRoute("*", _refuse, self)), set()
         found = await app.router.resolve(request)

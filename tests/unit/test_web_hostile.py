@@ -37,6 +37,7 @@ from bridge.http.connection import (
     prepare_answer,
 )
 from bridge.http.form import read_form
+from bridge.http.later import Later
 from bridge.http.limits import receive_all
 from bridge.indieauth.endpoint import json_endpoint
 from bridge.settings import Settings, Site
@@ -171,7 +172,9 @@ class Seen:
 
 
 @asynccontextmanager
-async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
+async def listening(
+    tmp_path: Path, *, with_later: bool = False, **options: float
+) -> AsyncIterator[int]:
     """A server with each way of reading a body; its port."""
     settings = Settings(site=Site(me="https://example.org/", repo=tmp_path))
     gate = Gate(Nobody(), settings)
@@ -216,6 +219,8 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
         return web.FileResponse(tmp_path / "file")
 
     app.router.add_get("/file", stored)
+    if with_later:
+        _Watched(_made_later).mount(app)
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None
@@ -232,8 +237,26 @@ async def listening(tmp_path: Path, **options: float) -> AsyncIterator[int]:
         await listener.close()
 
 
-#: What the slow address tells, and what it waits for.
+#: What the slow addresses tell, and what they wait for.
 ASKED, SLOW = asyncio.Event(), asyncio.Event()
+
+
+class _Watched(Later):
+    async def resolve(
+        self, request: web.Request
+    ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
+        ASKED.set()
+        return await super().resolve(request)
+
+
+async def _made_later() -> web.Application:
+    async def later(request: web.Request) -> web.Response:
+        return web.Response(text="at last")
+
+    await SLOW.wait()
+    app = web.Application()
+    app.router.add_get("/later", later)
+    return app
 
 
 class Attackers:
@@ -523,8 +546,17 @@ async def test_connections_are_counted_before_further_ones_are_accepted(
 
 
 async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
-    async with listening(tmp_path, most=5, stay_seconds=0.01) as port:
-        waiting = asyncio.ensure_future(ask(port, "/slow"))
+    await _is_not_idle(tmp_path, "/slow")
+    # A route that is not there yet.
+    await _is_not_idle(tmp_path, "/later")
+
+
+async def _is_not_idle(tmp_path: Path, path: str) -> None:
+    with_later = path == "/later"
+    ASKED.clear()
+    SLOW.clear()
+    async with listening(tmp_path, with_later=with_later, most=5, stay_seconds=0.01) as port:
+        waiting = asyncio.ensure_future(ask(port, path))
         await ASKED.wait()
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         assert await idle[0][0].read() == b""
@@ -534,8 +566,8 @@ async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) ->
             writer.close()
     # With more requests at once than connections, the first ones got no answer.
     SLOW.clear()
-    async with listening(tmp_path, most=5, stay_seconds=60) as port:
-        crowd = [asyncio.ensure_future(ask(port, "/slow")) for _ in range(30)]
+    async with listening(tmp_path, with_later=with_later, most=5, stay_seconds=60) as port:
+        crowd = [asyncio.ensure_future(ask(port, path)) for _ in range(30)]
         await asyncio.wait(crowd, timeout=0.2)
         SLOW.set()
         async with asyncio.timeout(300):
