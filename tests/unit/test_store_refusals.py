@@ -35,6 +35,10 @@ from bridge.store.sync.refusals import remedy
         ("fatal: unable to access 'https://h/': returned error: 502", "problem of its own"),
         ("/home/me/site belongs to another user. Run the bridge as me", "Once that is done"),
         ("fatal: '/x.git' does not appear to be a git repository", "git -C /b/site.git remote -v"),
+        ("fatal: '/archived/quotations.git' does not appear to be a git repository", "path or URL"),
+        ("/srv/hassle does not appear to be a git repository", "path or URL"),
+        ("ssh: Could not resolve hostname protected.example: Name not known", "network"),
+        ("fatal: unable to access 'https://h/quota.git/': returned error: 403", "write access"),
         ("/home/me/site has changes that are not committed. Commit them there", "by itself"),
     ],
 )

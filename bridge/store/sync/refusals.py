@@ -68,8 +68,13 @@ _REMEDIES = (
 )
 
 
+#: Names of repos, hosts and files may have any of these words in them.
+_NAMES = re.compile(r"'[^'\s]*'|(?<!\S)/\S+|\S+://\S+|\S+@\S+:\S*|(?<=hostname )\S+")
+
+
 def remedy(said: str, repo: object) -> str:
     """What helps, where git said this about the remote of ``repo``."""
+    said = _NAMES.sub("it", said)
     for pattern, helps in _REMEDIES:
         if re.search(pattern, said, re.IGNORECASE):
             return helps.replace("git remote -v", f"git -C {repo} remote -v")
