@@ -21,9 +21,17 @@ _PAUSE = 0.05
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file with mode 0600. Raises ``OSError``."""
-    create(path)
-    path.write_text(text, encoding="utf-8")
+    """Write a text file with mode 0600. Raises ``OSError``, and ``UnicodeError`` for what UTF-8
+    does not have; then no new file is left.
+    """
+    was_there = path.exists()
+    try:
+        create(path)
+        path.write_text(text, encoding="utf-8")
+    except BaseException:
+        if not was_there:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def create(path: Path) -> None:

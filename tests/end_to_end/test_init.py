@@ -384,6 +384,8 @@ def test_a_second_time_changes_nothing(site: Path, bridge: Path) -> None:
     hooks = site / ".git/hooks"
     hooks.rename(away := site / ".git/away")
     hooks.touch()
+    told = refused("init", site, "--yes", "--author", "J\udce9r <j@example.com>", cwd=second)
+    assert "not in UTF-8: 'author =" in told
     told = refused("init", site, "--yes", cwd=second)
     assert f"the hook {hooks}/push-to-checkout cannot be written" in told
     assert not list(second.iterdir()), "a failure leaves nothing behind"

@@ -34,6 +34,13 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_what_cannot_be_written_leaves_no_empty_file(tmp_path: Path) -> None:
+    """An empty ``bridge.toml`` was taken for one that exists already."""
+    with pytest.raises(UnicodeError):
+        private.write(tmp_path / "new", "\udce9")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_second_bridge_with_the_same_state_is_refused_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

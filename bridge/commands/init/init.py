@@ -139,6 +139,14 @@ def init(
         _refuse_among_posts(existing, found)
         plan = _plan(existing, found, interview, me, public_url, author)
         text = _toml(plan)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            line = text[: error.start].count("\n")
+            raise Refused(
+                f"what was given is not in UTF-8: {text.splitlines()[line]!r}. Use a terminal with"
+                " UTF-8, and rename folders whose names are not."
+            ) from error
         was_there = plan.repo.exists()
         try:
             _make_repo(plan)
