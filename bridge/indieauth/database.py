@@ -77,7 +77,7 @@ class Database:
         self._uri = f"{path.absolute().as_uri()}?mode=rw"
         self._busy_seconds = _OPENING_SECONDS
         #: What became of the file that was open; the one in its place that was found unusable.
-        self._problem = ""
+        self._fault = ""
         self._refused: _Stamp | None = None
         self._again_at = 0.0
         self._doubted = False
@@ -99,7 +99,7 @@ class Database:
         Raises :class:`Unavailable` if the database cannot be written; nothing is then.
         """
         self._look()
-        with self._translated("written"):
+        with self._raising(Unavailable("The IndieAuth database cannot be written.")):
             self._begin()
             try:
                 yield self._connection
@@ -113,7 +113,7 @@ class Database:
 
         No request waits or fails because another process is writing.
         """
-        if self._problem:
+        if self._fault:
             return
         try:
             self._connection.execute("PRAGMA busy_timeout = 0")
@@ -132,7 +132,7 @@ class Database:
     def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """The rows of a query. Raises :class:`Unavailable` if the database cannot be read."""
         self._look()
-        with self._translated("read"):
+        with self._raising(Unavailable("The IndieAuth database cannot be read.")):
             return self._connection.execute(sql, values).fetchall()
 
     def close(self) -> None:
@@ -140,8 +140,8 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def _translated(self, done: str) -> Iterator[None]:
-        """Raise :class:`Unavailable` for SQLite's errors, except where a statement is wrong."""
+    def _raising(self, failure: Unavailable) -> Iterator[None]:
+        """Raise ``failure`` for SQLite's errors, except where a statement is wrong."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -149,7 +149,7 @@ class Database:
             if not damaged and not isinstance(error, sqlite3.OperationalError):
                 raise
             self._doubted |= damaged
-            raise Unavailable(f"The IndieAuth database cannot be {done}.") from error
+            raise failure from error
 
     def _connect(self, patience: float) -> None:
         """Open the file, which exists, and wait so many seconds for a lock. Raises ``OSError``,
@@ -202,12 +202,12 @@ class Database:
         """Raises :class:`Unavailable` if the file is not what it was, and not a sound one."""
         stamp = _stamp(self._path)
         is_same = stamp == self._seen and not self._doubted
-        if (is_same and not self._problem) or self._is_in_transaction:
+        if (is_same and not self._fault) or self._is_in_transaction:
             return
         is_refused = stamp is not None and stamp == self._refused
         if is_refused and time.monotonic() < self._again_at:
-            raise self._lost()
-        if not self._problem:
+            raise _lost()
+        if not self._fault:
             is_ours = stamp and self._seen and stamp[:2] == self._seen[:2]
             is_sound = is_ours and not _why_unusable(self._uri)
             if is_sound and not self._doubted:
@@ -215,28 +215,28 @@ class Database:
                 self._seen = stamp
                 return
             self._release(keep_log=bool(is_sound))
-            self._problem = "is damaged"
-        problem = "is gone" if stamp is None else self._why_not_opened()
+            self._fault = "is damaged"
+        fault = "is gone" if stamp is None else self._why_not_opened()
         self._doubted = False
-        if not problem:
-            self._problem, self._refused = "", None
+        if not fault:
+            self._fault, self._refused = "", None
             _log.warning("the IndieAuth database %s was opened again", self._path)
             return
-        if problem != self._problem:
+        if fault != self._fault:
             _log.error(
                 "the IndieAuth database %s %s: nobody can sign in, and no token is accepted, until"
                 " a backup of it is copied there. Without one, stop the bridge, remove the file,"
                 " start the bridge, and set up anew how you sign in",
                 self._path,
-                problem,
+                fault,
             )
-        self._problem, self._refused = problem, stamp
+        self._fault, self._refused = fault, stamp
         self._again_at = time.monotonic() + _AGAIN_SECONDS
-        raise self._lost()
+        raise _lost()
 
     @property
     def _is_in_transaction(self) -> bool:
-        return not self._problem and self._connection.in_transaction
+        return not self._fault and self._connection.in_transaction
 
     def _why_not_opened(self) -> str:
         """Open the file in the place of the former one; returns why not, or ``""``."""
@@ -250,11 +250,11 @@ class Database:
         if not marks or (self._marks and not marks & self._marks):
             self._connection.close()
             return "was replaced by a new one, or another owner's"
-        problem, self._problem = self._problem, ""
+        fault, self._fault = self._fault, ""
         try:
             self._migrate()
         except Unavailable as error:
-            self._problem = problem
+            self._fault = fault
             self._connection.close()
             return f"cannot be used: {error}"
         self._marks = marks
@@ -283,11 +283,12 @@ class Database:
         found = _stamp(self._path.with_name(f"{self._path.name}-wal"), may_be_empty=True)
         return found and found[1]
 
-    def _lost(self) -> Unavailable:
-        return Unavailable(
-            f"The database of this bridge's tokens and passkeys {self._problem.partition(' (')[0]}."
-            " Its owner can copy a backup of it to its place: the bridge's log says more."
-        )
+
+def _lost() -> Unavailable:
+    return Unavailable(
+        "The database of this bridge's tokens and passkeys is damaged, gone or not the former one."
+        " Its owner can copy a backup of it to its place: the bridge's log says more."
+    )
 
 
 def _stamp(path: Path, *, may_be_empty: bool = False) -> _Stamp | None:
