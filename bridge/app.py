@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, tzinfo
 from functools import partial
+from importlib import import_module
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import aiohttp
@@ -96,14 +97,14 @@ async def _assemble(app: web.Application, core: Core) -> None:
     with_previews = server is not None and core.rebuilder.is_local
     previews = Previews(core.public_url) if with_previews else None
 
-    async def make_rest() -> web.Application:
+    async def import_and_make() -> web.Application:
         await asyncio.to_thread(_import_rest)
         from bridge.after_start import Started, make_rest
 
         started = Started(core, gate, publisher, queries, tombstones, server, previews)
         return await make_rest(app, started)
 
-    later = app[LATER] = Later(make_rest)
+    later = app[LATER] = Later(import_and_make)
     publisher = _start_publisher(core, tombstones, later)
     _add_micropub(app, core, gate, publisher, queries, previews)
     if server is not None:
@@ -113,14 +114,14 @@ async def _assemble(app: web.Application, core: Core) -> None:
 
 
 def _import_rest() -> None:
-    """Import what :func:`make_rest` needs, in a thread.
+    """Import :mod:`bridge.after_start`, in a thread.
 
     Meanwhile requests are answered: threads take turns ten times as often as they usually do.
     """
     usual = sys.getswitchinterval()
     sys.setswitchinterval(_TURN_SECONDS)
     try:
-        import bridge.after_start  # noqa: F401
+        import_module("bridge.after_start")
     finally:
         sys.setswitchinterval(usual)
 

@@ -46,6 +46,8 @@ from bridge.store.repo import read_ref
 from bridge.webmention.tombstones import Tombstones
 
 ALL = Token(me="https://example.com/", scopes=frozenset({"create", "update", "delete"}))
+#: How many commits of the bridge in a row a push may meet.
+_PUSHES = 100
 WHEN = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
@@ -107,7 +109,7 @@ class Bench:
         before = _main(self.clone / ".git")
         commit_all(self.clone, message)
         # As `git pull --rebase && git push`, which is twenty processes.
-        while True:
+        for _ in range(_PUSHES):
             seen = _main(self.bare)
             if seen != before:
                 git(self.clone, "rebase", "-q", seen)
@@ -117,6 +119,7 @@ class Bench:
             with suppress(subprocess.CalledProcessError):  # the bridge has made a commit
                 git(self.bare, "update-ref", "refs/heads/main", ours, seen)
                 return Version(ours)
+        raise AssertionError("other commits kept getting in between")
 
     async def arrived(self, files: Mapping[str, str | bytes | None]) -> None:
         """The same, and wait until the bridge has seen it."""

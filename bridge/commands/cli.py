@@ -171,9 +171,8 @@ def _serve(options: argparse.Namespace) -> None:
     # aiohttp reads certificates without Python's lock: a second core does that beside the rest.
     threading.Thread(target=import_module, args=["aiohttp"], name="aiohttp").start()
     _prepare_git()
-    import bridge.content.convert
-    import bridge.site.current
-    import bridge.store.sync.remote  # noqa: F401
+    for name in ("content.convert", "site.current", "store.sync.remote"):
+        import_module(f"bridge.{name}")
     from bridge.commands.serve import serve
     from bridge.runtime.private import tighten
 

@@ -15,8 +15,8 @@ class Later(web.DynamicResource):
     """The routes of an application that ``make`` returns, mounted at ``/`` behind all others.
 
     It is made when the application that it is mounted in starts. Requests for its routes, and for
-    what no other route has, wait until then. Where ``make`` fails, they raise :class:`Unavailable`:
-    whoever waits for :meth:`made` ends the process.
+    what no other route has, wait until then. Where ``make`` fails, they raise :class:`Unavailable`,
+    and :meth:`made` raises its error, with which ``serve`` ends.
     """
 
     def __init__(self, make: Callable[[], Awaitable[web.Application]]) -> None:

@@ -8,7 +8,6 @@ original). The cache has committed files that were requested; it may be deleted 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import tempfile
@@ -20,7 +19,7 @@ import msgspec
 
 from bridge.errors import InsufficientStorage
 from bridge.media.stored_file import MediaFile
-from bridge.runtime.private import TEMPORARY, sync, write_durably
+from bridge.runtime.private import TEMPORARY, is_full, sync, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Spool:
         except OSError as error:
             for path in contents:
                 (self._files / path).unlink(missing_ok=True)
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_full(error):
                 raise InsufficientStorage("The disk is full; nothing was stored.") from error
             raise
 

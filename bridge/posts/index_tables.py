@@ -158,7 +158,7 @@ def connect(file: Path) -> sqlite3.Connection:
     """Another connection of this process to the index.
 
     With ``unix-excl`` SQLite keeps what connections share in this process's memory. In a file
-    beside the database, which it maps, it would end the process if somebody truncated that.
+    beside the database, which it maps, it would end the process if another program truncated that.
     """
     return sqlite3.connect(
         f"{file.absolute().as_uri()}?vfs=unix-excl", uri=True, check_same_thread=False

@@ -193,7 +193,11 @@ class DeferredRebuilder:
                 if self._make is None:
                     raise RuntimeError("nothing was said about how to build")
                 rebuilder = self._make(await self._find())
-                await rebuilder.start()
+                try:
+                    await rebuilder.start()
+                except BaseException:
+                    await rebuilder.close()
+                    raise
                 self._rebuilder = rebuilder
             except OSError as error:
                 if self._is_new(problem := f"{type(error).__name__}: {error}"):

@@ -1,4 +1,4 @@
-"""What SQLite's errors say of a file that somebody else may have changed or removed."""
+"""What SQLite's errors say of a file that another program may have changed or removed."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _OTHERS = 0o077
 _PAUSE = 0.05
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write(path: Path, text: str) -> None:
@@ -121,6 +122,11 @@ def database_files(path: Path) -> list[Path]:
 
 #: Prefix of temporary files.
 TEMPORARY = ".incoming-"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room left on the disk, or for this user."""
+    return error.errno in _NO_ROOM
 
 
 def write_durably(target: Path, data: bytes) -> None:

@@ -10,11 +10,11 @@ written again, and asked about again: nearly every post takes one question.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -30,9 +30,12 @@ from bridge.settings import prefix_of
 from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.site_reader import SiteReader
-from bridge.store import ContentStore, StoreBroken, StoreFull, Version, why_misplaced
+from bridge.store import ContentStore, StoreBroken, Version, translated, why_misplaced
 
 log = logging.getLogger(__name__)
+_translated = partial(
+    translated, "there is no room for the site's files", "the site's files cannot be checked out"
+)
 
 #: Seconds after which settings that could not be loaded are tried again, where there are no others.
 _AGAIN = 10.0
@@ -130,7 +133,7 @@ class CurrentSite:
 
     @property
     def is_lost(self) -> bool:
-        """Whether somebody has removed the folders of the loaded site: the process that reads it
+        """Whether another program has removed the loaded site's folders: the process that reads it
         may only use these, and :meth:`bring_to` starts another one.
         """
         return self._reader is not None and self._folders() != self._on_disk
@@ -286,17 +289,6 @@ class CurrentSite:
             return Version(self._note.read_text().strip())
         except OSError:
             return None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the system's errors into the store's."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise StoreFull(f"there is no room for the site's files ({error})") from error
-        raise StoreBroken(f"the site's files cannot be checked out ({error})") from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,6 +23,7 @@ from bridge.errors import (
     SiteReplaced,
     Unavailable,
 )
+from bridge.runtime.private import is_full
 from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group
 from bridge.settings import prefix_of
 from bridge.site import launch
@@ -198,7 +198,7 @@ _Reply = TypeVar("_Reply")
 
 
 def _not_started(error: OSError) -> Unavailable | InsufficientStorage:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return InsufficientStorage("The disk is full: the site's own code cannot be started.")
     return Unavailable(f"The site's own code cannot be started: {error.strerror}.")
 

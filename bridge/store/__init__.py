@@ -7,9 +7,12 @@ and a commit carries what its author had seen, so that nothing is overwritten un
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NewType, Protocol
 
 from msgspec import Struct
+
+from bridge.runtime.private import is_full
 
 Version = NewType("Version", str)
 BlobId = NewType("BlobId", str)
@@ -104,6 +107,19 @@ class StoreFull(StoreError):
 
 class StoreBroken(StoreError):
     """The repo cannot be read or written: gone, read-only, no permission, damaged."""
+
+
+@contextmanager
+def translated(full: str, broken: str) -> Iterator[None]:
+    """Turns the system's errors into :class:`StoreFull` or :class:`StoreBroken`, whose texts begin
+    with ``full`` or ``broken``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise StoreFull(f"{full}: {error}") from error
+        raise StoreBroken(f"{broken}: {error}") from error
 
 
 class ContentStore(Protocol):

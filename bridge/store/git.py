@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -10,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from git import GitCommandError, Repo
@@ -27,8 +27,8 @@ from bridge.store import (
     StoreBroken,
     StoreBusy,
     StoreError,
-    StoreFull,
     Version,
+    translated,
 )
 from bridge.store.history import commits as logged_commits
 from bridge.store.history import removed_files
@@ -47,6 +47,7 @@ from bridge.store.repo import Housekeeper, open_bare_repo
 from bridge.store.transaction import Disk, Transaction, writer
 
 _log = logging.getLogger(__name__)
+_translated = partial(translated, "the disk is full", "the repo cannot be used")
 #: An author as git and ``[publish] author`` write it.
 AUTHOR = re.compile(r"\s*([^<>\n]*[^<>\s])\s*<([^<>\s]+)>\s*")
 _ATTEMPTS = 20
@@ -350,17 +351,6 @@ def _after_commit(what: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         _log.warning("%s: %s", what, error)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the system's errors into the store's."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise StoreFull(f"the disk is full: {error}") from error
-        raise StoreBroken(f"the repo cannot be used: {error}") from error
 
 
 def _author_of_commits(repo: Repo, configured: str, fallback: str) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from bridge.runtime import private
 from bridge.store import StoreBroken
 from bridge.store.git import AUTHOR
-from bridge.store.repo import read_settings
+from bridge.store.repo import BoundedGit, read_settings
 from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
 from bridge.store.sync.transport import other_user
 
@@ -35,6 +35,8 @@ _MADE_AGAIN = re.compile(
     r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
     r"|^(output|public|_site)/|\.(py[co]|swp|pid)$|~$"
 )
+#: Seconds; a remote that does not answer must not hold up ``init``.
+_CATCH_UP_SECONDS = 60
 #: The usual author is derived from this many commits.
 _NEWEST = 100
 #: In the configuration of the owner's clone: the repo of the bridge that pushes into it.
@@ -402,10 +404,10 @@ def _catch_up(bare: Path) -> None:
     """
     with _open(bare) as repo:
         name = repo.head.ref.name
-        arguments = ("--quiet", "--no-auto-maintenance", "--", "origin", f"{name}:{name}")
-        with contextlib.suppress(git.GitCommandError):
-            options = repo.git(c=f"core.hooksPath={os.devnull}")
-            options.fetch(*arguments, env=_UNATTENDED)
+    arguments = ("--quiet", "--no-auto-maintenance", "--", "origin", f"{name}:{name}")
+    bounded = BoundedGit(str(bare))(git_dir=str(bare))
+    with contextlib.suppress(git.GitCommandError, StoreBroken):
+        bounded.fetch(*arguments, env=_UNATTENDED, kill_after_timeout=_CATCH_UP_SECONDS)
 
 
 def _refuse_incomplete(repo: git.Repo, root: Path, branch: str) -> None:

@@ -145,12 +145,20 @@ async def test_the_bridge_answers_and_stops_while_a_slow_site_is_loading(
 async def test_building_begins_once_it_can(tmp_path: Path) -> None:
     """As after a start on a full disk: it was not tried again until the next start."""
     full = True
+    opened = list[NoRebuild]()
+
+    class OnFullDisk(NoRebuild):
+        async def start(self) -> None:
+            opened.append(self)
+            if full:
+                raise OSError("No space left on device")
+
+        async def close(self) -> None:
+            opened.remove(self)
 
     def make(output: Path) -> NoRebuild:
         assert output == tmp_path
-        if full:
-            raise OSError("No space left on device")
-        return NoRebuild()
+        return OnFullDisk()
 
     async def find() -> Path:
         return tmp_path
@@ -164,4 +172,6 @@ async def test_building_begins_once_it_can(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         while rebuilder.status().state == "failed":
             await asyncio.sleep(0.01)
+    assert len(opened) == 1, "those that did not start are closed"
     await rebuilder.close()
+    assert opened == []

@@ -4,7 +4,6 @@ be.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -30,6 +29,7 @@ from pelican.readers import (
 from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
 from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
+from bridge.runtime.private import is_full
 from bridge.site.pelican.audit import effects_of
 
 #: Number of lock files, and of attempts to write where other copies remove folders.
@@ -250,7 +250,7 @@ class SiteReaders:
 
     def _unreadable(self, error: BaseException) -> InvalidRequest | InsufficientStorage:
         """The error that a client gets. A full disk is no fault of the post."""
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if isinstance(error, OSError) and is_full(error):
             return InsufficientStorage("The disk is full; nothing was written.")
         return InvalidRequest(f"Pelican cannot read this post: {self._reason(error)}.")
 

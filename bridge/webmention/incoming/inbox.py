@@ -5,7 +5,6 @@ queue of those to verify.
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import logging
 import re
@@ -20,7 +19,7 @@ import msgspec
 
 from bridge.errors import InsufficientStorage, Unavailable
 from bridge.runtime import private
-from bridge.runtime.private import write_durably
+from bridge.runtime.private import is_full, write_durably
 from bridge.webmention.mention import Mention, domain_of
 
 log = logging.getLogger(__name__)
@@ -155,7 +154,7 @@ class Inbox:
         try:
             write_durably(self._folder / f"{record.id}.json", msgspec.json.encode(record))
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_full(error):
                 raise InsufficientStorage("The disk is full; nothing was stored.") from error
             raise
         with self._lock:
