@@ -121,6 +121,10 @@ class SiteReplaced(Unavailable):
     """The site's settings have changed since the request began, and it may succeed now."""
 
 
+class SiteLate(Unavailable):
+    """The site did not answer in time, although the question has not cost too much."""
+
+
 class IndexLost(Unavailable):
     """The index of the posts was damaged since the request began, and is made again."""
 

@@ -44,7 +44,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
             *("Conflict", "InvalidRequest", "Unavailable", "NotFound", "Forbidden"),
             *("PayloadTooLarge", "UnsupportedMediaType", "InsufficientStorage"),
             *("TooManyRequests", "BadURL", "FetchError", "ForbiddenAddress"),
-            *("_ForbiddenAddressError", "SiteBroken", "SiteReplaced"),
+            *("_ForbiddenAddressError", "SiteBroken", "SiteLate", "SiteReplaced"),
         ),
         (0,),
     ),

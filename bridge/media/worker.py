@@ -23,17 +23,16 @@ log = logging.getLogger(__name__)
 
 _PROGRAM = "bridge.media.formats.clean"
 _PROJECT = Path(__file__).parents[2]
-_TOO_LONG = "This file takes too long to process. Make it smaller and send it again."
 
 
 class Cleaner:
     """Cleans uploads by these rules.
 
     ``processor_seconds`` limits the processor time of one file, ``seconds`` its elapsed time on a
-    busy machine. After ``patience`` seconds a file counts as slow and gives its place to others:
-    ``slow`` of them may run in addition to the ``at_once`` regular ones. At most ``most_waiting``
-    files wait for a place, none longer than ``waiting`` seconds. A file whose client has
-    disconnected is still processed, so that a retry finds it done.
+    busy machine, where it may be sent again. After ``patience`` seconds a file counts as slow and
+    gives its place to others: ``slow`` of them may run in addition to the ``at_once`` regular ones.
+    At most ``most_waiting`` files wait for a place, none longer than ``waiting`` seconds. A file
+    whose client has disconnected is still processed, so that a retry finds it done.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Cleaner:
 
         Cancelling ends the subprocess. Raises what that function raises, :class:`PayloadTooLarge`
         for a file that costs too much time or memory, and :class:`Unavailable` where too many files
-        wait.
+        wait, or the machine is too busy.
         """
         async with self._turn():
             process = await asyncio.create_subprocess_exec(
@@ -142,10 +141,18 @@ class Cleaner:
                 if "refused" in reply:
                     raise REFUSALS[reply["refused"]](reply["why"])
                 whole, *copies = [await stdout.readexactly(size) for size in reply["sizes"]]
-        except (TimeoutError, ValueError, OSError, asyncio.IncompleteReadError) as error:
+        except TimeoutError as error:
+            raise Unavailable(
+                "This file was not processed in time: the machine is busy. Send it again in a"
+                " minute.",
+                retry_after=60,
+            ) from error
+        except (ValueError, OSError, asyncio.IncompleteReadError) as error:
             # At its limits the process dies, maybe in the middle of its answer.
             log.info("a file of type %s could not be processed: %r", kind.type, error)
-            raise PayloadTooLarge(_TOO_LONG) from error
+            raise PayloadTooLarge(
+                "This file takes too long to process. Make it smaller and send it again."
+            ) from error
         return Picture(
             whole, reply["width"], reply["height"], tuple(zip(reply["copies"], copies, strict=True))
         )

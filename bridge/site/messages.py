@@ -15,7 +15,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from bridge.content.rules import Rendered
-from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken, Unavailable
+from bridge.errors import (
+    InsufficientStorage,
+    InvalidRequest,
+    SiteBroken,
+    SiteLate,
+    Unavailable,
+)
 
 #: A kind of list that Pelican makes of posts.
 Sort: TypeAlias = Literal["category", "author", "tag"]
@@ -253,13 +259,13 @@ class Described(_Message, frozen=True):
 
 
 class Refusal(_Message, frozen=True):
-    """No answer. ``invalid``: the question cannot be answered; ``slow``: it took too long;
-    ``busy``: too many such questions at once; ``full``: the disk is; ``broken``: the site itself
-    cannot be read.
+    """No answer. ``invalid``: the question cannot be answered; ``slow``: it costs too much
+    processor time; ``late``: it took too long without; ``busy``: too many such questions at once;
+    ``full``: the disk is; ``broken``: the site itself cannot be read.
     """
 
-    kind: Literal["invalid", "slow", "busy", "full", "broken"]
-    reason: str
+    kind: Literal["invalid", "slow", "late", "busy", "full", "broken"]
+    reason: str = ""
 
 
 class Ready(_Message, frozen=True):
@@ -310,6 +316,12 @@ def refused(
             return InvalidRequest(
                 f"This content takes the site too long to read ({refusal.reason}): split the post,"
                 " or check that each bracket in it is closed."
+            )
+        case "late":
+            return SiteLate(
+                "The site's own code has not read this content in time: the machine is busy, or"
+                " that code is waiting for something. Try again in a moment.",
+                retry_after=10,
             )
         case "busy":
             return Unavailable(

@@ -20,6 +20,7 @@ from bridge.errors import (
     InsufficientStorage,
     InvalidRequest,
     SiteBroken,
+    SiteLate,
     SiteReplaced,
     Unavailable,
 )
@@ -265,9 +266,13 @@ class SiteProcess:
         return await self._ask(question, ConflictingLists, QUICK)
 
     async def describe(
-        self, files: Sequence[Source]
+        self, files: Sequence[Source], *, again: bool = False
     ) -> list[IndexedPost | ReservedPage | Unread | None]:
-        """What each of these files is; one that takes too long is :class:`Unread`."""
+        """What each of these files is; one that takes too long is :class:`Unread`.
+
+        One that was late though it did not cost too much is asked for ``again``, once: the machine
+        may have been busy, but a file that never ends must not hold up the index for ever.
+        """
         if not files:
             return []
         unnamed = [shown_if_not_utf8(each.path) for each in files]
@@ -285,6 +290,11 @@ class SiteProcess:
             question = Describe(tuple(files))
             described = (await self._ask(question, Described, kind, limit)).files
         except InvalidRequest as error:
+            if len(files) == 1:
+                return [Unread(files[0].path, error.description)]
+        except SiteLate as error:
+            if len(files) == 1 and not again:
+                return await self.describe(files, again=True)
             if len(files) == 1:
                 return [Unread(files[0].path, error.description)]
         else:

@@ -3,8 +3,9 @@
 The process that the bridge starts loads the site once, and then only supervises: questions about
 texts are answered by a copy of it (a fork, which shares its memory), so that no text can keep it
 busy. A copy that takes long keeps its question, and a new copy answers the next ones; a copy whose
-question has used up its processor time is killed. One that ends without an answer may have been
-ended by something else: a new copy gets the question once more.
+question has used up its processor time is killed, and so is one that waits for too long. One that
+ends without an answer may have been ended by something else: a new copy gets the question once
+more.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ from bridge.site.pelican.pelican_site import PelicanSite
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _MOST_MEMORY = 2 << 30
-#: An answer may take this many times its processor time: the machine or the disk may be busy.
+#: An answer may take this many times its processor time: the machine or the disk may be busy, and
+#: nothing is wrong with a text that takes longer.
 _WAITING = 3
 #: How many bytes of messages are read, and how many a pipe holds, so that no side waits for the
 #: other within a message about many files.
@@ -220,14 +222,12 @@ class Supervisor:
                     self._end(copy)
 
     def _lost(self, copy: _Copy) -> None:
-        job = copy.job
-        self._end(copy)
-        if job is None:
-            return
         if copy.asked_again:
-            self._refuse(job, Refusal("slow", "the site's code ended without an answer"))
-        else:
-            self._waiting[copy.kind].appendleft((job, True))
+            self._give_up(copy, Refusal("slow", "the site's code ended without an answer"))
+            return
+        self._end(copy)
+        if copy.job is not None:
+            self._waiting[copy.kind].appendleft((copy.job, True))
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
@@ -237,10 +237,10 @@ class Supervisor:
                     self._end(copy)
                 continue
             limit, passed = copy.job.milliseconds / 1000, now - copy.since
-            if passed >= limit and (copy.used() >= limit or passed >= _WAITING * limit):
-                job = copy.job
-                self._end(copy)
-                self._refuse(job, Refusal("slow", "it takes too long"))
+            if passed >= limit and copy.used() >= limit:
+                self._give_up(copy, Refusal("slow", "it takes too long"))
+            elif passed >= _WAITING * limit:
+                self._give_up(copy, Refusal("late"))
             elif copy.kind == TEXT and not copy.detached and passed >= self._patience():
                 self._detach(copy)
 
@@ -254,10 +254,14 @@ class Supervisor:
             copy.detached = True
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, copy.pid, 10)
-        elif time.monotonic() - copy.since >= self._start.patience and copy.job is not None:
-            job = copy.job
-            self._end(copy)
-            self._refuse(job, Refusal("busy", "the site is at work on other long texts"))
+        elif time.monotonic() - copy.since >= self._start.patience:
+            self._give_up(copy, Refusal("busy", "the site is at work on other long texts"))
+
+    def _give_up(self, copy: _Copy, refusal: Refusal) -> None:
+        """Refuse the question of a copy, and end the copy."""
+        self._end(copy)
+        if copy.job is not None:
+            self._send(copy.job.number, _encode(refusal))
 
     def _pause(self) -> float | None:
         """Seconds to wait for messages before the time limits are checked."""
@@ -299,9 +303,6 @@ class Supervisor:
             os.kill(copy.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(copy.pid, 0)
-
-    def _refuse(self, job: Frame, refusal: Refusal) -> None:
-        self._send(job.number, _encode(refusal))
 
     def _send(self, number: int, body: bytes) -> None:
         write_all(self._replies, Frame(number, 0, 0, body).pack())
