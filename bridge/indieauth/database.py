@@ -32,6 +32,8 @@ _PAUSE = 0.02
 #: had locked it, or its permissions were wrong.
 _AGAIN_SECONDS = 5.0
 
+_CHANGED = "was changed by another program"
+
 #: Which file there is, and when it was written.
 _Stamp: TypeAlias = tuple[int, int, int]
 
@@ -67,6 +69,9 @@ class Database:
     If the file is removed, replaced or damaged while it is open, all methods raise
     :class:`Unavailable` until there is a sound one of the same owner's, such as a backup that was
     copied there. No new one takes its place: it would know no token and no passkey.
+
+    After each write SQLite's log is copied to the file, which is then complete by itself: nothing
+    is left that would be mixed with a backup that is copied over it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -81,6 +86,8 @@ class Database:
         self._refused: _Stamp | None = None
         self._again_at = 0.0
         self._doubted = False
+        #: Whether another program kept the log from being copied.
+        self._log_left = False
         self._left_open: list[sqlite3.Connection] = []
         self._marks: frozenset[bytes] = frozenset()
         try:
@@ -107,6 +114,7 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+        self._copy_log()
 
     def note(self, sql: str, *values: object) -> None:
         """Execute a statement whose effect may be lost, without waiting for a lock.
@@ -123,6 +131,7 @@ class Database:
             _log.debug("not noted: %s", error)
         finally:
             self._wait_at_most(self._busy_seconds)
+        self._copy_log()
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, or ``None``."""
@@ -169,6 +178,25 @@ class Database:
         self._connection = connection
         self._seen, self._wal = _stamp(self._path), self._wal_beside()
 
+    def _copy_log(self) -> None:
+        """Have SQLite copy its log to the file, without waiting for others that read it.
+
+        If that fails, it is done at the next opportunity: what was written is durable in the log.
+        """
+        self._log_left = True
+        if _stamp(self._path) != self._seen:
+            return
+        try:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            ((busy, *_),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._log_left = bool(busy)
+        except sqlite3.DatabaseError as error:
+            self._doubted |= is_damaged(error)
+            _log.debug("the log of the IndieAuth database is not copied: %s", error)
+        finally:
+            self._wait_at_most(self._busy_seconds)
+        self._seen = _stamp(self._path)
+
     def _begin(self) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -201,26 +229,33 @@ class Database:
     def _look(self) -> None:
         """Raises :class:`Unavailable` if the file is not what it was, and not a sound one."""
         stamp = _stamp(self._path)
-        is_same = stamp == self._seen and not self._doubted
-        if (is_same and not self._fault) or self._is_in_transaction:
+        if self._is_in_transaction:
+            return
+        if stamp == self._seen and not self._doubted and not self._fault:
+            if self._log_left:
+                self._copy_log()
             return
         is_refused = stamp is not None and stamp == self._refused
         if is_refused and time.monotonic() < self._again_at:
             raise _lost()
         if not self._fault:
             is_ours = stamp and self._seen and stamp[:2] == self._seen[:2]
-            is_sound = is_ours and not _why_unusable(self._uri)
-            if is_sound and not self._doubted:
-                # SQLite has copied the log to it, for this process or a command.
+            is_sound = bool(is_ours and not _why_unusable(self._uri))
+            if is_sound and not self._doubted and self._has_log():
+                # SQLite is copying its log, for another process.
                 self._seen = stamp
                 return
-            self._release(keep_log=bool(is_sound))
-            self._fault = "is damaged"
+            self._release(keep_log=is_sound)
+            self._fault = _CHANGED if is_sound else "is damaged"
         fault = "is gone" if stamp is None else self._why_not_opened()
         self._doubted = False
         if not fault:
+            # Commands change it, too.
+            level = logging.INFO if self._fault == _CHANGED else logging.WARNING
+            _log.log(
+                level, "the IndieAuth database %s %s, and was opened again", self._path, self._fault
+            )
             self._fault, self._refused = "", None
-            _log.warning("the IndieAuth database %s was opened again", self._path)
             return
         if fault != self._fault:
             _log.error(
@@ -278,6 +313,9 @@ class Database:
         if not keep_log:
             with suppress(OSError):
                 log.unlink()
+
+    def _has_log(self) -> bool:
+        return _stamp(self._path.with_name(f"{self._path.name}-wal")) is not None
 
     def _wal_beside(self) -> int | None:
         found = _stamp(self._path.with_name(f"{self._path.name}-wal"), may_be_empty=True)

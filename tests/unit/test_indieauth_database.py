@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -271,6 +272,52 @@ def test_a_database_that_is_lost_while_it_is_open_is_refused_until_it_is_restore
     database.close()
     again = Database(path)
     assert [each.name for each in list_tokens(again)] == ["y", "x"]
+    again.close()
+
+
+def as_a_file(path: Path, to: Path) -> None:
+    shutil.copyfile(path, to)
+
+
+@pytest.mark.parametrize("first", ["a token is looked up", "a token is made", "the program ends"])
+@pytest.mark.parametrize("save", [backup, as_a_file])
+def test_an_older_backup_that_is_copied_over_it_is_used(
+    tmp_path: Path,
+    save: Callable[[Path, Path], None],
+    first: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing that was written since is mixed with it."""
+    caplog.set_level("INFO", "bridge.indieauth.database")
+    path, copy = tmp_path / "indieauth.sqlite", tmp_path / "backup.sqlite"
+    database = Database(path)
+    with database.transaction() as connection:
+        owner_handle(connection)
+    old = create_token(database, "old", ["create"])
+    save(path, copy)
+    # So many that they are on pages which the backup does not have.
+    new = [create_token(database, f"new {number}", ["create"]) for number in range(300)]
+    assert find_token(database, new[-1]) is not None
+    assert not caplog.messages
+    before = path.stat().st_mtime_ns
+    path.write_bytes(copy.read_bytes())
+    # File systems do not tell times apart that are only milliseconds apart.
+    os.utime(path, ns=(before + 10**9, before + 10**9))
+    expected = ["old"]
+    if first == "a token is made":
+        create_token(database, "newest", ["create"])
+        expected.insert(0, "newest")
+    if first != "the program ends":
+        assert [find_token(database, each) for each in new] == [None] * len(new)
+        assert find_token(database, old) is not None
+        assert [each.name for each in list_tokens(database)] == expected
+        (said,) = caplog.messages
+        assert str(path) in said
+    database.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again = Database(path)
+    assert [each.name for each in list_tokens(again)] == expected
     again.close()
 
 
