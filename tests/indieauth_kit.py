@@ -99,9 +99,13 @@ class Page:
 
     def form(self, action: str) -> list[tuple[str, str]]:
         """The fields that a browser would send from the first form with this action."""
+        return self.forms(action)[0]
+
+    def forms(self, action: str) -> list[list[tuple[str, str]]]:
+        """The same of all forms with this action."""
         parser = _Forms()
         parser.feed(self.text)
-        return next(fields for where, fields in parser.forms if where == action)
+        return [fields for where, fields in parser.forms if where == action]
 
 
 @dataclass

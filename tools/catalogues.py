@@ -48,7 +48,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
         ),
         (0,),
     ),
-    "FormField": (1, 3, "hint"),
+    "FormField": (1, 3, "hint", "add"),
     "PostType": (1,),
     "Section": (2, "label"),
     "_scope": (0,),
@@ -72,6 +72,7 @@ _NAMES = frozenset(
         "instead",
         "wanted",
         "remedy",
+        "warnings",
     }
 )
 _TABLES = frozenset(
@@ -85,7 +86,7 @@ _TABLES = frozenset(
         "_WANTED",
         "_NAMELESS",
         "_WORK",
-        "_RSVP",
+        "RSVPS",
         "_READ",
         "_STARS",
         "choices",

@@ -162,8 +162,8 @@ def _add_mentions(commands: _Commands) -> None:
     actions = mentions.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list mentions, those that wait for you first")
     listing.add_argument(
-        "--state", choices=("all", "pending", "shown", "refused"), default="all",
-        help="only these (default: %(default)s)",
+        "--state", choices=("all", "pending", "shown", "refused", "rules"), default="all",
+        help="only these; rules: whom you trust and block (default: %(default)s)",
     )  # fmt: skip
     listing.set_defaults(command="mentions list")
     for name, text in (
@@ -177,6 +177,9 @@ def _add_mentions(commands: _Commands) -> None:
         action = actions.add_parser(name, help=text)
         action.add_argument("ids", nargs="+", metavar="ID", help="from `mentions list`")
         action.set_defaults(command="mentions decide", action=name)
+    forget = actions.add_parser("forget", help="remove a rule: no longer trust, or no longer block")
+    forget.add_argument("ids", nargs="+", metavar="RULE", help="an author's URL, or a host name")
+    forget.set_defaults(command="mentions decide", action="forget")
     taken = actions.add_parser("import", help="import an export of webmention.io")
     taken.add_argument("file", type=Path, help="mentions.jf2 or mentions.json")
     taken.set_defaults(command="mentions import")

@@ -20,25 +20,31 @@ from bridge.webmention.incoming.moderation.decisions import (
     send_command,
     shown_in,
 )
+from bridge.webmention.incoming.moderation.rules import Rules
 
 _SECONDS = 60.0
 _MOST = 1000
 
 
 def list_mentions(settings: Settings, state: str) -> None:
-    """Print a line for each mention: id, state, kind, author, URL, target, and text."""
+    """Print a line for each mention: id, state, kind, author, URL, target, and text; for the state
+    ``rules`` one for each author or host that is trusted or blocked.
+    """
     _check(settings)
     inbox = open_inbox(_keep(settings))
     items = [of_record(each) for each in inbox.in_state("pending")]
-    if state in {"all", "shown"}:
+    if state in {"all", "shown", "rules"}:
         store = GitStore(
             settings.site.repo, branch=settings.site.branch, author=settings.publish.author
         )
         try:
             folder, content = settings.webmention.folder, settings.content.folder
-            items += shown_in(MentionFiles(store, content, folder), _MOST)[0]
+            files = MentionFiles(store, content, folder)
+            items += shown_in(files, _MOST)[0]
         finally:
             store.close()
+        if state == "rules":
+            return _list_rules(files.rules)
     if state in {"all", "refused"}:
         items += [of_record(each) for each in inbox.in_state("refused")]
     items = [each for each in items if state in {"all", each.state}]
@@ -46,6 +52,13 @@ def list_mentions(settings: Settings, state: str) -> None:
         print("There are no mentions.", file=sys.stderr)
     for item in items:
         print(_line(item))
+    return None
+
+
+def _list_rules(rules: Rules) -> None:
+    for name, names in (("blocked", rules.block), ("trusted", rules.trust)):
+        for each in names:
+            print(f"{visible(each)}\t{name}")
 
 
 def decide(settings: Settings, action: str, ids: Sequence[str]) -> None:
@@ -88,6 +101,6 @@ def _keep(settings: Settings) -> Path:
 
 
 def _line(item: ModeratedMention) -> str:
-    text = " ".join((item.name or item.text).split())[:100]
+    text = " ".join((item.name or item.text or item.rsvp or item.why).split())[:100]
     columns = [item.id, item.state, item.kind, item.author, item.url, item.target, text]
     return "\t".join(visible(each.replace("\t", " ")) for each in columns)

@@ -6,11 +6,12 @@ import logging
 
 from aiohttp import web
 
+from bridge.desk.compose.fields import RSVPS
 from bridge.desk.owner import Owner, owner_form, owner_page
 from bridge.http.form import Form
 from bridge.pages.navigation import Notice, Section, add_section
 from bridge.store import StoreError
-from bridge.webmention.incoming.moderation.decisions import Moderation
+from bridge.webmention.incoming.moderation.decisions import FORGET, Moderation
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ _DONE = {
     "block-author": "Nothing of this author is shown any more.",
     "block-host": "Nothing from this site is shown any more.",
     "restore": "It is looked at again.",
+    FORGET: "The rule is removed.",
 }
 _KINDS = {
     "in-reply-to": "replies to",
@@ -62,7 +64,9 @@ class MentionPages:
             page_number=page,
             pages=max(1, -(-total // _A_PAGE)),
             refused=self._moderation.refused()[:_A_PAGE],
+            rules=self._moderation.rules(),
             kinds=_KINDS,
+            rsvps=dict(RSVPS),
         )
 
     async def decide(self, owner: Owner, form: Form) -> web.StreamResponse:

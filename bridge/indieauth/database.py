@@ -32,7 +32,7 @@ _PAUSE = 0.02
 #: had locked it, or its permissions were wrong.
 _AGAIN_SECONDS = 5.0
 
-_CHANGED = "was changed by another program"
+_REPLACED = "was changed by another program"
 
 #: Which file there is, and when it was written.
 _Stamp: TypeAlias = tuple[int, int, int]
@@ -246,12 +246,12 @@ class Database:
                 self._seen = stamp
                 return
             self._release(keep_log=is_sound)
-            self._fault = _CHANGED if is_sound else "is damaged"
+            self._fault = _REPLACED if is_sound else "is damaged"
         fault = "is gone" if stamp is None else self._why_not_opened()
         self._doubted = False
         if not fault:
             # Commands change it, too.
-            level = logging.INFO if self._fault == _CHANGED else logging.WARNING
+            level = logging.INFO if self._fault == _REPLACED else logging.WARNING
             _log.log(
                 level, "the IndieAuth database %s %s, and was opened again", self._path, self._fault
             )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import idna
 
@@ -22,6 +22,7 @@ _SLASHES = re.compile(r"/{2,}")
 _PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)*)((?:/[\w.~+-]+)*/?)", re.ASCII)
 _COUNTING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_[ce]id)(?:=|$)", re.IGNORECASE)
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]", re.ASCII)
 _OUR_PORTS = {("http", 80), ("https", 443)}
 
@@ -55,7 +56,7 @@ def canonical(url: str, own: frozenset[str]) -> str:
 
 def one_spelling(url: str) -> str:
     """A URL normalised as in RFC 3986 6.2.2 and 6.2.3 (case, percent-encoding, default port, empty
-    path, query or fragment), with its host in ASCII. It still leads to the same page.
+    path, query or fragment), in ASCII (RFC 3987 3.1). It still leads to the same page.
 
     A URL that cannot be parsed is returned as it is.
     """
@@ -68,7 +69,8 @@ def one_spelling(url: str) -> str:
     if (parts.scheme, port) in _OUR_PORTS:
         host = host.removesuffix(f":{port}")
     path, query, fragment = (
-        _ENCODED.sub(_decoded, part) for part in (parts.path or "/", parts.query, parts.fragment)
+        _ENCODED.sub(_decoded, _NOT_ASCII.sub(_encoded, part))
+        for part in (parts.path or "/", parts.query, parts.fragment)
     )
     path = _without_dots(path)
     return urlunsplit((parts.scheme, host.removesuffix(":"), path, query, fragment))
@@ -85,6 +87,10 @@ def _without_dots(path: str) -> str:
         elif part != ".":
             kept.append(part)
     return "/".join([*kept, ""] if parts[-1] in {".", ".."} else kept)
+
+
+def _encoded(text: re.Match[str]) -> str:
+    return quote(text[0], errors="replace")
 
 
 def _decoded(encoded: re.Match[str]) -> str:

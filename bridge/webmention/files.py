@@ -251,6 +251,21 @@ class MentionFiles:
                 self._removed = frozenset(self._by_hand())
             return f"{self.folder}/{folder}/{name}" in self._removed
 
+    def edited_by_hand(self, path: str) -> frozenset[str]:
+        """The keys of the mention file at ``path`` that commits which the bridge did not make have
+        changed since the file was made.
+        """
+        head, edited, newer = self._store.head(), set[str](), None
+        for commit in self._store.log(head, path=path) if head else ():
+            blob = self._store.read(path, commit.version)
+            entry = None if blob is None else _entry(blob.data)
+            if blob is None:
+                break
+            if newer is not None and isinstance(entry, dict):
+                edited.update(key for key in {*entry, *newer} if entry.get(key) != newer.get(key))
+            newer = entry if isinstance(entry, dict) and not is_ours(commit.message) else None
+        return frozenset(edited)
+
     def _by_hand(self) -> Iterator[str]:
         head, ours = self._store.head(), dict[Version, bool]()
         for removal in self._store.removals(self.folder, head) if head else ():

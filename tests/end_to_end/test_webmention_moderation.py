@@ -105,6 +105,31 @@ async def test_trust_and_block_are_rules_in_git(
     assert await bridge.told(bob.page("/2", reply())) == "refused"
 
 
+async def test_a_block_is_taken_back_and_what_it_kept_away_waits_again(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    sources = [bob.page(f"/{number}", reply()) for number in range(3)]
+    for source in sources[:2]:
+        assert await bridge.told(source) == "pending"
+    first, second = moderation(bridge).pending()
+    await moderation(bridge).decide("approve", [first.id])
+    await moderation(bridge).decide("refuse", [second.id])
+    (shown,), _ = await moderation(bridge).shown(limit=10)
+    await moderation(bridge).decide("block-author", [shown.id])
+    assert await bridge.told(sources[2]) == "refused"
+    seen = {each.url: each for each in moderation(bridge).refused()}
+    assert [seen[source].text for source in sources[:2]] == ["Agreed.", "Agreed."]
+    assert seen[sources[0]].warnings == ("Its author or site is blocked.",)
+
+    with pytest.raises(InvalidRequest, match="no rule"):
+        await moderation(bridge).decide("forget", ["https://other.example/"])
+    await moderation(bridge).decide("forget", [bob.base])
+    await bridge.receiver.idle()
+    assert rules(bridge)["block"] == []
+    (item,) = moderation(bridge).pending()
+    assert item.url == sources[0], "what was refused by itself stays refused"
+
+
 async def test_on_a_shared_host_no_author_is_trusted_or_blocked_for_another(
     bridge: Hearing, bob: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +183,33 @@ async def test_a_file_that_was_removed_by_hand_is_not_made_again(
         store.close()
         assert await running.told(source) == "refused"
         assert running.files() == {}
+        (item,) = moderation(running).refused()
+        await moderation(running).decide("restore", [item.id])
+        await running.receiver.idle()
+        await running.receiver.commit_approved()
+        assert [*running.files()] == [path]
+
+
+async def test_what_the_owner_edits_in_a_file_stays(tmp_path: Path, bob: Elsewhere) -> None:
+    async with hearing(tmp_path) as running:
+        source = bob.page("/1", reply(text="Bob of 1 High Street agrees."))
+        await running.told(source)
+        (path,) = running.files()
+        store = GitStore(running.bare, author="Ada <ada@example.com>")
+        for old, new in (("1 High Street", "…"), ('"name": "Bob"', '"name": "B."')):
+            text = git(running.bare, "show", f"main:content/mentions/{path}")
+            assert old in text
+            put(store, f"content/mentions/{path}", text.replace(old, new))
+        store.close()
+        # Two updates: the second one finds the owner's words in a file of the bridge's.
+        for day in ("2026-11-26", "2026-11-27"):
+            when = f'<time class="dt-published" datetime="{day}"></time>'
+            bob.page("/1", reply(text=f"Bob of 1 High Street agrees.{when}"))
+            assert await running.told(source) == "shown"
+            entry = running.only()
+            assert entry["content"] == {"text": "Bob of … agrees."}
+            assert entry["author"]["name"] == "B."
+            assert entry["published"].startswith(day)
 
 
 async def test_a_host_that_a_post_links_to_is_known_unless_many_share_it(

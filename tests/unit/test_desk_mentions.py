@@ -15,17 +15,23 @@ from bridge.desk.mentions import MentionPages
 from bridge.errors import InvalidRequest
 from bridge.store import StoreBusy
 from bridge.webmention.incoming.moderation.decisions import ACTIONS, ModeratedMention, Moderation
+from bridge.webmention.incoming.moderation.rules import Rules
 
 XSS = '"><script>alert(1)</script>'
 PENDING = ModeratedMention(
     "a" * 24, "pending", "in-reply-to", f"Bob {XSS}", "https://bob.example/",
     "https://bob.example/1", "bob.example", "https://me.example/post/", text=f"Hi\n{XSS}",
-    warnings=("It has 3 links.",),
+    warnings=("The page has 3 links.",),
 )  # fmt: skip
 SHOWN = ModeratedMention(
     "b" * 12, "shown", "like-of", "Amy", "", "https://amy.example/", "amy.example",
     "https://me.example/post/",
 )  # fmt: skip
+RSVP = ModeratedMention(
+    "c" * 24, "refused", "rsvp", "Cy", "", "https://cy.example/", "cy.example",
+    "https://me.example/post/", rsvp="maybe", why="The source does not link to the target.",
+)  # fmt: skip
+BLOCKED, TRUSTED = f"https://evil.example/{XSS}", "friend.example"
 
 
 @dataclass
@@ -40,7 +46,10 @@ class Decisions:
         return [PENDING] * self.waiting
 
     def refused(self) -> list[ModeratedMention]:
-        return []
+        return [RSVP]
+
+    def rules(self) -> Rules:
+        return Rules(trust=(TRUSTED,), block=(BLOCKED,))
 
     async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[ModeratedMention], int]:
         return ([SHOWN] * limit, 31) if offset == 0 else ([SHOWN], 31)
@@ -85,7 +94,7 @@ async def test_pending_and_shown_mentions_are_listed_as_text(owner: Browser) -> 
     assert "<script>alert" not in page.text
     assert "Waiting for you (1)" in page.text
     assert "Shown (31)" in page.text
-    assert "It has 3 links." in page.text
+    assert "The page has 3 links." in page.text
     assert 'rel="noreferrer nofollow ugc"' in page.text
     assert "Page 1 of 2" in page.text
     assert "Page 2 of 2" in (await owner.get("/desk/mentions?page=2")).text
@@ -101,6 +110,22 @@ async def test_one_click_is_one_decision(owner: Browser, decisions: Decisions, a
     assert (done.status, done.location) == (303, "/desk/mentions")
     assert decisions.made == [(action, [PENDING.id])]
     assert "shown" in (await owner.get("/desk/mentions")).text
+
+
+async def test_the_answer_to_an_invitation_and_the_reason_are_in_the_language_of_the_page(
+    owner: Browser,
+) -> None:
+    page = await owner.get("/desk/mentions", headers={"Accept-Language": "de"})
+    assert "Vielleicht" in page.text
+    assert "The source does not link" not in page.text
+    assert "The page has" not in page.text
+
+
+async def test_a_rule_is_listed_and_can_be_removed(owner: Browser, decisions: Decisions) -> None:
+    page = await owner.get("/desk/mentions")
+    for form in page.forms("/desk/mentions")[-2:]:
+        await owner.post("/desk/mentions", data=dict(form) | {"action": "forget"})
+    assert decisions.made == [("forget", [BLOCKED]), ("forget", [TRUSTED])]
 
 
 async def test_without_a_session_nothing_can_be_seen_or_decided(

@@ -57,7 +57,11 @@ def test_what_is_no_address_is_never_taken_for_one(url: str) -> None:
         ("https://friend.example/x/../A/%2e/b/..", "https://friend.example/A/"),
         ("https://friend.example/A//b/?b&a", "https://friend.example/A//b/?b&a"),
         ("https://[a/", "https://[a/"),
-        ("https://BÜCHER.example:443/ü", "https://xn--bcher-kva.example/ü"),
+        (
+            "https://BÜCHER.example:443/ü%c3%bc?ü",
+            "https://xn--bcher-kva.example/%C3%BC%C3%BC?%C3%BC",
+        ),
+        ("https://a.example/\ud800", "https://a.example/%3F"),
     ],
 )
 def test_spellings_of_one_url_are_one(url: str, spelled: str) -> None:

@@ -20,7 +20,9 @@ Widget: TypeAlias = Literal[
 
 
 class FormField(Struct, frozen=True):
-    """One property in a form. ``accept`` is the type of its files."""
+    """One property in a form. ``accept`` is the type of its files, ``add`` the label
+    of the input for more of them.
+    """
 
     name: str
     label: str
@@ -28,9 +30,10 @@ class FormField(Struct, frozen=True):
     hint: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     accept: str = ""
+    add: str = ""
 
 
-_RSVP = (("yes", "Yes"), ("no", "No"), ("maybe", "Perhaps"), ("interested", "Interested"))
+RSVPS = (("yes", "Yes"), ("no", "No"), ("maybe", "Perhaps"), ("interested", "Interested"))
 _READ = (("to-read", "To read"), ("reading", "Reading"), ("finished", "Finished"))
 _STARS = (("5", "5 of 5"), ("4", "4 of 5"), ("3", "3 of 5"), ("2", "2 of 5"), ("1", "1 of 5"))
 _WORK = "A title, or the address of a page about it."
@@ -42,7 +45,7 @@ FIELDS: dict[str, FormField] = {
         FormField("like-of", "Page that you like", "url"),
         FormField("repost-of", "Page to repost", "url"),
         FormField("bookmark-of", "Page to bookmark", "url"),
-        FormField("rsvp", "Will you come?", "choice", choices=_RSVP),
+        FormField("rsvp", "Will you come?", "choice", choices=RSVPS),
         FormField("read-of", "What you read", "line", _WORK),
         FormField("read-status", "How far?", "choice", choices=_READ),
         FormField("watch-of", "What you watched", "line", _WORK),
@@ -63,9 +66,9 @@ FIELDS: dict[str, FormField] = {
         FormField("duration", "How long it takes", "line"),
         FormField("nutrition", "Nutrition", "line"),
         FormField("content", "Text", "text"),
-        FormField("photo", "Photos", "files", accept="image/*"),
-        FormField("video", "Videos", "files", accept="video/*"),
-        FormField("audio", "Sound", "files", accept="audio/*"),
+        FormField("photo", "Photos", "files", accept="image/*", add="Add photos"),
+        FormField("video", "Videos", "files", accept="video/*", add="Add videos"),
+        FormField("audio", "Sound", "files", accept="audio/*", add="Add sound"),
         FormField("category", "Tags", "tags", "Separate tags with commas."),
         FormField("summary", "Summary", "line", "For lists and feeds."),
         FormField("location", "Place", "place"),

@@ -37,7 +37,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "rsvp": ("an RSVP", "RSVPs"),
     "mention-of": ("a mention", "mentions"),
 }
-#: Keys that each verification overwrites. Other keys of a file are preserved.
+#: Keys that each verification overwrites, unless the owner has edited them by hand. Other keys of
+#: a file are preserved.
 _VERIFIED_KEYS = frozenset({"name", "content", "published", "rsvp", "author", "wm-children", "url"})
 
 #: Called with the URL of a post whose mentions have changed, and the sources that changed them.
@@ -166,7 +167,7 @@ class MentionCommits:
     def _store(
         self, record: Record, post: MentionTarget, photo: str, changes: MentionChanges
     ) -> bool:
-        """Add the changes for one mention; false where its file would not change."""
+        """Add the changes for one mention; false where its file does not use ``photo`` anew."""
         mention, files = record.of_mention(), self._files
         folder = folder_of(post.url)
         same = files.same(mention.key, post)
@@ -184,13 +185,18 @@ class MentionCommits:
         old = files.read(path) if same else None
         entry = self._entry(record, mention, photo, old[0] if old else {})
         self._remove([each for each in others if each.path not in changes.changes], changes)
+        if old is not None and not _says_the_same(old[0], entry):
+            for key in files.edited_by_hand(path) & _VERIFIED_KEYS:
+                entry.pop(key, None)
+                entry |= {key: old[0][key]} if key in old[0] else {}
         if old is not None and _says_the_same(old[0], entry):
             return False
         there = files.blob(path)
         changes.add(Change(path, to_file(entry), there.id if there else None))
         changes.kinds[mention.kind] += 1
         changes.concern(post.url, record.source)
-        return True
+        author = entry.get("author")
+        return isinstance(author, dict) and author.get("photo") == photo
 
     def _entry(
         self, record: Record, mention: Mention, photo: str, old: Mapping[str, Any]

@@ -47,7 +47,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``received``, ``changed`` and ``due`` (the next verification) are in seconds since the epoch.
     ``sent`` counts how often it was received, ``tries`` the failed fetches in a row. ``missing`` is
     when the source of a shown mention was first found missing, ``misses`` how often since.
-    ``mention`` is the verified mention until it has a file, ``digest`` the file's ``HASH12``.
+    ``mention`` is the verified mention until it has a file, or that the owner refused; ``digest``
+    the file's ``HASH12``. ``restored``: the owner has asked for it after it was refused.
     ``counted``: it is counted in ``more.json`` in place of a file.
     """
 
@@ -65,6 +66,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     mention: dict[str, Any] | None = None
     digest: str = ""
     counted: bool = False
+    restored: bool = False
 
     @property
     def id(self) -> str:
@@ -81,6 +83,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Change the state; ``why`` is shown to the sender."""
         self.state, self.why, self.changed, self.tries, self.due = state, why, now, 0, 0.0
         if state not in _OPEN:
+            self.restored = False
+        if state not in _OPEN and state != "refused":
             self.mention = None
 
 

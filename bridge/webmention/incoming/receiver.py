@@ -122,7 +122,8 @@ class Receiver:
         self._queue.add(record.id)
 
     async def verify_again(self, record: Record) -> None:
-        """Reset a record to ``waiting`` and queue it."""
+        """Reset a record to ``waiting`` and queue it, as the owner decided."""
+        record.restored = True
         record.set_state("waiting", now=self._now())
         await asyncio.to_thread(self.inbox.write, record)
         self._queue.add(record.id)
@@ -308,7 +309,8 @@ class Receiver:
         existing = self.files.same(mention.key, post)
         name = mention.file_name(post.url)
         record.digest = digest_of(name)
-        if existing is None and await self._was_refused(record.digest, post, name):
+        is_new = existing is None and not record.restored
+        if is_new and await self._was_refused(record.digest, post, name):
             await self._set_state(record, "refused", NOT_SHOWN)
             return
         decision = await self._decide(record, mention, backfed=backfed, own=own, at=at)

@@ -6,12 +6,13 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from bridge.errors import BridgeError, Conflict, InvalidRequest
 from bridge.runtime.private import write_durably
@@ -20,20 +21,24 @@ from bridge.webmention.files import MentionFiles, StoredMention
 from bridge.webmention.incoming.inbox import Inbox, Record, id_of
 from bridge.webmention.incoming.moderation.exports import records_of
 from bridge.webmention.incoming.moderation.rules import SHARED, Rules
-from bridge.webmention.incoming.receiver import Receiver
+from bridge.webmention.incoming.receiver import NOT_SHOWN, Receiver
 from bridge.webmention.mention import Mention, bare_host
 
 log = logging.getLogger(__name__)
 
 #: The decisions, by the names that forms and commands use.
 ACTIONS = ("approve", "trust", "refuse", "block-author", "block-host", "restore")
+#: Removes a rule: takes authors' URLs and host names, as ``rules.json`` has them.
+FORGET = "forget"
 _POLL_SECONDS = 1.0
 #: Mentions per commit during an import.
 _PER_COMMIT = 100
 
 
 class ModeratedMention(Struct, frozen=True):
-    """One mention as shown to the owner; ``id`` identifies it in forms and commands."""
+    """One mention as shown to the owner; ``id`` identifies it in forms and commands. ``why`` says
+    why it is not shown, if the owner did not decide that.
+    """
 
     id: str
     state: str
@@ -45,6 +50,8 @@ class ModeratedMention(Struct, frozen=True):
     target: str
     name: str = ""
     text: str = ""
+    rsvp: str = ""
+    why: str = ""
     received: float | str = 0.0
     face: str = ""
     warnings: tuple[str, ...] = field(default=())
@@ -67,26 +74,35 @@ class Moderation:
 
     def refused(self) -> list[ModeratedMention]:
         """The mentions refused lately, newest first."""
-        return [of_record(each) for each in self._receiver.inbox.in_state("refused")][::-1]
+        rules = self.rules()
+        return [of_record(each, rules) for each in self._receiver.inbox.in_state("refused")][::-1]
+
+    def rules(self) -> Rules:
+        """Whom the owner trusts and has blocked, as of the last look at the repo."""
+        return self._receiver.files.rules
 
     async def shown(self, *, limit: int, offset: int = 0) -> tuple[list[ModeratedMention], int]:
         """One page of the shown mentions, newest first, and their total number."""
         return await asyncio.to_thread(shown_in, self._receiver.files, limit, offset)
 
     async def decide(self, action: str, ids: Sequence[str]) -> int:
-        """Apply one of :data:`ACTIONS` to the mentions with these ids; returns their number.
+        """Apply one of :data:`ACTIONS` to the mentions with these ids, or :data:`FORGET` to rules;
+        returns their number.
 
         Raises :class:`InvalidRequest` for an unknown action or id, :class:`Conflict` where the
         rules file is invalid, and what a commit raises.
         """
-        if action not in ACTIONS:
-            raise InvalidRequest(f"{action!r} is not an action. Use one of {', '.join(ACTIONS)}.")
+        every = (*ACTIONS, FORGET)
+        if action not in every:
+            raise InvalidRequest(f"{action!r} is not an action. Use one of {', '.join(every)}.")
         await asyncio.to_thread(self._receiver.files.refresh)
         if self._receiver.files.rules.broken and action != "approve":
             raise Conflict(
                 f"{self._receiver.files.folder}/rules.json cannot be used:"
                 f" {self._receiver.files.rules.broken}. Fix it, commit, and try again."
             )
+        if action == FORGET:
+            return await self._forget(ids)
         waiting, stored = self._find(ids)
         match action:
             case "approve" | "trust":
@@ -175,7 +191,8 @@ class Moderation:
                 rules = rules.with_added(trust=name)
             return rules
 
-        await self._receiver.show([each for each in waiting if each.mention], change)
+        shown = [each for each in waiting if each.mention and each.state != "refused"]
+        await self._receiver.show(shown, change)
 
     async def _refuse(self, waiting: list[Record], stored: list[StoredMention]) -> None:
         digests = [each.digest for each in stored] + [
@@ -185,17 +202,22 @@ class Moderation:
         def change(rules: Rules) -> Rules:
             return rules.with_added(refused=digests)
 
+        records = await asyncio.to_thread(lambda: [*map(self._record_of, stored)])
         await self._receiver.commits.remove([each.path for each in stored], change)
-        await self._receiver.refuse([*waiting, *map(self._record_of, stored)])
+        await self._receiver.refuse([*waiting, *records])
 
     def _record_of(self, stored: StoredMention) -> Record:
-        """The record of a stored mention; a new one where the inbox has none."""
+        """The record of a stored mention; a new one where the inbox has none. Blocks."""
         known = self._receiver.inbox.get(id_of(stored.source, stored.target))
         now = time.time()
         record = known or Record(
             source=stored.source, target=stored.target, received=now, changed=now
         )
         record.digest = stored.digest
+        if (read := self._receiver.files.read(stored.path)) is not None:
+            author = read[0].get("author")
+            entry = read[0] | {"author": author if isinstance(author, dict) else {}}
+            record.mention = asdict(Mention(stored.kind, stored.url, entry, vouched=True))
         return record
 
     async def _block(
@@ -217,14 +239,34 @@ class Moderation:
 
         rules = change(self._receiver.files.rules)
         gone = [each for each in self._receiver.files.all() if _is_blocked(each, rules)]
+        records = await asyncio.to_thread(lambda: [*map(self._record_of, gone)])
         await self._receiver.commits.remove([each.path for each in gone], change)
-        await self._receiver.refuse([*map(self._record_of, gone)])
+        await self._receiver.refuse(records)
         also = [
             each
             for each in self._receiver.inbox.in_state("pending")
             if each.mention and rules.blocks(each.of_mention(), each.source)
         ]
         await self._receiver.refuse(also)
+
+    async def _forget(self, names: Sequence[str]) -> int:
+        """Remove rules, and verify again what those alone have kept away."""
+        before = self._receiver.files.rules
+        missing = [each for each in names if each not in (*before.trust, *before.block)]
+        if missing:
+            raise InvalidRequest(f"There is no rule for {missing[0][:200]!r}.")
+
+        def change(rules: Rules) -> Rules:
+            return rules.without(names)
+
+        await self._receiver.commits.remove([], change)
+        rules = change(before)
+        for record in self._receiver.inbox.in_state("refused"):
+            if record.digest in rules.refused or not _is_kept_away(record, before):
+                continue
+            if not _is_kept_away(record, rules):
+                await self._receiver.verify_again(record)
+        return len(names)
 
     async def _restore(self, refused: list[Record]) -> None:
         digests = [each.digest for each in refused]
@@ -237,22 +279,17 @@ class Moderation:
             await self._receiver.verify_again(record)
 
 
-def of_record(record: Record) -> ModeratedMention:
-    """A mention that has no file yet, as the owner sees it."""
-    if record.mention is None:
-        return ModeratedMention(
-            record.id, record.state, "", "", "", record.source, bare_host(record.source),
-            record.target, text=record.why, received=record.received,
-        )  # fmt: skip
-    mention = record.of_mention()
+def of_record(record: Record, rules: Rules | None = None) -> ModeratedMention:
+    """A mention that has no file, as the owner sees it."""
+    why = "" if record.why == NOT_SHOWN else record.why
+    mention = _mention_of(record)
     entry = mention.entry
-    warnings = []
-    if mention.plain:
-        warnings.append("The page has no h-entry: it only links here.")
-    elif not mention.vouched:
-        warnings.append("The page is not on its author’s own site.")
-    if mention.links > 1:
-        warnings.append(f"It has {mention.links} links.")
+    warnings = [
+        "Its author or site is blocked." if rules and _is_kept_away(record, rules) else "",
+        "The page has no h-entry: it only links here." if mention.plain else "",
+        "" if mention.plain or mention.vouched else "The page is not on its author’s own site.",
+        f"The page has {mention.links} links." if mention.links > 1 else "",
+    ]
     return ModeratedMention(
         record.id,
         record.state,
@@ -263,9 +300,11 @@ def of_record(record: Record) -> ModeratedMention:
         bare_host(record.source),
         record.target,
         name=str(entry.get("name", "")),
-        text=str(entry.get("content", {}).get("text", "")),
+        text=_text_of(entry),
+        rsvp=str(entry.get("rsvp", "")),
+        why=why,
         received=record.received,
-        warnings=tuple(warnings),
+        warnings=tuple(filter(None, warnings)),
     )
 
 
@@ -283,8 +322,6 @@ def _of_file(files: MentionFiles, stored: StoredMention) -> ModeratedMention:
     entry: dict[str, Any] = read[0] if read else {}
     author = entry.get("author")
     card = author if isinstance(author, dict) else {}
-    content = entry.get("content")
-    text = content.get("text", "") if isinstance(content, dict) else ""
     return ModeratedMention(
         stored.digest,
         "shown",
@@ -295,10 +332,17 @@ def _of_file(files: MentionFiles, stored: StoredMention) -> ModeratedMention:
         bare_host(stored.source) or bare_host(stored.url),
         stored.target,
         name=str(entry.get("name", "")),
-        text=str(text),
+        text=_text_of(entry),
+        rsvp=str(entry.get("rsvp", "")),
         received=stored.received,
         face=stored.photo,
     )
+
+
+def _text_of(entry: Mapping[str, Any]) -> str:
+    """The text of a mention, whose file may have been edited by hand."""
+    content = entry.get("content")
+    return str(content.get("text", "")) if isinstance(content, dict) else ""
 
 
 def commands_folder(state: Path) -> Path:
@@ -350,3 +394,14 @@ def _rule_subject(author: str, source: str) -> str:
 def _is_blocked(stored: StoredMention, rules: Rules) -> bool:
     entry = {"author": {"url": stored.author}}
     return rules.blocks(Mention(stored.kind, stored.url, entry), stored.source)
+
+
+def _is_kept_away(record: Record, rules: Rules) -> bool:
+    """Whether a rule blocks a refused mention, as far as is known of it."""
+    return record.state == "refused" and rules.blocks(_mention_of(record), record.source)
+
+
+def _mention_of(record: Record) -> Mention:
+    """The mention of a record; one without author or words where no more is known than its URL."""
+    unknown = Mention("", record.source, {"author": {}}, vouched=True)
+    return record.of_mention() if record.mention else unknown

@@ -90,6 +90,15 @@ class Rules(Struct, frozen=True):
             new = replace(new, refused=_appended(new.refused, digest))
         return new
 
+    def without(self, names: Iterable[str]) -> Rules:
+        """The rules without trust and blocks of these authors and hosts."""
+        gone = frozenset(names)
+        return replace(
+            self,
+            trust=tuple(each for each in self.trust if each not in gone),
+            block=tuple(each for each in self.block if each not in gone),
+        )
+
     def without_refused(self, digests: Iterable[str]) -> Rules:
         """The rules without these refused digests."""
         gone = frozenset(digests)
