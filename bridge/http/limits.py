@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.errors import InvalidRequest, PayloadTooLarge, TooManyRequests, Unavailable
-from bridge.http.connection import RecentUse, fair_queue
+from bridge.http.fair_queue import RecentUse, fair_queue
 
 #: Called before bytes are kept. Raises if there is no room for them.
 Take: TypeAlias = Callable[[int], None]

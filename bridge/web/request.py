@@ -27,7 +27,7 @@ from bridge.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from bridge.http.connection import RecentUse, fair_queue
+from bridge.http.fair_queue import RecentUse, fair_queue
 from bridge.http.form import FORM, MULTIPART, urlencoded
 from bridge.http.limits import ByteBudget, Take, client_ip, receive
 from bridge.http.multipart import MultipartForm

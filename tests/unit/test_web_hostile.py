@@ -29,13 +29,12 @@ from bridge.errors import InvalidRequest, InvalidToken
 from bridge.http.connection import (
     Connection,
     Listener,
-    RecentUse,
     accept_clients,
-    fair_queue,
     most_connections,
     note_request,
     prepare_answer,
 )
+from bridge.http.fair_queue import RecentUse, fair_queue
 from bridge.http.form import read_form
 from bridge.http.later import Later
 from bridge.http.limits import receive_all

@@ -22,7 +22,6 @@ from bridge.micropub.post import Json, Post
 #: The controls of a form, which are not part of the post.
 CONTROLS = frozenset({"csrf", "once", "was", "kind", "do", "url", "h", "post-status"})
 PLACE = ("name", "latitude", "longitude")
-_MOST_FILES = 100
 
 
 class Attached(Struct, frozen=True):
