@@ -15,7 +15,7 @@ from bridge.content import keys
 from bridge.content.file import Form, Mf2Line, PelicanFile, beginning, is_seen, one_line, printable
 from bridge.content.markup import html, note
 from bridge.content.rules import SiteRules, SiteView
-from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties, nested
+from bridge.micropub.post import COMMAND_PREFIX, UNITS, Json, Post, Properties, nested
 
 _TITLE_LENGTH = 70
 #: As much of a text as can be needed for a title, in characters.
@@ -38,6 +38,8 @@ _TARGETS = {
     "watch-of": "Watched",
     "play-of": "Played",
 }
+#: The label of a post about a book that the author has not read (yet).
+_UNREAD = {"to-read": "Wants to read", "reading": "Reading"}
 #: Properties that are not what a post is about.
 _BESIDES = frozenset(
     {
@@ -168,8 +170,10 @@ def _verb(post: Post) -> tuple[str, str] | None:
     targets = {**_TARGETS, **{name: f"{_humanised(name[:-3])} of" for name in others}}
     for name, verb in {**targets, **_TARGETS}.items():
         if post.all(name):
-            rsvp = name == "in-reply-to" and post.all("rsvp")
-            return name, "RSVP to" if rsvp else verb
+            if name == "in-reply-to" and post.all("rsvp"):
+                return name, "RSVP to"
+            status = _text(post.first("read-status")) if name == "read-of" else ""
+            return name, _UNREAD.get(status, verb)
     return None
 
 
@@ -232,8 +236,10 @@ def _words(value: Json, depth: int = 0) -> str:
     if properties is None:
         shown = _text(value)
         return _host(shown) or _MOMENT.sub(r"\1", shown)
-    number = " ".join(filter(None, (_text(_first(properties, n)) for n in ("num", "unit"))))
-    number = number if "num" in properties else ""
+    number = _text(_first(properties, "num"))
+    if number:
+        unit = next(filter(None, (_text(_first(properties, n)) for n in UNITS)), "")
+        number = f"{number} {unit}".strip()
     if not number and {"latitude", "longitude"} <= properties.keys():
         number = ", ".join(_text(_first(properties, n)) for n in ("latitude", "longitude"))
     ends = [_words(_first(properties, n), depth + 1) for n in ("origin", "destination")]

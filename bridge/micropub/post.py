@@ -190,6 +190,8 @@ BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
 #: Properties by which a cited thing without a URL is known.
 THING = ("name", "author", "uid", "content", "summary")
 #: Most posts have none of these.
+#: What a number is measured in, by the property that says so.
+UNITS = ("unit", "currency")
 _MARKS = BY_URL.keys() | BY_PRESENCE.keys()
 
 _TAG = re.compile(r"<[^<>]*>")
@@ -232,8 +234,8 @@ def _is_titled(post: Post) -> bool:
 def nested(value: Json) -> dict[str, Json] | None:
     """The properties of a nested object; ``None`` for any other value.
 
-    An app's own JSON object counts as one, and ``{"value", "unit"}`` as a measure; other objects
-    with a ``value`` or with ``html`` are texts.
+    An app's own JSON object counts as one, and a ``value`` with a unit or currency as a measure;
+    other objects with a ``value`` or with ``html`` are texts.
     """
     if not isinstance(value, dict):
         return None
@@ -241,7 +243,7 @@ def nested(value: Json) -> dict[str, Json] | None:
     if isinstance(properties, dict):
         return properties
     own = {name: inner for name, inner in value.items() if name != "type"}
-    if {"value", "unit"} <= own.keys():
+    if "value" in own and own.keys() & UNITS:
         own["num"] = own.pop("value")
     return own if own and not own.keys() & {"value", "html", "properties"} else None
 

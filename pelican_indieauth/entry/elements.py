@@ -6,6 +6,8 @@ from html import escape as e
 
 from pelican_indieauth.entry.entry import Place, without_scheme
 
+#: A picture that is not wider than the page.
+FITTING = 'style="max-width: 100%; height: auto"'
 #: A longer label without a space is a URL, and wider than a phone.
 _WIDE = 30
 

@@ -143,7 +143,7 @@ class Value:
     with a readable form in ``text``), a nested object with root class ``type``, a URL (that of a
     ``picture`` among the site's own files has its alternative text in ``text``), or a ``text``,
     maybe of several lines. A nested object has its name in ``text``, a measure in
-    ``number`` and ``unit``, and the rest in ``facts``.
+    ``number`` and ``unit`` (by the property ``unit_name``), and the rest in ``facts``.
     """
 
     text: str = ""
@@ -154,6 +154,7 @@ class Value:
     type: str = ""
     number: str = ""
     unit: str = ""
+    unit_name: str = ""
     facts: tuple[Fact, ...] = ()
     picture: bool = False
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 from typing import Any
 
 from pelican_indieauth.entry import mf2, text
 from pelican_indieauth.entry.entry import Fact, Value, without_scheme
-from pelican_indieauth.entry.mf2 import Mf2, plain
+from pelican_indieauth.entry.mf2 import UNITS, Mf2, plain
 from pelican_indieauth.entry.urls import Urls
 
 #: A valid microformats2 name.
@@ -47,46 +48,34 @@ def name_of(given: str) -> str:
     return _CONTROL.sub(" ", given).strip().lower().replace("_", "-")
 
 
-def facts(
-    properties: Mapping[str, Any], urls: Urls, elsewhere: Callable[[str | None], str | None]
-) -> tuple[Fact, ...]:
-    """The facts in ``properties``.
+@dataclass(frozen=True, slots=True)
+class FactReader:
+    """Reads facts for one site. ``zone`` is its time zone, if known."""
 
-    ``elsewhere`` returns a URL unless it is the owner's, which cards of other people must not have.
-    """
-    return tuple(_FactReader(urls, elsewhere).facts(properties, 1))
+    urls: Urls
+    zone: tzinfo | None
 
+    def of_post(self, properties: Mapping[str, Any]) -> tuple[Fact, ...]:
+        """The facts in a post's ``properties``."""
+        return tuple(self._facts(properties, 1))
 
-def facts_of_thing(
-    thing: Mf2, urls: Urls, elsewhere: Callable[[str | None], str | None]
-) -> tuple[str, tuple[Fact, ...]]:
-    """The root class of a cited thing, and what is known of it besides what a
-    :class:`~pelican_indieauth.entry.entry.Cite` has; no facts of a page or person.
-    """
-    if not thing.type or thing.type in _PAGES:
-        return "h-cite", ()
-    elsewhere_shown = WITH_A_FIELD | _NAMING | {"photo"}
-    others = {
-        name: values for name, values in thing.properties.items() if name not in elsewhere_shown
-    }
-    return thing.type, tuple(_FactReader(urls, elsewhere).facts(others, 2))
+    def of_thing(self, thing: Mf2) -> tuple[str, tuple[Fact, ...]]:
+        """The root class of a cited thing, and what is known of it besides what a
+        :class:`~pelican_indieauth.entry.entry.Cite` has; no facts of a page or person.
+        """
+        if not thing.type or thing.type in _PAGES:
+            return "h-cite", ()
+        return thing.type, self._of_nested(thing, WITH_A_FIELD | _NAMING | {"photo"})
 
+    def of_subject(self, thing: Mf2) -> tuple[Fact, ...]:
+        """What is known of a reviewed thing besides its name, URL and photo."""
+        return self._of_nested(thing, _NAMING | {"photo"} | (THE_SITES - {"author"}))
 
-def facts_of_subject(
-    thing: Mf2, urls: Urls, elsewhere: Callable[[str | None], str | None]
-) -> tuple[Fact, ...]:
-    """What is known of a reviewed thing besides its name, URL and photo."""
-    elsewhere_shown = _NAMING | {"photo"} | (THE_SITES - {"author"})
-    others = {name: v for name, v in thing.properties.items() if name not in elsewhere_shown}
-    return tuple(_FactReader(urls, elsewhere).facts(others, 2))
+    def _of_nested(self, thing: Mf2, shown: frozenset[str]) -> tuple[Fact, ...]:
+        others = {name: v for name, v in thing.properties.items() if name not in shown}
+        return tuple(self._facts(others, 2))
 
-
-class _FactReader:
-    def __init__(self, urls: Urls, elsewhere: Callable[[str | None], str | None]) -> None:
-        self._urls = urls
-        self._elsewhere = elsewhere
-
-    def facts(self, properties: Mapping[str, Any], depth: int) -> Iterator[Fact]:
+    def _facts(self, properties: Mapping[str, Any], depth: int) -> Iterator[Fact]:
         for given, values in properties.items():
             name = name_of(given)
             if not name or name.startswith(_FOR_THE_BRIDGE):
@@ -98,8 +87,8 @@ class _FactReader:
     def _value(self, name: str, value: Any, depth: int) -> Value | None:
         if isinstance(value, dict):
             if isinstance(value.get("html"), str) and "properties" not in value:
-                html = text.without_attributes(value["html"])
-                return Value(html=html) if text.sanitised(html).strip() else None
+                html = text.simplified(value["html"], self._picture)
+                return Value(html=html) if "<img" in html or text.sanitised(html).strip() else None
             if "value" not in value or Mf2.of(value):
                 return self._nested(value, depth)
             label = plain(value.get("alt"))
@@ -107,14 +96,19 @@ class _FactReader:
             return replace(found, text=label) if found and found.url and label else found
         return self._scalar(name, value)
 
+    def _picture(self, source: str) -> str | None:
+        """The URL of a picture within HTML, if it is one of the site's own files."""
+        url = self.urls.web(source)
+        return url if self.urls.is_file(url) else None
+
     def _scalar(self, name: str, value: Any) -> Value | None:
         if isinstance(value, bool):
             return Value(str(value).lower())
         if not isinstance(value, (str, int, float)):
             return None
         # Only a text that is a URL as a whole becomes a link.
-        url = self._urls.any(value)
-        if url and name in _PICTURES and self._urls.is_file(url):
+        url = self.urls.any(value)
+        if url and name in _PICTURES and self.urls.is_file(url):
             return Value(url=url, picture=True)
         if url:
             return Value(without_scheme(url) or url.partition(":")[2], url=url)
@@ -124,7 +118,7 @@ class _FactReader:
         timed = _DURATION.fullmatch(words)
         if timed and ("T" in words or name.endswith(("duration", "time"))):
             return Value(readable_duration(words), duration=words)
-        if _DATE.fullmatch(words) and (moment := mf2.moment(words)):
+        if _DATE.fullmatch(words) and (moment := mf2.moment(words, self.zone)):
             return Value(words, moment=moment)
         return Value(words)
 
@@ -136,28 +130,30 @@ class _FactReader:
         type_ = found.type
         if not type_ or type_ in _OWN_ROOTS:
             type_ = "h-cite" if type_ == "h-entry" else "h-item"
-        url = self._urls.web(mf2.value_of(found.first("url")))
+        url = self.urls.web(mf2.value_of(found.first("url")))
         number = found.text("num") or ""
+        measured_in = next(filter(found.text, UNITS), "") if number else ""
         nested = Value(
             found.text("name") or "",
-            url=self._elsewhere(url) if type_ == "h-card" else url,
+            url=self.urls.elsewhere(url) if type_ == "h-card" else url,
             type=type_,
             number=number,
-            unit=(found.text("unit") or "") if number else "",
-            facts=tuple(self.facts(_but(found.properties, type_), depth + 1)),
+            unit=(found.text(measured_in) or "") if measured_in else "",
+            unit_name=measured_in,
+            facts=tuple(self._facts(_but(found.properties, type_, measured_in), depth + 1)),
         )
         return nested if nested != Value(type=type_) else None
 
 
-def _but(properties: Mapping[str, Any], type_: str) -> dict[str, Any]:
-    """A nested object's properties besides its name and URL.
+def _but(properties: Mapping[str, Any], type_: str, unit: str) -> dict[str, Any]:
+    """A nested object's properties besides its name, URL, number and ``unit``.
 
     A person has none: a card could claim the owner's identity.
     """
     if type_ == "h-card":
         kept = frozenset({"note", "org", "role", "locality", "region", "country-name"})
         return {name: values for name, values in properties.items() if name in kept}
-    named = _NAMING if properties.get("num") is not None else _NAMING - {"unit"}
+    named = (_NAMING - {"unit"}) | {unit}
     return {name: values for name, values in properties.items() if name not in named}
 
 

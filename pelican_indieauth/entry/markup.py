@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pelican_indieauth.entry.copies import ScaledCopies
-from pelican_indieauth.entry.parts import FITTING, SHOWN_IN_TEXT, EntryParts
+from pelican_indieauth.entry.elements import FITTING
+from pelican_indieauth.entry.parts import SHOWN_IN_TEXT, EntryParts
 from pelican_indieauth.entry.reading import Reader
 from pelican_indieauth.entry.urls import Urls, comparable
 from pelican_indieauth.mentions import post_mentions

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 from pelican_indieauth.entry import text
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _TYPE = re.compile(r"h-[a-z0-9-]+")
 _EXCERPT = 500
+#: What a number is measured in, by the property that says so.
+UNITS = ("unit", "currency")
 #: The keys of objects that are no nested ones.
 _TEXTS = {"value", "html", "properties"}
 
@@ -37,15 +39,15 @@ class Mf2:
     def of(cls, value: Any) -> Mf2 | None:
         """A nested object; ``None`` where the value is something else.
 
-        An app's own JSON object counts as one, and ``{"value", "unit"}`` as a measure; other
-        objects with a ``value`` or with ``html`` are texts.
+        An app's own JSON object counts as one, and a ``value`` with a unit or currency as a
+        measure; other objects with a ``value`` or with ``html`` are texts.
         """
         if not isinstance(value, dict):
             return None
         if isinstance(value.get("properties"), dict):
             return cls(value["properties"], value)
         properties = {name: inner for name, inner in value.items() if name != "type"}
-        if {"value", "unit"} <= properties.keys():
+        if "value" in properties and properties.keys() & UNITS:
             properties["num"] = properties.pop("value")
         return cls(properties, value) if properties and not _TEXTS & properties.keys() else None
 
@@ -123,15 +125,28 @@ def excerpt(value: Any) -> str | None:
     return words
 
 
-def moment(value: Any) -> date | datetime | None:
-    """A date, or a date and time, in any form of ISO 8601; ``None`` where it is invalid."""
+def moment(value: Any, zone: tzinfo | None = None) -> date | datetime | None:
+    """A date, or a date and time, in any form of ISO 8601; ``None`` where it is invalid.
+
+    A time in UTC is returned in the site's ``zone``: apps send UTC because programs use it.
+    """
     written = plain(value) or ""
     for read_as in (date.fromisoformat, datetime.fromisoformat):
         try:
-            return read_as(written)
+            found = read_as(written)
         except ValueError:
             continue
+        return _in_zone(found, zone) if isinstance(found, datetime) and zone else found
     return None
+
+
+def _in_zone(found: datetime, zone: tzinfo) -> datetime:
+    if found.utcoffset() != timedelta(0):
+        return found
+    try:
+        return found.astimezone(zone)
+    except OverflowError:  # before the year 1 or after 9999
+        return found
 
 
 def listed(value: Any) -> list[Any]:

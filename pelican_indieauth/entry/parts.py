@@ -15,6 +15,7 @@ from html import escape as e
 from pelican.utils import strftime
 
 from pelican_indieauth.entry.elements import (
+    FITTING,
     anchor,
     class_attribute,
     hidden,
@@ -36,11 +37,10 @@ from pelican_indieauth.entry.entry import (
     without_scheme,
 )
 from pelican_indieauth.entry.facts import NAME
-from pelican_indieauth.entry.text import sanitised
+from pelican_indieauth.entry.text import on_a_line
 
 #: Phone photos are wider than pages, and not every theme limits their width.
 _NOT_WIDER = 'style="max-width: 100%"'
-FITTING = 'style="max-width: 100%; height: auto"'
 #: Notmyidea hides pictures in lists, where a post of a photo alone would be empty.
 SHOWN_IN_TEXT = 'style="display: inline-block; max-width: 100%; height: auto"'
 _SHOWN = 'style="display: block; max-width: 100%; height: auto"'
@@ -293,7 +293,8 @@ class EntryParts:
             shown = linked_name(value.text, value.url)
         elif value.number:
             shown = f'<span class="p-num">{e(value.number)}</span>'
-            shown += f' <span class="p-unit">{e(value.unit)}</span>' if value.unit else ""
+            if value.unit:
+                shown += f' <span class="p-{value.unit_name}">{e(value.unit)}</span>'
         elif value.url:
             shown = anchor(' class="u-url"', value.url, without_scheme(value.url))
         facts, pictures = self._in_words(value.facts)
@@ -328,7 +329,7 @@ class EntryParts:
     def _inside(self, name: str, value: Value) -> str:
         """A value inside a line: its HTML becomes text."""
         if value.html:
-            return self._value(name, Value(sanitised(value.html).strip()))
+            return self._value(name, Value(on_a_line(value.html)))
         return self._value(name, value)
 
 

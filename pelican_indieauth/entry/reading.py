@@ -20,6 +20,7 @@ from pelican_indieauth.entry.entry import (
     Subject,
     without_scheme,
 )
+from pelican_indieauth.entry.facts import FactReader
 from pelican_indieauth.entry.kinds import BY_PRESENCE, BY_URL, ROOTS, RSVP, THING
 from pelican_indieauth.entry.mf2 import Mf2, plain
 from pelican_indieauth.entry.text import stripped
@@ -40,6 +41,7 @@ class _PostContext:
 
     references: Mapping[str, Any]
     body: str
+    facts: FactReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Reader:
             said = card.text("name") if card else plain(value)
             written = self.urls.web(mf2.value_of(card.first("url")) if card else said)
             name = without_scheme(written) if written and (not card or not said) else said
-            url = self._elsewhere(written)
+            url = self.urls.elsewhere(written)
             owners = (written and not url) or (self.owner and name == self.owner.name)
             if name and not owners:
                 found.setdefault(name, Person(name, url))
@@ -121,7 +123,9 @@ class Reader:
         """The fields from the ``Mf2`` line; properties without a field become ``facts``."""
         references = post.whole.get("references")
         context = _PostContext(
-            references if isinstance(references, dict) else {}, article._content or ""
+            references if isinstance(references, dict) else {},
+            article._content or "",
+            FactReader(self.urls, getattr(article, "timezone", None)),
         )
         read: dict[str, Any] = {}
         others: dict[str, Any] = {}
@@ -144,19 +148,19 @@ class Reader:
             cited = ((name, self._cites(mf2.listed(v), context)) for name, v in _of(others))
             read["cited"] = tuple([(name, cites) for name, cites in cited if cites])
             shown = {name: v for name, v in others.items() if name not in dict(read["cited"])}
-            read["facts"] = facts.facts(shown, self.urls, self._elsewhere)
+            read["facts"] = context.facts.of_post(shown)
         return read
 
     def _website(self, post: Mf2) -> dict[str, Any]:
         """The website of an event or product. (``url`` is the entry's own.)"""
-        url = self._elsewhere(self.urls.web(post.first("url")))
+        url = self.urls.elsewhere(self.urls.web(post.first("url")))
         return {facts.WEBSITE: [url]} if url else {}
 
     def _cites(self, values: list[Any], context: _PostContext) -> tuple[Cite, ...]:
-        found = [self._cite(value, context.references) for value in values]
+        found = [self._cite(value, context) for value in values]
         return tuple([cite for cite in found if cite])
 
-    def _cite(self, value: Any, references: Mapping[str, Any]) -> Cite | None:
+    def _cite(self, value: Any, context: _PostContext) -> Cite | None:
         """A citation from a URL or h-cite, completed from the post's references.
 
         Something without a web URL, such as a book, is identified by its name, or by what was sent.
@@ -165,20 +169,20 @@ class Reader:
         address = cite.first("url") if cite else mf2.value_of(value)
         url = self.urls.web(address)
         if url is None:
-            return self._unaddressed(cite, value)
-        noted = Mf2.of(references.get(address))
+            return self._unaddressed(cite, value, context)
+        noted = Mf2.of(context.references.get(address))
         if cite is None and noted is None:
             return Cite(url)
         cite, noted = cite or _NOTHING, noted or _NOTHING
         author = cite.first("author") or noted.first("author")
         card = Mf2.of(author) or _NOTHING
         photo = self.urls.web(mf2.value_of(cite.first("photo")))
-        type_, further = facts.facts_of_thing(cite, self.urls, self._elsewhere)
+        type_, further = context.facts.of_thing(cite)
         return Cite(
             url,
             name=cite.text("name") or noted.text("name"),
             author=plain(author),
-            author_url=self._elsewhere(self.urls.web(card.first("url"))),
+            author_url=self.urls.elsewhere(self.urls.web(card.first("url"))),
             excerpt=mf2.excerpt(cite.first("content") or noted.first("content")),
             # A photo found on a fetched page is not the post's own.
             photo=photo,
@@ -187,14 +191,14 @@ class Reader:
             pictured=self.urls.is_file(photo),
         )
 
-    def _unaddressed(self, cite: Mf2 | None, value: Any) -> Cite | None:
+    def _unaddressed(self, cite: Mf2 | None, value: Any, context: _PostContext) -> Cite | None:
         """A cited thing without a URL; ``None`` where nothing is known of it."""
         if cite is None:
             words = plain(value)
             return Cite(None, name=words) if words else None
         author = plain(cite.first("author"))
         card = Mf2.of(cite.first("author")) or _NOTHING
-        website = self._elsewhere(self.urls.web(card.first("url")))
+        website = self.urls.elsewhere(self.urls.web(card.first("url")))
         uid = plain(cite.first("uid"))
         excerpt = mf2.excerpt(cite.first("content") or cite.first("summary"))
         name = cite.text("name") or (None if excerpt else uid or author or plain(cite.first("url")))
@@ -202,7 +206,7 @@ class Reader:
         known = name or excerpt
         if not known:
             return None
-        type_, further = facts.facts_of_thing(cite, self.urls, self._elsewhere)
+        type_, further = context.facts.of_thing(cite)
         return Cite(
             None,
             name,
@@ -258,7 +262,7 @@ class Reader:
         ]
         return ", ".join([*smaller, f"{url} {sizes.width}w"])
 
-    def _item(self, values: list[Any], _: _PostContext) -> Subject | None:
+    def _item(self, values: list[Any], context: _PostContext) -> Subject | None:
         """The subject of a review: from an object, a URL or a name."""
         value = values[0] if values else None
         item = Mf2.of(value)
@@ -272,7 +276,7 @@ class Reader:
             url=self.urls.web(item.first("url")),
             photo=photo,
             pictured=self.urls.is_file(photo),
-            facts=facts.facts_of_subject(item, self.urls, self._elsewhere),
+            facts=context.facts.of_subject(item),
         )
 
     def _syndication(self, values: list[Any], _: _PostContext) -> tuple[str, ...]:
@@ -284,21 +288,13 @@ class Reader:
         place = places.place(values[0], self.urls) if values else None
         if place is None or place.url is None:
             return place
-        return replace(place, url=self._elsewhere(place.url))
-
-    def _elsewhere(self, url: str | None) -> str | None:
-        """A URL for another person's or thing's card; ``None`` if it is the owner's.
-
-        A card with a URL of the site or of the owner's profiles would claim the owner's identity
-        (representative h-card, authorship).
-        """
-        return None if url is None or self.urls.is_owners(url) else url
+        return replace(place, url=self.urls.elsewhere(place.url))
 
     def _text(self, values: list[Any], _: _PostContext) -> str | None:
         return plain(values[0]) if values else None
 
-    def _moment(self, values: list[Any], _: _PostContext) -> date | datetime | None:
-        return mf2.moment(values[0]) if values else None
+    def _moment(self, values: list[Any], context: _PostContext) -> date | datetime | None:
+        return mf2.moment(values[0], context.facts.zone) if values else None
 
     def _flag(self, values: list[Any], _: _PostContext) -> bool:
         # In JSON it may be true or 1.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 
 from markupsafe import Markup
+
+from pelican_indieauth.entry.elements import FITTING
 
 _TEXT = {
     *("p", "br", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "pre", "code"),
@@ -22,9 +25,9 @@ _BLOCKS = re.compile(
 _FORMULA = re.compile(r"<math\b([^<>]*)>((?:(?!<math\b).)*?)</math\s*>", re.IGNORECASE | re.DOTALL)
 _INNERMOST = re.compile(r"<([a-z-]++)\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _SAID = re.compile(r"""\balttext\s*=\s*(?:"([^"]+)"|'([^']+)')""", re.IGNORECASE)
-#: A picture with its attributes, whose values may have ``>``, and an attribute with its value.
-_IMAGE = re.compile(r"""<img(?=[\s/>])((?:[^<>"']|"[^"]*"|'[^']*')*+)>""", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([^\s=<>"'/]++)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+#: A picture as the sanitiser writes it, with its attributes; an attribute with its value.
+_IMAGE = re.compile(r'<img((?: [a-z]+="[^"]*")*+)>')
+_ATTRIBUTE = re.compile(r' ([a-z]+)="([^"]*)"')
 #: What is written between the parts of these elements; what is not shown at all.
 _BETWEEN = {"msup": "^", "mover": "^", "msub": "_", "munder": "_", "mfrac": "/"}
 _SILENT = {"annotation", "annotation-xml", "mphantom", "script", "style"}
@@ -45,19 +48,33 @@ def stripped(markup: str) -> str:
     return Markup(markup).striptags()  # noqa: S704  (taken apart, never printed as it is)
 
 
-def without_attributes(markup: str) -> str:
-    """Sanitised HTML of paragraphs, lists and emphasis only: nothing that links or loads. Of a
-    picture, its alternative text.
+def simplified(markup: str, picture: Callable[[str], str | None]) -> str:
+    """Sanitised HTML of paragraphs, lists, emphasis and pictures only: nothing that links.
+
+    ``picture`` returns the URL of a picture that may be loaded, for its source; of others, the
+    alternative text is shown.
     """
-    return _clean(_IMAGE.sub(_alternative, markup), _TEXT).strip()
+
+    def attribute(_: str, name: str, value: str) -> str | None:
+        return picture(value) if name == "src" else value
+
+    clean = _clean(markup, {*_TEXT, "img"}, {"img": {"src", "alt"}}, attribute)
+    return _IMAGE.sub(_shown_picture, clean).strip()
 
 
-def _alternative(image: re.Match[str]) -> str:
-    for name, *values in _ATTRIBUTE.findall(image[1]):
-        if name.lower() == "alt":
-            # Between quotation marks both may stand as they are.
-            return "".join(values).replace("<", "&lt;").replace(">", "&gt;")
-    return ""
+def _shown_picture(image: re.Match[str]) -> str:
+    values = dict(_ATTRIBUTE.findall(image[1]))
+    # Between quotation marks both may stand as they are.
+    alternative = values.get("alt", "").replace("<", "&lt;").replace(">", "&gt;")
+    if source := values.get("src"):
+        return f'<img src="{source}" alt="{alternative}" loading="lazy" {FITTING}>'
+    return f" {alternative} " if alternative else ""
+
+
+def on_a_line(markup: str) -> str:
+    """The words of :func:`simplified` HTML; of a picture, its alternative text."""
+    words = _IMAGE.sub(lambda image: f" {dict(_ATTRIBUTE.findall(image[1]))['alt']} ", markup)
+    return sanitised(words).strip()
 
 
 def sanitised(markup: str) -> str:
@@ -66,11 +83,17 @@ def sanitised(markup: str) -> str:
     return html.unescape(_clean(_BLOCKS.sub(r" \g<0>", markup), set()))
 
 
-def _clean(markup: str, tags: set[str]) -> str:
+def _clean(
+    markup: str,
+    tags: set[str],
+    attributes: dict[str, set[str]] | None = None,
+    attribute: Callable[[str, str, str], str | None] | None = None,
+) -> str:
     import nh3  # noqa: PLC0415  (rarely needed, and a build pays for every import)
 
     markup = _FORMULA.sub(_formula_in_words, _INVALID.sub(" ", markup))
-    clean = nh3.clean(markup, tags=tags, attributes={})
+    allowed = attributes or {}
+    clean = nh3.clean(markup, tags=tags, attributes=allowed, attribute_filter=attribute)
     # Again, because a reference may have stood for such a character.
     return _INVALID.sub(" ", clean)
 

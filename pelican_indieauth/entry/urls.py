@@ -109,6 +109,14 @@ class Urls:
         site, _, _ = comparable(self.root).partition("/")
         return (bool(site) and host == site) or known in self.profiles
 
+    def elsewhere(self, url: str | None) -> str | None:
+        """A URL for another person's or thing's card; ``None`` if it is the owner's.
+
+        A card with a URL of the site or of the owner's profiles would claim the owner's identity
+        (representative h-card, authorship).
+        """
+        return None if url is None or self.is_owners(url) else url
+
     def _file(self, path: str) -> str | None:
         if ".." in path.split("/"):
             return None

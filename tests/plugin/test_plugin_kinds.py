@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup, Tag
 from post_types import CASES
 
 from bridge.content.file import title_digest
@@ -45,19 +46,36 @@ def test_a_handwritten_title_is_the_name(title: str, name: str) -> None:
     assert entry.kind == ("article" if name else "note")
 
 
+def _none(_: str) -> None:
+    """Allows no picture."""
+
+
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
-        ("""<IMG src="https://a.example/i.png" alt='A &lt;b&gt; "x"'>""", 'A &lt;b&gt; "x"'),
+        (
+            """<IMG src="https://a.example/" alt='A &lt;b&gt; "x"'>""",
+            "A &lt;b&gt; &quot;x&quot;",
+        ),
         ('<img alt="a > b <i>c" src="x"/>', "a &gt; b &lt;i&gt;c"),
         ("""<img data-alt="no" title='alt="no"' alt=yes>""", "yes"),
         ('<img src="x">', ""),
     ],
 )
-def test_a_picture_in_the_html_of_a_property_is_its_alternative_text(
+def test_another_sites_picture_in_the_html_of_a_property_is_its_alternative_text(
     picture: str, words: str
 ) -> None:
-    assert text.without_attributes(f"<p>so {picture} on</p>") == f"<p>so {words} on</p>"
+    shown = text.simplified(f"<p>so{picture}on</p>", _none)
+    assert shown == (f"<p>so {words} on</p>" if words else "<p>soon</p>")
+
+
+def test_a_picture_of_the_site_keeps_nothing_but_its_source_and_alternative_text() -> None:
+    sent = """<img onerror=x() src='{static}/a.jpg' alt='"><script>' style="top: 0" srcset="b">"""
+    shown = text.simplified(sent, lambda source: f"https://me.example/{source[-5:]}")
+    (picture,) = BeautifulSoup(shown, "html.parser")
+    assert isinstance(picture, Tag)
+    assert (picture["src"], picture["alt"]) == ("https://me.example/a.jpg", '"><script>')
+    assert picture.attrs.keys() == {"src", "alt", "loading", "style"}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +94,7 @@ def test_a_picture_in_the_html_of_a_property_is_its_alternative_text(
 )
 def test_a_formula_in_the_html_of_a_property_is_written_out(formula: str, words: str) -> None:
     assert text.sanitised(f"so {formula}, thus") == f"so {words}, thus"
-    shown = text.without_attributes(f"<p>so {formula}</p>")
+    shown = text.simplified(f"<p>so {formula}</p>", _none)
     assert "math" not in shown.lower()
     assert text.sanitised(shown).strip() == f"so {words}"
 

@@ -176,6 +176,21 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["5 December 2026, 18:00", "21:30", "6 December 2026"],
         {"start": ["2026-12-05T18:00:00", "2026-12-06T18:00:00"]},
     ),
+    "in-utc": (
+        h(
+            "event",
+            start="2026-12-31T23:30:00Z",
+            end="9999-12-31T23:30Z",
+            door="2026-07-01T22:00Z",
+        ),
+        ["1 January 2027, 00:30", "31 December 9999, 23:30", "02 July 2026, 00:00"],
+        {"start": ["2027-01-01T00:30:00+0100"], "door": ["2026-07-02T00:00:00+0200"]},
+    ),
+    "on-a-line": (
+        unnamed(tool=h("item", name="Pan", note={"html": f'<p>Hot<img src="{OWN}" alt="A pan">'})),
+        ["Pan (Note: Hot A pan)"],
+        {"tool": ["Pan"]},
+    ),
     "quoted": (
         unnamed(repost_of=h("cite", content={"html": "<p>A</p><ul><li>b<li>c</ul>d<br>e"})),
         ["A b c d e"],
@@ -230,6 +245,15 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ),
         ["Pen (Price: € 3, Brand: Pens Ltd)"],
         {"item": ["Pen"]},
+    ),
+    "prices": (
+        h(
+            "product",
+            price=[{"value": 3, "currency": "EUR"}, h("price", num="4", unit="kg", currency="CHF")],
+            offer=h("offer", price={"num": 5, "currency": "USD"}),
+        ),
+        ["3 EUR", "4 kg (Currency: CHF)", "Price: 5 USD"],
+        {"price": ["3 EUR", "4 kg (Currency: CHF)"], "offer": ["Price: 5 USD"]},
     ),
     "bare-review": (
         h("review", item=TRACK, rating="4"),
@@ -498,6 +522,21 @@ def test_steps_are_a_list_without_attributes(built: Built) -> None:
     (entry,) = [e for e in built.parsed("recipe.html")["items"] if "h-entry" in e["type"]]
     (steps,) = entry["properties"]["instructions"]
     assert steps["html"] == "<ol><li>Mix it</li></ol>"
+
+
+def test_the_sites_pictures_in_the_html_of_a_property_are_shown(tmp_path: Path) -> None:
+    html = f'Stir<img src="{OWN}" alt=\'A "pan" <b\'><img src="https://a.example/b.gif" alt="so">'
+    alone = f"<p><img src='{OWN}'></p>"
+    posts = {"a": post("a", h("recipe", instructions={"html": html}, hint={"html": alone}))}
+    page = BeautifulSoup(build(tmp_path, posts).text("a.html"), "html.parser")
+    pictures = page.select(".e-instructions img, .e-hint img")
+    assert [(each["src"], each["alt"]) for each in pictures] == [
+        (f"{SITE}/media/a.jpg", 'A "pan" <b'),
+        (f"{SITE}/media/a.jpg", ""),
+    ]
+    steps = page.select_one(".e-instructions")
+    assert steps is not None
+    assert steps.get_text(" ", strip=True) == "Stir so"
 
 
 def test_a_post_with_only_a_summary_shows_it(built: Built) -> None:
