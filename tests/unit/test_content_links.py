@@ -78,6 +78,25 @@ def test_every_value_is_read_back(value: Any) -> None:
     assert MEDIA.externalise(MEDIA.internalise(value)) == value
 
 
+def test_uploads_in_the_html_of_a_property_are_the_sites_own_files() -> None:
+    sent = f'<p>{BRIDGE}<IMG SRC="{BRIDGE}" alt="{BRIDGE}"><img src=\'{{static}}/media/x.jpg\'></p>'
+    stored: Json = {
+        "html": sent.replace(f'SRC="{BRIDGE}', f'SRC="{OWN}').replace(
+            "{static}/media/x", "%7Bstatic}/media/x"
+        )
+    }
+    assert MEDIA.internalise({"html": sent}) == stored
+    assert MEDIA.externalise(stored) == {"html": sent}
+
+
+@given(
+    st.lists(st.sampled_from([*"<a{}|%7BC", "img", " src=", "'", '"', "static", "25", OWN, BRIDGE]))
+)
+def test_the_html_of_a_property_is_read_back(parts: list[str]) -> None:
+    html = "".join(parts)
+    assert MEDIA.externalise(MEDIA.internalise({"html": html})) == {"html": html}
+
+
 def test_links_in_html_and_markdown_to_uploads() -> None:
     assert MEDIA.internalise_html(f'<img alt="{BRIDGE}" src="{BRIDGE}">') == (
         f'<img alt="{BRIDGE}" src="{OWN}">'

@@ -82,7 +82,9 @@ def _values(html: str) -> Iterator[tuple[str, int]]:
 _SAFE_PATH = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*"
 _NOTATION = re.compile(r"(?P<open>[{|]|%(?:25)*7[BC])(?=[a-z]+[}|])")
 _NEUTRALISED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
-_ATTRIBUTE = r"""(?P<before>\b(?:src|href|poster|data|cite)\s*=\s*["'])"""
+_ATTRIBUTE = r"""(?P<before>\b(?i:src|href|poster|data|cite)\s*=\s*["'])"""
+_NOTATION_IN_HTML = re.compile(_ATTRIBUTE + _NOTATION.pattern)
+_NEUTRALISED_IN_HTML = re.compile(_ATTRIBUTE + _NEUTRALISED.pattern)
 _PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)\Z", re.IGNORECASE)
 _MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
 
@@ -102,6 +104,7 @@ class MediaUrls:
     _in_markdown: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _known_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _own_in_html: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bracketed: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare_line: re.Pattern[str] = field(init=False, repr=False, compare=False)
@@ -119,6 +122,7 @@ class MediaUrls:
             "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
             "_known_anywhere": rf"{known}(?![\w/-])",
             "_own": own,
+            "_own_in_html": rf"{_ATTRIBUTE}{own}{end}",
             "_bare": rf"(?<!\]\()<{known}>",
             "_bracketed": rf"\[https?:&\#47;[^\]\n]*\]\(<{known}>\)",
             "_bare_line": rf"^<{known}>(?=[ ]*$)",
@@ -138,7 +142,12 @@ class MediaUrls:
         if isinstance(value, list):
             return [self.internalise(item) for item in value]
         if isinstance(value, dict):
-            return {key: self.internalise(item) for key, item in value.items()}
+            return {
+                key: self._html_property(item)
+                if key == "html" and isinstance(item, str)
+                else self.internalise(item)
+                for key, item in value.items()
+            }
         return value
 
     def externalise(self, value: Json) -> Json:
@@ -154,8 +163,25 @@ class MediaUrls:
         if isinstance(value, list):
             return [self.externalise(item) for item in value]
         if isinstance(value, dict):
-            return {key: self.externalise(item) for key, item in value.items()}
+            return {
+                key: self._html_as_sent(item)
+                if key == "html" and isinstance(item, str)
+                else self.externalise(item)
+                for key, item in value.items()
+            }
         return value
+
+    def _html_property(self, html: str) -> str:
+        """:meth:`internalise` for the attributes of HTML."""
+        return self.internalise_html(
+            _NOTATION_IN_HTML.sub(lambda m: m["before"] + _neutralise(m), html)
+        )
+
+    def _html_as_sent(self, html: str) -> str:
+        """The inverse of :meth:`_html_property`."""
+        if self.prefixes:
+            html = self._own_in_html.sub(lambda m: m["before"] + self.prefixes[0] + m["path"], html)
+        return _NEUTRALISED_IN_HTML.sub(lambda m: m["before"] + _restore_notation(m), html)
 
     def internalise_html(self, html: str) -> str:
         """HTML with own media in Pelican's notation, in attributes."""
