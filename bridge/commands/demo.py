@@ -247,8 +247,8 @@ def _overlay(origin: str) -> dict[str, dict[str, Any]]:
 
 def _settings(origin: str) -> str:
     return f"""\
-{_MARK} What you change here stays; the address is the one that it is
-# started at.
+{_MARK} What you change here stays, except for the URL and the port,
+# which are those of the present run.
 [site]
 me = "{origin}"
 repo = "site.git"

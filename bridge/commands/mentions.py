@@ -74,7 +74,7 @@ def import_mentions(settings: Settings, file: Path) -> None:
     """
     _check(settings)
     with file.open("rb"):
-        pass  # can it be read? The serving process does so.
+        pass  # Fails here, not in the serving process, where it cannot be read.
     folder = commands_folder(settings.site.state)
     answer = send_command(folder, "import", [str(file.resolve())], 10 * _SECONDS)
     _print_answer(answer, settings.site.state)
@@ -82,9 +82,9 @@ def import_mentions(settings: Settings, file: Path) -> None:
 
 def _print_answer(answer: str, state: Path) -> None:
     if answer == "waiting" and is_held(state):
-        print("The bridge is still busy with something else. It does this next.")
+        print("The bridge is still busy with something else. It will do this next.")
     elif answer == "waiting":
-        print("The bridge is not running. It does this when it is started.")
+        print("The bridge is not running. It will do this when it is started.")
     elif answer.startswith("refused: "):
         raise Refused(answer.removeprefix("refused: "))
     else:

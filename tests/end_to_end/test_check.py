@@ -294,7 +294,7 @@ async def test_a_build_that_is_broken(world: World) -> None:
     found = await world.broken()
     assert set(found) == {"build"}
     assert "../no-such-theme" in found["build"]
-    assert "that folder is not in the repo. Have it in the repo" in found["build"]
+    assert "that folder is not in the repo. Add it to the repo" in found["build"]
 
 
 async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> None:
@@ -334,7 +334,7 @@ async def test_what_the_site_is_built_in_spite_of_is_reported(world: World) -> N
     assert "locale-gen" in told
     both = r"content/another\.md, content/other\.md \(.*\n.*Install the locales that LOCALE"
     assert re.search(both, told), told
-    assert "no cover found\n     -> The site is built nevertheless" in told
+    assert "no cover found\n     -> The site is built all the same" in told
     assert "Build the site by hand" not in told
     assert re.search(r"(?m)^note build: .*content/odd\.md", told)
 

@@ -174,7 +174,7 @@ async def test_from_nothing_to_a_post(
 
     # 2. Set up.
     told = newcomer.types("bridge-env/bin/micropub-bridge init ~/my-site", text=f"\n{bridge}\n")
-    assert f"The address of your site [{me}]" in told
+    assert f"Your site's URL [{me}]" in told
     lines = re.findall(r"(?m)^    (INDIEAUTH_.* = .*)$", told)
     assert lines == [
         f'INDIEAUTH_BRIDGE = "{bridge}"',

@@ -13,6 +13,7 @@ import aiohttp
 import pelican
 import pytest
 from cli_kit import (
+    ROOT,
     commit,
     done,
     git,
@@ -71,7 +72,7 @@ async def test_a_remote_that_is_named_gets_the_posts_and_the_clone_stays_as_it_i
     remote = publish(site, tmp_path / "remote.git")
     before = (site / ".git" / "config").read_bytes()
     told = done("init", site, "--yes", "--remote", "../remote.git", cwd=bridge)
-    assert f"It pushes to {remote}." in told
+    assert f"The bridge pushes to {remote}." in told
     assert (site / ".git" / "config").read_bytes() == before
 
     assert 'INDIEAUTH_BRIDGE = "https://bridge.example.com/"' in told
@@ -109,7 +110,7 @@ async def test_without_a_remote_on_the_network_the_clone_itself_is_the_remote(
 ) -> None:
     publish(site, tmp_path / "elsewhere.git")  # the branch's upstream, but on this machine
     told = done("init", site, "--yes", cwd=bridge)
-    assert f"It pushes to your clone, {site}" in told
+    assert f"The bridge pushes to your clone, {site}" in told
     assert "receive.denyCurrentBranch is now updateInstead" in told
     assert f"the hook {site}/.git/hooks/push-to-checkout is installed" in told
     assert "and commit that." in told
@@ -141,7 +142,7 @@ def test_an_upstream_on_the_network_is_the_remote(site: Path, bridge: Path, tmp_
     }
     ended = run("init", site, "--yes", cwd=bridge, env=instead)
     assert ended.returncode == 0, ended.stderr
-    assert "It pushes to https://host.invalid/site.git." in ended.stdout
+    assert "The bridge pushes to https://host.invalid/site.git." in ended.stdout
     assert git("symbolic-ref", "--short", "HEAD", cwd=bridge / "site.git") == "trunk"
     assert not (site / ".git" / "hooks" / "push-to-checkout").exists()
 
@@ -252,7 +253,18 @@ def test_a_site_built_by_its_host_is_not_built_here(
     remote = publish(site, tmp_path / "remote.git")
     told = done("init", site, "--remote", remote, "--yes", cwd=bridge)
     assert written(bridge)["rebuild"] == {"mode": "none"}
-    assert "Have your host install pelican-indieauth, too: see .github/workflows/pages.yml" in told
+    assert "Your host builds the site, by .github/workflows/pages.yml, and needs the plugin" in told
+
+
+def test_a_host_that_installs_the_plugin_need_not_be_told_to(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "docs" / "deploy" / "netlify.toml", site)
+    shutil.copy(ROOT / "docs" / "deploy" / "requirements.txt", site)
+    commit(site)
+    told = done("init", site, "--remote", publish(site, tmp_path / "r.git"), "--yes", cwd=bridge)
+    assert written(bridge)["rebuild"] == {"mode": "none"}
+    assert "pelican-indieauth" not in told
 
 
 def test_the_url_of_a_repo_will_do_where_there_is_no_clone(
@@ -286,8 +298,8 @@ def test_in_the_owners_clone_git_status_stays_clean(site: Path) -> None:
 
 def test_two_questions_each_with_an_answer_to_suggest(site: Path, bridge: Path) -> None:
     told = done("init", site, cwd=bridge, text="www.ada.example\n\n")
-    assert "The address of your site [https://example.com/]:" in told
-    assert "The public URL of the bridge [https://bridge.ada.example/]:" in told
+    assert "Your site's URL [https://example.com/]:" in told
+    assert "The bridge's public URL [https://bridge.ada.example/]:" in told
     assert written(bridge)["site"]["me"] == "https://www.ada.example/"
 
 
@@ -361,7 +373,7 @@ def test_a_url_is_added_to_the_settings_that_set_it_last(bridge: Path, tmp_path:
     "address", ["https://ada.example:8443/", in_soak("192.0.2.1"), in_soak("ftp://x.example")]
 )
 def test_a_url_that_cannot_sign_in_is_refused(site: Path, bridge: Path, address: str) -> None:
-    assert "cannot be your address" in refused("init", site, "--me", address, cwd=bridge)
+    assert "cannot be your site's URL" in refused("init", site, "--me", address, cwd=bridge)
     assert not list(bridge.iterdir())
 
 

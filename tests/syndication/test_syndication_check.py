@@ -67,7 +67,7 @@ async def test_mentions_by_bridgy_in_addition_to_backfeed_are_reported(
     assert await notes(store, tmp_path) == []
     came(store, COMMENT, datetime.now(UTC))
     (note,) = await notes(store, tmp_path)
-    assert note.startswith("note answers from Mastodon: both Bridgy and the bridge import them")
+    assert note.startswith("note responses from Mastodon: both Bridgy and the bridge import them")
     assert "https://brid.gy/" in note
     assert await notes(store, tmp_path, backfeed="none") == []
     assert git(tmp_path / "repo.git", "log", "--format=%s").splitlines()[0] == "mention"

@@ -50,11 +50,11 @@ def test_an_invalid_url_is_refused_and_asked_for_again(
 ) -> None:
     interview = typed(monkeypatch, answer, "you.example")
     assert interview.me(None, "https://example.com/") == "https://you.example/"
-    assert f"{answer!r} cannot be your address: " in capsys.readouterr().out
+    assert f"{answer!r} cannot be your site's URL: " in capsys.readouterr().out
 
 
 def test_a_wrong_answer_without_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Refused, match="'you' cannot be your address"):
+    with pytest.raises(Refused, match="'you' cannot be your site's URL"):
         typed(monkeypatch, "you").me(None, "https://example.com/")
 
 

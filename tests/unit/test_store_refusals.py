@@ -15,7 +15,7 @@ from bridge.store.sync.refusals import remedy
         ("remote: Repository not found.; fatal: repository 'https://x/' not found", "a key"),
         ("! [remote rejected] main -> main (pre-receive hook declined)", "hook or a rule"),
         ("remote: error: GH006: Protected branch update failed for refs/heads/main.", "rule"),
-        ("remote: error: GH001: Large files detected; pre-receive hook declined", "as large as"),
+        ("remote: error: GH001: Large files detected; pre-receive hook declined", "that large"),
         (
             "ERROR: The key you are authenticating with has been marked as read only.",
             "write access",

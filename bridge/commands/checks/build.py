@@ -127,10 +127,10 @@ def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Fin
     index = output / str(facts.values.get("INDEX_SAVE_AS") or "index.html")
     html = index.read_bytes() if index.is_file() else b""
     if f"{base}micropub" in html_links(html, settings.site.me, "micropub"):
-        return Finding("plugin", "the pages that Pelican builds name the bridge")
+        return Finding("plugin", "the pages that Pelican builds link to the bridge")
     return Finding(
         "plugin",
-        "the home page that Pelican builds does not name the bridge",
+        "the home page that Pelican builds does not link to the bridge",
         f'Add INDIEAUTH_BRIDGE = "{base}" to your Pelican settings (and "pelican_indieauth" to'
         " PLUGINS, if you set that), and commit it.",
         broken=_builds_here(settings),
@@ -156,7 +156,7 @@ def remedy_of(reason: str, checkout: Path) -> str:
             " are there); then restart the bridge."
         )
     if "[site] folders" in reason:
-        return f"{_ELSEWHERE}: have that folder in the repo, or name it in [site] folders."
+        return f"{_ELSEWHERE}: add that folder to the repo, or name it in [site] folders."
     missing = NO_MODULE.search(reason)
     if missing or _PLUGIN.search(reason):
         module = missing["other_version"] if missing else None
@@ -177,13 +177,13 @@ def remedy_of(reason: str, checkout: Path) -> str:
     theme = _THEME.search(reason)
     if theme and theme[1].startswith("."):
         return (
-            f"{_ELSEWHERE}, and that folder is not in the repo. Have it in the repo (git submodule"
+            f"{_ELSEWHERE}, and that folder is not in the repo. Add it to the repo (git submodule"
             " add, or a copy); or write its absolute path in the settings, and the same path in"
             " [site] folders."
         )
     if theme and Path(theme[1]).is_dir():
         return (
-            f"{_ELSEWHERE}, and is not let read that folder. Have it in the repo, and write its"
+            f"{_ELSEWHERE}, and may not read that folder. Add it to the repo, and write its"
             f' relative path; or in bridge.toml, below [site]: folders = ["{theme[1]}"].'
         )
     return "Build the site by hand with these settings, and fix the error."
@@ -195,4 +195,4 @@ def remedy_of_logged(warning: str, checkout: Path) -> str:
     if missing := set(_PLUGIN.findall(warning)):
         what = "that plugin" if len(missing) == 1 else "those plugins"
         return f"The site is built without {what}. {remedy_of(warning, checkout)}"
-    return "The site is built nevertheless; see whether something is missing."
+    return "The site is built all the same; check whether something is missing."

@@ -101,8 +101,8 @@ def _finding(
     if not other and has_git:
         return Finding(
             "comparison",
-            f"`pelican` builds the same {total} files in a clone, and copies .git, in which all"
-            " drafts and deleted posts are",
+            f"`pelican` builds the same {total} files in a clone, and copies .git, which contains"
+            " all drafts and deleted posts",
             'The bridge does not publish it. For other hosts, add ".git" to IGNORE_FILES.',
             broken=False,
         )

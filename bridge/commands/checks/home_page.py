@@ -61,7 +61,7 @@ def _check_link(rel: str, found: list[str], right: str | None, base: str) -> Fin
     but = f"not {right}" if right else "but the built-in server is off"
     return Finding(
         f"rel={rel}",
-        f"the live home page says {listed}, {but}",
+        f"the live home page links to {listed}, {but}",
         "Make your Pelican settings and bridge.toml agree, build and publish.",
     )
 
@@ -85,7 +85,7 @@ async def _check_webmention(
     if found != [right]:
         return Finding(
             "webmentions",
-            f"the live home page says {', '.join(found)}, not {right}",
+            f"the live home page links to {', '.join(found)}, not {right}",
             "Make your Pelican settings and bridge.toml agree, build and publish.",
         )
     me = settings.site.me

@@ -35,10 +35,10 @@ _AT_ONCE = 50
 _SHOWN = 10
 #: How many of the files with one fault are named.
 _NAMED = 3
-#: Some readers want a date, or as many words, in the name of a file.
+#: Its title has several words, since a reader may require some in the name of a file.
 _NEW_POST = "a new post of more than a few words"
 _LACKING = (
-    "The bridge builds the site without it. Have what the site needs in the repo, or name the"
+    "The bridge builds the site without it. Add what the site needs to the repo, or name the"
     " folder that a link leads to in [site] folders."
 )
 
@@ -56,7 +56,7 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
             may_read=sandbox.may_read,
             git_dir=sandbox.git_dirs / "check",
         )
-        with step("Laying out the site's files and submodules"):
+        with step("Checking out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
         for warning in files.warnings:
             yield Finding("checkout", warning, _LACKING)
@@ -89,7 +89,9 @@ async def _check_pelican(
     yield _check_siteurl(facts, settings)
     yield _check_articles(unread, checkout)
     if refusal:
-        yield Finding("new posts", refusal, "Until then apps and the desk are refused.")
+        yield Finding(
+            "new posts", refusal, "Until that is corrected, apps and the desk cannot post."
+        )
     async for finding in check_build(store, files, head, settings, facts, site.denied):
         yield finding
 

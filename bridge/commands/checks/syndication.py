@@ -84,9 +84,9 @@ async def _check_bridgy(settings: Settings, targets: Sequence[Target]) -> AsyncI
         used |= {match[1].decode() for match in _NAMED.finditer(page.body)}
     for kind in sorted(with_backfeed & used):
         yield Finding(
-            f"answers from {kind.title()}",
+            f"responses from {kind.title()}",
             "both Bridgy and the bridge import them",
-            f'Switch it off at {_BRIDGY}, or set backfeed = "none".',
+            f'Turn it off at {_BRIDGY}, or set backfeed = "none".',
             broken=False,
         )
 

@@ -35,6 +35,9 @@ from bridge.store.setup import files_named, has_files_below, submodule_of
 #: Matches Pelican, an action of that name, or its Makefile.
 _BUILDS = re.compile(r"pelican|\bmake (?:publish|github)\b", re.IGNORECASE)
 _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
+_PLUGIN_PACKAGE = re.compile(r"\bpelican[-_.]indieauth\b", re.IGNORECASE)
+#: Where a site lists the packages that its host installs.
+_PACKAGES = ("requirements.txt", "pyproject.toml", "Pipfile", "environment.yml")
 
 
 def _none_of(found: list[str]) -> str:
@@ -252,6 +255,15 @@ class ExistingSite(Struct, frozen=True):
                 if _BUILDS.search(f"{file.name}\n{text}"):
                     return file.relative_to(self.root).as_posix()
         return ""
+
+    def lists_plugin(self, recipe: str) -> bool:
+        """Whether this build recipe, or a list of packages beside it, names the plugin."""
+        texts = (
+            file.read_text(encoding="utf-8", errors="replace")
+            for file in map(self.root.joinpath, (recipe, *_PACKAGES))
+            if file.is_file()
+        )
+        return any(_PLUGIN_PACKAGE.search(text) for text in texts)
 
 
 def find_site(

@@ -222,14 +222,14 @@ def _set_up_remote(plan: Plan) -> str:
     """Set up the remote; returns what was changed there, for the owner. Raises :class:`Refused`."""
     found = plan.found
     if is_remote(found.remote):
-        return f"It pushes to {found.remote}."
+        return f"The bridge pushes to {found.remote}."
     try:
         changed = allow_pushes_into(Path(found.remote))
         warning = claim(Path(found.remote), plan.repo)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     return f"""\
-It pushes to your clone, {found.remote}, where git updates the files. Uncommitted
+The bridge pushes to your clone, {found.remote}, where git updates the files. Uncommitted
 changes are never touched: if they are in the way, posts wait, and /status says so.
 {changed}{warning and f" {warning}"}"""
 
@@ -307,9 +307,12 @@ def _what_next(plan: Plan, remote: str) -> str:
         steps.append(f"In {plan.site.settings}, which sets SITEURL as well, write:\n\n    {line}")
     elif not plan.site.address:
         steps.append("If you set SITEURL elsewhere, too, change it there as well.")
-    if plan.recipe:
-        steps.append(f"Have your host install pelican-indieauth, too: see {plan.recipe}.")
-    if not plan.recipe:
+    if plan.recipe and not plan.site.lists_plugin(plan.recipe):
+        steps.append(
+            f"Your host builds the site, by {plan.recipe}, and needs the plugin for that: add"
+            f" pelican-indieauth to the packages that it installs ({doc('deploy.md')})."
+        )
+    elif not plan.recipe:
         steps.append(
             f"The bridge will build your site into {_OUTPUT.absolute()}: let your web server serve"
             " that folder."

@@ -35,18 +35,16 @@ class Interview:
 
         def check(answer: str) -> str:
             if not answer:
-                raise Refused(
-                    "What is the address of your site? Give it with --me https://you.example"
-                )
+                raise Refused("What is your site's URL? Give it with --me https://you.example")
             try:
                 return str(profile_url(_with_scheme(answer)))
             except BadURL as error:
                 raise Refused(
-                    f"{answer!r} cannot be your address: {error}. Give the URL of your home page,"
-                    " such as https://you.example/"
+                    f"{answer!r} cannot be your site's URL: {error}. Give the URL of your home"
+                    " page, such as https://you.example/"
                 ) from error
 
-        self._me = self._checked(given, "The address of your site", suggested, check)
+        self._me = self._checked(given, "Your site's URL", suggested, check)
         return self._me
 
     def bridge(self, given: str | None, named: str = "") -> str:
@@ -78,7 +76,7 @@ class Interview:
                 # A bridge on this machine was for trying things out, unless the site is here, too.
                 if _is_here(self._me) or not _is_here(known):
                     suggested = known
-        return self._checked(given, "The public URL of the bridge", suggested, check)
+        return self._checked(given, "The bridge's public URL", suggested, check)
 
     def author(self, given: str | None, found: OwnerRepo) -> str:
         """The author of the bridge's commits. It asks if git's configuration and the site's commits

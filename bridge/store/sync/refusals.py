@@ -15,7 +15,8 @@ _REMEDIES = (
     ),
     (
         r"file size limit|GH001|exceeds .*size|pack exceeds maximum|entity too large|HTTP 413",
-        "The host takes no file as large as that: delete the post's upload, or host it elsewhere.",
+        "The host does not accept a file that large: delete the post's upload, or host it"
+        " elsewhere.",
     ),
     (
         r"pre-receive hook declined|update hook declined|protected|GH006|GH013|rule violations"
@@ -27,7 +28,7 @@ _REMEDIES = (
     (
         r"archived|read[- ]only(?! file)|deploy key|write access|denied to |HTTP 403|error: 403",
         "This key or token may only read there: give it write access (a deploy key on GitHub has a"
-        " box for that). An archived repo takes nothing.",
+        " box for that). An archived repo accepts no pushes.",
     ),
     (
         r"Host key verification failed|host key",
@@ -37,7 +38,7 @@ _REMEDIES = (
     (
         r"Could not resolve|Connection (refused|timed out|reset)|unreachable|No route to host"
         r"|Couldn't connect|Failed to connect|does not answer",
-        "This machine does not reach the host. If that lasts, check its network and firewall, and"
+        "This machine cannot reach the host. If that lasts, check its network and firewall, and"
         " the URL: git remote -v. The bridge tries again by itself.",
     ),
     (
