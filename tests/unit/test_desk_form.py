@@ -31,7 +31,7 @@ TYPED: dict[str, tuple[dict[str, str], Json]] = {
     "summary": ({"summary": "In short"}, "In short"),
     "rsvp": ({"rsvp": "maybe"}, "maybe"),
     "start": ({"start": "2026-12-02T19:00"}, "2026-12-02T19:00:00+01:00"),
-    "end": ({"end": "2026-07-02T21:30"}, "2026-07-02T21:30:00+02:00"),
+    "end": ({"end": "2027-07-02T21:30"}, "2027-07-02T21:30:00+02:00"),
     "published": ({"published": "2026-11-02T09:05"}, "2026-11-02T09:05:00+01:00"),
     "checkin": (
         {"checkin[name]": "Café", "checkin[latitude]": "48,85", "checkin[longitude]": "2.35"},
@@ -285,6 +285,20 @@ def test_invalid_input_is_reported_at_its_field(name: str, text: str) -> None:
     asked = name.partition("[")[0]
     assert asked in caught.value.by_field
     assert caught.value.by_field[asked].endswith((".", "none."))
+
+
+def test_an_event_that_ends_before_it_begins_is_refused() -> None:
+    fields = list(FIELDS.values())
+    times = FormValues({"start": ("2027-03-28T12:00",), "end": ("2027-03-28T11:59",)})
+    with pytest.raises(Problems, match="before the beginning") as caught:
+        micropub_request.read_values(fields, times, ZONE)
+    assert [*caught.value.by_field] == ["end"]
+    with pytest.raises(Problems, match="before the beginning"):
+        micropub_request.update(URL, fields, Post("event", {}), FormValues(), times, ZONE)
+    # What a post has already is no error of the form that shows it.
+    micropub_request.update(URL, fields, Post("event", {}), times, times, ZONE)
+    same = times.with_text("end", "2027-03-28T12:00")
+    assert micropub_request.read_values(fields, same, ZONE)["end"]
 
 
 def test_the_request_id_depends_on_the_form_and_its_input() -> None:

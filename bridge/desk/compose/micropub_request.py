@@ -130,9 +130,19 @@ def read_values(
         else:
             if values:
                 found[field.name] = values
+    _check_order_of_times(typed, zone, problems)
     if problems:
         raise Problems(problems)
     return found
+
+
+def _check_order_of_times(typed: FormValues, zone: tzinfo, problems: dict[str, str]) -> None:
+    """Report an event that ends before it begins, unless one of its times is a problem already."""
+    start, end = typed.text("start").strip(), typed.text("end").strip()
+    if not (start and end) or {"start", "end"} & {*problems}:
+        return
+    if parse_date(end, zone) < parse_date(start, zone):
+        problems["end"] = "This is before the beginning."
 
 
 def missing(kind: PostType, found: Mapping[str, Sequence[Json]]) -> dict[str, str]:
@@ -217,6 +227,8 @@ def _differing_values(
             replaced[field.name] = values
         else:
             deleted.append(field.name)
+    if {"start", "end"} & {*replaced}:
+        _check_order_of_times(typed, zone, problems)
     if problems:
         raise Problems(problems)
     return replaced, deleted

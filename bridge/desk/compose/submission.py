@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from bridge.desk.compose import values
+from bridge.desk.compose.fields import FIELDS
 from bridge.desk.compose.values import SubmittedForm
 from bridge.desk.desk import DESK, Desk
 from bridge.desk.owner import Owner, check_origin, signed_out, store_errors_as_pages
@@ -24,7 +25,7 @@ from bridge.indieauth.login.known_browsers import is_known, remember
 from bridge.indieauth.login.sessions import device, find_session, start_session
 from bridge.indieauth.login.sign_in import is_password, ways_to_sign_in
 from bridge.indieauth.server import SERVER
-from bridge.micropub.body import Field, RequestBody
+from bridge.micropub.body import ALT_TEXTS, Field, RequestBody, split_name
 from bridge.pages.render import PageError, page, page_endpoint
 from bridge.web.request import AUTHENTICATED, UNAUTHENTICATED, read_body
 
@@ -38,6 +39,7 @@ BACK = "You are signed in again, and nothing was sent yet. Look it over, and pre
 _FILES = " Choose your files again."
 #: Fields of the form itself, which are not part of what was typed.
 _OURS = frozenset({"csrf", "password", "username", "again"})
+_WITH_WORDS = frozenset({"line", "url", "text", "tags", "lines"})
 
 
 class Submission(Struct, frozen=True):
@@ -129,15 +131,24 @@ def _page_with_input(
 ) -> web.Response:
     """The input, if not even its form can be shown: the site cannot be read just now, or the post
     no longer exists. It can be sent again, or become a new post."""
-    texts = [(name, text) for name, text in body.fields if isinstance(text, str)]
+    texts = [(name, text) for name, text in body.fields if isinstance(text, str) and text]
     return owner.page(
         "desk/kept.html",
         status=error.status,
         problem=str(error),
         action=owner.request.path,
-        kept=[(name, text) for name, text in texts if name not in {"csrf", "do"} and text],
+        kept=[(name, _label(name), text) for name, text in texts if name not in {"csrf", "do"}],
         missing=isinstance(error, PageError),
     )
+
+
+def _label(name: str) -> str:
+    """The label of a form's field if it has words; ``""`` for any other one."""
+    base = split_name(name).base
+    if base == ALT_TEXTS:
+        return "What does it show?"
+    known = FIELDS.get(base)
+    return known.label if known and known.widget in _WITH_WORDS else ""
 
 
 async def sign_in_again(
