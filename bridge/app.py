@@ -137,7 +137,7 @@ async def _error_page(
 
 
 async def _default_targets(later: Later, targets: Sequence[Target], post: Post) -> tuple[str, ...]:
-    """Where a post is copied to whose app does not say."""
+    """The targets of a post whose app names none."""
     if not any(target.default for target in targets):
         return ()
     await later.made()

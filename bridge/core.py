@@ -131,8 +131,8 @@ async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> 
 
 
 def _make_remote(settings: Settings, repo: Repo, moved: list[Listener]) -> Remote:
-    """What pushes to the remote and fetches from it; ``moved`` hear of commits that come from
-    there.
+    """What pushes to the remote and fetches from it; ``moved`` are called with commits that come
+    from there.
     """
     publish = settings.publish
     return Remote(

@@ -19,11 +19,11 @@ _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
 #: A header of Pelican's own reader. Below a key with a value, it cannot belong to a YAML mapping.
 _PELICAN_KEY = re.compile(r" {0,3}[A-Za-z0-9_-]+:")
 _ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
-#: How a value begins that is no plain text in YAML.
+#: How a value begins that is not plain text in YAML.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
-#: A whole value that only YAML means. A title may begin with a quoted word, and begin and end with
-#: brackets: "[Draft] About [x]".
+#: A whole value that is a string, a list or a mapping to YAML only. A title may begin with a quoted
+#: word, and begin and end with brackets: "[Draft] About [x]".
 _ONLY_YAML = re.compile(
     rf"(?:{_QUOTED.pattern}|\[(?>{_QUOTED.pattern}|[^\[\]]|\[[^\[\]]*\])*+\]"
     rf"|\{{(?>{_QUOTED.pattern}|[^{{}}]|\{{[^{{}}]*\}})*+\}})(?:\s+#.*)?"

@@ -45,7 +45,7 @@ class MentionPages:
         self._moderation = moderation
 
     def add_to(self, app: web.Application) -> None:
-        """Add the page and its entry in the navigation. Before the application starts."""
+        """Add the page and its entry in the navigation. Call it before the application starts."""
         add_section(app, Section("mentions", _PATH, "Mentions", 40))
         app.router.add_get(_PATH, owner_page(self.show))
         app.router.add_post(_PATH, owner_form(self.decide))

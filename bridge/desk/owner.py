@@ -99,7 +99,7 @@ def check_origin(request: web.Request) -> None:
     """Raise :class:`CsrfError` where the browser names another site as the sender.
 
     Our own pages send ``null``, since they send no referrer (Fetch, "append a request Origin
-    header"), as others can; a script of theirs sends our origin.
+    header"), and so can other sites' pages; scripts of our pages send our origin.
     """
     if request.headers.get("Sec-Fetch-Site") in CROSS_SITE:
         raise CsrfError

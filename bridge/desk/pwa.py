@@ -1,8 +1,8 @@
 """The desk as a progressive web app: only where it has an origin of its own, so that no script of
 the site's can read what a browser stores for it.
 
-A browser keeps drafts and posts that wait for a network, and a worker with our own files. This is
-what these ask of us.
+A browser keeps drafts and posts that wait for a network, and a worker with our own files. These are
+the endpoints that they use.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ async def outbox(owner: Owner) -> web.StreamResponse:
 async def post_waiting(submission: Submission) -> web.StreamResponse:
     """POST ``/desk/outbox``: a post that has waited, from a script of ours; answered in JSON.
 
-    ``url`` is where it is published, ``problem`` why it is not. ``again``: the script's value of
-    ours is too old.
+    ``url`` is where it is published, ``problem`` why it is not. ``again``: the script's CSRF token
+    is outdated.
     """
     owner, desk, filled = submission.owner, submission.desk, submission.filled
     speak(preferred(owner.request.headers.get(hdrs.ACCEPT_LANGUAGE, "")))

@@ -40,7 +40,7 @@ class SyndicationPages:
         self._backfeed = backfeed
 
     def add_to(self, app: web.Application) -> None:
-        """Add the page and its entry in the navigation. Before the application starts."""
+        """Add the page and its entry in the navigation. Call it before the application starts."""
         add_section(app, Section("syndication", PATH, "Copies", 50))
         app.router.add_get(PATH, owner_page(self.show))
         app.router.add_post(PATH, owner_form(self.decide))

@@ -70,7 +70,7 @@ class OpenFile(NamedTuple):
 class SentFile(web.FileResponse):
     """Sends a file that is open already.
 
-    What is at its path by now may be another: builds write there while requests are answered.
+    By now its path may have another one: builds write there while requests are answered.
     """
 
     def __init__(self, opened: OpenFile, *, headers: Mapping[str, str], status: int = 200) -> None:

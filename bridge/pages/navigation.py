@@ -42,9 +42,9 @@ NOTICES = web.AppKey("notices", ExpiringMap[Notice])
 
 
 def add_section(app: web.Application, section: Section) -> None:
-    """Have an entry in the navigation of every page of the owner's.
+    """Add an entry to the navigation of the owner's pages.
 
-    Only what is switched on is added. To be called before the application starts.
+    Only what is switched on is added. Call it before the application starts.
     """
     known = app[SECTIONS]
     known.append(section)

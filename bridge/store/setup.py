@@ -186,9 +186,11 @@ def submodule_of(root: Path, folder: Path) -> Path | None:
 
 
 def keep_out(root: Path, paths: Iterable[Path]) -> None:
-    """Have git ignore files of ours in the owner's working tree, by a list that is in no commit.
+    """Have git ignore files of ours in the owner's working tree, by ``info/exclude``, which is not
+    committed.
 
-    Not what the owner commits: new files there would be left out of it without a word.
+    Folders with committed files are left out: git would silently ignore the owner's new files
+    there.
     """
     below = [path for path in paths if path.is_relative_to(root)]
     if not below:

@@ -88,7 +88,7 @@ class Place:
     postal_code: str | None = None
     repeated: bool = False
 
-    def is_told_by(self, other: Place) -> bool:
+    def is_implied_by(self, other: Place) -> bool:
         """Whether all that is known of this place is known of another, too."""
         return all(
             getattr(self, each.name) in {None, getattr(other, each.name)} for each in fields(self)

@@ -52,7 +52,7 @@ _ADDRESS = frozenset(
 _WORDED = frozenset({"author"})
 _WORDLESS = _ADDRESS | {"content"}
 #: An object with more values is for machines, such as what a film service knows of a film.
-_MOST_TOLD = 15
+_MOST_VALUES = 15
 _TARGETS = (
     ("like_of", "like-of"),
     ("repost_of", "repost-of"),
@@ -260,7 +260,7 @@ class EntryParts:
         """One property: a line, or a list of its values."""
         label = e(self._word(fact.name))
         values = [self._value(fact.name, value) for value in fact.values]
-        if any(_size(value) > _MOST_TOLD for value in fact.values):
+        if any(_size(value) > _MOST_VALUES for value in fact.values):
             told = "".join(f"<div>{value}</div>\n" for value in values)
             return f"<details><summary>{label}</summary>\n{told}</details>\n"
         if len(values) == 1 and not fact.values[0].html:
@@ -323,8 +323,10 @@ class EntryParts:
         return f" ({facts})" if facts else "", pictures
 
     def tells_much_of(self, cite: Cite | Subject) -> bool:
-        """Whether so much is known of a cited thing that the reader should open it."""
-        return sum(map(_told, cite.facts)) > _MOST_TOLD
+        """Whether so much is known of a cited thing that the reader should open it. Themes call it,
+        too: the sample site's does.
+        """
+        return sum(map(_count_values, cite.facts)) > _MOST_VALUES
 
     def _inside(self, name: str, value: Value) -> str:
         """A value inside a line: its HTML becomes text."""
@@ -335,10 +337,10 @@ class EntryParts:
 
 def _size(value: Value) -> int:
     """How many values an object has, with those of the objects in it."""
-    return sum(map(_told, value.facts)) or 1
+    return sum(map(_count_values, value.facts)) or 1
 
 
-def _told(fact: Fact) -> int:
+def _count_values(fact: Fact) -> int:
     """How many values a property has, with those of the objects in it."""
     return sum(map(_size, fact.values))
 

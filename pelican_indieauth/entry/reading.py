@@ -135,7 +135,7 @@ class Reader:
             elif name not in facts.WITH_A_FIELD and facts.name_of(name) not in facts.THE_SITES:
                 others[name] = values
         here, there = read.get("location"), read.get("checkin")
-        if here and there and here.is_told_by(there):
+        if here and there and here.is_implied_by(there):
             read["location"] = replace(here, repeated=True)
         if documents := _sort_by_extension(read):
             others["file"] = [*mf2.listed(others.get("file")), *documents]

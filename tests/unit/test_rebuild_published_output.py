@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.rebuild.local.deploy import PublishedOutput, is_order
+from bridge.rebuild.local.deploy import PublishedOutput, is_configuration
 from bridge.rebuild.local.output import Output
 
 
@@ -31,7 +31,7 @@ from bridge.rebuild.local.output import Output
     ],
 )
 def test_what_programs_take_orders_from_is_held_back(name: str) -> None:
-    assert is_order(name)
+    assert is_configuration(name)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_programs_take_orders_from_is_held_back(name: str) -> None:
     ],
 )
 def test_what_sites_publish_is_not_held_back(name: str) -> None:
-    assert not is_order(name)
+    assert not is_configuration(name)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ async def _differing_files(
     with step("Building the clone with pelican"):
         await _build(settings, folder, "first")
     plain = {*Tree(folder / "first").walk()}
-    names = {name for name in plain.union(Tree(built).walk()) if not _is_gits(name)}
+    names = {name for name in plain.union(Tree(built).walk()) if not _is_git_data(name)}
     other = await asyncio.to_thread(differing, built, folder / "first", names)
     if other:
         # A page with the time of the build differs from itself. A fresh clone has nothing that a
@@ -84,11 +84,11 @@ async def _differing_files(
             await _build(settings, folder, "second")
         other = await asyncio.to_thread(stable, folder / "first", folder / "second", other)
         other = [name for name in other if not _differ_by_time(built, folder / "first", name)]
-    return other, len(names), any(map(_is_gits, plain))
+    return other, len(names), any(map(_is_git_data, plain))
 
 
-def _is_gits(name: str) -> bool:
-    """Whether git keeps this in a clone: the bridge does not publish it."""
+def _is_git_data(name: str) -> bool:
+    """Whether a file belongs to git's own data in a clone, which the bridge does not publish."""
     return ".git" in name.split("/")
 
 

@@ -59,7 +59,7 @@ class _Opened(Struct, frozen=True):
 
 
 async def show(owner: Owner) -> web.StreamResponse:
-    """GET: the form of the post at ``url``; ``from`` has an earlier version stand in it."""
+    """GET: the form of the post at ``url``; ``from`` names an earlier version whose text it has."""
     desk, query = owner.request.app[DESK], owner.request.query
     opened = await _open(desk, query.get("url", ""))
     sheet = replace(_about(desk, opened, opened.sheet), once=desk.new_name())

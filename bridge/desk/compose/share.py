@@ -33,9 +33,9 @@ async def begin(owner: Owner) -> web.StreamResponse:
 async def receive(owner: Owner) -> web.StreamResponse:
     """POST of the manifest's share target (``title text url files``): the form, filled in.
 
-    Nothing is published. Its sender is the phone, not a page of ours, so it has no value of ours;
-    from another site a browser sends no session along. Scripts and frames, of a site on this host
-    name, too, can see no such page, and have nothing taken in.
+    Nothing is published. The phone sends it, not a page of ours, so it has no CSRF token; browsers
+    send no session with a request from another site. Requests by scripts and frames, which a site
+    on this host name could make, are refused: they could read the page, and store files.
     """
     desk, headers = owner.request.app[DESK], owner.request.headers
     is_page = headers.get("Sec-Fetch-Dest", "document") == "document"

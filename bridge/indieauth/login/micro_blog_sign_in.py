@@ -41,7 +41,7 @@ async def sign_in(request: web.Request) -> web.Response:
     the settings.
     """
     server, form = request.app[SERVER], await read_form(request)
-    email, app = form.need("email"), _spoken(form.need("app_name"))
+    email, app = form.need("email"), _harmless_name(form.need("app_name"))
     back = form.need("redirect_url")
     try:
         server.app_sign_ins.attempt(client_ip(request))
@@ -75,7 +75,7 @@ def _text(server: IndieAuthServer, app: str, client: KnownClient, link: str) -> 
     )
 
 
-def _spoken(name: str) -> str:
+def _harmless_name(name: str) -> str:
     """The letters and digits of an app's name: the sender of the request chooses it, and it
     must not look like a link or the end of a sentence in the owner's mail.
     """

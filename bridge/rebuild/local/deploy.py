@@ -1,9 +1,9 @@
 """Runs the owner's deploy command after a build, in a folder that it can trust.
 
 That program runs with the owner's permissions, in a folder of files that the site's code has made;
-git, make, rsync, Python and the command lines of hosts take orders from files of certain names
-there. So builds write to a folder of their own, and the bridge alone to the one that is deployed:
-it takes regular files over, and none that would be an order.
+git, make, rsync, Python and the command lines of hosts read their configuration from files of
+certain names there. So builds write to a folder of their own, and only the bridge to the one that
+is deployed: it copies regular files, and none that a program would read as its configuration.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MODULES = (".py", ".pyc", ".so", ".pth", ".config.js", ".config.mjs", ".config.
 _NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
-def is_order(path: str) -> bool:
+def is_configuration(path: str) -> bool:
     """Whether a program could read a file of this name as its configuration."""
     if any(ord(sign) < 32 or ord(sign) == 127 for sign in path):
         # Names come one a line.
@@ -99,7 +99,7 @@ class PublishedOutput:
         gone = []
         for name in names:
             data = self._built(name)
-            if is_order(name):
+            if is_configuration(name):
                 # Our own file from an earlier build is removed; the owner's stays.
                 self._withheld.discard(name)
                 self._withheld |= {name} if data is not None else set()

@@ -100,7 +100,7 @@ class ResidentBuilder:
         # No message can contain such a name, not even that of a removed file.
         carried = not any(map(shown_if_not_utf8, new | task.changed))
         if self._process is None or not carried:
-            await self._look_at_names(task.version)
+            await self._check_file_names(task.version)
         if self._unfit is not None or not carried:
             return await self._fall_back(task)
         if self._pause > 0:
@@ -127,7 +127,7 @@ class ResidentBuilder:
             return outcome
         return await self._fall_back_for_now(task)
 
-    async def _look_at_names(self, version: Version) -> None:
+    async def _check_file_names(self, version: Version) -> None:
         """Leave a version to the command if the name of a file in it is not UTF-8."""
         if odd := await process.in_thread(self._resident.not_utf8, version):
             self._unfit = self._odd = f"the name of a file is not UTF-8: {odd}"

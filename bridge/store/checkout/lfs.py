@@ -23,7 +23,8 @@ from bridge.store.sync.transport import Transport
 
 #: Seconds after which a failed download is tried again.
 _PAUSE = 600.0
-#: How folders begin in which a file is copied, and after how many seconds no one does so any more.
+#: The prefix of temporary folders for copies in progress, and the age in seconds at which such a
+#: copy was abandoned.
 _COPYING, _ABANDONED = "new-", 24 * 3600.0
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WITHOUT = "commit them without git-lfs"
@@ -108,7 +109,7 @@ class LargeFileCache:
                     half.replace(place)
 
     def _remove_half_copies(self) -> None:
-        """Remove what a process has left that was killed; a younger one may be at work."""
+        """Remove what a killed process has left; newer ones may be in use."""
         for folder in self._folder.glob(f"{_COPYING}*"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - folder.stat().st_mtime > _ABANDONED:

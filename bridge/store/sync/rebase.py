@@ -26,14 +26,15 @@ from bridge.store.repo import BareRepo
 #: The mark in the names of files that conflicts have left.
 MARK = ".conflict-"
 _MARKED = re.compile(r"(.+)\.conflict-[0-9a-f]{8}")
-#: With what ``git merge-file`` ends where both have changed the same lines: by as many conflicts,
-#: or because it cannot compare such files.
+#: The exit statuses of ``git merge-file`` where both have changed the same lines: the number of
+#: conflicts, or 255 for files that it cannot compare.
 _NOT_MERGED = (*range(1, 128), 255)
-#: How much of a file its other lines may be, for it to be the same one elsewhere (as for git).
+#: The smallest share of equal text for a new file to be a moved one (as in git).
 _LIKE = 0.5
 #: Among more new files than this only one with the same bytes is looked for.
 _MOST_MOVED = 200
-#: Changes of both sides to a longer front matter are not told apart: that takes the square of it.
+#: A longer front matter that both sides have changed is not merged: the time for that grows with
+#: the square of its length.
 _MOST_LINES = 500
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: ")
@@ -235,9 +236,9 @@ def _with_trailers(message: str, kept: Sequence[str]) -> str:
 
 
 def _likeness(one: bytes, other: bytes) -> float:
-    """How much of the longer of two texts its lines that both have are.
+    """The share of the longer text that is in lines that both texts have.
 
-    Their front matter does not count: that of two notes may differ by the date only.
+    Front matter does not count: that of two notes may differ in the date only.
     """
     texts = [_HEAD_END.split(each, maxsplit=1)[-1].strip() for each in (one, other)]
     lines, others = (Counter(text.splitlines()) for text in texts)
@@ -276,7 +277,7 @@ def _with_both_heads(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
 def _edits(
     before: Sequence[bytes], after: Sequence[bytes]
 ) -> Iterator[tuple[int, int, tuple[bytes, ...]]]:
-    """From which line to which what is instead."""
+    """The edits: the first line, the one after the last, and the lines in their place."""
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     for kind, start, end, first, last in matcher.get_opcodes():
         if kind != "equal":

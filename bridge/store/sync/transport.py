@@ -27,7 +27,8 @@ _MOVED = re.compile(
 # ``git gc --prune=now`` has removed the temporary file of a pack that is being written.
 _PRUNED = "unable to rename temporary"
 _BUSY = re.compile(rf"waiting: locked|Unable to create '.*\.lock'|cannot lock ref|{_PRUNED}")
-# What the next attempt may not meet: not a full disk, no permission, nor a ref named like a folder.
+# Failures of the moment, for which a retry may succeed; not so a full disk, missing permission, or
+# a ref with the name of a folder.
 _MET = re.compile(
     r"\.lock': File exists|cannot lock ref .* (is at \w+|is missing) but expected"
     rf"|reference already exists|{_PRUNED}"

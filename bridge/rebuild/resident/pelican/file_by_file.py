@@ -123,7 +123,7 @@ def _digest(tree: Tree, name: str) -> bytes:
 
 
 def take_places(folder: Path) -> tuple[FileByFile, ...]:
-    """Have one called in the place of each of these plugins, with a folder below ``folder``."""
+    """Replace each of these plugins by an object of this class, with a folder below ``folder``."""
     # An earlier process made these files, perhaps with other settings.
     shutil.rmtree(folder, ignore_errors=True)
     found: dict[_Receiver, FileByFile] = {}

@@ -136,10 +136,10 @@ class KeptValues:
         yield from (
             (owner, name)
             for owner, variables, name, was in self._variables
-            if not self._is_as_good_as(variables.get(name, _EMPTY), was)
+            if not self._is_unchanged(variables.get(name, _EMPTY), was)
         )
         yield from (
-            origin for read, _, was, origin in self._places if not self._is_as_good_as(read(), was)
+            origin for read, _, was, origin in self._places if not self._is_unchanged(read(), was)
         )
         yield from (
             origin for inside, kept, origin in self._containers if not _is_same(inside, kept)
@@ -156,7 +156,7 @@ class KeptValues:
             origin for buffer, was, origin in self._buffers if _inside_buffer(buffer) != was
         )
 
-    def _is_as_good_as(self, now: Any, was: Any) -> bool:
+    def _is_unchanged(self, now: Any, was: Any) -> bool:
         """Whether a variable has not changed, or has only got what it holds once it is needed."""
         if was is None and (_is_a(now, _LOADED_LATE) or self._is_of_a_library(now)):
             return True

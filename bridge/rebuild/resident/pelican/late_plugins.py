@@ -1,7 +1,7 @@
-"""Plugins that work on what is written, and that nothing more is known about.
+"""Plugins that work on written files, and of which nothing more is known.
 
-They get what a clean build gives them, and when it does: every page is there, none is left over
-from an earlier build, and none is as such a plugin has left it in the build before.
+They see the same files as in a clean build, at the same time: every page exists, none is left over
+from an earlier build, and none is as such a plugin left it in the build before.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _INDIEAUTH_WITHHELD = "indieauth_withheld"
 PLUGINS_OWN = frozenset({_INDIEAUTH_WRITTEN, _INDIEAUTH_WITHHELD})
 #: These want to know every page of the site, written or not.
 _COUNTING = {f"{_SITEMAP}.queue_page"}
-#: These write files of their own when all else is there, anew in every build.
+#: These write files of their own after everything else, in every build.
 _AT_THE_END = {
     f"{_INDIEAUTH}.finalized",
     f"{_SITEMAP}.finalize",
@@ -58,7 +58,7 @@ _KNOWN_WHILE_WRITING = (
     *("pelican_indieauth", "pelican.plugins.sitemap", "pelican.plugins.seo"),
     *("pelican.plugins.image_process", "pelican.plugins.copy_code"),
 )
-#: Generators of these write through Pelican's writer alone.
+#: Generators of these write with Pelican's writer only.
 _PLANNED = ("pelican.generators", "bridge", "pelican_indieauth", "pelican.plugins.sitemap")
 
 #: A receiver of these may decide how every file is written.
@@ -208,7 +208,9 @@ def write_previews(settings: Mapping[str, Any], files: Collection[str]) -> list[
 
 
 def wants_all_pages(generator: object) -> bool:
-    """Whether a generator is a plugin's, which may write by itself, and look what is there."""
+    """Whether a generator is a plugin's: it may write files by itself, and look at those that
+    exist.
+    """
     module = type(generator).__module__
     return not _is_in(module, _PLANNED)
 

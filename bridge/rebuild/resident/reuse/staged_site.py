@@ -17,8 +17,8 @@ _PROBE = ".build"
 class StagedSite:
     """A complete copy of the site that is not served.
 
-    What plugins write by themselves is recognised by its time. It is removed before the next build,
-    which so finds what a clean build would find: pages and copied files, or nothing. Files that
+    What plugins write by themselves is recognised by its time, and removed before the next build.
+    So that build finds what a clean one would find: pages and copied files, or nothing. Files that
     plugins change at the end are put back as Pelican wrote them, or these plugins do not get them
     again.
     """
@@ -178,7 +178,7 @@ class StagedSite:
         return written
 
     def _put_back(self) -> int:
-        """Have the files as they were written; returns the time of the last one put back."""
+        """Put back the files as they were written; returns the time of the last one."""
         last = 0
         for name, written in self._written.items():
             file = self._folder / name
