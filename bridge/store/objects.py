@@ -183,6 +183,8 @@ _DEPTH = 50  # deltas upon deltas, as many as git itself makes
 _LARGE_TREE = 1024  # bytes from which on a delta is worth its while
 _SAMPLE = 4096  # bytes that tell whether a file can be compressed at all
 _LONGEST_COPY = 0xFFFFFF
+_SMALL_WINDOW = 12  # 4096 bytes, as a power of two
+_SMALL_MEMORY = 4  # zlib's memLevel
 
 
 class Pack(Struct, frozen=True):
@@ -281,17 +283,27 @@ def _deflate(item: Object) -> bytes:
     """
     data = item.data
     if item.kind == "tree":
-        return zlib.compress(data, 0)
+        return _compress(data, 0)
     sample = data[:_SAMPLE]
     stubborn = len(data) > _SAMPLE and len(zlib.compress(sample, 1)) > len(sample) * 0.95
-    return zlib.compress(data, 0 if stubborn else 1)
+    return _compress(data, 0 if stubborn else 1)
+
+
+def _compress(data: bytes, level: int) -> bytes:
+    """A zlib stream (RFC 1950). Its window is small for what is small: to allocate the usual one
+    takes ten times as long as to compress a post.
+    """
+    if len(data) > 1 << _SMALL_WINDOW:
+        return zlib.compress(data, level)
+    compressor = zlib.compressobj(level, zlib.DEFLATED, _SMALL_WINDOW, _SMALL_MEMORY)
+    return compressor.compress(data) + compressor.flush()
 
 
 def _changed(data: bytes, base: _Place, offset: int) -> bytes:
     """An object as a delta against an earlier one in the pack."""
     delta = _delta(base.data, data)
     head = _header(_DELTA, len(delta)) + offset_number(offset - base.offset)
-    return head + zlib.compress(delta, 1)
+    return head + _compress(delta, 1)
 
 
 def _delta(old: bytes, new: bytes) -> bytes:

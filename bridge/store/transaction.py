@@ -85,7 +85,7 @@ class Transaction:
         """Remove what a bridge that was killed has left behind, if anything."""
         if left := self._scratch.left():
             self.unlock(left)
-            self._scratch.sweep()
+            self._scratch.clear()
 
     def sweep(self) -> None:
         """Remove the temporary files of this transaction."""
@@ -118,7 +118,7 @@ class Transaction:
         if pack:
             # A repack that lists the packs now, and the branch before step 3, would delete it.
             with suppress(FileExistsError):
-                disk.link(scratch.file("ref"), self._packs / f"{pack.name}.keep")
+                scratch.keep(pack.name)
             disk.rename(scratch.file("pack"), self._packs / f"{pack.name}.pack")
             disk.rename(scratch.file("idx"), self._packs / f"{pack.name}.idx")
         # What was fetched must have its name on disk, too, before the branch depends on it.
@@ -138,7 +138,8 @@ class Scratch:
     """The temporary files of a transaction, by name, and its ``.keep``. They lie where packs do.
 
     Only the holder of the writers' lock touches them, so whatever is there when it begins was left
-    by a bridge that was killed.
+    by a bridge that was killed. ``ref`` is the first to be made and the last to be removed: without
+    it there are no others, unless a power cut came in between, after which a bridge starts anew.
     """
 
     def __init__(self, disk: Disk, packs: Path) -> None:
@@ -146,6 +147,8 @@ class Scratch:
         self._disk = disk
         self._packs = packs
         self._files: dict[str, Path] = {}  # making a Path takes as long as some system calls
+        self._made: list[Path] = []
+        self._searched = False
 
     def file(self, name: str) -> Path:
         """Where a temporary file is, or would be."""
@@ -154,19 +157,42 @@ class Scratch:
         return self._files[name]
 
     def write(self, name: str, data: bytes, mode: int = 0o666) -> Path:
-        """Make a temporary file."""
+        """Make a temporary file; the first is ``ref``."""
         path = self.file(name)
+        self._made.append(path)
         self._disk.write(path, data, mode)
         return path
 
+    def keep(self, pack: str) -> None:
+        """Have git's housekeeping leave a pack alone: ``ref`` gets the name of its ``.keep``.
+
+        Raises ``FileExistsError`` where there is one.
+        """
+        path = self._packs / f"{pack}.keep"
+        self._disk.link(self.file("ref"), path)
+        self._made.append(path)
+
     def left(self) -> set[int]:
-        """The inodes of all temporary files."""
-        return {entry.stat(follow_symlinks=False).st_ino for entry in self._entries()}
+        """The inodes of all temporary files that were left behind."""
+        if self._searched and not self.file("ref").exists():
+            return set()
+        found = {entry.stat(follow_symlinks=False).st_ino for entry in self._entries()}
+        self._searched = True
+        return found
 
     def sweep(self) -> None:
-        """Remove all temporary files."""
-        for entry in self._entries():
-            self._disk.remove(Path(entry.path))
+        """Remove the temporary files that were made."""
+        while self._made:
+            self._disk.remove(self._made[-1])
+            self._made.pop()
+
+    def clear(self) -> None:
+        """Remove all temporary files that are there."""
+        last = self.file("ref")
+        for path in [Path(entry.path) for entry in self._entries()]:
+            if path != last:
+                self._disk.remove(path)
+        self._disk.remove(last)
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._packs) as entries:
