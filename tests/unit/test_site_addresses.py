@@ -21,10 +21,10 @@ from soak_kit import SOAK, in_soak
 
 from bridge.commands.checks.site import _check_siteurl
 from bridge.content.file import PelicanFile
-from bridge.errors import InvalidRequest
+from bridge.errors import InvalidRequest, SiteBroken
 from bridge.rebuild.local.pelican_log import LoggedError, LogSummary
 from bridge.settings import Settings, SettingsError, Site
-from bridge.site.messages import IndexedPost, ReservedPage, Source, Unread
+from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.site.pelican.facts import code_version
 from bridge.site.pelican.pelican_site import PelicanSite
 
@@ -140,6 +140,115 @@ def test_an_index_keeps_the_same_of_a_post_the_fast_way(
     quick = site._describer.by_headers(files)
     assert 50 < sum(entry is not None for entry in quick) < len(files)
     assert not any(slow._describer.by_headers(files))
+
+
+_TEXTS = (
+    "A *post* with `code`, <b>HTML</b> and [a link](https://a.example/).\n",
+    "\nTitle: not a header\n\n    code\n\n[^1]\n\n[^1]: a note\n",
+    "# A heading\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+    "read secret.txt\n\n<script>alert(1)</script>\n",
+    "שלום *עולם* é e\u0301 🎉\n",
+    "",
+)
+_MARKDOWN = {
+    "extensions": ["markdown.extensions.extra", "pymdownx.reading", "markdown.extensions.toc"],
+    "extension_configs": {"markdown.extensions.codehilite": {"linenums": True}},
+}
+#: Stands in for the snippets of PyMdown Extensions.
+_READING = """\
+from pathlib import Path
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
+
+class Reading(Preprocessor):
+    def run(self, lines):
+        return [
+            Path(__file__).with_name(line[5:]).read_text() if line.startswith("read ") else line
+            for line in lines
+        ]
+
+class ReadingExtension(Extension):
+    def extendMarkdown(self, md):
+        md.preprocessors.register(Reading(md), "reading", 15)
+
+def makeExtension(**options):
+    return ReadingExtension(**options)
+"""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"MARKDOWN": _MARKDOWN},
+        {"FILENAME_METADATA": r"(?P<date>\d{4}-\d{2}-\d{2})_(?P<slug>.*)"},
+        *(in_soak(settings) for settings in SETTINGS[1:]),
+    ],
+    ids=lambda settings: "-".join(settings) or "usual",
+)
+def test_a_post_is_placed_and_shown_the_same_without_its_file(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extensions = tmp_path / "pymdownx"
+    extensions.mkdir()
+    (extensions / "reading.py").write_text(_READING)
+    (extensions / "secret.txt").write_text("a secret")
+    site = load_site(tmp_path, **settings)
+    texts = [f"{header}\n\n{body}" for header in HEADERS for body in _TEXTS]
+    slugs = [PelicanFile.parse(text).get("Slug") for text in texts]
+    questions = [
+        Locate(text, path, first=first)
+        for (text, slug), path in itertools.product(zip(texts, slugs, strict=True), ["", HERE])
+        for first in ((1, 2) if slug else (1,))
+    ]
+    with monkeypatch.context() as by_headers:
+        by_headers.setattr("bridge.site.pelican.reading.SiteReaders.read", _refused)
+        quick = [_placed(site, question) for question in questions]
+    assert not (tmp_path / "content" / "notes").exists()
+    monkeypatch.setattr(PelicanSite, "_without_reading", lambda *_: None)
+    slow = load_site(tmp_path, **settings)
+    compared = [
+        (got, _placed(slow, question))
+        for question, got in zip(questions, quick, strict=True)
+        if got
+    ]
+    for got, wanted in compared:
+        assert got == wanted
+    # Some settings only Pelican itself can follow.
+    unclear = "{title}" in str(settings) or "FORMATTED_FIELDS" in settings
+    assert unclear or len(compared) > 30
+    effects = {effect for got, _ in compared for effect in got[1].effects}
+    assert effects == ({"the file secret.txt"} if "MARKDOWN" in settings else set())
+
+
+def _placed(site: PelicanSite, question: Locate) -> Any:
+    """Where a post may be and what it shows; ``None`` if it cannot be read."""
+    try:
+        return site.places(question)
+    except (InvalidRequest, SiteBroken):
+        return None
+
+
+def _refused(*_: object) -> None:
+    raise InvalidRequest("not without its file")
+
+
+@pytest.mark.parametrize("obstacle", ["link", "file", "name"])
+def test_a_post_is_only_placed_where_a_file_can_be(tmp_path: Path, obstacle: str) -> None:
+    (tmp_path / "site").mkdir()
+    site = load_site(tmp_path / "site")
+    place = tmp_path / "site" / "content" / "notes"
+    path = HERE
+    if obstacle == "link":
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    elif obstacle == "file":
+        place.write_text("in place of a folder")
+    else:
+        path = f"content/{'a' * 300}.md"
+    with pytest.raises(InvalidRequest):
+        site.places(Locate(POST, path))
+    assert site.places(Locate(POST, "content/fine/x.md"))
 
 
 def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None:

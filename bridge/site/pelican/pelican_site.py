@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pelican
-from pelican.contents import Article, Page
+from pelican.contents import Article, Content, Page
 
 from bridge import __version__
 from bridge.content import keys
@@ -48,7 +49,7 @@ from bridge.site.pelican.sources import Sources
 #: Number of candidates in one answer.
 _CANDIDATES = 10
 #: Nearly always the first of them is free.
-_AT_FIRST = 2
+_AT_FIRST = 1
 #: A post that any site can read.
 _PLAINEST = PelicanFile.parse("Title: x\nDate: 2000-01-01 00:00\nSlug: x\n\nx\n")
 #: Replaces digits and separators in file names.
@@ -207,7 +208,8 @@ class PelicanSite:
         file = PelicanFile.parse(place.text, place.path or "x.md")
         slug = first_slug(place.slug_from, self) if place.slug_from else file.get("Slug")
         found: list[Candidate] = []
-        article: FileRead | None = None
+        article: Content | None = None
+        whole = Rendered("")
         listed: tuple[Listed, ...] = ()
         new_path = None if place.path else self._new_paths(file)
         if new_path is not None:
@@ -215,25 +217,39 @@ class PelicanSite:
         for wanted in _slugs(file, slug, place.first):
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
-            if article is None:
-                if new_path is None:
-                    article = self._article(named.text().encode(), path)
+            location = self._without_reading(named, path)
+            if found:
+                if location is None:
+                    if article is None:
+                        article = self._article(named.text().encode(), path).content
+                    location = self._addresses.location(
+                        self._readers.with_slug(article, named, path)
+                    )
+            else:
+                if location is not None:
+                    whole = self._readers.shown_by_headers(named.text())
                 else:
-                    named, article = self._new_article(named, path)
-                    file = named
-                location = self._addresses.location(article.content)
+                    if new_path is None:
+                        read = self._article(named.text().encode(), path)
+                    else:
+                        named, read = self._new_article(named, path)
+                        file = named
+                    article, whole = read.content, read.shown
+                    location = self._addresses.location(article)
                 # No list has another file because of the slug of a post.
                 listed = self._listings.of_post(named, location, self._rules)
-            else:
-                quick = self.quick_locate(named, path)
-                location = quick or self._addresses.location(
-                    self._readers.with_slug(
-                        article.content, wanted or "", path, named.text().encode()
-                    )
-                )
             reserved = location.save_as in self._reserved
             found.append(Candidate(wanted, path, location, reserved, file.is_in_yaml, listed))
-        return tuple(found), article.shown if article else Rendered("")
+        return tuple(found), whole
+
+    def _without_reading(self, file: PelicanFile, path: str) -> Location | None:
+        """Where a post will be, if that needs no file: its headers alone decide, none of them is
+        rendered, and a file can be where it is to be.
+        """
+        source = self._source_path(path)
+        if source is None or any(file.get(name) for name in self.formatted_fields):
+            return None
+        return self.quick_locate(file, path) if self._readers.has_room_at(source) else None
 
     def _refuse_without_pages(self, path: str) -> None:
         """Raise :class:`SiteBroken` where the settings let no new post, in a file like this one,
@@ -342,6 +358,7 @@ class PelicanSite:
         def paths(slug: str) -> Iterator[str]:
             return (filled(name, folder) for name, folder in _names(slug, category))
 
+        @cache
         def path(slug: str) -> str:
             readable = ""
             for each in paths(slug):

@@ -30,6 +30,7 @@ from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
 from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
 from bridge.runtime.private import is_full
+from bridge.site.pelican.addresses.addresses import has_long_name
 from bridge.site.pelican.audit import effects_of
 
 #: Number of lock files, and of attempts to write where other copies remove folders.
@@ -153,7 +154,8 @@ class SiteReaders:
         """
         reader = self._readers.readers.get(suffix)
         if suffix == "md" and type(reader) is MarkdownReader:
-            return self._markdown(text)
+            # The header keeps Python-Markdown from reading the body's first lines as metadata.
+            return self._markdown(f"Title: x\n\n{text}")
         if has_other_format(f"x.{suffix}"):
             # Only its reader knows which part of it is the body.
             return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
@@ -187,6 +189,25 @@ class SiteReaders:
     def headers_decide(self, path: str) -> bool:
         """Whether headers alone determine what Pelican makes of this file."""
         return path.endswith(self._decided)
+
+    def has_room_at(self, source: str) -> bool:
+        """Whether a file could be made here, below the content folder: its path leads through
+        folders of the site, and no name in it is too long.
+        """
+        folder = os.path.dirname(f"{self._settings['PATH']}/{source}")  # noqa: PTH120 - for each post
+        if has_long_name(source) or not f"{os.path.realpath(folder)}/".startswith(f"{self._root}/"):
+            return False
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)  # noqa: PTH120
+        return os.path.isdir(folder)  # noqa: PTH112
+
+    def shown_by_headers(self, text: str) -> Rendered:
+        """What is shown of the text of a whole file for which :meth:`headers_decide`: neither its
+        reader nor any plugin looks at the file then, which need not exist.
+
+        Raises :class:`InvalidRequest` if Markdown cannot read it.
+        """
+        return self._markdown(text)
 
     def read(self, data: bytes, source: str, kind: type[Content]) -> FileRead:
         """What the site's readers and plugins make of these bytes in this file."""
@@ -222,22 +243,23 @@ class SiteReaders:
         html = self._raw[-1] if self._raw else str(content._content or "")
         return FileRead(content, Rendered(html, frozenset(effects)))
 
-    def with_slug(self, article: Content, slug: str, path: str, data: bytes) -> Content:
-        """The same article with another slug, in another file of the repo, which holds ``data``.
+    def with_slug(self, article: Content, named: PelicanFile, path: str) -> Content:
+        """The same article with the slug that ``named`` has, a file of the repo in another place.
 
         Raises :class:`InvalidRequest` if Pelican cannot read it.
         """
         file = str(self._root / path)
         base = Path(str(self._settings["PATH"]))
-        metadata = {**article.metadata, "slug": slug}
-        # The names of a file and its folders may contain metadata, too.
+        metadata = {**article.metadata, "slug": named.get("Slug")}
+        # The names of a file and its folders may contain metadata, which its own headers replace.
         before, after = self._path_metadata(str(article.source_path)), self._path_metadata(file)
-        for name in (before.keys() | after.keys()) - {"slug"}:
+        for name in (before.keys() | after.keys()) - {"slug", *named.keys()}:
             if name not in metadata or metadata[name] == before.get(name):
                 metadata[name] = after.get(name)
         try:
             # A plugin may look at the file, or start a program in its folder.
-            with in_place(base, os.path.relpath(file, base), data, self._root):
+            source, data = os.path.relpath(file, base), named.text().encode()
+            with in_place(base, source, data, self._root):
                 return Article(
                     "",
                     metadata={name: value for name, value in metadata.items() if value is not None},
@@ -284,8 +306,7 @@ class SiteReaders:
         try:
             reader._bridge_markdown.reset()
             with effects_of(text, "") as effects:
-                # The header keeps Python-Markdown from reading the body's first lines as metadata.
-                html = str(reader._bridge_markdown.convert(f"Title: x\n\n{text}"))
+                html = str(reader._bridge_markdown.convert(text))
             return Rendered(html, frozenset(effects))
         except (Exception, SystemExit) as error:
             raise InvalidRequest(
