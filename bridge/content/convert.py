@@ -66,8 +66,7 @@ def new_file(
         values["Title"] = synthetic_title(post, published, file, rules, mf2)
         mf2 = mf2.made_up(values["Title"])
     values["Date"] = keys.date_form(published)
-    sources = slug_sources(post, commands, published)
-    values["Slug"] = slug or first_slug(sources, rules.site)
+    values["Slug"] = slug or first_slug(slug_sources(post, commands, published), rules.site)
     values["Category"] = keys.category_for(post, commands, rules.categories, rules.site)
     for key in _ORDER:
         file = file.with_header(key, values[key])

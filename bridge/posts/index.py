@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -158,7 +159,7 @@ class PostIndex:
     def _identity(self) -> tuple[int, int] | None:
         """Which file has the index's name; ``None`` if there is none, or an empty one."""
         try:
-            found = self._file.stat()
+            found = os.stat(self._file)  # noqa: PTH116 - each request asks several times
         except OSError:
             return None
         return (found.st_dev, found.st_ino) if found.st_size else None

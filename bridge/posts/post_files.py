@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -306,22 +306,24 @@ class PostWriter(Struct, frozen=True):
         :class:`~bridge.errors.InvalidRequest` for what the site cannot represent.
         """
 
-        def write(site: KnownSite) -> PelicanFile:
-            rules = self.posts.rules(site)
-            file = new_file(
-                action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
-            )
-            return file.in_yaml() if site.new_posts_in_yaml else file
+        site = self.posts.catalogue.site
 
+        @cache
         def sources_of_slug() -> tuple[str, ...]:
             if not action.uploads:
                 refuse_nothing_to_see(action.post, self.posts.rules_without_asking)
             published = published_at(action.post, when, ZoneInfo(site.facts.timezone))
             return slug_sources(action.post, action.commands, published)
 
-        site = self.posts.catalogue.site
-        sources = await asyncio.to_thread(sources_of_slug)
-        settled = await settle(site, write, lambda text: Locate(text, slug_from=sources))
+        def write(known: KnownSite) -> PelicanFile:
+            sources_of_slug()
+            rules = self.posts.rules(known)
+            file = new_file(
+                action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER
+            )
+            return file.in_yaml() if known.new_posts_in_yaml else file
+
+        settled = await settle(site, write, lambda text: Locate(text, slug_from=sources_of_slug()))
         refuse_effects(settled.answer.whole.effects)
         return settled
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -109,6 +110,7 @@ class CurrentSite:
         self._uploads = f"{uploads}/"
         self._mentions = f"{mentions}/"
         self._note = checkout.folder.with_name("good-version")
+        self._tmp = checkout.folder.with_name("tmp")
         self._reader: LoadableSite | None = None
         #: Which folders the loaded site has on disk.
         self._on_disk: Sequence[tuple[int, int] | None] = ()
@@ -282,7 +284,7 @@ class CurrentSite:
 
     def _folders(self) -> Sequence[tuple[int, int] | None]:
         """Which folders have the names of the checkout and of the site's temporary folder."""
-        return [_identity(self.folder), _identity(self.folder.with_name("tmp"))]
+        return [_identity(self.folder), _identity(self._tmp)]
 
     def _remembered(self) -> Version | None:
         try:
@@ -293,7 +295,7 @@ class CurrentSite:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - each request asks several times
     except OSError:
         return None
     return found.st_dev, found.st_ino

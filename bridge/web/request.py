@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -310,6 +311,8 @@ def _check(value: Json, depth: int) -> None:
             _check(inner, depth - 1)
 
 
+#: Seconds for which a token counts as verified while the body arrives.
+_STILL_VALID = 1.0
 #: How many of the largest files all unauthenticated clients together may have in memory.
 _UNAUTHENTICATED_FILES = 4
 
@@ -332,12 +335,15 @@ class Gate:
         :func:`~bridge.web.request.read_body` raise.
         """
         try:
-            await self.admit(request, None)
+            token = await self.admit(request, None)
         except Unauthorized:
             return await self._receive_unauthenticated(request, max_bytes)
+        began = time.monotonic()
         body = await read_body(request, max_bytes=max_bytes)
-        # Again, because the form may contain another token, and may have taken long to arrive.
-        return body, await self.admit(request, body.access_token)
+        # Again where the form contains a token, which may be another one, or took long to arrive.
+        if body.access_token is not None or time.monotonic() - began > _STILL_VALID:
+            token = await self.admit(request, body.access_token)
+        return body, token
 
     async def _receive_unauthenticated(
         self, request: web.Request, max_bytes: int
