@@ -161,10 +161,12 @@ def urls_of(message: str) -> list[str]:
 
 def visible_line(text: str) -> str:
     """A text of others as visible characters in one line."""
-    visible = "".join(
-        " " if unicodedata.category(char)[0] in "CZ" and char not in _JOINERS else char
-        for char in text
-    )
+    visible = text
+    if not text.isascii() or not text.isprintable():
+        visible = "".join(
+            " " if unicodedata.category(char)[0] in "CZ" and char not in _JOINERS else char
+            for char in text
+        )
     return re.sub(r" +", " ", visible).strip()
 
 

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from itertools import chain, islice
@@ -251,7 +251,9 @@ class PostIndex:
             return without_alias(reader)
 
     def listings(self, path: str) -> frozenset[str]:
-        """The lists that the post in one file is on."""
+        """The lists that the post in one file is on; none for ``""``."""
+        if not path:
+            return frozenset()
         with self._rows() as reader:
             row = reader.execute("SELECT listings FROM posts WHERE path = ?", (path,)).fetchone()
         return frozenset(() if row is None else json.loads(row[0]))
@@ -263,13 +265,17 @@ class PostIndex:
             (count,) = reader.execute(sql, (listing,)).fetchone()
         return int(count)
 
-    def is_listed(self, listing: str, *, but: str = "") -> bool:
-        """Whether a post other than the one in the file ``but`` is on this list."""
+    def listed(self, listings: Collection[str], *, but: str = "") -> frozenset[str]:
+        """Those of the lists that a post other than the one in the file ``but`` is on."""
+        if not listings:
+            return frozenset()
         with self._rows() as reader:
-            row = reader.execute(
-                "SELECT 1 FROM listings WHERE listing = ? AND path != ? LIMIT 1", (listing, but)
-            ).fetchone()
-        return row is not None
+            rows = reader.execute(
+                "SELECT value FROM json_each(?) WHERE EXISTS"
+                " (SELECT 1 FROM listings WHERE listing = value AND listings.path != ?)",
+                (json.dumps([*listings]), but),
+            ).fetchall()
+        return frozenset(str(listing) for (listing,) in rows)
 
     def newest(
         self,

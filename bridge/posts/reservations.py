@@ -14,7 +14,14 @@ from bridge.content.file import PelicanFile
 from bridge.errors import InvalidRequest
 from bridge.posts.post_files import OpenPost, PostReader
 from bridge.site.current import Settled, more_places
-from bridge.site.messages import Candidate, IndexedPost, LaterPages, Location, ReservedPage
+from bridge.site.messages import (
+    Candidate,
+    IndexedPost,
+    LaterPages,
+    Listing,
+    Location,
+    ReservedPage,
+)
 from bridge.store import ContentStore, FileChanged, Version
 
 
@@ -184,6 +191,7 @@ class Reservations:
         """Raise if a list that the post is on would be written to another list's file."""
         index, before = self._catalogue.index, self._catalogue.index.listings(own)
         new = {each.listing: each for each in candidate.listed if each.listing not in before}
+        rivals: list[tuple[Listing, Listing]] = []
         for listing, listed in new.items():
             conflicting = list(listed.conflicting)
             if listed.numbered:
@@ -193,12 +201,14 @@ class Reservations:
                 conflicting += [
                     name for name, least in later.large if index.posts_on(name) >= least
                 ]
-            for other in conflicting:
-                if other in new or index.is_listed(other, but=own):
-                    raise InvalidRequest(
-                        f"Two lists of this site would share a file ({listing}, {other}): "
-                        "give the post another category (mp-channel), author or tag."
-                    )
+            rivals += [(listing, other) for other in conflicting]
+        others = index.listed({other for _, other in rivals} - new.keys(), but=own)
+        for listing, other in rivals:
+            if other in new or other in others:
+                raise InvalidRequest(
+                    f"Two lists of this site would share a file ({listing}, {other}): "
+                    "give the post another category (mp-channel), author or tag."
+                )
 
     def _taken_by(
         self, reservation: Reservation, candidate: Candidate, taken: _Taken

@@ -397,9 +397,14 @@ async def without_guesses(reader: SiteReader, work: Callable[[KnownSite], _T]) -
 
 
 async def settle(
-    reader: SiteReader, write: Callable[[KnownSite], PelicanFile], place: Callable[[str], Locate]
+    reader: SiteReader,
+    write: Callable[[KnownSite], PelicanFile],
+    place: Callable[[str], Locate],
+    *,
+    at_once: bool = False,
 ) -> Settled:
     """Write a post's file, and find out where it will be. ``place`` asks about a file's text.
+    ``at_once``: ``write`` takes less time than handing it to a thread.
 
     Raises what ``write`` and the site do.
     """
@@ -408,7 +413,7 @@ async def settle(
     for _ in range(_ROUNDS):
         try:
             # A text of a megabyte takes a second, in which other requests are answered.
-            file = await asyncio.to_thread(write, known)
+            file = write(known) if at_once else await asyncio.to_thread(write, known)
         except Exception:
             # A guess may be the cause.
             if (asked := known.questions()) == PostQuestions():
