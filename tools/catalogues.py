@@ -48,6 +48,8 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
         ),
         (0,),
     ),
+    **dict.fromkeys(("ApiError", "CopyRefused", "NoImage", "NotConnected"), (0,)),
+    "give_up": (2,),
     "FormField": (1, 3, "hint", "add"),
     "PostType": (1,),
     "Section": (2, "label"),
@@ -129,6 +131,12 @@ _FILES = (
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
     *("site/pelican/addresses/addresses.py", "web/preview.py"),
+    *("syndication/accounts.py", "syndication/api.py", "syndication/connector.py"),
+    *("syndication/environment.py", "syndication/networks.py", "syndication/jobs/copier.py"),
+    *("syndication/jobs/outcomes.py", "syndication/mastodon/client.py"),
+    *("syndication/bluesky/client.py", "syndication/bluesky/copies.py"),
+    *("syndication/bluesky/session.py", "syndication/compose/fit.py"),
+    "syndication/compose/images.py",
 )
 
 

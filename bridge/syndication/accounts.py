@@ -63,8 +63,9 @@ def token_of(target: Target, vault: Vault) -> str:
         return found
     found = vault.get(target.uid, "token")
     if not found:
-        words = "it has no token: set token_file, or connect the account on the desk"
-        raise ApiError(words, status=401)
+        raise ApiError(
+            "it has no token: set token_file, or connect the account on the desk", status=401
+        )
     return found
 
 

@@ -146,8 +146,9 @@ class Api:
         Raises :class:`ApiError`, without a request while the server's rate limit is nearly used up.
         """
         if pause := self.server.pause():
-            words = f"{self.base} has nearly reached its rate limit"
-            raise ApiError(words, status=429, retry_after=pause)
+            raise ApiError(
+                f"{self.base} has nearly reached its rate limit", status=429, retry_after=pause
+            )
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"
@@ -216,7 +217,9 @@ def _failure(base: str, answer: Fetched) -> ApiError:
         words = answer.body[:_WORDS].decode("utf-8", "replace")
     shown = re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", words).strip()[:_WORDS]
     return ApiError(
-        f"{base} answered {answer.status}{f': {shown}' if shown else ''}",
+        f"the server {base} answered {answer.status}: {shown}"
+        if shown
+        else f"the server {base} answered {answer.status}",
         status=answer.status,
         name=name if isinstance(name, str) else "",
         retry_after=_retry_after(answer),

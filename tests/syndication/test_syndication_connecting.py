@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from indieauth_kit import browser, running
+from msgspec.structs import replace
 from partner_kit import MastodonMock
 from syndication_kit import Bench, Fault, Networks, close_bench, make_bench, start_networks
 
@@ -143,6 +144,9 @@ async def test_the_owner_sees_failed_jobs_and_decides_about_them(
         page = await owner.get(PATH)
         assert "&lt;b&gt;no&lt;/b&gt;" in page.text
         assert "Look for answers now" in page.text
+        german = await owner.get(PATH, headers={"Accept-Language": "de"})
+        answered = f"der Server {bench.networks.fake.base} antwortete 422: &lt;b&gt;no"
+        assert answered in german.text
         job = bench.jobs()[0].name
         form = dict(page.form(PATH))
         await owner.post(PATH, data=form | {"action": "look"})
@@ -151,6 +155,36 @@ async def test_the_owner_sees_failed_jobs_and_decides_about_them(
         await owner.post(PATH, data={"csrf": form["csrf"], "action": "retry", "id": job})
         await bench.done(path)
     assert bench.networks.toots == ["Hello, web"]
+
+
+async def test_an_account_whose_token_is_refused_can_be_connected_again(
+    bench: Bench,
+    connecting: AccountConnector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench.networks.fake.token = "another"
+    syndicator = bench.start()
+    bench.post()
+    uid = bench.targets[0].uid
+    await bench.until(lambda: syndicator.ledger.trouble(uid) is not None)
+    account, file = syndicator.accounts[uid], bench.targets[0].token_file
+
+    def extend(app: web.Application) -> None:
+        SyndicationPages(syndicator, connecting, None).add_to(app)
+
+    async with running(tmp_path / "web", extend=extend) as up, browser(up.base) as owner:
+        await owner.sign_in()
+        page = await owner.get(PATH)
+        assert "answered 401" in page.text
+        assert f"Write a new token into {file}." in page.text
+        # The same of an account that was connected on the desk.
+        connecting.vault.put(uid, "token", "refused")
+        connected = replace(account, target=replace(account.target, token_file=""))
+        monkeypatch.setitem(syndicator._accounts, uid, connected)
+        page = await owner.get(PATH)
+        assert 'value="connect"' in page.text
+        assert 'value="disconnect"' in page.text
 
 
 @pytest.mark.cold
