@@ -21,12 +21,17 @@ from bridge.runtime import process
 from bridge.store.git import GitStore
 
 POSTS = 12
-#: Waits in the middle of reading, where the test wants it to.
+#: Writes a file that it does not find, as plugins do that take long to make one, and waits in the
+#: middle of reading, where the test wants it to.
 PAUSING = b"""
 import os, time
 from pelican import signals
 
 def wait(generator):
+    thumbnail = os.path.join(generator.output_path, "thumbnail.png")
+    if not os.path.exists(thumbnail):
+        os.makedirs(generator.output_path, exist_ok=True)
+        open(thumbnail, "w").close()
     while os.path.exists("../pause"):
         open("../reading", "w").close()
         time.sleep(0.01)

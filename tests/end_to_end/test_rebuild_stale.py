@@ -704,6 +704,38 @@ async def test_what_counts_over_all_pages_counts_as_in_a_clean_build(
         assert not slow.by_command
 
 
+#: Writes a file that it does not find, as plugins do that take long to make one.
+THUMBNAIL = b"""
+from pathlib import Path
+from pelican import signals
+import counting
+def make(generators):
+    thumbnail = Path(generators[0].output_path, "thumbnails", "one.png")
+    if not thumbnail.exists():
+        thumbnail.parent.mkdir(parents=True)
+        thumbnail.write_bytes(b"small")
+def register():
+    signals.all_generators_finalized.connect(make)
+"""
+
+
+async def test_what_a_plugin_makes_only_once_is_there_after_a_build_that_began_again(
+    site: BothWays,
+) -> None:
+    counted = '{% extends "!simple/article.html" %}{% block content %}{{ hits() }}{% endblock %}'
+    start = {
+        "pelicanconf.py": CONF + COUNTING + NUMBERING,
+        "counting.py": COUNTING,
+        "numbering.py": THUMBNAIL,
+        "templates/article.html": counted.encode(),
+        **{f"content/{day}.md": post(f"Post {day}", day) for day in range(1, 4)},
+    }
+    assert await site.after(start) == []
+    assert (site.output / "thumbnails" / "one.png").exists()
+    assert await site.after({"content/2.md": post("Post 2", 2, body="Edited.")}) == []
+    assert site.stays_warm
+
+
 COUNTS = CONF + b"import itertools\nTHEME_TEMPLATES_OVERRIDES = ['templates']\n"
 
 

@@ -202,7 +202,7 @@ class WarmSite:
         self.content_cache.begin()
         self._links.begin()
         self._pages.begin()
-        self._staged.begin()
+        self._staged.begin(kept=self._names(self._pages.derived()))
         self._runs.begin()
         # Pelican keeps these for the life of its process.
         LimitFilter._raised_messages.clear()
@@ -415,9 +415,13 @@ class WarmSite:
 
     def _known(self, pages: dict[str, PlannedPage], build: _Build) -> set[str]:
         """The output files that stay, whether this build has written them or not."""
-        pictures = self._pages.keep_only(pages) | self._pictures.unclaimed
-        names = (os.path.relpath(path, self._site.output_path) for path in pictures)
-        return {*pages, *self._copies.names, *self._copies.theme, *names}
+        self._pages.keep_only(pages)
+        pictures = self._names(self._pages.derived() | self._pictures.unclaimed)
+        return {*pages, *self._copies.names, *self._copies.theme, *pictures}
+
+    def _names(self, paths: Collection[str]) -> set[str]:
+        """The names of output files."""
+        return {os.path.relpath(path, self._site.output_path) for path in paths}
 
     def _finish(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """All pages are up to date: publish what plugins wrote, and remove stale files."""

@@ -109,10 +109,13 @@ class Pages:
         self._made[page.name] = _Made(page.made_by, dependencies, frozenset(trace.derived))
         return changed
 
-    def keep_only(self, names: Collection[str]) -> set[str]:
-        """Forget all other pages; returns the files that plugins wrote for these."""
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forget all other pages."""
         for gone in self._made.keys() - set(names):
             del self._made[gone]
+
+    def derived(self) -> set[str]:
+        """The files that plugins wrote for these pages."""
         return set[str]().union(*(made.derived for made in self._made.values()))
 
 

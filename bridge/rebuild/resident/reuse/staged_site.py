@@ -17,10 +17,10 @@ _PROBE = ".build"
 class StagedSite:
     """A complete copy of the site that is not served.
 
-    What plugins write by themselves is recognised by its time, and removed before the next build.
-    So that build finds what a clean one would find: pages and copied files, or nothing. Files that
-    plugins change at the end are put back as Pelican wrote them, or these plugins do not get them
-    again.
+    What plugins write by themselves is recognised by its time, and removed before the next build,
+    also after a build that did not finish. So that build finds what a clean one would find: pages
+    and copied files, or nothing. Files that plugins change at the end are put back as Pelican wrote
+    them, or these plugins do not get them again.
     """
 
     def __init__(self, folder: Path, output: Output) -> None:
@@ -30,6 +30,9 @@ class StagedSite:
         self._began = 0
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
+        self._finished = True
+        #: The names of pages and copied files.
+        self._own: set[str] = set()
         #: Whether plugins change files at the end, and whether no file is published before that.
         self.unfinished = self.holds = False
         self._held: set[str] = set()
@@ -42,8 +45,13 @@ class StagedSite:
                 # An earlier process wrote it, maybe with other settings.
                 shutil.rmtree(place)
 
-    def begin(self) -> None:
-        """A build begins."""
+    def begin(self, kept: Collection[str]) -> None:
+        """A build begins. ``kept`` are files that plugins wrote for pages that may stay."""
+        if not self._finished:
+            own = {*self._own, *self._with_derived(self._own), *kept}
+            new = {name for name in self._tree.walk() if self._time(name) >= self._began}
+            self._by_plugins |= new - own
+        self._finished = False
         while self._by_plugins:
             name = self._by_plugins.pop()
             self._tree.remove(name)
@@ -76,6 +84,7 @@ class StagedSite:
         """Publish a finished file, unless plugins are yet to change it; returns whether it differs
         from before.
         """
+        self._own.add(name)
         if self.unfinished:
             self._held.add(name)
             if self.holds:
@@ -156,6 +165,8 @@ class StagedSite:
                 self.expect([name])
                 changed += [name] if self._put(name) else []
         self._held.clear()
+        self._own &= known
+        self._finished = True
         stay = {*known, *self._by_plugins}
         # What a plugin has removed at the end is not in a clean build either.
         return changed + self._output.keep_only(stay & there if self.unfinished else stay)
