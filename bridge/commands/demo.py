@@ -23,7 +23,7 @@ from bridge.app import REBUILDER, STORE, make_app
 from bridge.auth.token import ALL_SCOPES
 from bridge.commands.init.upgrade import upgrade
 from bridge.commands.progress import step
-from bridge.commands.serve import add_plugin_to_pythonpath, listen, only_bridge, run
+from bridge.commands.serve import add_plugin_to_pythonpath, listen, only_bridge, run, start_threads
 from bridge.errors import Refused
 from bridge.http.static_site import StaticSite
 from bridge.indieauth.database import Database
@@ -165,6 +165,7 @@ async def _serve(
 async def _serve_demo(
     settings: Settings, facts: DemoFacts, listener: socket.socket, network: _Network | None
 ) -> None:
+    start_threads()
     app = await make_app(settings, public_url=facts.site)
     app.router.add_get("/{path:.*}", StaticSite(Path(facts.output), _links(facts)).get)
 

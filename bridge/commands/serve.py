@@ -22,8 +22,10 @@ from bridge.http.connection import MAX_REQUEST, Listener, accept_clients
 from bridge.http.later import LATER
 from bridge.runtime.command_name import command, with_config
 from bridge.runtime.private import InUse, held
+from bridge.runtime.release_memory import reserve_little
 from bridge.runtime.shutdown import LastResort
 from bridge.runtime.terminal import tell
+from bridge.runtime.threads import ThreadPool
 from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ _REQUEST_SECONDS = 2
 #: wait for ten.
 _END_SECONDS = 8.0
 _CHILD_SECONDS = 5.0
+
+_THREADS = 8
 
 _CLONE = Path(__file__).parents[2]
 
@@ -60,10 +64,22 @@ def serve(settings: Settings, config: Path) -> None:
 
         check_site(settings)
         with only_bridge(settings.site.state):
+            start_threads()
             app = await make_app(settings, public_url=settings.server.public_url or local)
             await run(app, listener, lambda: _announce(app, local, config))
 
     asyncio.run(main())
+
+
+def start_threads() -> None:
+    """Start the threads for what would block the event loop. Raises ``OSError``.
+
+    All of them, while there is memory: Python waits for ever for a thread for which there is too
+    little.
+    """
+    reserve_little()
+    pool = ThreadPool(_THREADS, "work", first=_THREADS)
+    asyncio.get_running_loop().set_default_executor(pool)
 
 
 @contextmanager

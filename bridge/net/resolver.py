@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from bridge.runtime.threads import start
+
 #: Concurrent lookups. Further ones wait; every caller has a timeout.
 _MOST = 16
 
@@ -37,10 +39,10 @@ class Resolver(AbstractResolver):
         arguments = (host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
         thread = threading.Thread(target=self._look_up, args=(found, arguments), daemon=True)
         try:
-            thread.start()
-        except RuntimeError as error:  # the system has no more threads
+            start(thread)
+        except OSError:
             self._free.release()
-            raise OSError(str(error)) from error
+            raise
         return [
             ResolveResult(
                 hostname=host,

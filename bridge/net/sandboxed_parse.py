@@ -35,7 +35,11 @@ async def parse_in_subprocess(function: str, *arguments: str, page: bytes, secon
     Returns its result, as JSON has it, or ``None`` if it fails or exceeds its limits of time and
     memory. Cancelling this ends the call.
     """
-    parser = _parsers.take()
+    try:
+        parser = _parsers.take()
+    except OSError as error:
+        log.warning("no process can be started for %s: %s", function, error)
+        return None
     keep = False
     try:
         async with asyncio.timeout(seconds):

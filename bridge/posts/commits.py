@@ -18,7 +18,6 @@ import re
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ from bridge.content.file import beginning
 from bridge.errors import Conflict, IndexLost, SiteReplaced
 from bridge.media.library import MediaLibrary
 from bridge.posts.catalogue import Catalogue
+from bridge.runtime.threads import ThreadPool
 from bridge.store import BranchMoved, Change, Commit, ContentStore, FileChanged, StoreBusy, Version
 
 _TOGETHER = 256  # one group; enough that the syncs no longer count
@@ -66,7 +66,7 @@ class CommitQueue:
 
     def __init__(self, store: ContentStore) -> None:
         self._store = store
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._thread = ThreadPool(1, "commit", first=1)
         self._waiting: list[_Waiting] = []
         self._work: asyncio.Task[None] | None = None
         self._closed = False

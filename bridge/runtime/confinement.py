@@ -38,6 +38,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from bridge.runtime.threads import start
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
@@ -298,7 +300,7 @@ def run_confined(grants: Grants | None, function: Callable[[Outside], _T]) -> _T
             calls.put(None)
 
     thread = threading.Thread(target=run, name="confined", daemon=True)
-    thread.start()
+    start(thread)
     while (next_call := calls.get()) is not None:
         call, future = next_call
         _settle(future, call)

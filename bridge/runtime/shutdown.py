@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from bridge.runtime.threads import start
+
 _AGAIN = 0.25  # seconds
 #: As much of a pause counts, however long it was: while the machine stands still, as a virtual one
 #: may for seconds, nothing could have ended.
@@ -37,7 +39,7 @@ class LastResort:
         self._seconds = seconds
         self._children = children
         self._waiting, self._telling = os.pipe()
-        threading.Thread(target=self._watch, name="last resort", daemon=True).start()
+        start(threading.Thread(target=self._watch, name="last resort", daemon=True))
 
     def begin(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Start counting. Safe in a signal handler: it takes no lock."""

@@ -33,6 +33,7 @@ from msgspec import Struct
 
 from bridge.runtime.command_name import command
 from bridge.runtime.process import processor_time, signal_group
+from bridge.runtime.threads import start
 from bridge.store import StoreBroken
 from bridge.store.objects import Format
 
@@ -419,8 +420,9 @@ class Housekeeper:
         if self._rounds < _MANY_PACKS or busy or time.monotonic() < self._rest:
             return
         self._rounds = 0
-        self._thread = threading.Thread(target=self._tidy, name="housekeeping", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._tidy, name="housekeeping", daemon=True)
+        start(thread)
+        self._thread = thread
 
     def close(self) -> None:
         """Interrupt a running repack: git has not put anything into place yet."""

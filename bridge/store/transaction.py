@@ -19,11 +19,11 @@ import os
 import re
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridge.runtime.private import sync
+from bridge.runtime.threads import ThreadPool
 from bridge.store import (
     StoreBusy,
 )
@@ -328,7 +328,7 @@ class Disk:
     """
 
     def __init__(self) -> None:
-        self._hands = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync")
+        self._hands = ThreadPool(_SYNCS, "sync", first=1)
 
     def write(self, path: Path, data: bytes, mode: int = 0o666) -> None:
         """Create a file; it is durable only after :meth:`sync`."""

@@ -18,6 +18,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.http import cors
+from bridge.runtime.threads import is_scarce
 from bridge.store import StoreError, StoreFull
 
 log = logging.getLogger(__name__)
@@ -71,9 +72,19 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _json(error.status, "invalid_request", _reason(request, error), headers)
     except ConnectionError:
         raise
-    except Exception:
+    except Exception as error:
+        if is_scarce(error):
+            log.warning("%s: %s", _requested(request), error)
+            return error_response(_scarce())
         log.exception("%s failed", _requested(request))
         return _json(500, "server_error", "Internal error; see the bridge's log.")
+
+
+def _scarce() -> Unavailable:
+    return Unavailable(
+        "This machine is out of memory, processes or open files. Try again in a moment.",
+        retry_after=10,
+    )
 
 
 #: For people, instead of reason phrases.

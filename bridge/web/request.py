@@ -10,7 +10,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -34,6 +33,7 @@ from bridge.http.limits import ByteBudget, Take, client_ip, receive
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
+from bridge.runtime.threads import ThreadPool
 from bridge.settings import Settings
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class BodyLimits(Struct, frozen=True):
 
     max_text: int
     seconds: float
-    parser: ThreadPoolExecutor
+    parser: ThreadPool
     fixed_time: bool = False
 
     def patience(self, max_bytes: int) -> float:
@@ -80,10 +80,10 @@ class BodyLimits(Struct, frozen=True):
 
 
 #: Clients with a valid token.
-AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPoolExecutor(1, "authenticated bodies"))
+AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPool(1, "authenticated bodies"))
 #: Clients that may send a token in the form.
 UNAUTHENTICATED = BodyLimits(
-    128_000, 120.0, ThreadPoolExecutor(1, "unauthenticated bodies"), fixed_time=True
+    128_000, 120.0, ThreadPool(1, "unauthenticated bodies"), fixed_time=True
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import argon2
 import pytest
 from indieauth_kit import (
     PASSWORD,
@@ -25,11 +27,12 @@ from indieauth_kit import (
 )
 from yarl import URL
 
-from bridge.errors import TooManyRequests
+from bridge.errors import TooManyRequests, Unavailable
 from bridge.http.limits import Limiter
 from bridge.indieauth.database import Database
-from bridge.indieauth.login import sign_in
+from bridge.indieauth.login import password, sign_in
 from bridge.indieauth.login.password import (
+    check_password,
     has_password,
     is_set_up,
     owner_reset,
@@ -848,4 +851,28 @@ def test_no_password_is_asked_for_in_the_clear(tmp_path: Path, url: str) -> None
     database = Database(tmp_path / "clear.sqlite")
     with pytest.raises(SettingsError, match="https"):
         IndieAuthServer(settings, public_url=url, database=database, fetch=GuardedFetch())
+    database.close()
+
+
+async def test_a_password_for_which_there_is_no_memory_is_not_called_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """argon2 needs 64 MB, and threads of its own."""
+    database = Database(tmp_path / "x.sqlite")
+    set_password(database, PASSWORD)
+
+    class NoMemory:
+        def hash(self, _: bytes) -> str:
+            raise argon2.exceptions.HashingError("Memory allocation error")
+
+        def verify(self, *_: object) -> bool:
+            raise argon2.exceptions.VerificationError("Threading failure")
+
+    monkeypatch.setattr(password, "_HASHER", NoMemory())
+    for attempt in (
+        check_password(database, PASSWORD),
+        asyncio.to_thread(set_password, database, PASSWORD),
+    ):
+        with pytest.raises(Unavailable, match="out of memory"):
+            await attempt
     database.close()

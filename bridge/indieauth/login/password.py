@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import argon2
 
+from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, as_bytes
 from bridge.indieauth.login import one_time_links
 
@@ -58,7 +59,20 @@ def hash_password(password: str) -> str:
     if len(password) > MAX_PASSWORD:
         problem = f"A password has at most {MAX_PASSWORD} characters."
         raise ValueError(problem)
-    return _HASHER.hash(as_bytes(password))
+    return _hash(password)
+
+
+def _hash(password: str) -> str:
+    try:
+        return _HASHER.hash(as_bytes(password))
+    except argon2.exceptions.HashingError as error:
+        raise _no_memory() from error
+
+
+def _no_memory() -> Unavailable:
+    return Unavailable(
+        "This machine is out of memory for checking a password. Try again in a moment."
+    )
 
 
 def store_password(connection: sqlite3.Connection, hashed: str) -> None:
@@ -87,14 +101,16 @@ async def check_password(db: Database, password: str) -> bool:
 def _fits(stored: str | None, password: str) -> bool:
     try:
         return _HASHER.verify(stored or _dummy_hash(), as_bytes(password))
-    except argon2.exceptions.VerificationError:
+    except argon2.exceptions.VerifyMismatchError:
         return False
+    except argon2.exceptions.VerificationError as error:
+        raise _no_memory() from error
 
 
 @cache
 def _dummy_hash() -> str:
     """A hash to compare with where no password is set, so that both cases take the same time."""
-    return _HASHER.hash(secrets.token_urlsafe(16))
+    return _hash(secrets.token_urlsafe(16))
 
 
 def setup_link_is_good(db: Database, key: str) -> bool:

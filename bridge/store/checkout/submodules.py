@@ -24,6 +24,7 @@ from git import GitCommandError
 from msgspec import Struct
 
 from bridge.net.address_guard import may_connect
+from bridge.runtime.threads import start
 from bridge.settings import Settings
 from bridge.store import StoreBroken
 from bridge.store.checkout.checkout import SubmoduleMissing, Submodules
@@ -362,7 +363,7 @@ def look_up(
             reason[0] = str(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    start(thread)
     thread.join(seconds)
     if thread.is_alive() or not found:
         raise OSError(reason[0])

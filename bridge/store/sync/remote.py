@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bridge.runtime.backoff import doubled, jittered
+from bridge.runtime.threads import ThreadPool
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
 from bridge.store.sync.round import MergeConflict, SyncRound
@@ -87,7 +87,7 @@ class Remote:
         self._transport = Transport(store.bare_repo, name, token, state, store.disk)
         self._last_error = state / LAST_ERROR
         self._round = SyncRound(store, self._transport, is_post)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="remote")
+        self._thread = ThreadPool(1, "remote", first=1)
         self._status = RemoteStatus()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()  # nothing is on its way

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from bridge.runtime import private
 from bridge.runtime.private import TEMPORARY, write_durably
+from bridge.runtime.threads import ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Outbox:
         self.recent: dict[str, Outgoing] = {}
         self.cursor: str | None = None
         # A single thread, so that an earlier state never overwrites a later one.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._thread = ThreadPool(1, "outbox", first=1)
 
     def load(self) -> None:
         """Load the entries of an earlier process; blocks. A file that cannot be read is logged and
