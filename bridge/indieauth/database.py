@@ -247,15 +247,15 @@ class Database:
                 return
             self._release(keep_log=is_sound)
             self._fault = _REPLACED if is_sound else "is damaged"
+        before = self._fault
         fault = "is gone" if stamp is None else self._why_not_opened()
         self._doubted = False
         if not fault:
             # Commands change it, too.
-            level = logging.INFO if self._fault == _REPLACED else logging.WARNING
-            _log.log(
-                level, "the IndieAuth database %s %s, and was opened again", self._path, self._fault
-            )
-            self._fault, self._refused = "", None
+            level = logging.INFO if before == _REPLACED else logging.WARNING
+            path = self._path
+            _log.log(level, "the IndieAuth database %s %s, and was opened again", path, before)
+            self._refused = None
             return
         if fault != self._fault:
             _log.error(

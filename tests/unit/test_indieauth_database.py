@@ -362,7 +362,10 @@ def test_damage_that_only_a_statement_finds_is_refused(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_other_processes_write_is_no_damage(tmp_path: Path) -> None:
+def test_what_other_processes_write_is_no_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "bridge.indieauth.database")
     path = tmp_path / "indieauth.sqlite"
     server, command = Database(path), Database(path)
     for number in range(3):
@@ -372,3 +375,5 @@ def test_what_other_processes_write_is_no_damage(tmp_path: Path) -> None:
     command.close()
     assert len(list_tokens(server)) == 3
     server.close()
+    opened = f"the IndieAuth database {path} was changed by another program, and was opened again"
+    assert {(each.levelname, each.getMessage()) for each in caplog.records} == {("INFO", opened)}
