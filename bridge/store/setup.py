@@ -175,14 +175,15 @@ def has_files_below(root: Path, folder: Path) -> bool:
 
 def submodule_of(root: Path, folder: Path) -> Path | None:
     """The submodule of a working tree that a folder is, or is in."""
-    inside = [each for each in (folder, *folder.parents) if each.is_relative_to(root)]
+    inside = [each for each in (folder, *folder.parents) if each.is_relative_to(root)][:-1]
+    if not inside:
+        return None
+    # git does not list what is in a submodule.
     with _open(root) as repo:
-        for each in reversed(inside[:-1]):
-            path = each.relative_to(root).as_posix()
-            listed = repo.git.ls_files("--stage", "--", f":(literal){path}")
-            if listed.startswith("160000 "):
-                return each
-    return None
+        listed = repo.git.ls_files("--stage", "-z", "--", f":(literal){inside[-1].name}")
+    there = (entry.partition("\t") for entry in listed.split("\0"))
+    found = {root / path for entry, _, path in there if entry.startswith("160000 ")}
+    return next((each for each in inside if each in found), None)
 
 
 def keep_out(root: Path, paths: Iterable[Path]) -> None:
