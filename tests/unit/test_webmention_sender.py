@@ -222,8 +222,9 @@ async def test_a_post_that_moves_keeps_its_first_address_where_that_leads_on(tow
     assert town.other.mentions() == [(first, target)] * 2
 
 
+@pytest.mark.parametrize("aliases", [["first/index.html"], []], ids=["by an app", "by hand"])
 async def test_a_moved_post_notifies_again_where_its_first_url_does_not(
-    town: Street,
+    town: Street, aliases: list[str]
 ) -> None:
     target = town.other.taker("/target")
     first = town.show("first", target)
@@ -232,8 +233,8 @@ async def test_a_moved_post_notifies_again_where_its_first_url_does_not(
     await town.idle(sender)
     second = town.show("second", target)
     town.own.page("/first/", f'<meta http-equiv="refresh" content="0; url={second}">')
-    alias = '{"type":["h-entry"],"aliases":["first/index.html"]}'
-    await town.write("first", f"[x]({target})", Slug="second", Mf2=alias)
+    mf2 = json.dumps({"type": ["h-entry"], "aliases": aliases})
+    await town.write("first", f"[x]({target})", Slug="second", Mf2=mf2)
     await town.idle(sender)
     assert town.other.mentions()[0] == (first, target)
     assert sorted(town.other.mentions()[1:]) == sorted([(first, target), (second, target)])

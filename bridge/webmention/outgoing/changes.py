@@ -77,15 +77,17 @@ class ChangedPosts(Struct, frozen=True):
         old = await self._public_posts([(each.path, each.old) for each in inside if each.old])
         new = await self._public_posts([(each.path, each.new) for each in inside if each.new])
         changed = list[PostChange]()
-        used = set[str]()
+        used, index = set[str](), self.catalogue.index
+        # A post that was moved by hand: only the index knows its former URL yet.
+        moved = {now.url: url for url in old if url not in new and (now := index.find(url))}
         for url, seen in new.items():
             # A post that moved keeps its former URLs as aliases.
-            before = next((old[each] for each in (url, *seen.entry.aliases) if each in old), None)
+            urls = (url, *seen.entry.aliases, moved.get(url, ""))
+            before = next((old[each] for each in urls if each in old), None)
             if before is not None:
                 used.add(before.entry.url)
             if before is None or before.visible() != seen.visible() or before.entry.url != url:
                 changed.append(PostChange(before, seen))
-        index = self.catalogue.index
         for url, seen in old.items():
             # The post may be in another file by now, as after a folder was renamed in two commits.
             if url not in used and url not in new and not _is_public(index.find(url)):
