@@ -428,6 +428,12 @@ async def test_the_toolbar_writes_markdown_and_can_be_undone(
         await expect(text).to_have_value("1. one")
         await page.goto(f"{there.desk}new")
         await expect(text).to_have_value("")
+        # Backwards, too.
+        await text.focus()
+        await page.keyboard.press("Shift+Tab")
+        await expect(page.get_by_role("button", name="Bold")).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        await expect(page.get_by_role("button", name="Italic")).to_be_focused()
     async with tab(chromium, signed_in, java_script_enabled=False) as page:
         await page.goto(f"{there.desk}new")
         await expect(page.locator("markdown-toolbar")).to_be_hidden()
