@@ -75,6 +75,8 @@ class MovedByHand:
                 await retry_on_conflict(partial(self._add_alias, moved))
             else:
                 self._never_in_history.add(moved)
+        # What the index has not seen in a file it cannot miss once the owner has removed it.
+        await catalogue.refresh(patient=True)
 
     def _seen_by_apps(self, addresses: Set[str], version: Version) -> set[str]:
         """Those of the addresses that an app has seen: commits name the URL of their post."""
