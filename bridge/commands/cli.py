@@ -11,6 +11,7 @@ import argparse
 import gc
 import logging
 import os
+import select
 import shutil
 import sqlite3
 import subprocess
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     _have_home()
     try:
-        return int(_COMMANDS[options.command](options) or 0)
+        status = int(_COMMANDS[options.command](options) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SettingsError as error:
         # Values that make sense only together are checked where the file is no longer known.
         file = getattr(options, "config", DEFAULT_FILE)
@@ -69,12 +72,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (Refused, BridgeError, StoreError, TooNew, OSError) as error:
         logging.debug("it came from here", exc_info=True)
+        if isinstance(error, BrokenPipeError) and _output_is_unread():
+            return 1
         print(f"micropub-bridge: {visible(_explain(error), indent='')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         # The shell's prompt gets a line of its own.
         print("\nmicropub-bridge: interrupted", file=sys.stderr)
         return 130
+    return status
+
+
+def _output_is_unread() -> bool:
+    """Whether the output's reader is gone, as ``head`` is after some lines. The rest of the output
+    is then dropped, or Python would report the same error when it exits.
+    """
+    if sys.stdout is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    is_unread = any(event & select.POLLERR for _, event in poll.poll(0))
+    if is_unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_unread
 
 
 def _time() -> str:

@@ -103,7 +103,9 @@ def tighten(paths: Iterable[Path]) -> list[Path]:
         except OSError as error:
             log.warning("%s is accessible to other users of this machine: %s", path, error.strerror)
         else:
-            log.warning("%s was accessible to other users of this machine; no longer", path)
+            log.warning(
+                "%s was accessible to other users of this machine, which was corrected", path
+            )
     return opened
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -209,6 +210,25 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_the_version_is_printed_without_any_settings(tmp_path: Path) -> None:
     assert done("--version", cwd=tmp_path).strip().count(".") == 2
+
+
+def test_output_that_nobody_reads_is_no_error(bridge: Path) -> None:
+    """As with ``micropub-bridge check | head -1``."""
+    done("token", "create", "laptop", cwd=bridge)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "bridge", "token", "list"]
+    ended = subprocess.run(
+        command,
+        cwd=bridge,
+        env=environment(),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_the_log_has_no_secret(bridge: Path) -> None:

@@ -78,7 +78,8 @@ def _check_private(file: Path, state: Path, settings: Settings) -> Finding:
     if opened:
         listed = ", ".join(str(path) for path in opened)
         return Finding(
-            "privacy", f"{listed} could be opened by other users of this machine; corrected"
+            "privacy",
+            f"{listed} could be opened by other users of this machine, which was corrected",
         )
     return Finding("privacy", "settings, state and database are accessible to this user only")
 
