@@ -58,7 +58,7 @@ def _add_demo(commands: _Commands) -> None:
         "demo",
         help="try everything on a sample site, on this machine",
         description="Copy a sample site into a folder, build it, and serve it on this machine with"
-        " everything turned on. Ctrl-C ends it; named again, the folder is used again.",
+        " everything turned on. Ctrl-C ends it. If the folder has a demo, that is continued.",
     )
     demo.add_argument(
         "--dir",
@@ -122,8 +122,7 @@ def _add_webmention(commands: _Commands) -> None:
     webmention = commands.add_parser(
         "webmention",
         help="send the webmentions of one post, or send them again",
-        description="Send webmentions to the pages that a post links to, now, and print what they"
-        " answer.",
+        description="Send the webmentions of a post now, and print the result of each.",
     )
     webmention.add_argument("url", help="the post's URL on your site")
     _add_settings(webmention)
@@ -163,13 +162,13 @@ def _add_mentions(commands: _Commands) -> None:
     listing = actions.add_parser("list", help="list mentions, those that wait for you first")
     listing.add_argument(
         "--state", choices=("all", "pending", "shown", "refused", "rules"), default="all",
-        help="only these; rules: whom you trust and block (default: %(default)s)",
+        help="which to list; rules: whom you trust and block (default: %(default)s)",
     )  # fmt: skip
     listing.set_defaults(command="mentions list")
     for name, text in (
         ("approve", "show pending mentions"),
         ("trust", "show them, and future mentions by their authors"),
-        ("refuse", "do not show mentions, or no longer"),
+        ("refuse", "do not show mentions, or stop showing them"),
         ("block-author", "block all mentions by their authors"),
         ("block-host", "block all mentions from their sites"),
         ("restore", "verify refused mentions again"),
@@ -177,7 +176,7 @@ def _add_mentions(commands: _Commands) -> None:
         action = actions.add_parser(name, help=text)
         action.add_argument("ids", nargs="+", metavar="ID", help="from `mentions list`")
         action.set_defaults(command="mentions decide", action=name)
-    forget = actions.add_parser("forget", help="remove a rule: no longer trust, or no longer block")
+    forget = actions.add_parser("forget", help="remove rules: trust or block these no more")
     forget.add_argument("ids", nargs="+", metavar="RULE", help="an author's URL, or a host name")
     forget.set_defaults(command="mentions decide", action="forget")
     taken = actions.add_parser("import", help="import an export of webmention.io")
