@@ -37,7 +37,6 @@ def initialized(pelican: Any) -> None:
     settings = pelican.settings
     settings.pop(KEY, None)
     settings.pop(withheld.KEY, None)
-    settings.pop(gone.WRITTEN, None)
     if not configured(settings):
         return
     site = settings[KEY] = site_of(settings)
@@ -158,7 +157,7 @@ def finalized(pelican: Any) -> None:
             Path(pelican.output_path),
             site.headers,
             site.links,
-            gone.addresses(pelican.settings),
+            gone.addresses(pelican.output_path, pelican.settings),
         )
         private: withheld.Withheld | None = pelican.settings.get(withheld.KEY)
         if private is not None and site.home == site.root:

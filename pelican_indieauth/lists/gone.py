@@ -21,8 +21,9 @@ from pelican_indieauth.site import KEY, PluginSettings
 logger = logging.getLogger(__name__)
 
 FOLDER = "gone"
-#: The key of the tombstones that a build has written, in the settings.
-WRITTEN = "indieauth_gone"
+#: The tombstones that a build has written, by its output folder. They are not kept in the settings,
+#: which other plugins keep, and which must not look as if pages changed them.
+WRITTEN: dict[str, list[str]] = {}
 _PLAIN = re.compile(r"/[A-Za-z0-9/._~-]*")
 #: The default folder; tombstones are written even where mentions are not shown.
 _MENTIONS = "mentions"
@@ -30,13 +31,13 @@ _MOST = 100_000
 _MOST_BYTES = 100_000
 
 
-def addresses(settings: Mapping[str, Any]) -> list[str]:
+def addresses(output_path: str, settings: Mapping[str, Any]) -> list[str]:
     """The URL paths of the tombstones in this build that are valid in any web server's
     configuration.
     """
     root = urlsplit(str(settings.get("SITEURL") or "")).path.rstrip("/")
     found: list[str] = []
-    for page in settings.get(WRITTEN, ()):
+    for page in WRITTEN.get(output_path, ()):
         path = f"{root}/{page}"
         folder = path.removesuffix("index.html")
         found += [each for each in dict.fromkeys((folder, path)) if _PLAIN.fullmatch(each)]

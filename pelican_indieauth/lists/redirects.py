@@ -51,7 +51,7 @@ class Redirects(Generator):  # type: ignore[misc]  # Pelican's classes are not t
             if path not in taken and self._free(path):
                 template = self.get_template("indieauth/redirect")
                 writer.write_file(path, template, self.context, article=article)
-        buried = self.settings[gone.WRITTEN] = []
+        buried = gone.WRITTEN[self.output_path] = []
         for path in sorted(deleted.difference(posts)):
             if path not in taken and self._free(path):
                 buried.append(path)

@@ -13,7 +13,7 @@ import pytest
 from counting_kit import COUNTING
 from git_kit import git
 from rebuild_kinds import BothWays, both_ways
-from rebuild_site import CONF, commit, files, post, settings, settled, small_site
+from rebuild_site import CONF, CONFIGURED, commit, files, post, settings, settled, small_site
 from soak_kit import in_soak
 
 from bridge.rebuild.rebuilder import make_rebuilder
@@ -733,6 +733,32 @@ async def test_what_a_plugin_makes_only_once_is_there_after_a_build_that_began_a
     assert await site.after(start) == []
     assert (site.output / "thumbnails" / "one.png").exists()
     assert await site.after({"content/2.md": post("Post 2", 2, body="Edited.")}) == []
+    assert site.stays_warm
+
+
+#: Keeps the settings, as plugins do that need them later.
+KEEPING = b"""
+from pelican import signals
+SETTINGS = {}
+def keep(pelican):
+    global SETTINGS
+    SETTINGS = pelican.settings
+def register():
+    signals.initialized.connect(keep)
+"""
+
+
+async def test_a_plugin_that_keeps_the_settings_is_no_hindrance(site: BothWays) -> None:
+    start = {
+        "pelicanconf.py": CONFIGURED.replace(b'PLUGINS = ["', b'PLUGINS = ["keeping", "'),
+        "keeping.py": KEEPING,
+        "content/a.md": post("A", 1),
+        "content/mentions/gone/0123456789ab.json": b'{"pages": ["old.html"]}',
+    }
+    assert await site.after(start) == []
+    assert (site.output / "old.html").exists()
+    assert await site.after({"content/b.md": post("B", 2)}) == []
+    assert site.worker.status().slow is None
     assert site.stays_warm
 
 
