@@ -27,12 +27,13 @@ _FOOTNOTES = re.compile(
     r'<div class="footnote">.*|<sup id="fnref:[^"]*">.{0,300}?</sup>', re.DOTALL
 )
 _FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})[ \w+#.-]*$", re.MULTILINE)
-#: Properties that name another page, in order of precedence, and the label of such a post.
+#: Properties that name another page, in order of precedence (that of post type discovery), and the
+#: label of such a post.
 _TARGETS = {
-    "like-of": "Like of",
     "repost-of": "Repost of",
-    "bookmark-of": "Bookmark of",
+    "like-of": "Like of",
     "in-reply-to": "Reply to",
+    "bookmark-of": "Bookmark of",
     "read-of": "Read",
     "listen-of": "Listened to",
     "watch-of": "Watched",

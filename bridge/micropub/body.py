@@ -141,6 +141,8 @@ def read_json(value: Json) -> Raw:
     }
     for name, given in (commands | properties).items():
         values.setdefault(base_name(name), []).extend(wrapped(given))
+    # A form's word for the type, which is beside the properties here.
+    values.pop("h", None)
     # In the JSON of microformats2, nested objects without a property stand beside "properties".
     if children := wrapped(value.get("children")):
         values.setdefault("children", []).extend(children)

@@ -103,7 +103,8 @@ def media_file(body: RequestBody) -> Upload:
 
 def _create(raw: Raw) -> Create:
     values, commands = split_commands(_with_format(raw.values))
-    _refuse_old_actions(values, commands)
+    _refuse_changes(raw, values, commands)
+    _refuse_outer_words(values)
     if raw.type == "entry":
         # An entry's URL is where it lives: the site decides it, not the client.
         values.pop("url", None)
@@ -119,8 +120,10 @@ def _create(raw: Raw) -> Create:
     return Create(Post(raw.type, MappingProxyType(properties)), commands, uploads)
 
 
-def _refuse_old_actions(
-    values: Mapping[str, Sequence[Slot]], commands: Mapping[str, tuple[Json, ...]]
+def _refuse_changes(
+    raw: Raw,
+    values: Mapping[str, Sequence[Slot]],
+    commands: Mapping[str, tuple[Json, ...]],
 ) -> None:
     """Raise :class:`InvalidRequest` for what was meant to change or delete a post: it would be
     published as another one.
@@ -131,16 +134,28 @@ def _refuse_old_actions(
         for name, verb in _OLD_ACTIONS.items()
         if any(slot.strip() if isinstance(slot, str) else slot for slot in values.get(name, ()))
     ]
-    operation = values.get("operation", ()) if "url" in values else ()
+    said = (*values.get("operation", ()), *values.get("action", ())) if "url" in values else ()
+    asked += ["update"] if raw.operations else []
     asked += [
-        verb
-        for verb in _OLD_ACTIONS.values()
-        if verb in operation or verb in commands.get("action", ())
+        verb for verb in _OLD_ACTIONS.values() if verb in said or verb in commands.get("action", ())
     ]
     if asked:
         raise InvalidRequest(
             f"To {asked[0]} a post, send 'action' '{asked[0]}' with its 'url'; this would make a"
             " new post."
+        )
+
+
+def _refuse_outer_words(values: Mapping[str, Sequence[Slot]]) -> None:
+    """Raise :class:`InvalidRequest` for the words around a post's properties in JSON, sent as
+    properties or in a form: the post would be published with nothing of what was meant.
+    """
+    types = [slot for slot in values.get("type", ()) if isinstance(slot, str)]
+    if "properties" in values or any(each.startswith("h-") for each in types):
+        name = "properties" if "properties" in values else "type"
+        raise InvalidRequest(
+            f"'{name}' is not a property. In JSON, 'type' and 'properties' stand side by side;"
+            " in a form, 'h' is the type ('entry'), and each property has a field ('content')."
         )
 
 

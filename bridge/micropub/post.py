@@ -189,9 +189,9 @@ BY_URL = {name: _MARKED[name] for name in _BY_URL}
 BY_PRESENCE = {name: _MARKED[name] for name in _BY_PRESENCE}
 #: Properties by which a cited thing without a URL is known.
 THING = ("name", "author", "uid", "content", "summary")
-#: Most posts have none of these.
 #: What a number is measured in, by the property that says so.
 UNITS = ("unit", "currency")
+#: Most posts have none of these.
 _MARKS = BY_URL.keys() | BY_PRESENCE.keys()
 
 _TAG = re.compile(r"<[^<>]*>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape as e
 
-from pelican_indieauth.entry.entry import Place, without_scheme
+from pelican_indieauth.entry.entry import Place
 
 #: A picture that is not wider than the page.
 FITTING = 'style="max-width: 100%; height: auto"'
@@ -64,8 +64,7 @@ def placed(place: Place, classes: str) -> str:
     if place.name:
         shown.append(linked_name(place.name, place.url))
     elif place.url:
-        label = without_scheme(place.url) or place.url
-        shown.append(anchor(' class="u-url"', place.url, label))
+        shown.append(anchor(' class="u-url"', place.url, place.label))
     point, said = "", set[str]()
     for name, text in place.address:
         # Vienna is in the region Vienna.

@@ -88,6 +88,11 @@ class Place:
     postal_code: str | None = None
     repeated: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name, else its URL for display."""
+        return self.name or without_scheme(self.url or "")
+
     def is_implied_by(self, other: Place) -> bool:
         """Whether all that is known of this place is known of another, too."""
         return all(

@@ -35,6 +35,7 @@ def h(root: str, **properties: Json) -> dict[str, Any]:
         ({"like-of": URL}, "Like of music.example"),
         ({"like-of": h("cite", url=URL, name="A song")}, "Like of “A song”"),
         ({"like-of": {"value": URL}}, "Like of music.example"),
+        ({"like-of": URL, "repost-of": URL}, "Repost of music.example"),
         ({"jam-of": URL}, "Jam of music.example"),
         ({"lang": "de", "jam-of": URL}, "Jam of music.example"),
         ({"follow-of": h("card", name="Bob", url=URL)}, "Follow of “Bob”"),

@@ -580,6 +580,30 @@ class TestActions:
         said = refusal({"type": ["h-entry"], "properties": asked | {"mp-action": ["delete"]}})
         assert said.startswith("To delete a post")
 
+    @pytest.mark.parametrize("operation", ["replace", "add", "delete"])
+    def test_changes_without_an_action_make_no_post(self, operation: str) -> None:
+        sent: Json = {"url": URL, operation: {"content": ["x"]}, "properties": {"content": ["x"]}}
+        assert refusal(sent).startswith("To update a post, send 'action' 'update'")
+        with pytest.raises(InvalidRequest, match="To update a post"):
+            form(("url", URL), (f"{operation}[content]", "x"), ("content", "x"))
+        said = refusal({"properties": {"url": [URL], "action": ["update"], "content": ["x"]}})
+        assert said.startswith("To update a post")
+
+    def test_the_action_of_a_listing_is_a_property(self) -> None:
+        sent: Json = {"type": ["h-listing"], "properties": {"name": ["A sofa"], "action": ["sell"]}}
+        assert properties(json_(sent))["action"] == ["sell"]
+
+    def test_the_words_around_the_properties_make_no_post(self) -> None:
+        for fields in (
+            [("type[0]", "h-entry"), ("properties[content][0]", "x")],
+            [("type", "h-event"), ("name", "x")],
+        ):
+            with pytest.raises(InvalidRequest, match="is not a property"):
+                form(*fields)
+        assert "is not a property" in refusal({"properties": {"properties": {"content": ["x"]}}})
+        assert "is not a property" in refusal({"properties": {"type": ["h-x"], "content": ["x"]}})
+        assert post(h="entry", content="x", type="sofa") == {"content": ["x"], "type": ["sofa"]}
+
     def test_delete_and_undelete_in_both_encodings(self) -> None:
         for action, expected in (("delete", Delete(URL)), ("undelete", Undelete(URL))):
             assert form(("action", action), ("url", URL)) == expected
