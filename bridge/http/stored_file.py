@@ -7,6 +7,7 @@ import re
 
 from aiohttp import hdrs, web
 
+from bridge.http import cors
 from bridge.media.stored_file import OpenUpload
 
 _CHUNK = 256 * 1024
@@ -15,6 +16,8 @@ _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 _SHOWN = ("image/", "audio/", "video/")
 
 _HEADERS = {
+    # Sent before the middleware could add them.
+    **cors.HEADERS,
     hdrs.ACCEPT_RANGES: "bytes",
     # A name is never used again for other contents.
     hdrs.CACHE_CONTROL: "public, max-age=31536000, immutable",

@@ -120,6 +120,8 @@ async def test_an_upload_is_served_at_its_location_at_once(client: Client) -> No
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert "immutable" in answer.headers["Cache-Control"]
     assert "Content-Disposition" not in answer.headers
+    # A script of an app may read it, too.
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 async def test_head_has_the_same_headers_without_a_body(client: Client) -> None:
