@@ -16,7 +16,8 @@ from git_kit import assert_sound, commit_all, git, new_repo
 from bridge.auth.token import ALL_SCOPES
 from bridge.indieauth.database import Database
 from bridge.indieauth.oauth.app_tokens import create_token
-from bridge.store.setup import allow_pushes_into, clone_bare
+from bridge.store.owner_clone import allow_pushes_into
+from bridge.store.setup import clone_bare
 
 CLIENTS = 8
 PELICANCONF = """\

@@ -34,7 +34,8 @@ from bridge.runtime.command_name import command
 from bridge.runtime.terminal import tell
 from bridge.settings import Settings
 from bridge.settings_file import load
-from bridge.store.setup import allow_pushes_into, clone_bare, commit_file, create_site_repo
+from bridge.store.owner_clone import allow_pushes_into, commit_file
+from bridge.store.setup import clone_bare, create_site_repo
 from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
 from bridge.syndication.fake.mastodon import MASTODON_TOKEN
 from bridge.syndication.fake.network import FakeNetwork

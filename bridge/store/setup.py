@@ -6,8 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import git
@@ -17,7 +16,7 @@ from bridge.runtime import private
 from bridge.store import StoreBroken
 from bridge.store.git import AUTHOR
 from bridge.store.repo import BoundedGit, read_settings
-from bridge.store.sync.local_remote import HOOK_MARK, WorkingTree, local_path
+from bridge.store.sync.local_remote import WorkingTree, local_path
 from bridge.store.sync.transport import other_user
 
 #: The bridge works unattended: what it has to be asked for now will be missing then, too. An ssh
@@ -39,9 +38,6 @@ _MADE_AGAIN = re.compile(
 _CATCH_UP_SECONDS = 60
 #: The usual author is derived from this many commits.
 _NEWEST = 100
-#: In the configuration of the owner's clone: the repo of the bridge that pushes into it.
-_PUSHED_FROM = "micropub-bridge.repo"
-_HOOK = Path(__file__).with_name("push-to-checkout.sh")
 
 
 class OwnerRepo(Struct, frozen=True):
@@ -70,7 +66,7 @@ def is_remote(name: str) -> bool:
     if "://" in name or (local_path(name, Path()) is None and not Path(name).exists()):
         return True
     try:
-        with _open(name) as repo:
+        with open_repo(name) as repo:
             return repo.working_tree_dir is None
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):
         return False
@@ -84,7 +80,7 @@ def clone_and_inspect(source: str, bare: Path, folder: Path) -> OwnerRepo:
     remote = _absolute(source)
     clone_bare(remote, bare, "")
     _clone("--quiet", "--", str(bare), str(folder))
-    with _open(folder) as repo:
+    with open_repo(folder) as repo:
         return OwnerRepo(folder.resolve(), remote, "", _author(repo), _usual_author(repo))
 
 
@@ -123,7 +119,7 @@ def inspect_clone(folder: Path, remote: str = "") -> OwnerRepo:
             if found.is_local:
                 _refuse_incomplete(repo, root, branch)
         except git.GitCommandError as error:
-            raise StoreBroken(f"{root} cannot be read by git: {_reason(error)}") from error
+            raise StoreBroken(f"{root} cannot be read by git: {reason_of(error)}") from error
     return found
 
 
@@ -141,7 +137,7 @@ def _clone(*arguments: str) -> None:
     git.Git().execute(["git", *ours, "clone", "--template=", *arguments], env=_UNATTENDED)
 
 
-def _open(path: Path | str) -> git.Repo:
+def open_repo(path: Path | str) -> git.Repo:
     """Open a repo. Raises what :class:`git.Repo` does."""
     repo = git.Repo(path, expand_vars=False)
     if repo.working_tree_dir is None:
@@ -152,14 +148,14 @@ def _open(path: Path | str) -> git.Repo:
 
 def files_named(root: Path, name: str) -> list[Path]:
     """The repo's files with this name in a working tree, at any depth."""
-    with _open(root) as repo:
+    with open_repo(root) as repo:
         paths = repo.git.ls_files("-z", "--", f":(glob)**/{name}").split("\0")
     return [root / path for path in paths if path]
 
 
 def not_committed(repo: Path, paths: Sequence[str]) -> list[str]:
     """Those of these files that the newest commit of a repo does not have."""
-    with _open(repo) as opened:
+    with open_repo(repo) as opened:
         literal = (f":(literal){path}" for path in paths)
         listed = opened.git.ls_tree("-z", "--name-only", "HEAD", "--", *literal).split("\0")
     return [path for path in paths if path not in listed]
@@ -169,7 +165,7 @@ def has_files_below(root: Path, folder: Path) -> bool:
     """Whether the repo has files in a folder of its working tree."""
     if not folder.is_relative_to(root):
         return False
-    with _open(root) as repo:
+    with open_repo(root) as repo:
         return bool(repo.git.ls_files("--", str(folder)))
 
 
@@ -179,35 +175,11 @@ def submodule_of(root: Path, folder: Path) -> Path | None:
     if not inside:
         return None
     # git does not list what is in a submodule.
-    with _open(root) as repo:
+    with open_repo(root) as repo:
         listed = repo.git.ls_files("--stage", "-z", "--", f":(literal){inside[-1].name}")
     there = (entry.partition("\t") for entry in listed.split("\0"))
     found = {root / path for entry, _, path in there if entry.startswith("160000 ")}
     return next((each for each in inside if each in found), None)
-
-
-def keep_out(root: Path, paths: Iterable[Path]) -> None:
-    """Have git ignore files of ours in the owner's working tree, by ``info/exclude``, which is not
-    committed.
-
-    Folders with committed files are left out: git would silently ignore the owner's new files
-    there.
-    """
-    below = [path for path in paths if path.is_relative_to(root)]
-    if not below:
-        return
-    with _open(root) as repo:
-        listed = repo.git.ls_files("-z", "--", *below).split("\0")
-        place = Path(root, repo.git.rev_parse("--git-path", "info/exclude"))
-    files = [root / path for path in listed if path]
-    tracked = {path for file in files for path in (file, *file.parents)}
-    inside = [path.relative_to(root) for path in below if path not in tracked]
-    known = place.read_text(encoding="utf-8") if place.exists() else ""
-    missing = [line for path in inside if (line := f"/{path}") not in known.splitlines()]
-    if missing:
-        place.parent.mkdir(exist_ok=True)
-        gap = "" if not known or known.endswith("\n") else "\n"
-        place.write_text(known + gap + "\n".join(missing) + "\n", encoding="utf-8")
 
 
 def clone_bare(source: str, target: Path, branch: str) -> None:
@@ -234,7 +206,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     except OSError as error:
         raise StoreBroken(f"{target} cannot be created: {error.strerror}") from error
     except git.GitCommandError as error:
-        shown, reason = _CREDENTIALS.sub("", source), _reason(error)
+        shown, reason = _CREDENTIALS.sub("", source), reason_of(error)
         path = local_path(source, Path())
         if "dubious ownership" in reason and path:
             raise StoreBroken(other_user(path)) from error
@@ -242,7 +214,7 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         if "not found in upstream" in reason:
             remedy = f"Push your site there first: git push --set-upstream origin {branch}"
         raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error
-    with _open(target) as repo:
+    with open_repo(target) as repo:
         # A bare clone has no rule for fetching: give it the one that every other clone has.
         name = repo.head.ref.name
         rule = f"+refs/heads/{name}:refs/remotes/origin/{name}"
@@ -271,7 +243,7 @@ def clone_recursively(bare: Path, url: str, version: str, folder: Path) -> None:
             if "No url found" not in str(error):
                 raise
     except git.GitCommandError as error:
-        raise StoreBroken(_reason(error)) from error
+        raise StoreBroken(reason_of(error)) from error
 
 
 def only_in_folder(clone: Path) -> list[str]:
@@ -295,72 +267,14 @@ def clone_again(found: OwnerRepo, target: Path, branch: str) -> None:
         _use_again((str(found.root), found.remote), target)
         shutil.rmtree(target)
     clone_bare(str(found.root), target, name)
-    with _open(target) as repo:
+    with open_repo(target) as repo:
         repo.git.remote("set-url", "origin", found.remote)
 
 
 def git_folder(repo: Path) -> Path:
     """The folder of a repo's objects and branches."""
-    with _open(repo) as opened:
+    with open_repo(repo) as opened:
         return Path(opened.common_dir).resolve()
-
-
-def allow_pushes_into(clone: Path) -> str:
-    """Have git update the owner's working tree with every push. Returns what was done.
-
-    Nothing else in the clone changes. Raises :class:`StoreBroken`.
-    """
-    with _open(clone) as repo:
-        try:
-            repo.git.config("receive.denyCurrentBranch", "updateInstead")
-            hooks = Path(clone, repo.git.rev_parse("--git-path", "hooks"))
-            elsewhere = repo.git.config("--get", "core.hooksPath", with_exceptions=False)
-            if (clone / ".git").is_file() and repo.git_dir == repo.common_dir:
-                repo.git.config("micropub-bridge.worktree", str(clone))
-        except git.GitCommandError as error:
-            raise StoreBroken(f"{clone} cannot be set up: {_reason(error)}") from error
-    notice = f"In {clone}, receive.denyCurrentBranch is now updateInstead"
-    hook = hooks / "push-to-checkout"
-    if elsewhere or (hook.exists() and HOOK_MARK.encode() not in hook.read_bytes()):
-        reason = "core.hooksPath is set" if elsewhere else f"{hook} is there already"
-        return f"{notice}. {reason}: if you can, have it do what {_HOOK} does."
-    try:
-        hooks.mkdir(exist_ok=True)
-        new = hook.with_name("push-to-checkout.new")
-        new.write_bytes(_HOOK.read_bytes())
-        new.chmod(new.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        new.replace(hook)
-    except OSError as error:
-        raise StoreBroken(f"the hook {hook} cannot be written: {error.strerror}") from error
-    return f"{notice}, and the hook {hook} is installed."
-
-
-def claim(clone: Path, bare: Path) -> str:
-    """Note in the owner's clone which bridge's repo pushes there. Returns a warning if another
-    one's does, else ``""``.
-    """
-    with _open(clone) as repo:
-        before = repo.git.config("--get", _PUSHED_FROM, with_exceptions=False)
-        repo.git.config("--replace-all", _PUSHED_FROM, str(bare))
-    if not before or not _is_another(Path(before), bare):
-        return ""
-    return (
-        f"Another bridge has its repo at {before}, for the same clone: run one of the two only, or"
-        " other sites and networks are told of each post twice. Delete the folder of the one that"
-        " you do not need."
-    )
-
-
-def _is_another(there: Path, bare: Path) -> bool:
-    """Whether a folder is there that is not ``bare`` by another name."""
-    try:
-        there.stat()
-        return not (bare.exists() and there.samefile(bare))
-    except PermissionError:
-        # Another user's.
-        return True
-    except OSError:
-        return False
 
 
 def create_site_repo(folder: Path, *, name: str, email: str) -> None:
@@ -375,22 +289,10 @@ def create_site_repo(folder: Path, *, name: str, email: str) -> None:
         repo.git.commit("--quiet", "--no-gpg-sign", "--message", "A new site")
 
 
-def commit_file(folder: Path, path: str, change: Callable[[], None], message: str) -> None:
-    """Change one file of a working tree and commit that alone.
-
-    Raises :class:`StoreBroken` where the owner has changed it and not committed that.
-    """
-    with _open(folder) as repo:
-        if repo.git.status("--porcelain", "--", path):
-            raise StoreBroken(f"{folder / path} has changes of yours: commit them first")
-        change()
-        repo.git.commit("--quiet", "--no-gpg-sign", "--message", message, "--", path)
-
-
 def _use_again(sources: Sequence[str], target: Path) -> None:
     """Raise :class:`StoreBroken` unless ``target`` is a bare clone of one of the sources."""
     try:
-        with _open(target) as repo:
+        with open_repo(target) as repo:
             if repo.bare and {*sources} & {remote.url for remote in repo.remotes}:
                 return
     except git.InvalidGitRepositoryError:
@@ -405,7 +307,7 @@ def _catch_up(bare: Path) -> None:
 
     Where the remote cannot be reached, the clone stays as it is: the bridge fetches later.
     """
-    with _open(bare) as repo:
+    with open_repo(bare) as repo:
         name = repo.head.ref.name
     arguments = ("--quiet", "--no-auto-maintenance", "--", "origin", f"{name}:{name}")
     bounded = BoundedGit(str(bare))(git_dir=str(bare))
@@ -457,7 +359,7 @@ def _usual_author(repo: git.Repo) -> str:
     return max(authors, key=authors.count, default="")
 
 
-def _reason(error: git.GitCommandError) -> str:
+def reason_of(error: git.GitCommandError) -> str:
     """Git's error message in one line and without credentials."""
     message = error.stderr.strip().removeprefix("stderr:").strip(" '\n")
     lines = (line.strip() for line in message.splitlines())

@@ -23,7 +23,8 @@ import pytest
 from aiohttp import web
 from indieauth_kit import free_socket, listening
 
-from bridge.store.setup import allow_pushes_into, clone_bare, create_site_repo
+from bridge.store.owner_clone import allow_pushes_into
+from bridge.store.setup import clone_bare, create_site_repo
 
 ROOT = Path(__file__).parents[2]
 

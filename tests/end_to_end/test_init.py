@@ -29,7 +29,8 @@ from soak_kit import SOAK, in_soak
 
 from bridge.commands.init.existing_site import ExistingSite
 from bridge.store import StoreBroken
-from bridge.store.setup import claim, clone_bare, inspect_clone
+from bridge.store.owner_clone import claim
+from bridge.store.setup import clone_bare, inspect_clone
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from siege_kit import CLIENTS, Besieged
 from soak_kit import SOAK, in_soak, rounds
 
 from bridge.store.git import GitStore
-from bridge.store.setup import allow_pushes_into, clone_bare
+from bridge.store.owner_clone import allow_pushes_into
+from bridge.store.setup import clone_bare
 from bridge.store.sync.remote import Remote, RemoteStatus
 
 POST = "content/new.md"

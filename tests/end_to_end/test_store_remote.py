@@ -24,8 +24,9 @@ from bridge.store import Version
 from bridge.store.git import GitStore
 from bridge.store.object_database import ObjectDatabase
 from bridge.store.objects import Kind
+from bridge.store.owner_clone import allow_pushes_into
 from bridge.store.repo import read_ref
-from bridge.store.setup import allow_pushes_into, clone_bare
+from bridge.store.setup import clone_bare
 from bridge.store.sync.rebase import _likeness, _with_both_heads
 from bridge.store.sync.remote import MergeConflict, Remote, RemoteStatus
 from bridge.store.sync.round import Divergence, SyncRound

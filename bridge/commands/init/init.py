@@ -22,15 +22,13 @@ from bridge.runtime.command_name import DEFAULT_FILE, command, doc
 from bridge.settings import Content, Server
 from bridge.settings_file import LOOPBACK
 from bridge.store import StoreBroken
+from bridge.store.owner_clone import allow_pushes_into, claim, keep_out
 from bridge.store.setup import (
     OwnerRepo,
-    allow_pushes_into,
-    claim,
     clone_and_inspect,
     clone_bare,
     inspect_clone,
     is_remote,
-    keep_out,
     not_committed,
 )
 

@@ -20,16 +20,15 @@ from bridge.runtime.command_name import command
 from bridge.settings import Settings, SettingsError
 from bridge.settings_file import load
 from bridge.store import StoreBroken
+from bridge.store.owner_clone import allow_pushes_into, keep_out
 from bridge.store.repo import EARLIER_STATE
 from bridge.store.setup import (
     OwnerRepo,
-    allow_pushes_into,
     clone_again,
     clone_bare,
     git_folder,
     inspect_clone,
     is_remote,
-    keep_out,
 )
 
 #: State that cannot be derived from the repo, and its present path.
