@@ -8,6 +8,8 @@ from pelican_indieauth.entry.entry import Place
 
 #: A picture that is not wider than the page.
 FITTING = 'style="max-width: 100%; height: auto"'
+#: The same for one that is no part of a line.
+SHOWN = 'style="display: block; max-width: 100%; height: auto"'
 #: A longer label without a space is a URL, and wider than a phone.
 _WIDE = 30
 

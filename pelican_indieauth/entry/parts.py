@@ -16,6 +16,7 @@ from pelican.utils import strftime
 
 from pelican_indieauth.entry.elements import (
     FITTING,
+    SHOWN,
     anchor,
     class_attribute,
     hidden,
@@ -43,7 +44,6 @@ from pelican_indieauth.entry.text import on_a_line
 _NOT_WIDER = 'style="max-width: 100%"'
 #: Notmyidea hides pictures in lists, where a post of a photo alone would be empty.
 SHOWN_IN_TEXT = 'style="display: inline-block; max-width: 100%; height: auto"'
-_SHOWN = 'style="display: block; max-width: 100%; height: auto"'
 #: Properties that need no label.
 _ADDRESS = frozenset(
     {"street-address", "extended-address", "locality", "region", "postal-code", "country-name"}
@@ -402,7 +402,7 @@ def _photo(photo: AttachedFile, name: str = "photo") -> str:
         size += f' srcset="{e(photo.srcset)}"'
     if photo.width and photo.height:
         size += f' width="{photo.width}" height="{photo.height}"'
-    words = f'alt="{e(photo.alt)}" loading="lazy" {_SHOWN}{size}'
+    words = f'alt="{e(photo.alt)}" loading="lazy" {SHOWN}{size}'
     image = f'<img class="u-{name}" src="{e(photo.url)}" {words}>'
     return (
         _of_body(hidden(image, "media"), photo) if photo.shown else _captioned(image, photo.caption)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
-from pelican_indieauth.entry.elements import FITTING
+from pelican_indieauth.entry.elements import SHOWN
 
 _TEXT = {
     *("p", "br", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "pre", "code"),
@@ -67,7 +67,7 @@ def _shown_picture(image: re.Match[str]) -> str:
     # Between quotation marks both may stand as they are.
     alternative = values.get("alt", "").replace("<", "&lt;").replace(">", "&gt;")
     if source := values.get("src"):
-        return f'<img src="{source}" alt="{alternative}" loading="lazy" {FITTING}>'
+        return f'<img src="{source}" alt="{alternative}" loading="lazy" {SHOWN}>'
     return f" {alternative} " if alternative else ""
 
 

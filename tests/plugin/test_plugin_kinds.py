@@ -76,6 +76,7 @@ def test_a_picture_of_the_site_keeps_nothing_but_its_source_and_alternative_text
     assert isinstance(picture, Tag)
     assert (picture["src"], picture["alt"]) == ("https://me.example/a.jpg", '"><script>')
     assert picture.attrs.keys() == {"src", "alt", "loading", "style"}
+    assert "display: block" in picture["style"]
 
 
 @pytest.mark.parametrize(
