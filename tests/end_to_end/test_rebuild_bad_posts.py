@@ -282,6 +282,25 @@ async def test_a_misspelt_content_folder_leaves_the_last_good_site(
 
 
 @once
+async def test_a_template_that_fails_on_every_post_leaves_the_last_good_site(
+    after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
+) -> None:
+    """Each page names another post in its failure; the posts are not the cause."""
+    await after({f"content/{day}.md": post(f"Post {day}", day) for day in range(11, 18)})
+    before = files(tmp_path / "output")
+    conf = b'THEME_TEMPLATES_OVERRIDES = ["over"]\n'
+    template = b"{{ article.title | fail }}"
+    broken = (
+        b"def fail(title):\n    raise ValueError(repr(title))\nJINJA_FILTERS = {'fail': fail}\n"
+    )
+    version = commit(store, {"pelicanconf.py": CONF + conf + broken, "over/article.html": template})
+    rebuilder.changed(version)
+    await settled(rebuilder, version)
+    assert rebuilder.status().state == "failed"
+    assert files(tmp_path / "output") == before
+
+
+@once
 async def test_a_template_that_fails_on_a_late_page_leaves_the_last_good_site(
     after: After, store: GitStore, rebuilder: Rebuilder, tmp_path: Path
 ) -> None:

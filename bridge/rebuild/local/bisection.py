@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -11,6 +12,8 @@ from bridge.store import Difference
 
 #: With more suspects than this, the fault is not in a post.
 _MOST = 64
+#: What may differ where many pages fail in one way: what is quoted, numbers.
+_VARYING = re.compile(r"""'[^']*'|"[^"]*"|[0-9]+""")
 #: Suffixes of posts; a file with one of them need not be a post.
 SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", *OF_PLUGINS)
 
@@ -105,9 +108,10 @@ class Bisection:
 
     def _is_of_the_site(self, reason: str) -> bool:
         """Whether an unchanged file fails for a reason outside of the file."""
-        kind = without_name(reason.partition("; before that: ")[0])
+        error = without_name(reason.partition("; before that: ")[0])
+        kind = _VARYING.sub("", error)
         self._alike[kind] += 1
-        return self._alike[kind] > FEW or NO_MODULE.search(kind) is not None
+        return self._alike[kind] > FEW or NO_MODULE.search(error) is not None
 
     def _mark_bad(self, path: str) -> bool:
         self.culprits[path] = self._reason

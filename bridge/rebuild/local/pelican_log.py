@@ -37,6 +37,8 @@ _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to this number, files may each be broken by themselves, even if there are hardly any others.
 FEW = 3
+#: Follows the name of a page that could not be rendered.
+NOT_MADE = " cannot be made"
 #: How Python reports a module that is not installed, or whose version is another than is needed:
 #: neither is a post's fault.
 NO_MODULE = re.compile(
@@ -165,9 +167,10 @@ class LogSummary(Struct, frozen=True):
 
 
 def without_name(reason: str) -> str:
-    """The error message without the name of its file."""
+    """The error message without the name of its file or page."""
     before, colon, after = reason.partition(": ")
-    return after if colon and before.startswith(("Could not process", "Skipping")) else reason
+    named = before.startswith(("Could not process", "Skipping")) or before.endswith(NOT_MADE)
+    return after if colon and named else reason
 
 
 def errors(log: str, sources: SourcePaths) -> Iterator[LoggedError]:

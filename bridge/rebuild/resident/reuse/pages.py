@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pelican.contents import Content
 
+from bridge.rebuild.local.pelican_log import NOT_MADE
 from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican.planning import PlannedPage
 from bridge.rebuild.resident.reuse.inputs import BuildInputs, Dependencies, Opaque
@@ -97,7 +98,7 @@ class Pages:
         except Exception as error:
             suspects = [page.content, trace.last]
             raise PageFailed(
-                f"{page.name} cannot be made: {type(error).__name__}: {error}",
+                f"{page.name}{NOT_MADE}: {type(error).__name__}: {error}",
                 [content for content in suspects if content is not None],
             ) from error
         changed = self._staged.publish(page.name)
