@@ -127,7 +127,7 @@ class Publisher:
         targets: Callable[[Post], Awaitable[tuple[str, ...]]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``targets``: where a post is copied to whose app does not say."""
+        """``targets``: the targets of a post whose app names none."""
         self._posts = posts
         self._catalogue = posts.catalogue
         self._writer = PostWriter(posts)
