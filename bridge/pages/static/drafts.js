@@ -201,3 +201,12 @@ if (later) {
     location.assign("/desk/outbox");
   });
 }
+
+// The browser would show its own page instead of this one. Before all others that listen.
+form.addEventListener("submit", (event) => {
+  if (navigator.onLine) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (later && event.submitter?.value === "published") later.click();
+  else form.querySelector("[data-said]").textContent = form.querySelector("[data-said]").dataset.failed;
+}, { capture: true });
