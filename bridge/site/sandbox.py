@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 MOST_DENIED = 50
 #: Folders in which libraries look for settings on any machine; they work without.
 SYSTEM_FOLDERS = ("/proc/", "/sys/", "/etc/", "/run/")
+#: The folder of the state folder that has the objects of submodules.
+SUBMODULES = "submodules"
 #: Variables of the bridge's environment that a site gets. None of them can be a secret.
 _KEPT = ("LANG", "LANGUAGE", "TZ", "PYTHONPATH", "SOURCE_DATE_EPOCH", "TERM", "SHELL")
 
@@ -30,7 +32,8 @@ class Sandbox(Struct, frozen=True):
 
     ``state`` is the bridge's state folder, in which the site gets its own home and temporary
     folder. ``folders`` are further ones that it may read (``[site] folders``), ``objects`` the
-    repo's history. ``protected`` are files and folders with secrets; ``confined`` is ``False``
+    repo's history, ``submodules`` that of its submodules, if it is not below ``state``.
+    ``protected`` are files and folders with secrets; ``confined`` is ``False``
     where the owner has disabled confinement. ``denied`` collects the files that builds were not
     allowed to read.
     """
@@ -38,6 +41,7 @@ class Sandbox(Struct, frozen=True):
     state: Path
     folders: tuple[Path, ...] = ()
     objects: Path | None = None
+    submodules: Path | None = None
     protected: tuple[Path, ...] = ()
     confined: bool = True
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +102,7 @@ class Sandbox(Struct, frozen=True):
             *self.folders,
             *map(Path, searched),
             *([self.objects] if self.objects else []),
-            self.state / "submodules",
+            self.submodules or self.state / SUBMODULES,
             self.git_dirs,
             *read,
         ]

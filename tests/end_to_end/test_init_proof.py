@@ -123,7 +123,11 @@ def test_available_submodules_and_allowed_folders_make_no_difference(
     theme.write({"templates/index.html": "{% extends '!simple/index.html' %}", "static/a.css": "a"})
     allowed = ("-c", "protocol.file.allow=always")
     git(*allowed, "submodule", "--quiet", "add", str(theme.bare), "themes/t", cwd=site)
-    add(site, "pelicanconf.py", 'THEME = "themes/t"\n')
+    asking = "import subprocess\nLOG = ['git', '-C', 'themes/t', 'log', '--format=%ct']\n"
+    asking += (
+        "SITESUBTITLE = subprocess.run(LOG, check=True, capture_output=True).stdout.decode()\n"
+    )
+    add(site, "pelicanconf.py", f'THEME = "themes/t"\n{asking}')
     commit(site)
     outside = tmp_path / "pictures"
     outside.mkdir()

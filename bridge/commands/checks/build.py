@@ -20,7 +20,7 @@ from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.rebuild.rebuilder import importing_from, make_builder
 from bridge.settings import Settings
 from bridge.site.messages import SiteFacts
-from bridge.site.sandbox import Sandbox, make_sandbox
+from bridge.site.sandbox import SUBMODULES, Sandbox, make_sandbox
 from bridge.store import Version
 from bridge.store.git import GitStore
 
@@ -143,9 +143,12 @@ def _builds_here(settings: Settings) -> bool:
 
 
 def sandbox_of(store: GitStore, checkout: Path, settings: Settings) -> Sandbox:
-    """What the site's code may see in the checkout, with the history: settings may ask git."""
+    """What the site's code may see in the checkout, with the history: settings and plugins may ask
+    git, also in a submodule.
+    """
     objects = store.bare_repo.common / "objects"
-    return make_sandbox(settings, checkout.with_name("state"), objects=objects)
+    sandbox = make_sandbox(settings, checkout.with_name("state"), objects=objects)
+    return replace(sandbox, submodules=settings.site.state / SUBMODULES)
 
 
 def remedy_of(reason: str, checkout: Path) -> str:
