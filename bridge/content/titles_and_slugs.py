@@ -39,8 +39,10 @@ _TARGETS = {
     "watch-of": "Watched",
     "play-of": "Played",
 }
-#: The label of a post about a book that the author has not read (yet).
-_UNREAD = {"to-read": "Wants to read", "reading": "Reading"}
+#: The label of a post about a book, by how far the author has come. Other words, such as
+#: "abandoned", say it themselves.
+_READ = {"": "Read", "finished": "Read", "to-read": "Wants to read"}
+_STATUS = re.compile(r"[a-z]+(?:-[a-z]+){0,3}")
 #: Properties that are not what a post is about.
 _BESIDES = frozenset(
     {
@@ -173,9 +175,13 @@ def _verb(post: Post) -> tuple[str, str] | None:
         if post.all(name):
             if name == "in-reply-to" and post.all("rsvp"):
                 return name, "RSVP to"
-            status = _text(post.first("read-status")) if name == "read-of" else ""
-            return name, _UNREAD.get(status, verb)
+            return name, _read(post) if name == "read-of" else verb
     return None
+
+
+def _read(post: Post) -> str:
+    status = _text(post.first("read-status")).lower()
+    return _READ.get(status) or (_humanised(status) if _STATUS.fullmatch(status) else "Read")
 
 
 def _further(post: Post) -> str:

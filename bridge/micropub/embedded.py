@@ -16,7 +16,7 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.action import Upload
 from bridge.micropub.body import File, Slot
 from bridge.micropub.post import Json
-from bridge.micropub.values import MOST_OF_A_TEXT, refuse_many_files
+from bridge.micropub.values import MOST_OF_A_TEXT, MOST_VALUES, refuse_many_files
 
 _TYPE = r"data:(?:image|video|audio)/[\w.+-]{1,60}(?:;[\w.=+-]{1,60}){0,9}"
 #: Only a quoted one may have line breaks.
@@ -43,29 +43,30 @@ _MOST_CONTENTS = 2
 
 
 def take_out(values: Mapping[str, list[Slot]]) -> tuple[dict[str, list[Slot]], list[Upload]]:
-    """The values with a placeholder for each such picture of the content, and the pictures. Those
-    in code stay.
+    """The values with a placeholder for each such picture of the content and of the HTML of other
+    properties, and the pictures. Those in code stay.
 
     Raises :class:`InvalidRequest` for too many.
     """
     taken, uploads = dict(values), list[Upload]()
     host = f"https://{secrets.token_hex(8)}.invalid"
 
-    def without(value: Json, key: str = "") -> Json:
-        if isinstance(value, str):
+    def without(value: Json, is_content: bool, key: str = "") -> Json:
+        if isinstance(value, str) and (key == "html" or is_content):
             return _without(value, host, uploads, is_html=key == "html")
         if isinstance(value, list):
-            return [without(item, key) for item in value]
+            return [without(item, is_content, key) for item in value]
         if isinstance(value, dict):
-            return {name: without(item, name) for name, item in value.items()}
+            return {name: without(item, is_content, name) for name, item in value.items()}
         return value
 
-    content = taken.get("content", [])
-    # More are refused by all that follows.
-    if 0 < len(content) <= _MOST_CONTENTS:
-        taken["content"] = [
-            value if isinstance(value, File) else without(value) for value in content
-        ]
+    for name, slots in values.items():
+        is_content = name == "content"
+        # More are refused by all that follows.
+        if 0 < len(slots) <= (_MOST_CONTENTS if is_content else MOST_VALUES):
+            taken[name] = [
+                slot if isinstance(slot, File) else without(slot, is_content) for slot in slots
+            ]
     return taken, uploads
 
 
@@ -95,7 +96,7 @@ def _without(text: str, host: str, uploads: list[Upload], *, is_html: bool) -> s
     found = list(_DATA.finditer(text))
     if not found:
         return text
-    refuse_many_files({"file": len(found)})
+    refuse_many_files({"file": len(uploads) + len(found)})
     if len(text) - sum(len(match[0]) for match in found) > MOST_OF_A_TEXT:
         # It will be refused, and reading it would take long.
         return text

@@ -29,7 +29,7 @@ MOST_FILES = 100
 MOST_CHARACTERS = 100_000
 #: A novel. Writing a longer text would delay all other requests for seconds.
 MOST_OF_A_TEXT = 500_000
-_MOST_VALUES = 300
+MOST_VALUES = 300
 #: So many can be checked at once.
 _FAR_TOO_MANY = 10_000
 _MOST_OF = {
@@ -108,7 +108,7 @@ def _is_number(value: Json) -> bool:
 
 def refuse_many(name: str, count: int) -> None:
     """Raise :class:`InvalidRequest` for more values of a property than a post may have."""
-    most = _MOST_OF.get(name, _MOST_VALUES)
+    most = _MOST_OF.get(name, MOST_VALUES)
     if count > most:
         raise InvalidRequest(f"'{name}' has {count:,} values; a post may have {most}. Send fewer.")
 

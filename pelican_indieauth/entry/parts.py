@@ -196,7 +196,7 @@ class EntryParts:
             found += paragraph(f"{word} {placed(self.entry.checkin, f'{name} h-card')}", "place")
         location = self.entry.location
         if location:
-            root = "h-card" if location.name else "h-adr" if location.address else "h-geo"
+            root = "h-card" if location.label else "h-adr" if location.address else "h-geo"
             shown = placed(location, f"p-location {root}")
             found += hidden(shown, "place") if location.repeated else paragraph(shown, "place")
         return found
@@ -288,16 +288,19 @@ class EntryParts:
 
     def _nested(self, value: Value) -> str:
         """An object by its name, its number and unit, or its URL, with its other facts."""
-        shown = ""
+        shown = measure = ""
+        if value.number:
+            measure = f'<span class="p-num">{e(value.number)}</span>'
+            if value.unit:
+                measure += f' <span class="p-{value.unit_name}">{e(value.unit)}</span>'
         if value.text:
             shown = linked_name(value.text, value.url)
         elif value.number:
-            shown = f'<span class="p-num">{e(value.number)}</span>'
-            if value.unit:
-                shown += f' <span class="p-{value.unit_name}">{e(value.unit)}</span>'
+            shown, measure = measure, ""
         elif value.url:
             shown = anchor(' class="u-url"', value.url, without_scheme(value.url))
         facts, pictures = self._in_words(value.facts)
+        facts = ", ".join(filter(None, (measure, facts)))
         return (f"{shown} ({facts})" if shown and facts else shown or facts) + pictures
 
     def _in_words(self, facts: tuple[Fact, ...]) -> tuple[str, str]:

@@ -13,7 +13,6 @@ _NUMBER = re.compile(r"[-+]?\d{1,4}(\.\d{1,20})?")
 _GEO = re.compile(
     r"geo:(?P<latitude>[-+.\d]+),(?P<longitude>[-+.\d]+)(?:,(?P<altitude>[-+.\d]+))?", re.IGNORECASE
 )
-_NOWHERE = Place()
 
 
 def place(value: Any, urls: Urls) -> Place | None:
@@ -37,7 +36,7 @@ def place(value: Any, urls: Urls) -> Place | None:
         country=address.text("country-name"),
         postal_code=address.text("postal-code"),
     )
-    return known if known != _NOWHERE else None
+    return known if known.label or known.address or known.geo else None
 
 
 def _written(text: str | None, urls: Urls) -> Place | None:
@@ -45,7 +44,8 @@ def _written(text: str | None, urls: Urls) -> Place | None:
         return None
     point = _GEO.match(text)
     if point is None:
-        return Place(name=text, url=urls.web(text))
+        url = urls.web(text)
+        return Place(name=None if url else text, url=url)
     latitude, longitude = _number(point["latitude"]), _number(point["longitude"])
     if not (latitude and longitude):
         return None

@@ -293,6 +293,10 @@ class Reader:
     def _text(self, values: list[Any], _: _PostContext) -> str | None:
         return plain(values[0]) if values else None
 
+    def _status(self, values: list[Any], context: _PostContext) -> str | None:
+        status = self._text(values, context)
+        return status.lower() if status else None
+
     def _moment(self, values: list[Any], context: _PostContext) -> date | datetime | None:
         return mf2.moment(values[0], context.facts.zone) if values else None
 
@@ -311,7 +315,8 @@ _READERS: Mapping[str, Callable[[Reader, list[Any], _PostContext], Any]] = {
     **dict.fromkeys(("in-reply-to", "like-of", "repost-of", "bookmark-of"), Reader._cites),
     **dict.fromkeys(("read-of", "watch-of", "listen-of"), Reader._cites),
     **dict.fromkeys(("photo", "video", "audio", "featured"), Reader._files),
-    **dict.fromkeys(("read-status", "rating", "best"), Reader._text),
+    **dict.fromkeys(("rating", "best"), Reader._text),
+    "read-status": Reader._status,
     **dict.fromkeys(("checkin", "location"), Reader._place),
     **dict.fromkeys(("start", "end"), Reader._moment),
     "rsvp": Reader._answer,

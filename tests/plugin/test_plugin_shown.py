@@ -103,6 +103,11 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         ["Weight: 80.5 kg"],
         {"weight": ["80.5 kg"]},
     ),
+    "named-weight": (
+        unnamed(weight=h("measure", name="In the morning", num=80, unit="kg", scale="old")),
+        ["Weight: In the morning (80 kg, Scale: old)"],
+        {"weight": ["In the morning"]},
+    ),
     "workout": (
         unnamed(workout=h("item", name="Run", distance=h("measure", num=5, unit="km"))),
         ["Workout: Run (Distance: 5 km)"],
@@ -259,6 +264,21 @@ SHOWN: dict[str, tuple[dict[str, Any], list[str], dict[str, Any]]] = {
         h("review", item=TRACK, rating="4"),
         ["music.example/track/1", "4"],
         {"item": ["music.example/track/1"], "rating": ["4"]},
+    ),
+    "shouted": (
+        unnamed(read_of=BOOK, read_status="READING"),
+        ["Reading A Book"],
+        {"read-status": ["reading"]},
+    ),
+    "half-a-place": (
+        unnamed(location=h("geo", longitude=2)),
+        ["Location: Longitude: 2"],
+        {"location": ["Longitude: 2"]},
+    ),
+    "place-by-url": (
+        unnamed(location=TRACK, checkin=TRACK),
+        [" music.example/track/1"],
+        {"location": ["music.example/track/1"], "checkin": [TRACK]},
     ),
     "given-up": (
         unnamed(read_of=h("cite", name="Emma", photo=f"{SITE}/e.jpg"), read_status="abandoned"),

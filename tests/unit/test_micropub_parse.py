@@ -1050,6 +1050,25 @@ def test_a_picture_is_taken_out_unless_it_is_code_or_an_example(content: Json, t
     assert [upload.data for upload in action.uploads] == [b"AAA"] * taken
 
 
+def test_a_picture_is_taken_out_of_the_html_of_any_property() -> None:
+    picture = "<img src='data:image/png;base64,QUFB'>"
+    step: Json = {"type": ["h-x"], "properties": {"note": [{"html": picture}], "name": [picture]}}
+    sent: Json = {"instructions": [{"html": picture}, picture], "step": [step]}
+    action = created(json_({"type": ["h-recipe"], "properties": sent}))
+    first, second = (upload.placeholder for upload in action.uploads)
+    assert properties(action) == {
+        "instructions": [{"html": f"<img src='{first}'>"}, picture],
+        "step": [
+            {
+                "type": ["h-x"],
+                "properties": {"note": [{"html": f"<img src='{second}'>"}], "name": [picture]},
+            }
+        ],
+    }
+    with pytest.raises(InvalidRequest, match="102 photos or other files"):
+        json_({"properties": {"x": [{"html": picture * 51}, {"html": picture * 51}]}})
+
+
 @pytest.mark.parametrize("data", ["svg+xml,%3Csvg/%3E", "png;base64,~", "png;base64,QUFB"])
 def test_pictures_that_are_in_the_file_already_stay_in_an_update(data: str) -> None:
     text = f"Mine: ![x](data:image/{data})"
