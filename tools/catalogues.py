@@ -99,6 +99,9 @@ _TABLES = frozenset(
         "_EMPTY",
         "STATUS_TEXT",
         "UNKNOWN_TARGET",
+        "NOT_SHOWN",
+        "_OWN",
+        "UNUSABLE",
         "_SAID",
     }
 )
@@ -126,6 +129,7 @@ _FILES = (
     *("posts/post_files.py", "posts/catalogue.py", "posts/reservations.py", "posts/commits.py"),
     *("net/web_url.py", "net/fetch.py", "web/middleware.py"),
     *("webmention/incoming/request_checks.py", "webmention/incoming/handlers.py"),
+    *("webmention/incoming/receiver.py", "webmention/incoming/commits.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),

@@ -152,7 +152,11 @@ async def test_what_was_refused_does_not_come_back_until_it_is_restored(
     (item,) = moderation(bridge).pending()
     await moderation(bridge).decide("refuse", [item.id])
     assert len(rules(bridge)["refused"]) == 1
-    assert await bridge.told(source) == "refused"
+    answer = await bridge.send(source, POST)
+    assert (await bridge.settled(answer))["state"] == "refused"
+    german = {"Accept": "text/html", "Accept-Language": "de"}
+    async with bridge.http.get(answer.headers["Location"], headers=german) as page:
+        assert "Wem diese Website gehört, zeigt sie nicht." in await page.text()
     (item,) = moderation(bridge).refused()
     await moderation(bridge).decide("restore", [item.id])
     await bridge.receiver.idle()

@@ -42,7 +42,8 @@ _RETRY_SECONDS = 60.0
 #: A domain whose hosts mention this many posts within this many seconds needs the owner's approval.
 _FLOOD, _FLOOD_SECONDS = 3, 3600.0
 
-NOT_SHOWN = "The site's owner does not show it."
+NOT_SHOWN = "The site’s owner does not show it."
+_OWN = "It is the site owner’s own."
 
 
 class Receiver:
@@ -304,7 +305,7 @@ class Receiver:
         is_own = not own and self._is_own(mention, post)
         # A backfed like has the URL of the copy itself.
         if is_own or (not backfed and await self._is_a_copy(mention, post)):
-            await self._set_state(record, "refused", "It is the site owner's own.")
+            await self._set_state(record, "refused", _OWN)
             return
         existing = self.files.same(mention.key, post)
         name = mention.file_name(post.url)
