@@ -41,7 +41,7 @@ _TARGETS = {
 }
 #: The label of a post about a book, by how far the author has come. Other words, such as
 #: "abandoned", say it themselves.
-_READ = {"": "Read", "finished": "Read", "to-read": "Wants to read"}
+_READ_TITLES = {"": "Read", "finished": "Read", "to-read": "Wants to read"}
 _STATUS = re.compile(r"[a-z]+(?:-[a-z]+){0,3}")
 #: Properties that are not what a post is about.
 _BESIDES = frozenset(
@@ -181,7 +181,7 @@ def _verb(post: Post) -> tuple[str, str] | None:
 
 def _read(post: Post) -> str:
     status = _text(post.first("read-status")).lower()
-    return _READ.get(status) or (_humanised(status) if _STATUS.fullmatch(status) else "Read")
+    return _READ_TITLES.get(status) or (_humanised(status) if _STATUS.fullmatch(status) else "Read")
 
 
 def _further(post: Post) -> str:
