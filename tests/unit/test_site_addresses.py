@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from blinker import Signal
 from content_site import load_site, read_site, write_settings
-from pelican import signals
-from pelican.contents import Content
+from pelican import readers, signals
+from pelican.contents import Article, Content
 from soak_kit import SOAK, in_soak
 
 from bridge.commands.checks.site import _check_siteurl
@@ -82,6 +82,10 @@ HEADERS = [
     "Title: x\nDate: 2026-01-01\nget_content: y",
     "Title: x\nDate: 2026-01-01\noverride_url: y\npath: z",
     "Title: x\nDate: 2026-01-01\nsummary: *y*\nx_mine: m",
+    "Title: x\nDate: 2026-01-01\nSummary:\n    read secret.txt",
+    "\ufeffTitle: x\nDate: 2026-01-01\nModified: 2026-01-02",
+    "Title: x\nDate: 2026-01-01\nModified: never",
+    "Title: x\nDate: 9999-12-31T00:00:00+00:00",
     "Title: x\nDate: 2999-01-01T00:00:00+01:00",
     "Title: C++\nDate: 0999-01-01",
     "---\nTitle: x\nDate: 2026-01-01\n---",
@@ -233,7 +237,7 @@ def _refused(*_: object) -> None:
     raise InvalidRequest("not without its file")
 
 
-@pytest.mark.parametrize("obstacle", ["link", "file", "name"])
+@pytest.mark.parametrize("obstacle", ["link", "file", "folder", "name"])
 def test_a_post_is_only_placed_where_a_file_can_be(tmp_path: Path, obstacle: str) -> None:
     (tmp_path / "site").mkdir()
     site = load_site(tmp_path / "site")
@@ -244,11 +248,68 @@ def test_a_post_is_only_placed_where_a_file_can_be(tmp_path: Path, obstacle: str
         place.symlink_to(tmp_path / "elsewhere")
     elif obstacle == "file":
         place.write_text("in place of a folder")
+    elif obstacle == "folder":
+        (tmp_path / "site" / HERE).mkdir(parents=True)
     else:
         path = f"content/{'a' * 300}.md"
     with pytest.raises(InvalidRequest):
         site.places(Locate(POST, path))
     assert site.places(Locate(POST, "content/fine/x.md"))
+
+
+def test_a_text_that_markdown_fails_on_changes_no_other(tmp_path: Path) -> None:
+    site, text = load_site(tmp_path), f"{POST}\n- a\n- b\n\n1. x\n"
+    before = site.render("- a\n\n  b\n- c\n").html, site.places(Locate(text, HERE))
+    nested = "".join(f"{'    ' * depth}- a\n" for depth in range(400))
+    with pytest.raises(InvalidRequest):
+        site.places(Locate(f"{POST}\n{nested}", HERE))
+    after = site.render("- a\n\n  b\n- c\n").html, site.places(Locate(text, HERE))
+    assert after == before
+
+
+def test_a_pattern_in_the_settings_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    site = load_site(tmp_path, PATH_METADATA="(")
+    with pytest.raises(InvalidRequest, match="unterminated subpattern"):
+        site.places(Locate(POST, HERE))
+
+
+def test_a_post_is_shown_by_the_reader_of_its_own_suffix(tmp_path: Path) -> None:
+    site = load_site(tmp_path, READERS={"md": None})
+    assert site.places(Locate(POST, "content/x.markdown"))[1].html == "<p>x</p>"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pelican.readers import MarkdownReader as Patched\n"
+        "read = Patched.read\n"
+        "Patched.read = lambda *given: (read(*given)[0], {**read(*given)[1], 'slug': 'other'})\n",
+        "from pelican.readers import MarkdownReader as Patched\n"
+        "Patched.process_metadata = lambda _, name, value: (\n"
+        "    'other' if name == 'slug' else super(Patched, _).process_metadata(name, value))\n",
+        "from pelican.readers import METADATA_PROCESSORS\n"
+        "METADATA_PROCESSORS['slug'] = lambda value, settings: 'other'\n",
+        "from pelican.contents import Article\n"
+        "Article.slug = property(lambda article: 'other', lambda article, value: None)\n",
+    ],
+    ids=["read", "added", "processors", "article"],
+)
+def test_a_site_that_replaces_functions_of_pelican_is_asked(code: str, tmp_path: Path) -> None:
+    before = {owner: dict(vars(owner)) for owner in (readers.MarkdownReader, Article)}
+    processors = dict(readers.METADATA_PROCESSORS)
+    try:
+        file = write_settings(tmp_path)
+        file.write_text(f"{code}{file.read_text()}")
+        ((place,), _) = read_site(file).places(Locate(POST, HERE))
+    finally:
+        readers.METADATA_PROCESSORS.update(processors)
+        for owner, names in before.items():
+            for name in vars(owner).keys() - names.keys():
+                delattr(owner, name)
+            for name in names:
+                if vars(owner)[name] is not names[name]:
+                    setattr(owner, name, names[name])
+    assert place.location.save_as.endswith("other/index.html")
 
 
 def test_files_of_all_kinds_are_described_in_their_order(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ class PelicanSite:
                     )
             else:
                 if location is not None:
-                    whole = self._readers.shown_by_headers(named.text())
+                    whole = self._readers.shown_by_headers(named.text(), path)
                 else:
                     if new_path is None:
                         read = self._article(named.text().encode(), path)
@@ -247,7 +247,9 @@ class PelicanSite:
         rendered, and a file can be where it is to be.
         """
         source = self._source_path(path)
-        if source is None or any(file.get(name) for name in self.formatted_fields):
+        # A key without a value may be continued on the next line.
+        is_rendered = any(line.value and line.key in self.formatted_fields for line in file.lines)
+        if source is None or is_rendered:
             return None
         return self.quick_locate(file, path) if self._readers.has_room_at(source) else None
 

@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import blinker
+import pelican
 from pelican.contents import Article, Content
 from pelican.generators import ArticlesGenerator
 from pelican.plugins import signals
 from pelican.readers import (
+    DUPLICATES_DEFINITIONS_ALLOWED,
+    METADATA_PROCESSORS,
+    BaseReader,
     HTMLReader,
     MarkdownReader,
     Readers,
     RstReader,
     parse_path_metadata,
 )
+from pelican.urlwrappers import Author, Category, URLWrapper
 
 from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
@@ -119,7 +124,8 @@ class SiteReaders:
 
     ``root`` is the repo's root, which no message names. ``suffixes`` are those of the files that
     they read, ``stock`` the ones that Pelican's own readers read. ``by_headers``: whether the
-    headers alone decide what Pelican makes of such a file, since no plugin listens.
+    headers alone decide what Pelican makes of such a file, since no plugin listens, and neither
+    settings nor plugins have replaced functions of Pelican's.
     """
 
     def __init__(self, settings: dict[str, Any], root: Path, siteurl: str) -> None:
@@ -142,9 +148,13 @@ class SiteReaders:
             all(str(name).startswith(_KNOWN_EXTENSIONS) for name in extensions)
             and not settings.get("TYPOGRIFY")
             and not any(signal.receivers for signal in CONTENT_SIGNALS)
+            and _code_of_pelican() == _PELICANS_OWN
         )
-        decided = tuple(MarkdownReader.file_extensions) if self.by_headers else ()
-        self._decided = tuple(f".{each}" for each in self.stock if each.endswith(decided))
+        self._decided = tuple(
+            f".{suffix}"
+            for suffix, reader in readers.items()
+            if self.by_headers and type(reader) is MarkdownReader
+        )
 
     def render(self, text: str, suffix: str = "md") -> Rendered:
         """What the site's own reader makes of a body in the format of this suffix; of a whole file,
@@ -155,7 +165,7 @@ class SiteReaders:
         reader = self._readers.readers.get(suffix)
         if suffix == "md" and type(reader) is MarkdownReader:
             # The header keeps Python-Markdown from reading the body's first lines as metadata.
-            return self._markdown(f"Title: x\n\n{text}")
+            return self._markdown(f"Title: x\n\n{text}", suffix)
         if has_other_format(f"x.{suffix}"):
             # Only its reader knows which part of it is the body.
             return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
@@ -184,7 +194,7 @@ class SiteReaders:
         files, where ``init`` may write none.
         """
         if type(self._readers.readers.get("md")) is MarkdownReader:
-            self._markdown("")
+            self._markdown("", "md")
 
     def headers_decide(self, path: str) -> bool:
         """Whether headers alone determine what Pelican makes of this file."""
@@ -192,22 +202,23 @@ class SiteReaders:
 
     def has_room_at(self, source: str) -> bool:
         """Whether a file could be made here, below the content folder: its path leads through
-        folders of the site, and no name in it is too long.
+        folders of the site, which has no folder of this name, and no name in it is too long.
         """
-        folder = os.path.dirname(f"{self._settings['PATH']}/{source}")  # noqa: PTH120 - for each post
+        file = f"{self._settings['PATH']}/{source}"
+        folder = os.path.dirname(file)  # noqa: PTH120 - for each post
         if has_long_name(source) or not f"{os.path.realpath(folder)}/".startswith(f"{self._root}/"):
             return False
         while not os.path.lexists(folder):
             folder = os.path.dirname(folder)  # noqa: PTH120
-        return os.path.isdir(folder)  # noqa: PTH112
+        return os.path.isdir(folder) and not os.path.isdir(file)  # noqa: PTH112
 
-    def shown_by_headers(self, text: str) -> Rendered:
+    def shown_by_headers(self, text: str, path: str) -> Rendered:
         """What is shown of the text of a whole file for which :meth:`headers_decide`: neither its
         reader nor any plugin looks at the file then, which need not exist.
 
         Raises :class:`InvalidRequest` if Markdown cannot read it.
         """
-        return self._markdown(text)
+        return self._markdown(text.removeprefix("\ufeff"), path.rpartition(".")[2])
 
     def read(self, data: bytes, source: str, kind: type[Content]) -> FileRead:
         """What the site's readers and plugins make of these bytes in this file."""
@@ -297,8 +308,8 @@ class SiteReaders:
         )
         return found
 
-    def _markdown(self, text: str) -> Rendered:
-        reader = self._readers.readers["md"]
+    def _markdown(self, text: str, suffix: str) -> Rendered:
+        reader = self._readers.readers[suffix]
         if not hasattr(reader, "_bridge_markdown"):
             from markdown import Markdown  # noqa: PLC0415 - a site may do without
 
@@ -309,9 +320,34 @@ class SiteReaders:
                 html = str(reader._bridge_markdown.convert(text))
             return Rendered(html, frozenset(effects))
         except (Exception, SystemExit) as error:
+            # Its parser still is inside of the list or quote in which it failed.
+            del reader._bridge_markdown
             raise InvalidRequest(
                 f"The site's Markdown cannot read this content: {error}."
             ) from error
+
+
+def _code_of_pelican() -> list[dict[str, Any]]:
+    """What Pelican reads posts in Markdown with: a site's code may replace parts of it."""
+    modules = (pelican.readers, pelican.contents, pelican.urlwrappers, pelican.utils)
+    classes = (BaseReader, MarkdownReader, Readers, Content, Article, URLWrapper, Author, Category)
+    return [
+        *(
+            {
+                name: each
+                for name, each in vars(module).items()
+                if callable(each) and str(getattr(each, "__module__", "")).startswith("pelican.")
+            }
+            for module in modules
+        ),
+        *({**vars(each), "__annotations__": None} for each in classes),
+        {**METADATA_PROCESSORS},
+        {**DUPLICATES_DEFINITIONS_ALLOWED},
+    ]
+
+
+#: The same before any site's code was loaded.
+_PELICANS_OWN = _code_of_pelican()
 
 
 def stop_withholding() -> None:

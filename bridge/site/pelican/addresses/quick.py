@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
 from string import Formatter
@@ -56,6 +56,13 @@ _NAMES_OF_DATES = re.compile(r"%[-_0^#]?[aAbBchpPrxX]")
 
 class _Unclear(Exception):
     """The URL can only be had from Pelican itself."""
+
+
+#: How a site's settings, or a post's headers, fail.
+_FAILURES = (
+    *(_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError),
+    re.error,
+)
 
 
 class _Date:
@@ -118,7 +125,7 @@ class QuickLocator:
             return None
         try:
             return self._address(self._metadata(file, source_path), source_path)
-        except (_Unclear, ValueError, KeyError, IndexError, AttributeError, TypeError, OSError):
+        except _FAILURES:
             return None
 
     def _needs_locale(self, form: object) -> bool:
@@ -183,6 +190,8 @@ class QuickLocator:
         if "title" not in metadata or "date" not in metadata:
             return None
         date = set_date_tzinfo(metadata["date"], str(metadata.get("timezone", self._zone)))
+        if date.year == MAXYEAR:
+            raise _Unclear  # Pelican's date of a draft that has none
         if "timezone" in metadata:
             ZoneInfo(metadata["timezone"])  # Pelican skips a post with a zone that does not exist
         status = str(metadata.get("status", "published")).lower()
@@ -268,7 +277,7 @@ def _processed(name: str, value: Any) -> Any:
 
     Names instead of Category and Author objects: their slugs come from a cache.
     """
-    if name == "date":
+    if name in {"date", "modified"}:
         return _safe(date_as_pelican_reads(value))
     if name in {"category", "author", "status", "slug"}:
         return value.strip() or None
