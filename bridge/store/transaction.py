@@ -177,13 +177,13 @@ class Scratch:
         if self._searched and not self.file("ref").exists():
             return set()
         found = {entry.stat(follow_symlinks=False).st_ino for entry in self._entries()}
-        self._searched = True
+        self._searched = not found  # otherwise once they are removed
         return found
 
     def sweep(self) -> None:
         """Remove the temporary files that were made."""
         while self._made:
-            self._disk.remove(self._made[-1])
+            self._remove(self._made[-1])
             self._made.pop()
 
     def clear(self) -> None:
@@ -191,8 +191,17 @@ class Scratch:
         last = self.file("ref")
         for path in [Path(entry.path) for entry in self._entries()]:
             if path != last:
-                self._disk.remove(path)
+                self._remove(path)
         self._disk.remove(last)
+        self._searched = True
+
+    def _remove(self, path: Path) -> None:
+        """Remove a temporary file; with a ``.keep``, also its pack where that got no index: neither
+        git nor a repack would ever look at it.
+        """
+        if path.suffix == ".keep" and not path.with_suffix(".idx").exists():
+            self._disk.remove(path.with_suffix(".pack"))
+        self._disk.remove(path)
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self._packs) as entries:

@@ -15,6 +15,7 @@ from warm_kit import WARM
 
 from bridge.store import Change, Commit, StoreBroken, StoreError, StoreFull, Version
 from bridge.store.git import GitStore
+from bridge.store.transaction import Disk, writer
 
 
 @pytest.fixture
@@ -119,6 +120,59 @@ def test_killed_before_any_single_step(repo: Path) -> None:
         if child.exitcode == 0:
             break
     assert step > 10
+
+
+class _FailingDisk(Disk):
+    """Fails the first time that a function is called for a file with this ending."""
+
+    def __init__(self, function: str, ending: str) -> None:
+        super().__init__()
+        self._fails, self._ending = function, ending
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._may_fail("rename", target)
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._may_fail("remove", path)
+        super().remove(path)
+
+    def _may_fail(self, function: str, path: Path) -> None:
+        if (function, path.suffix) == (self._fails, self._ending):
+            self._fails = ""
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_pack_without_its_index_does_not_stay(repo: Path) -> None:
+    before, wanted = expected(repo)
+    store = GitStore(repo, author=ADA, disk=_FailingDisk("rename", ".idx"))
+    with pytest.raises(StoreBroken):
+        commit(store)
+    store.close()
+    check_sound(repo, before, wanted, sure=False)
+
+
+def test_a_pack_that_a_killed_bridge_gave_no_index_does_not_stay(repo: Path) -> None:
+    before, wanted = expected(repo)
+    packs, line = repo / "objects/pack", "1" * 40 + "\n"
+    (packs / "bridge_tmp_ref").write_text(line)
+    (packs / f"pack-{'0' * 40}.keep").write_text(line)
+    (packs / f"pack-{'0' * 40}.pack").write_bytes(b"PACK")
+    check_sound(repo, before, wanted, sure=False)
+
+
+def test_leftovers_of_a_power_cut_are_removed_once_the_disk_lets_them(repo: Path) -> None:
+    before, wanted = expected(repo)
+    packs = repo / "objects/pack"
+    (packs / f"pack-{'0' * 40}.keep").write_text("1" * 40 + "\n")
+    with writer(packs, 0):
+        store = GitStore(repo, author=ADA, patience=0, disk=_FailingDisk("remove", ".keep"))
+    with pytest.raises(StoreBroken):
+        commit(store)
+    commit(store)
+    assert [*packs.glob("*.keep")] == []
+    store.close()
+    check_sound(repo, before, wanted, sure=True)
 
 
 def test_power_cut_after_any_single_step(repo: Path) -> None:
