@@ -296,9 +296,10 @@ class PostReader:
         ]
 
 
-def _is_short(post: Post) -> bool:
-    """Whether a post has a few words and nothing else."""
-    values = [value for values in post.properties.values() for value in values]
+def _is_short(action: Create) -> bool:
+    """Whether a post and its commands are a few words and nothing else."""
+    given = (*action.post.properties.values(), *action.commands.values())
+    values = [value for values in given for value in values]
     texts = [value for value in values if isinstance(value, str)]
     return len(texts) == len(values) <= _FEW and sum(map(len, texts)) <= _SHORT
 
@@ -336,7 +337,7 @@ class PostWriter(Struct, frozen=True):
             site,
             write,
             lambda text: Locate(text, slug_from=sources_of_slug()),
-            at_once=_is_short(action.post),
+            at_once=_is_short(action),
         )
         refuse_effects(settled.answer.whole.effects)
         return settled
