@@ -17,11 +17,16 @@ from bridge.rebuild import BuildStatus
 from bridge.rebuild.build import BuildFailed, BuildJob, Superseded
 from bridge.rebuild.last_build import BuildLedger
 from bridge.runtime.backoff import next_pause
+from bridge.runtime.private import is_full
 from bridge.store import ContentStore, StoreError, Version
 
 _log = logging.getLogger(__name__)
 
 _REMEMBERED = 1_000
+_FULL = (
+    "The disk of the output or of the state folder is full. Make room: the site is built again at"
+    " the next change, at the latest."
+)
 _LONGEST_SLEEP = 3_600.0
 #: Largest number of pages published so far that are remembered during a build.
 _MOST_SHOWN = 1_000_000
@@ -181,7 +186,10 @@ class Worker:
                 self._wake.set()
             except BuildFailed as failure:
                 self._fail(failure.reason, failure.file, passing=failure.passing)
-            except (StoreError, OSError) as error:
+            except OSError as error:
+                reason = _FULL if is_full(error) else str(error)
+                self._fail(reason, None, passing=True)
+            except StoreError as error:
                 self._fail(str(error), None, passing=True)
             except Exception as error:  # noqa: BLE001 - a bug must not stop all later builds
                 _log.exception("Unexpected error in the builder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,6 +149,16 @@ async def test_a_temporary_failure_is_retried(
             await asyncio.sleep(0.01)
     assert worker.status().state == "idle"
     assert len(script.done) == 3
+
+
+async def test_a_full_disk_is_reported_in_words(
+    worker: Worker, script: Script, store: MemoryStore
+) -> None:
+    script.results = [OSError(errno.ENOSPC, "No space left on device")]
+    await worker.start()
+    await settled(worker, head(store))
+    assert worker.status().state == "failed"
+    assert "is full. Make room" in str(worker.status().reason)
 
 
 async def test_a_failure_is_reported_with_reason_and_file(
