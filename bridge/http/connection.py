@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import _ErrInfo
 
-from bridge.http.fair_queue import FairQueue, RecentUse, fair_queue
+from bridge.http.limits import FairQueue, RecentUse, fair_queue
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, OAuthError, PayloadTooLarge
-from bridge.http.fair_queue import RecentUse, fair_queue
-from bridge.http.limits import receive_all
+from bridge.http.limits import RecentUse, fair_queue, receive_all
 from bridge.http.multipart import MultipartForm
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -27,9 +27,8 @@ from bridge.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from bridge.http.fair_queue import RecentUse, fair_queue
 from bridge.http.form import FORM, MULTIPART, urlencoded
-from bridge.http.limits import ByteBudget, Take, client_ip, receive
+from bridge.http.limits import ByteBudget, RecentUse, Take, client_ip, fair_queue, receive
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json

@@ -34,10 +34,9 @@ from bridge.http.connection import (
     note_request,
     prepare_answer,
 )
-from bridge.http.fair_queue import RecentUse, fair_queue
 from bridge.http.form import read_form
 from bridge.http.later import Later
-from bridge.http.limits import receive_all
+from bridge.http.limits import RecentUse, fair_queue, receive_all
 from bridge.indieauth.endpoint import json_endpoint
 from bridge.settings import Settings, Site
 from bridge.web.git_hook import GitHook
