@@ -114,6 +114,9 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+        if not self._marks:
+            with suppress(sqlite3.Error):
+                self._marks = _marks(self._connection)
         self._copy_log()
 
     def note(self, sql: str, *values: object) -> None:
@@ -282,7 +285,8 @@ class Database:
             marks = _marks(self._connection)
         except (OSError, sqlite3.Error) as error:
             return f"cannot be opened ({error})"
-        if not marks or (self._marks and not marks & self._marks):
+        # One that has never had an owner or a token had none to lose.
+        if self._marks and not marks & self._marks:
             self._connection.close()
             return "was replaced by a new one, or another owner's"
         fault, self._fault = self._fault, ""

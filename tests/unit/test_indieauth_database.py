@@ -19,7 +19,7 @@ from indieauth_kit import PASSWORD, allowed, exchange, scene
 
 from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, TooNew
-from bridge.indieauth.login.password import owner_handle, owner_reset
+from bridge.indieauth.login.password import owner_handle, owner_reset, setup_link_is_good
 from bridge.indieauth.login.sessions import find_session, list_sessions, start_session
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.indieauth.oauth.app_tokens import create_token, find_token, list_tokens
@@ -377,3 +377,20 @@ def test_what_other_processes_write_is_no_damage(
     server.close()
     opened = f"the IndieAuth database {path} was changed by another program, and was opened again"
     assert {(each.levelname, each.getMessage()) for each in caplog.records} == {("INFO", opened)}
+
+
+def test_a_command_may_write_to_a_database_that_has_no_owner_yet(tmp_path: Path) -> None:
+    """As ``owner reset`` does while the bridge runs for the first time."""
+    path, new = tmp_path / "indieauth.sqlite", tmp_path / "new.sqlite"
+    server, command = Database(path), Database(path)
+    link = owner_reset(command)
+    command.close()
+    assert setup_link_is_good(server, link.partition("key=")[2])
+    # From the first token on it is told apart from a new one.
+    secret = create_token(server, "x", ["create"])
+    Database(new).close()
+    path.write_bytes(new.read_bytes())
+    os.utime(path, ns=(time.time_ns(), time.time_ns() + 10**9))
+    with pytest.raises(Unavailable, match="not the former one"):
+        find_token(server, secret)
+    server.close()
