@@ -124,7 +124,9 @@ class Database:
 
         No request waits or fails because another process is writing.
         """
-        if self._fault:
+        try:
+            self._look()
+        except Unavailable:
             return
         try:
             self._connection.execute("PRAGMA busy_timeout = 0")
