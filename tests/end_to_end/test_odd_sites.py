@@ -227,6 +227,7 @@ async def test_a_plugin_that_ends_pelican_at_another_address_is_a_refusal(tmp_pa
     )
     conf = CONF + 'PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["mine"]\n'
     async with bench(tmp_path, {"plugins/mine.py": plugin}, conf) as site:
+        await site.create(content="A note")
         with pytest.raises(InvalidRequest, match="no second one"):
             await site.create(content="A note")
 

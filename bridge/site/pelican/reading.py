@@ -340,12 +340,17 @@ def _code_of_pelican() -> list[dict[str, Any]]:
             }
             for module in modules
         ),
-        *({**vars(each), "__annotations__": None} for each in classes),
+        *(
+            {name: value for name, value in vars(each).items() if name not in _NOTED_BY_PYTHON}
+            for each in classes
+        ),
         {**METADATA_PROCESSORS},
         {**DUPLICATES_DEFINITIONS_ALLOWED},
     ]
 
 
+#: What Python itself adds to a class, the latter when one of its objects is copied.
+_NOTED_BY_PYTHON = {"__annotations__", "__slotnames__"}
 #: The same before any site's code was loaded.
 _PELICANS_OWN = _code_of_pelican()
 
