@@ -49,9 +49,6 @@ _BATCH = 500
 #: How much of a file may be front matter.
 _HEAD = 16_384
 _LONGEST = 500
-#: Seconds by which those who can wait for a new version give way to the answer of the request that
-#: made it: both need the interpreter.
-_BEHIND = 0.001
 #: How many files are read for one post, beginning with the likeliest to conflict.
 _MOST = 200
 _KEY = re.compile(
@@ -116,8 +113,6 @@ class Catalogue:
         ``patient``, also :class:`Unavailable` if it takes long, as it does while a large site is
         indexed for the first time.
         """
-        if patient and self._newest_known() is None:
-            await asyncio.sleep(_BEHIND)
         return await self._refreshed(None if patient else self._indexing)
 
     async def for_new_post(self) -> Version:
