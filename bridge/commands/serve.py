@@ -41,6 +41,7 @@ _REQUEST_SECONDS = 2
 _END_SECONDS = 8.0
 _CHILD_SECONDS = 5.0
 
+#: A few more than Python's own pool has on a machine with two processors.
 _THREADS = 8
 
 _CLONE = Path(__file__).parents[2]

@@ -75,7 +75,7 @@ class MovedByHand:
                 await retry_on_conflict(partial(self._add_alias, moved))
             else:
                 self._never_in_history.add(moved)
-        # What the index has not seen in a file it cannot miss once the owner has removed it.
+        # The index has to have seen a redirect to notice that the owner removes it.
         await catalogue.refresh(patient=True)
 
     def _seen_by_apps(self, addresses: Set[str], version: Version) -> set[str]:

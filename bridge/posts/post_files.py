@@ -39,7 +39,8 @@ _AT_ONCE = 20
 #: A slug until the site has returned those that it allows (``Locate.slug_from``): ``Reservations``
 #: puts the chosen one into the file.
 _PLACEHOLDER = "-"
-#: A post of at most so many values with so many characters is written within two milliseconds.
+#: A post of at most so many values with so many characters is written within two milliseconds, or
+#: within nine if its text is made to take long.
 _FEW, _SHORT = 10, 300
 _media_urls = lru_cache(maxsize=4)(MediaUrls)  # it compiles nine regular expressions
 
@@ -326,7 +327,7 @@ class PostWriter(Struct, frozen=True):
             return slug_sources(action.post, action.commands, published)
 
         def write(known: KnownSite) -> PelicanFile:
-            sources_of_slug()
+            sources_of_slug()  # in the same thread, and it refuses an empty post
             rules = self.posts.rules(known)
             file = new_file(
                 action.post, commands=action.commands, when=when, rules=rules, slug=_PLACEHOLDER

@@ -218,24 +218,17 @@ class PelicanSite:
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
             location = self._without_reading(named, path)
-            if found:
-                if location is None:
-                    if article is None:
-                        article = self._article(named.text().encode(), path).content
-                    location = self._addresses.location(
-                        self._readers.with_slug(article, named, path)
-                    )
-            else:
-                if location is not None:
-                    whole = self._readers.shown_by_headers(named.text(), path)
-                else:
-                    if new_path is None:
-                        read = self._article(named.text().encode(), path)
-                    else:
-                        named, read = self._new_article(named, path)
-                        file = named
-                    article, whole = read.content, read.shown
-                    location = self._addresses.location(article)
+            if location is None and article is None:
+                named, read = self._read(named, path, is_new=new_path is not None)
+                article = read.content
+                location = self._addresses.location(article)
+                if not found:
+                    file, whole = named, read.shown
+            elif location is None:
+                location = self._addresses.location(self._readers.with_slug(article, named, path))
+            elif not found:
+                whole = self._readers.shown_by_headers(named.text(), path)
+            if not found:
                 # No list has another file because of the slug of a post.
                 listed = self._listings.of_post(named, location, self._rules)
             reserved = location.save_as in self._reserved
@@ -373,8 +366,8 @@ class PelicanSite:
 
         return path
 
-    def _new_article(self, file: PelicanFile, path: str) -> tuple[PelicanFile, FileRead]:
-        """Read a new post; in YAML, if the site's own reader needs that.
+    def _read(self, file: PelicanFile, path: str, *, is_new: bool) -> tuple[PelicanFile, FileRead]:
+        """Read a post; a new one in YAML, if the site's own reader needs that.
 
         Raises :class:`InvalidRequest` if it cannot be read, :class:`SiteBroken` if not even the
         plainest post can: an app can do nothing about a plugin that fails.
@@ -382,7 +375,7 @@ class PelicanSite:
         try:
             return file, self._article(file.text().encode(), path)
         except InvalidRequest:
-            if file.is_in_yaml or not self._plainest(path).is_in_yaml:
+            if not is_new or file.is_in_yaml or not self._plainest(path).is_in_yaml:
                 raise
         file = file.in_yaml()
         return file, self._article(file.text().encode(), path)
