@@ -207,6 +207,7 @@ form.addEventListener("submit", (event) => {
   if (navigator.onLine) return;
   event.preventDefault();
   event.stopImmediatePropagation();
+  const said = form.querySelector("[data-said]");
   if (later && event.submitter?.value === "published") later.click();
-  else form.querySelector("[data-said]").textContent = form.querySelector("[data-said]").dataset.failed;
+  else said.textContent = said.dataset.failed;
 }, { capture: true });
