@@ -98,6 +98,41 @@ def test_active_html_is_neutralised(sent: str, rules: SiteRules) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ('<img srcset="javascript:x">', "<img>"),
+        ('<img srcset="/a.jpg 1x, &#1;javascript:x">', '<img srcset="/a.jpg 1x">'),
+        ('<img srcset="/a.jpg,javascript:x, data:image/png;base64,AA 2x, b.jpg 3x">',
+         '<img srcset="/a.jpg,javascript:x, b.jpg 3x">'),
+        ('<source srcset="vbscript:x, /a.jpg x(1, 2), javascript:y">',
+         '<source srcset="/a.jpg x(1, 2)">'),
+        ('<blockquote cite="javascript:x">a</blockquote>', "<blockquote>a</blockquote>"),
+        ('<a href="/" ping="javascript:x">a</a>', '<a href="/">a</a>'),
+        ('<video poster="javascript:x"></video>', "<video></video>"),
+    ],
+)  # fmt: skip
+def test_each_url_of_an_attribute_has_an_allowed_scheme(sent: str, shown: str) -> None:
+    assert html.find_unsafe(sent)
+    assert html.sanitise(sent) == shown
+    assert not html.find_unsafe(shown)
+
+
+@pytest.mark.parametrize(
+    "srcset",
+    ["a.jpg", "/a.jpg 1x, https://x.y/b,c.jpg 2x", "{static}/a.jpg 400w,\n {static}/b.jpg 800w,"],
+)
+def test_candidates_for_a_picture_are_unchanged(srcset: str) -> None:
+    sent = f'<img srcset="{srcset}">'
+    assert html.sanitise(sent) == sent
+    assert not html.find_unsafe(sent)
+
+
+def test_many_candidates_take_linear_time() -> None:
+    for part in (",", "a,", "a (", "a x,", "(,)", "a\t", ",a"):
+        html.sanitise(f'<img srcset="javascript:x, {part * (400_000 // len(part))}">')
+
+
+@pytest.mark.parametrize(
     ("sent", "shown", "words"),
     [
         (

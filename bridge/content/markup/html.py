@@ -57,7 +57,13 @@ ATTRIBUTES: dict[str, set[str]] = {
     "*": _EVERYWHERE,
 }
 SCHEMES = frozenset({"http", "https", "mailto", "tel", "sms", "geo", "xmpp", "webcal", "magnet"})
-_URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite", "srcset"})
+_URL_ATTRIBUTES = frozenset({"href", "src", "poster", "cite"})
+#: A URL of a ``srcset`` with its descriptors, as browsers read it: a URL may contain commas, but
+#: not end with one, and parentheses may contain them (HTML 4.8.4.3.2).
+_CANDIDATE = re.compile(
+    r"(?P<url>[^ \t\n\f\r,](?:[^ \t\n\f\r]*[^ \t\n\f\r,])?)"
+    r"(?:,++|(?P<descriptors>(?:[^,(]++|\([^)]*+(?:\)|\Z))*+))"
+)
 
 #: Allowed relations of links. Any other makes a statement about the page: ``me`` makes the target
 #: another home of the owner's, ``webmention``, ``token_endpoint`` and their like make it theirs, as
@@ -203,7 +209,21 @@ def _filtered(tag: str, name: str, value: str) -> str | None:
         return f"#{_prefixed(value[1:])}"
     if name == "headers":
         return " ".join(map(_prefixed, value.split()))
+    # nh3 looks at the other URLs.
+    if name == "srcset":
+        return _safe_candidates(value) or None
+    if name == "cite":
+        return value if _is_safe_url(value) else None
     return value
+
+
+def _safe_candidates(srcset: str) -> str:
+    """A ``srcset`` without the candidates whose URLs are not allowed."""
+    candidates = list(_CANDIDATE.finditer(srcset))
+    safe = [each for each in candidates if _is_safe_url(each["url"])]
+    if len(safe) == len(candidates):
+        return srcset
+    return ", ".join(f"{each['url']}{(each['descriptors'] or '').rstrip()}" for each in safe)
 
 
 def _prefixed(name: str) -> str:
@@ -318,6 +338,9 @@ def _is_allowed(attribute: re.Match[str], allowed: set[str]) -> bool:
         return _allowed_words(name, words) == words.split()
     if name == "style":
         return _HARMLESS_STYLE.fullmatch(value) is not None
+    if name == "srcset" and name in allowed:
+        candidates = _unescaped(value)
+        return _safe_candidates(candidates) == candidates
     return name in allowed and (name not in _URL_ATTRIBUTES or _is_safe_url(value))
 
 
