@@ -8,7 +8,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -875,4 +875,21 @@ async def test_a_password_for_which_there_is_no_memory_is_not_called_wrong(
     ):
         with pytest.raises(Unavailable, match="out of memory"):
             await attempt
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda kept: kept[:-5], lambda kept: kept.replace("t=", "t=0,x="), lambda _: "é"]
+)
+async def test_no_password_fits_a_damaged_hash(
+    damage: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(tmp_path / "x.sqlite")
+    set_password(database, PASSWORD)
+    row = database.one("SELECT password FROM owner")
+    assert row
+    with database.transaction() as connection:
+        connection.execute("UPDATE owner SET password = ?", (damage(row["password"]),))
+    assert not await check_password(database, PASSWORD)
+    assert "owner reset" in caplog.text
     database.close()

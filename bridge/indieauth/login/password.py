@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import sqlite3
 from functools import cache
@@ -13,6 +14,7 @@ import argon2
 from bridge.errors import Unavailable
 from bridge.indieauth.database import Database, as_bytes
 from bridge.indieauth.login import one_time_links
+from bridge.runtime.command_name import command
 
 SETUP_SECONDS = 86400
 MIN_PASSWORD = 10
@@ -21,6 +23,11 @@ MAX_PASSWORD = 1024
 _SET_UP = "set-up"
 
 _HASHER = argon2.PasswordHasher()
+
+#: What argon2 reports of a machine that has no memory, or no threads, for it.
+_SHORT = {"Memory allocation error", "Threading failure"}
+
+_log = logging.getLogger(__name__)
 
 
 class LinkUsed(Exception):
@@ -103,8 +110,15 @@ def _fits(stored: str | None, password: str) -> bool:
         return _HASHER.verify(stored or _dummy_hash(), as_bytes(password))
     except argon2.exceptions.VerifyMismatchError:
         return False
-    except argon2.exceptions.VerificationError as error:
-        raise _no_memory() from error
+    except (argon2.exceptions.VerificationError, ValueError) as error:
+        if str(error) in _SHORT:
+            raise _no_memory() from error
+        _log.error(
+            "the stored hash of the password is damaged: no password fits. `%s owner reset` prints"
+            " a link with which to set another",
+            command(),
+        )
+        return False
 
 
 @cache
