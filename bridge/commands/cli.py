@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from bridge.commands.arguments import parser
 from bridge.errors import BridgeError, Refused
 from bridge.runtime.command_name import DEFAULT_FILE
+from bridge.runtime.threads import is_scarce
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -75,6 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and _output_is_unread():
             return 1
         print(f"micropub-bridge: {visible(_explain(error), indent='')}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_scarce(error):
+            raise
+        logging.debug("it came from here", exc_info=True)
+        print(
+            "micropub-bridge: this machine, or a limit of this process (ulimit), has too little"
+            " memory, or too few processes or threads. Allow more, or end other programs.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         # The shell's prompt gets a line of its own.

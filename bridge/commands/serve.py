@@ -158,9 +158,10 @@ async def run(
             keepalive_timeout=_IDLE_SECONDS,
         )
         accepting = asyncio.create_task(accept_clients(clients, listener, _BACKLOG), name="accept")
-        await ready()
-        if (later := app.get(LATER)) is not None:
-            await _unless(ended, later.made())
+        later = app.get(LATER)
+        made = [] if later is None else [later.made()]
+        # What is made later may fail while ``ready`` waits for it.
+        await _unless(ended, asyncio.gather(ready(), *made))
         await asyncio.to_thread(note.prepare)
         # Long-lived objects are left out of garbage collections, which would delay requests. So
         # would a search for the few of them that are garbage: 2,000 of 64,000.

@@ -48,22 +48,29 @@ class LastResort:
 
     def _watch(self) -> None:
         os.read(self._waiting, 1)
+        try:
+            self._wait()
+            log.error(
+                "shutdown took longer than %g seconds and is forced; still running:", self._seconds
+            )
+            _tell_where()
+            kill_descendants(os.getpid())
+        finally:
+            # Also where memory is too short for what comes before.
+            os._exit(1)
+
+    def _wait(self) -> None:
         passed, before = 0.0, time.monotonic()
         while passed < self._seconds:
             # A task whose program was killed may go on and start the next one.
-            if passed >= self._children and (count := kill_descendants(os.getpid())):
-                log.warning("shutdown has to end programs that hang: %d", count)
+            with suppress(MemoryError):
+                if passed >= self._children and (count := kill_descendants(os.getpid())):
+                    log.warning("shutdown has to end programs that hang: %d", count)
             time.sleep(_AGAIN)
             # On a busy machine pauses are longer, and looking for programs takes time as well.
             now = time.monotonic()
             passed += min(now - before, _MOST_COUNTED)
             before = now
-        log.error(
-            "shutdown took longer than %g seconds and is forced; still running:", self._seconds
-        )
-        _tell_where()
-        kill_descendants(os.getpid())
-        os._exit(1)
 
 
 def _tell_where() -> None:

@@ -146,6 +146,55 @@ def test_sigterm_ends_a_bridge_whose_event_loop_hangs() -> None:
             running.kill()
 
 
+#: A bridge that gets ready for ever, as while the first build is waited for.
+NEVER_READY = """
+import asyncio, sys
+from aiohttp import web
+from bridge.commands import serve
+from bridge.http.connection import MAX_REQUEST
+from bridge.http.later import LATER, Later
+
+async def ready():
+    print("listens", flush=True)
+    await asyncio.Event().wait()
+
+async def make():
+    if "fails" in sys.argv:
+        raise MemoryError("while the rest was made")
+    return web.Application()
+
+async def main():
+    app = web.Application()
+    app[MAX_REQUEST] = 1000
+    app[LATER] = Later(make)
+    app[LATER].mount(app)
+    await serve.run(app, serve.listen("127.0.0.1", 0), ready)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("makes", "status"), [("fails", 1), ("works", 0)])
+def test_a_bridge_that_is_not_ready_yet_ends_on_errors_and_signals(makes: str, status: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", NEVER_READY, makes],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == "listens\n"
+            if makes == "works":
+                running.terminate()
+            _, printed = running.communicate(timeout=100)
+        finally:
+            running.kill()
+    assert running.returncode == status, printed
+    assert ("while the rest was made" in printed) == (makes == "fails")
+
+
 ALONE = [[each] for each in STUCK] if SOAK else []
 
 

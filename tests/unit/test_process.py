@@ -150,6 +150,27 @@ def test_the_end_of_the_bridge_waits_for_no_reader_of_its_output() -> None:
     os.close(writer)
 
 
+#: A list of all processes takes memory.
+SHORT_OF_MEMORY = """
+import time
+from bridge.runtime import shutdown
+
+def fail(_):
+    raise MemoryError
+
+shutdown.kill_descendants = fail
+shutdown.LastResort(0.6, children=0.1).begin()
+time.sleep(600)
+"""
+
+
+def test_the_end_of_the_bridge_needs_no_memory() -> None:
+    command = [sys.executable, "-c", SHORT_OF_MEMORY]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == 1
+    assert "longer than 0.6 seconds" in ended.stderr
+
+
 #: Each pause takes a minute longer than it should.
 STANDS_STILL = """
 import threading, time

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from bridge.commands import cli
 from bridge.runtime.threads import ThreadPool, is_scarce, start
 from bridge.web.middleware import render_errors
 
@@ -84,3 +85,17 @@ async def test_a_request_for_which_there_is_no_memory_may_be_sent_again(
     assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
     assert answer.text
     assert "out of memory" in answer.text
+
+
+@pytest.mark.parametrize("fails", [no_memory, no_watcher])
+def test_a_command_for_which_there_is_no_memory_says_so(
+    fails: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: object) -> None:
+        assert callable(fails)
+        fails()
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(cli, "_COMMANDS", {"serve": run})
+    assert cli.main(["serve"]) == 1
+    assert "too little memory" in capsys.readouterr().err
