@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,9 @@ def held(folder: Path, patience: float) -> Iterator[None]:
             time.sleep(_PAUSE)
         yield
     finally:
+        # A program that another thread is starting has the folder open until it runs.
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_UN)
         os.close(opened)
 
 

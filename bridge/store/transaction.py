@@ -233,6 +233,8 @@ def writer(folder: Path, patience: float) -> Iterator[None]:
     try:
         yield
     finally:
+        # A program that another thread is starting has the folder open until it runs.
+        fcntl.flock(held, fcntl.LOCK_UN)
         os.close(held)
 
 

@@ -6,7 +6,8 @@ import logging
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bridge.runtime import private
 from bridge.settings import IndieAuth, Publish, Settings, Site, Webmention
 from bridge.store import StoreBroken
 from bridge.store.setup import clone_bare
+from bridge.store.transaction import writer
 
 
 @pytest.fixture(autouse=True)
@@ -223,3 +225,21 @@ async def test_check_has_a_line_about_it(tmp_path: Path, monkeypatch: pytest.Mon
     line = await privacy(file, settings)
     assert line.startswith("note")
     assert f"chmod go= {file}" in line
+
+
+@pytest.mark.parametrize("held", [private.held, writer])
+def test_a_program_that_is_being_started_does_not_hold_a_lock(
+    held: Callable[[Path, float], AbstractContextManager[None]], tmp_path: Path
+) -> None:
+    """Between fork and exec it has the files of this process open."""
+    folder = str(tmp_path.resolve())
+    with held(tmp_path, 0):
+        files = Path("/proc/self/fd").iterdir()
+        inherited = [os.dup(int(each.name)) for each in files if os.path.realpath(each) == folder]
+    try:
+        assert inherited
+        with held(tmp_path, 0):
+            pass
+    finally:
+        for file in inherited:
+            os.close(file)

@@ -81,7 +81,11 @@ def _locked(name: str) -> Iterator[None]:
     bucket = int.from_bytes(hashlib.sha256(name.encode(errors="replace")).digest()[:2]) % _LOCKS
     with (Path(tempfile.gettempdir()) / f"reading-{bucket}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            # What a plugin has started may have the file open for longer.
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def _write(file: Path, data: bytes) -> None:
