@@ -89,7 +89,8 @@ class Worker:
         self._done = 0
         self._building = 0
         self._shown: dict[str, int] = {}
-        self._complete = time.monotonic()
+        #: Since when there has been something to build: a completed build starts it again.
+        self._behind = time.monotonic()
         self._failures = 0
         #: The left-out files that have been logged, with the reason.
         self._logged: frozenset[tuple[str, str]] = frozenset()
@@ -107,6 +108,8 @@ class Worker:
 
     def changed(self, version: Version) -> None:
         """Schedule a build of this version."""
+        if self._done == self._requested:
+            self._behind = time.monotonic()
         self._requested += 1
         self._order[version] = self._requested
         if len(self._order) > _REMEMBERED:
@@ -167,7 +170,7 @@ class Worker:
 
     def _may_preempt(self) -> bool:
         """Whether a build may be preempted: under constant changes one must complete at times."""
-        return time.monotonic() - self._complete < self._timing.whole
+        return time.monotonic() - self._behind < self._timing.whole
 
     async def _run(self) -> None:
         while True:
@@ -231,7 +234,7 @@ class Worker:
         self._failures = 0
         self._done = self._building
         self._shown.clear()
-        self._complete = time.monotonic()
+        self._behind = time.monotonic()
         self._update(
             state="idle",
             version=version,

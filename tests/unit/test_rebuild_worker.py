@@ -66,6 +66,19 @@ class Script:
         """Nothing to end."""
 
 
+class Clock:
+    """The time of a test, in place of the module."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 def store() -> MemoryStore:
     store = MemoryStore()
@@ -116,6 +129,28 @@ async def test_a_change_during_a_build_is_built_after_it(
     script.gate.set()
     await settled(worker, second)
     assert script.done == [first, second]
+
+
+async def test_a_build_is_preempted_after_an_idle_time_as_well(
+    worker: Worker, script: Script, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("bridge.rebuild.worker.time", clock)
+    await worker.start()
+    await settled(worker, head(store))
+    clock.now += 3_600
+    script.gate.clear()
+    script.began.clear()
+    worker.changed(commit(store, {"a": b"2"}))
+    await script.began.wait()
+    worker.changed(commit(store, {"a": b"3"}))
+    assert script.hastened == 1
+    # Under constant changes, one must complete in the end.
+    clock.now += BuildTiming().whole
+    worker.changed(commit(store, {"a": b"4"}))
+    assert script.hastened == 1
+    script.gate.set()
+    await settled(worker, head(store))
 
 
 async def test_versions_announced_out_of_order_end_with_the_latest(
