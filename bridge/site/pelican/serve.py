@@ -274,6 +274,7 @@ class Supervisor:
         for end in ours, theirs:
             end.settimeout(None)  # the site's code may have set a default
         gc.collect()
+        # For good: the next collection would write to all of the memory that the copies share.
         gc.freeze()
         pid = os.fork()
         if pid == 0:
@@ -285,7 +286,6 @@ class Supervisor:
             os.close(self._replies)
             _copy_main(self._site, theirs)
         theirs.close()
-        gc.unfreeze()
         if kind == MANY:
             # The first index of a large site takes minutes, and posts are created during it.
             with contextlib.suppress(OSError):
