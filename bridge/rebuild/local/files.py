@@ -86,10 +86,21 @@ class Tree:
             self._real.discard(folder)
 
     def walk(self) -> Iterator[str]:
-        """Every entry that is not a folder, links included, in no particular order."""
-        for folder, _, names in os.walk(self.folder):
-            inside = Path(folder).relative_to(self.folder).as_posix()
-            yield from (name if inside == "." else f"{inside}/{name}" for name in names)
+        """Every file, links to files included, in no particular order."""
+        # os.walk takes twice as long, which counts for a large site.
+        root, folders = os.fspath(self.folder), [""]
+        while folders:
+            inside = folders.pop()
+            try:
+                with os.scandir(f"{root}/{inside}") as found:
+                    entries = list(found)
+            except OSError:
+                continue
+            for entry in entries:
+                if not _is_folder(entry):
+                    yield inside + entry.name
+                elif not entry.is_symlink():
+                    folders.append(f"{inside}{entry.name}/")
 
     def sweep(self) -> None:
         """Remove the temporary files of a process that was killed."""
@@ -211,3 +222,11 @@ class Journal:
             # The last line may have been cut off.
             with contextlib.suppress(ValueError):
                 yield msgspec.convert(json.loads(line), _Entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -55,7 +55,7 @@ _AT_ONCE = 50
 _OFTEN = 0.1
 #: Garbage is collected after a pause (in seconds), or after a number of builds without one.
 _PAUSE = 0.5
-_BUILDS = 10
+_BUILDS = 4
 _THOROUGHLY = 20
 #: The collector's thresholds within a build: low in the first build, which creates most of what
 #: stays; later collections within a build are rare.
@@ -123,7 +123,7 @@ class Showing:
 
 
 class GarbageCollection:
-    """Collects the garbage of builds: posts and the site's variables refer to each other.
+    """Collects the garbage of builds: what plugins add to posts may refer to other posts.
 
     That is done between builds, and within one only if there is much of it. Caches are searched for
     garbage only now and then.
@@ -148,9 +148,7 @@ class GarbageCollection:
             gc.unfreeze()
         gc.collect()
         gc.freeze()
-        if thorough:
-            # The first build has compiled the templates, and rendered every page.
-            release_memory()
+        release_memory()
         gc.set_threshold(_VERY_MUCH)
 
 

@@ -34,7 +34,7 @@ from bridge.rebuild.resident.pelican.kept_on_disk import KeptOnDisk
 from bridge.rebuild.resident.pelican.late_plugins import LatePlugins
 from bridge.rebuild.resident.pelican.links import Links
 from bridge.rebuild.resident.pelican.lists import SiteLists
-from bridge.rebuild.resident.pelican.planning import PlannedPage, PlanningWriter, written_already
+from bridge.rebuild.resident.pelican.planning import PlannedPage, planning, written_already
 from bridge.rebuild.resident.pelican.reading import (
     CachedFileChanged,
     ContentCache,
@@ -123,6 +123,8 @@ class WarmSite:
         self._copies = StaticCopies(self._staged, self._site.settings["THEME_STATIC_DIR"], shown)
         self._waited_for = WaitedFor(site_paths.checkout)
         self._runs = Runs()
+        #: Of the last build.
+        self._context: dict[str, Any] = {}
         signals.all_generators_finalized.connect(self._runs.note)
         libraries = Libraries()
         self._receivers, self._classes = plugins.Receivers(libraries), PelicanClasses(libraries)
@@ -170,6 +172,8 @@ class WarmSite:
         except _OrderMatters as by:
             self._in_order, self.counts = True, str(by)
             return self._bring_up_to_date(order, give_up)
+        finally:
+            self._release()
 
     def _bring_up_to_date(self, order: Build, give_up: Callable[[], None]) -> tuple[str, ...]:
         self._begin()
@@ -181,6 +185,7 @@ class WarmSite:
                 build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
             )
         self._copy_files(build, order.first)
+        self._staged.remove_older()
         self._staged.holds = self._staged.unfinished
         pages = self._plan(build)
         self._write(pages, build)
@@ -203,10 +208,17 @@ class WarmSite:
         self._links.begin()
         self._pages.begin()
         self._staged.begin(kept=self._names(self._pages.derived()))
-        self._runs.begin()
+        self._release()
         # Pelican keeps these for the life of its process.
         LimitFilter._raised_messages.clear()
         LimitFilter._group_count.clear()
+
+    def _release(self) -> None:
+        """Forget what has the posts of the last build, or would have them until there is garbage to
+        collect: they and the context refer to each other.
+        """
+        self._context.clear()
+        self._runs.begin()
         Content.get_content.cache.clear()
         Content.get_summary.cache.clear()
 
@@ -217,7 +229,7 @@ class WarmSite:
     def _read(self, give_up: Callable[[], None], left_out: Collection[str]) -> _Build:
         """Run the generators as far as Pelican's ``run`` does before it writes."""
         site = self._site
-        context = site.settings.copy()
+        context = self._context = site.settings.copy()
         context |= {
             "generated_content": {},
             "static_links": set(),
@@ -331,12 +343,12 @@ class WarmSite:
                 self._staged.expect([page.name])
                 self._make(page, build)
 
-        planner = PlanningWriter(build.writer, build.lists, noted, build.context)
-        for generator in build.running:
-            if isinstance(generator, WarmArticles):
-                generator.show_first(planner, build.first)
-            elif type(generator) is PagesGenerator:
-                _call(generator, "generate_output", planner)
+        with planning(build.writer, build.lists, noted, build.context) as planner:
+            for generator in build.running:
+                if isinstance(generator, WarmArticles):
+                    generator.show_first(planner, build.first)
+                elif type(generator) is PagesGenerator:
+                    _call(generator, "generate_output", planner)
 
     def _plan(self, build: _Build) -> dict[str, PlannedPage]:
         """Every page of the site, by name."""
@@ -347,15 +359,15 @@ class WarmSite:
                 path = os.path.join(self._site.output_path, page.name)  # noqa: PTH118 - hot
                 self._counting.tell(path, {**page.local, "output_file": page.name}, context)
 
-        planner = PlanningWriter(build.writer, build.lists, noted, build.context)
-        for generator in build.running:
-            if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
-                _call(generator, "generate_output", planner)
-                build.localsiteurl_after[id(generator)] = planner.localsiteurl
-        # A static file wins over a page of the same name.
-        copied = self._copies.names
-        build.hidden = planner.hidden | planner.pages.keys() & copied
-        return {name: page for name, page in planner.pages.items() if name not in copied}
+        with planning(build.writer, build.lists, noted, build.context) as planner:
+            for generator in build.running:
+                if not (isinstance(generator, WarmStatic) or plugins.wants_all_pages(generator)):
+                    _call(generator, "generate_output", planner)
+                    build.localsiteurl_after[id(generator)] = planner.localsiteurl
+            # A static file wins over a page of the same name.
+            copied = self._copies.names
+            build.hidden = planner.hidden | planner.pages.keys() & copied
+            return {name: page for name, page in planner.pages.items() if name not in copied}
 
     def _write(self, pages: dict[str, PlannedPage], build: _Build) -> None:
         """Render every page that is not up to date, the most visited first."""
@@ -448,10 +460,10 @@ def _in_clean_order(build: _Build) -> Iterable[Content]:
     def noted(page: PlannedPage, _: dict[str, Any]) -> None:
         found.extend(page.texts(build.context))
 
-    planner = PlanningWriter(build.writer, build.lists, noted, build.context)
-    for generator in build.running:
-        if type(generator) in (WarmArticles, PagesGenerator):
-            _call(generator, "generate_output", planner)
+    with planning(build.writer, build.lists, noted, build.context) as planner:
+        for generator in build.running:
+            if type(generator) in (WarmArticles, PagesGenerator):
+                _call(generator, "generate_output", planner)
     return found
 
 

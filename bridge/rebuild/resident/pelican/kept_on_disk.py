@@ -36,7 +36,7 @@ from bridge.runtime.process import installed_code
 log = logging.getLogger(__name__)
 
 #: Increased whenever the cache's format changes.
-_FORMAT = "1"
+_FORMAT = "2"
 #: Markdown extensions that use only the text and their settings.
 _PURE = ("markdown.extensions.", "pymdownx.", "pelican_indieauth.")
 #: These also use files, URLs or other code.
@@ -322,5 +322,9 @@ def _is_plain(value: Any, settings: dict[str, Any]) -> bool:
         return all(type(key) is str and _is_plain(each, settings) for key, each in value.items())
     if kind in (Author, Category, Tag) and isinstance(value, URLWrapper):
         others = (each for name, each in vars(value).items() if name != _SETTINGS)
-        return value.settings is settings and all(_is_plain(each, settings) for each in others)
+        if value.settings is not settings or not all(_is_plain(each, settings) for each in others):
+            return False
+        # Computed here, it need not be computed in every process.
+        _ = value.slug
+        return True
     return False

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -92,6 +93,11 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
         self._real = real
         self._lists = lists
         self._noted = noted
+
+    def forget(self) -> None:
+        """Forget the pages, and who is told of them."""
+        self.pages = {}
+        self._noted = _nobody
 
     def write_feed(
         self,
@@ -201,6 +207,23 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
         self._real._overridden_files.clear()
 
 
+@contextmanager
+def planning(
+    real: Writer,
+    lists: SiteLists,
+    noted: Callable[[PlannedPage, dict[str, Any]], None],
+    context: dict[str, Any],
+) -> Iterator[PlanningWriter]:
+    """A planner for the block, which then forgets its pages: these refer to it, and have all posts
+    of the build.
+    """
+    planner = PlanningWriter(real, lists, noted, context)
+    try:
+        yield planner
+    finally:
+        planner.forget()
+
+
 def written_already(writer: Writer, pages: Iterable[PlannedPage]) -> None:
     """Have a writer apply Pelican's rules about overwriting to pages that are written."""
     for page in pages:
@@ -208,6 +231,10 @@ def written_already(writer: Writer, pages: Iterable[PlannedPage]) -> None:
         writer._written_files.add(path)
         if page.override:
             writer._overridden_files.add(path)
+
+
+def _nobody(page: PlannedPage, context: dict[str, Any]) -> None:
+    """Nobody is told of a page."""
 
 
 def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[str, Any]]:

@@ -101,6 +101,8 @@ class Pages:
                 f"{page.name}{NOT_MADE}: {type(error).__name__}: {error}",
                 [content for content in suspects if content is not None],
             ) from error
+        finally:
+            trace.release()
         changed = self._staged.publish(page.name)
         if not self._staged.holds:
             self._shown([page.name])

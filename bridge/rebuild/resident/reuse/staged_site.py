@@ -40,17 +40,26 @@ class StagedSite:
         self._as_written = Tree(folder.with_name(f"{folder.name}-as-written"))
         self._written: dict[str, int] = {}
         self._new = folder.with_name(f"{folder.name}-new")
-        for place in (folder, self._as_written.folder, self._new):
+        self._older = folder.with_name(f"{folder.name}-older")
+        self.remove_older()
+        for place in (self._as_written.folder, self._new):
             if place.exists():
-                # An earlier process wrote it, maybe with other settings.
                 shutil.rmtree(place)
+        if folder.exists():
+            # An earlier process wrote it, maybe with other settings.
+            folder.rename(self._older)
+
+    def remove_older(self) -> None:
+        """Remove what an earlier process wrote, which takes long for a large site."""
+        if self._older.exists():
+            shutil.rmtree(self._older)
 
     def begin(self, kept: Collection[str]) -> None:
         """A build begins. ``kept`` are files that plugins wrote for pages that may stay."""
         if not self._finished:
             own = {*self._own, *self._with_derived(self._own), *kept}
-            new = {name for name in self._tree.walk() if self._time(name) >= self._began}
-            self._by_plugins |= new - own
+            others = (name for name in self._tree.walk() if name not in own)
+            self._by_plugins |= {name for name in others if self._time(name) >= self._began}
         self._finished = False
         while self._by_plugins:
             name = self._by_plugins.pop()

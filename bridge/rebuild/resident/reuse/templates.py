@@ -90,6 +90,18 @@ class TracingTemplate(Template):
     Jinja would make one module for all pages, with what the first page read.
     """
 
+    def new_context(
+        self,
+        vars: dict[str, Any] | None = None,  # noqa: A002 - Jinja's name
+        shared: bool = False,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
+    ) -> Context:
+        """A context, noted in the trace unless it is a module's own, which is kept."""
+        context = super().new_context(vars, shared, locals)
+        if vars is not None and RECORDER.trace is not None:
+            RECORDER.trace.contexts.append(context)
+        return context
+
     def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
         if RECORDER.trace is not None:
             self._module = None

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex, TypeAlias
 
+from jinja2.runtime import Context
 from pelican.contents import Content
 from pelican.paginator import Page
 
@@ -27,7 +28,8 @@ class Trace:
     in every build. ``last`` is the content that was read last: if the template fails, it is the
     first suspect. ``files`` are further files that were read, ``derived`` those that a plugin
     wrote. ``listings`` are the pages of lists whose posts were read. ``mentions`` are the files of
-    the posts whose mentions were read.
+    the posts whose mentions were read. ``contexts`` are the template's, and those of what it
+    includes.
     """
 
     names: set[str] = field(default_factory=set)
@@ -36,6 +38,7 @@ class Trace:
     listings: list[Page] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
     mentions: set[str] = field(default_factory=set)
+    contexts: list[Context] = field(default_factory=list)
     derived: set[str] = field(default_factory=set)
     opaque: str | None = None
     last: Content | None = None
@@ -44,6 +47,17 @@ class Trace:
         """A template read an attribute of this content."""
         self.contents[id(content)] = content
         self.last = content
+
+    def release(self) -> None:
+        """Empty the contexts: the page is rendered.
+
+        A context and the macros and blocks in it refer to each other, and it has all posts.
+        """
+        for context in self.contexts:
+            context.parent = {}
+            context.vars.clear()
+            context.blocks.clear()
+        self.contexts.clear()
 
 
 class _Recorder:
