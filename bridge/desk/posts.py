@@ -167,16 +167,15 @@ async def _bin(owner: Owner, desk: Desk) -> web.Response:
 
 async def _deleted(desk: Desk, start: int) -> tuple[list[Row], bool]:
     head = await desk.catalogue.refresh()
-    folder = desk.settings.content.folder
 
     def look() -> tuple[list[Source], list[float], bool]:
-        removals = desk.store.removals(folder, head)
-        found = list(islice(removals, start, start + _LOOKED_AT + 1))
+        removed = desk.catalogue.index.removed(head)
+        found = list(islice(removed, start, start + _LOOKED_AT + 1))
         seen = found[:_LOOKED_AT]
-        blobs = desk.store.blobs(each.blob for each in seen)
+        blobs = desk.store.blobs(gone.blob for _, gone in seen)
         pairs = zip(seen, blobs, strict=True)
-        files = [Source(gone.path, blob.id, blob.data) for gone, blob in pairs]
-        return files, [gone.time for gone in seen], len(found) > _LOOKED_AT
+        files = [Source(path, blob.id, blob.data) for (path, _), blob in pairs]
+        return files, [gone.time for _, gone in seen], len(found) > _LOOKED_AT
 
     files, times, more = await asyncio.to_thread(look)
     described = zip(await desk.catalogue.site.describe(files), times, strict=True)

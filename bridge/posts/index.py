@@ -43,7 +43,7 @@ from bridge.runtime.damage import is_unusable
 from bridge.runtime.release_memory import release_memory
 from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
-from bridge.store import BlobId, ContentStore, Difference, StoreBroken, Version
+from bridge.store import BlobId, ContentStore, Difference, Removal, StoreBroken, Version
 
 log = logging.getLogger(__name__)
 
@@ -442,6 +442,15 @@ class PostIndex:
             elif not link.startswith(f"{target}/"):  # a link to its own parent has no end
                 for path, blob in self._store.files(target, head):
                     yield link + path[len(target) :], blob
+
+    def removed(self, at: Version) -> Iterator[tuple[str, Removal]]:
+        """Files of posts that were removed on the way to ``at``, the newest first, by the paths at
+        which Pelican found them.
+        """
+        linked = self._store.links(self._folder, at)
+        for removal in self._store.removals([self._folder, *linked.values()], at):
+            for path in self._paths(removal.path, linked):
+                yield path, removal
 
     def _paths(self, path: str, linked: Mapping[str, str]) -> Iterator[str]:
         """Where Pelican finds a file: at its own path in the content folder, and behind links."""

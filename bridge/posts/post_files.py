@@ -161,11 +161,11 @@ class PostReader:
         moved: Change | None = None
         # The file of the post that has moved from there.
         later = await asyncio.to_thread(self._source, there.path, base) if there else None
-        removals = self._store.removals(self._settings.content.folder, base)
-        while some := await asyncio.to_thread(lambda: list(islice(removals, _AT_ONCE))):
+        removed = index.removed(base)
+        while some := await asyncio.to_thread(lambda: list(islice(removed, _AT_ONCE))):
             files = await asyncio.to_thread(self._sources, some)
             described = await self.catalogue.site.describe(files)
-            for gone, file, entry in zip(some, files, described, strict=True):
+            for (_, gone), file, entry in zip(some, files, described, strict=True):
                 if not (isinstance(entry, IndexedPost) and index.is_at(entry, url)):
                     continue
                 change = Change(file.path, file.data, None, gone.executable)
@@ -210,11 +210,10 @@ class PostReader:
                 return replace(change, path=path)
         raise Conflict(f"{change.path} and all its numbered alternatives are already taken.")
 
-    def _sources(self, removals: Sequence[Removal]) -> list[Source]:
-        blobs = self._store.blobs(each.blob for each in removals)
+    def _sources(self, removed: Sequence[tuple[str, Removal]]) -> list[Source]:
+        blobs = self._store.blobs(each.blob for _, each in removed)
         return [
-            Source(each.path, blob.id, blob.data)
-            for each, blob in zip(removals, blobs, strict=True)
+            Source(path, blob.id, blob.data) for (path, _), blob in zip(removed, blobs, strict=True)
         ]
 
     async def read(self, file: PelicanFile, entry: IndexedPost | None = None) -> Post:

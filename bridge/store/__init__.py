@@ -6,7 +6,7 @@ and a commit carries what its author had seen, so that nothing is overwritten un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NewType, Protocol
 
@@ -151,8 +151,9 @@ class ContentStore(Protocol):
         """Every path that differs, without rename detection."""
         ...
 
-    def removals(self, folder: str, at: Version) -> Iterator[Removal]:
-        """Files below a folder that commits on the way to ``at`` have removed, the newest first.
+    def removals(self, places: Collection[str], at: Version) -> Iterator[Removal]:
+        """Files that commits on the way to ``at`` have removed, the newest first: each that is at
+        one of these paths, or below it.
 
         A path appears once for each content that was removed there, even if ``at`` has another file
         there.

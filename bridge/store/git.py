@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -184,12 +184,12 @@ class GitStore:
             changed = [pair for pair in pairs if pair.old != pair.new]
             return sorted(changed, key=lambda pair: os.fsencode(pair.path))
 
-    def removals(self, folder: str, at: Version) -> Iterator[Removal]:
+    def removals(self, places: Collection[str], at: Version) -> Iterator[Removal]:
         """Files that were removed, newest removal first."""
         with _translated():
             self._tree_of(at)
             seen = set[tuple[str, BlobId]]()
-            for removal in removed_files(self.bare_repo.repo, folder, at):
+            for removal in removed_files(self.bare_repo.repo, places, at):
                 if (removal.path, removal.blob) not in seen:
                     seen.add((removal.path, removal.blob))
                     yield removal
@@ -314,7 +314,7 @@ class _Chain:
         """Make one change in the tree; return the objects that it needs."""
         check_path(change.path, exists=change.expected is not None)
         path, present = change.path, editor.get(change.path)
-        if change.expected and self._tree and (present is None or present.mode == LINK):
+        if self._tree and (present is None or present.mode == LINK):
             path = resolve(self._database, self._tree, path) or path
             present = editor.get(path)
         found = present.oid.hex() if present and present.is_file else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -18,12 +18,12 @@ _SECONDS = 300.0
 _FIRST_TIME = 100_000_000
 
 
-def removed_files(repo: Repo, folder: str, at: Version) -> Iterator[Removal]:
-    """Every removal of a file below a folder, newest first, read lazily.
+def removed_files(repo: Repo, places: Collection[str], at: Version) -> Iterator[Removal]:
+    """Every removal of a file in these places, newest first, read lazily.
 
     Raises :class:`StoreBroken` at the end if git fails.
     """
-    paths = [folder.rstrip("/") + "/"] if folder else []
+    paths = [] if "" in places else [place.rstrip("/") for place in places]
     log = repo.git.log(
         "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
         at, "--", *paths, as_process=True,

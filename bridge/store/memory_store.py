@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -93,7 +93,7 @@ class MemoryStore:
         pairs = ((path, before.get(path), after.get(path)) for path in paths)
         return [Difference(path, was, now) for path, was, now in pairs if was != now]
 
-    def removals(self, folder: str, at: Version) -> Iterator[Removal]:
+    def removals(self, places: Collection[str], at: Version) -> Iterator[Removal]:
         """Files that were removed, newest removal first."""
         seen = set[tuple[str, BlobId]]()
         version: Version | None = at
@@ -103,7 +103,7 @@ class MemoryStore:
             for path in sorted(before.keys() - snapshot.files.keys()):
                 is_new = (path, before[path]) not in seen
                 seen.add((path, before[path]))
-                if is_new and is_below(path, folder):
+                if is_new and any(path == place or is_below(path, place) for place in places):
                     yield Removal(path, before[path], version, snapshot.time)
             version = snapshot.parent
 

@@ -266,8 +266,8 @@ def find(database: ObjectDatabase, tree: bytes, path: str) -> TreeEntry | None:
 
 
 def resolve(database: ObjectDatabase, tree: bytes, path: str) -> str | None:
-    """The path of the file at ``path``, through symbolic links inside the repo; ``None`` if there
-    is none.
+    """Where a path leads through symbolic links inside the repo, whether there is a file or not;
+    ``None`` if there can be none.
     """
     for _ in range(_LINKS_ALONG_A_PATH):
         parts = path.split("/")
@@ -275,7 +275,7 @@ def resolve(database: ObjectDatabase, tree: bytes, path: str) -> str | None:
         while entry.is_folder and followed < len(parts):
             below = database.tree(entry.oid).get(os.fsencode(parts[followed]))
             if below is None:
-                return None
+                return path
             entry, followed = below, followed + 1
         if entry.mode != LINK:
             return path if entry.is_file and followed == len(parts) else None

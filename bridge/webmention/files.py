@@ -268,7 +268,7 @@ class MentionFiles:
 
     def _by_hand(self) -> Iterator[str]:
         head, ours = self._store.head(), dict[Version, bool]()
-        for removal in self._store.removals(self.folder, head) if head else ():
+        for removal in self._store.removals([self.folder], head) if head else ():
             if removal.version not in ours:
                 commit = self._store.database.read(bytes.fromhex(removal.version), "commit")
                 message = commit.partition(b"\n\n")[2].decode("utf-8", "replace")

@@ -190,7 +190,7 @@ def test_removals_are_listed_newest_first_with_their_last_content(store: Content
     by_a = drop(store, "c/a.md")
     by_b = drop(store, "c/b.md")
     at = drop(store, "other/x.md")
-    removed = list(store.removals("c", at))
+    removed = list(store.removals(["c"], at))
     assert [(item.path, item.version) for item in removed] == [("c/b.md", by_b), ("c/a.md", by_a)]
     times = {each.version: each.time for each in store.log(at)}
     assert [item.time for item in removed] == [times[by_b], times[by_a]]
@@ -198,8 +198,8 @@ def test_removals_are_listed_newest_first_with_their_last_content(store: Content
         b"last words",
         b"first c/a.md",
     ]
-    assert next(item.path for item in store.removals("", at)) == "other/x.md"
-    assert list(store.removals("nowhere", at)) == []
+    assert next(item.path for item in store.removals([""], at)) == "other/x.md"
+    assert list(store.removals(["nowhere"], at)) == []
 
 
 def test_the_log_lists_messages_newest_first_by_file_and_since_a_time(
@@ -221,7 +221,7 @@ def test_the_log_lists_messages_newest_first_by_file_and_since_a_time(
 
 def test_a_removal_is_listed_although_another_file_has_the_name_now(store: ContentStore) -> None:
     def removed(at: Version) -> list[bytes]:
-        return [blob.data for blob in store.blobs(each.blob for each in store.removals("", at))]
+        return [blob.data for blob in store.blobs(each.blob for each in store.removals([""], at))]
 
     put(store, "a.md", "one")
     drop(store, "a.md")

@@ -223,6 +223,16 @@ def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> 
     )
 
 
+def test_paths_are_relative_to_a_link_to_the_settings(site: Path, bridge: Path) -> None:
+    (site / "conf").mkdir()
+    (site / "pelicanconf.py").rename(site / "conf/real.py")
+    (site / "pelicanconf.py").symlink_to("conf/real.py")
+    commit(site)
+    named = ("--settings", "pelicanconf.py", "--me", "https://you.example/")
+    done("init", site, "--yes", *named, cwd=bridge)
+    assert written(bridge)["site"]["settings"] == "pelicanconf.py"
+
+
 def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     site: Path, bridge: Path
 ) -> None:

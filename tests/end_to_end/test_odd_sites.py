@@ -489,9 +489,27 @@ async def test_posts_behind_links_are_listed_edited_and_followed(tmp_path: Path)
         await site.delete(at("a"))
         await site.catalogue.refresh()
         assert {at("b"), at("c"), at("d")} == {url for url, _ in site.catalogue.index.sources()}
+        await site.delete(at("b"))
+        for name, file in (("a", "posts/2020/a.md"), ("b", "drawer/b.md")):
+            assert await site.undelete(at(name)) == at(name)
+            assert (await site.source(at(name)))["name"] == name.upper()
+            assert site.read(file)
         (site.clone / "content/blog").unlink()
         await site.arrived({})
         assert {url for url, _ in site.catalogue.index.sources()} == {at("b"), at("c")}
+
+
+async def test_a_new_post_is_written_into_the_folder_to_which_a_link_leads(tmp_path: Path) -> None:
+    files = {"posts/a.md": "Title: A\nDate: 2020-01-02\nCategory: x\n\nText.\n"}
+    path = "blog/{published:%Y}/{slug}.md"
+    async with bench(tmp_path, files, CONF, path=path) as site:
+        (site.clone / "content").mkdir(exist_ok=True)
+        (site.clone / "content/blog").symlink_to("../posts")
+        await site.arrived({})
+        url = await site.create(name="New", content="x", published="2021-05-05")
+        assert url == "https://example.com/2021/new/"
+        assert site.read("posts/2021/new.md")
+        assert "2021/new/index.html" in await asyncio.to_thread(site.pages, tmp_path)
 
 
 async def test_addresses_are_found_however_they_are_spelt(tmp_path: Path) -> None:

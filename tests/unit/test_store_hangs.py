@@ -238,7 +238,7 @@ def test_a_history_that_git_does_not_go_on_with_has_an_end(
     with pytest.raises(StoreBroken, match="cannot be read: git did not answer"):
         [*store.log(head)]
     with pytest.raises(StoreBroken, match="cannot be read: git did not answer"):
-        [*store.removals("", head)]
+        [*store.removals([""], head)]
     store.close()
 
 

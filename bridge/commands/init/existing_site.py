@@ -278,8 +278,9 @@ def find_site(
     settings.
     """
     if named:
-        settings = (start / named).resolve()
-        if not (settings.is_file() and settings.is_relative_to(root)):
+        # Paths in the settings are relative to a link to them, not to where it leads.
+        settings = (start / named).parent.resolve() / Path(named).name
+        if not (settings.is_file() and settings.resolve().is_relative_to(root)):
             raise Refused(f"{settings} is not a file in {root}: give Pelican's settings file.")
         return _with_settings(root, settings)
     conf = find_conf(root, start)

@@ -221,7 +221,7 @@ def likely_settings(root: Path, folder: Path) -> list[Path]:
     found: dict[Path, None] = {}
     for text in _recipes(root, folder):
         for match in _NAMED.finditer(text):
-            found[(folder / match[1]).resolve()] = None
+            found[folder.joinpath(match[1]).parent.resolve() / Path(match[1]).name] = None
     for file in sorted(folder.glob("*.py")):
         if base_of(file) is not None:
             found[file] = None

@@ -82,7 +82,7 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
         own: dict[str, Any] = dict(pelican_settings.get_settings_from_file(str(settings_file)))
         # Older forms of settings, as one path in place of a list, before paths are looked at.
         own = dict(pelican_settings.handle_deprecated_settings(own))
-        _make_absolute(own, settings_file.resolve().parent)
+        _make_absolute(own, settings_file.parent.resolve())
         own |= {
             "CACHE_CONTENT": False,
             "LOAD_CONTENT_CACHE": False,

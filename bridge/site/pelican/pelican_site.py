@@ -113,7 +113,8 @@ class PelicanSite:
         stands in for a SITEURL that is empty, as it is where sites are developed. Raises
         :class:`SettingsError` if something cannot be read, or names what is not installed.
         """
-        settings_file = settings_file.resolve()
+        # A link to the settings is not resolved: paths in them are relative to the link.
+        settings_file = settings_file.parent.resolve() / settings_file.name
         root = (root or settings_file.parent).resolve()
         loaded = loading.load(settings_file, content=root / content if content else None)
         stop_withholding()
