@@ -4,8 +4,10 @@
 
 For each size: the resident build, ``pelican`` itself, and Hugo if it is installed, one after the
 other with the same posts. ``restart`` is the time until a post is live that arrives while the
-process is restarted. Times are medians of several posts, in seconds from before the commit.
-``--builds`` makes that many builds of a small site instead, and prints the process's memory.
+process is restarted, ``in a row`` that of posts that each come as soon as the page of the last one
+is there. Times are medians of several posts, in seconds from before the commit. ``memory`` is that
+of the process after the first build, and ``later`` after all of these posts. ``--builds`` makes
+that many builds of a small site instead, and prints the process's memory.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ ARTICLE_SAVE_AS = "{date:%Y}/{date:%m}/{slug}/index.html"
 """
 FEED = "feeds/all.atom.xml"
 NEW_POSTS = 5
+ROW = 20
 #: Between posts, in seconds: it is not the end of the last build that is measured.
 PAUSE = 2
 WORDS = "some words about nothing in particular and on they go as words do " * 12
@@ -62,9 +65,10 @@ def main() -> None:
         asyncio.run(measure_memory(options.builds))
         return
     print(
-        "| posts | page | index | feed | all | cold start | restart | `pelican` | Hugo | memory |"
+        "| posts | page | index | feed | all | in a row | cold start | restart | `pelican` | Hugo |"
+        " memory | later |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for posts in options.posts:
         asyncio.run(measure(posts))
 
@@ -81,12 +85,18 @@ async def measure(posts: int) -> None:
             cold = time.perf_counter() - started
             held = sum(memory(pid) for pid in children()) / 1e6
             times = [await one_post(rebuilder, store, posts + new) for new in range(NEW_POSTS)]
-        again = await post_at_start(store, folder, posts + NEW_POSTS)
+            row = [await next_post(rebuilder, store, posts + NEW_POSTS + new) for new in range(ROW)]
+            await built(rebuilder, store)
+            later = sum(memory(pid) for pid in children()) / 1e6
+        again = await post_at_start(store, folder, posts + NEW_POSTS + ROW)
         medians = [statistics.median(column) for column in zip(*times, strict=True)]
         pelican = run_pelican(folder)
         hugo = run_hugo(folder / "hugo", posts)
-    cells = [f"{seconds:.2f}" for seconds in (*medians, cold, again, pelican)]
-    print(f"| {posts:,} | {' | '.join(cells)} | {hugo} | {held:.0f} MB |", flush=True)
+    figures = (*medians, statistics.median(row), cold, again, pelican)
+    cells = [f"{seconds:.2f}" for seconds in figures]
+    print(
+        f"| {posts:,} | {' | '.join(cells)} | {hugo} | {held:.0f} MB | {later:.0f} MB |", flush=True
+    )
 
 
 async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[float]:
@@ -101,6 +111,16 @@ async def one_post(rebuilder: Worker, store: GitStore, number: int) -> list[floa
         seconds.append(time.perf_counter() - began)
     await built(rebuilder, store)
     return [*seconds, time.perf_counter() - began]
+
+
+async def next_post(rebuilder: Worker, store: GitStore, number: int) -> float:
+    """Seconds from before the commit to the page."""
+    began = time.perf_counter()
+    version = commit(store, {path(number): post(number)})
+    rebuilder.changed(version)
+    page = f"{date(number):%Y/%m}/post-{number}/index.html"
+    assert await rebuilder.live(version, page, 600), page
+    return time.perf_counter() - began
 
 
 async def post_at_start(store: GitStore, folder: Path, number: int) -> float:
