@@ -116,6 +116,24 @@ def test_what_the_bridge_may_not_read_and_where_no_new_post_can_be_is_named_with
     assert "needs another file name ([content] path in bridge.toml)" in told
 
 
+def test_posts_in_a_submodule_are_named_which_apps_cannot_list(
+    site: Path, bridge: Path, tmp_path: Path
+) -> None:
+    """One in the content folder itself, one behind a link, and one that has pictures only."""
+    post = "Title: {0}\nDate: 2026-02-03\nSlug: {0}\n\nText.\n"
+    allowed = ("-c", "protocol.file.allow=always")
+    for name, file in (("talks", "t.md"), ("data", "2026/d.md"), ("pictures", "README.md")):
+        other = Owner(tmp_path / name)
+        other.write({file: "Words.\n" if name == "pictures" else post.format(name)})
+        place = "data" if name == "data" else f"content/{name}"
+        git(*allowed, "submodule", "--quiet", "add", str(other.bare), place, cwd=site)
+    (site / "content" / "years").symlink_to("../data/2026")
+    commit(site)
+    publish(site, tmp_path / "remote.git")
+    told = proof(site, bridge)
+    assert "note articles: posts in content/talks, content/years are in a submodule" in told, told
+
+
 def test_available_submodules_and_allowed_folders_make_no_difference(
     site: Path, bridge: Path, tmp_path: Path
 ) -> None:

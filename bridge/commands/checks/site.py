@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -22,7 +23,7 @@ from bridge.errors import BridgeError, SiteBroken
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
-from bridge.site.messages import Locate, PostQuestions, SiteFacts, Source, Unread
+from bridge.site.messages import IndexedPost, Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.process import SiteProcess
 from bridge.site.site_reader import start_of
@@ -30,6 +31,7 @@ from bridge.store import Version
 from bridge.store.checkout.lfs import large_files_of
 from bridge.store.checkout.submodules import submodules_of
 from bridge.store.git import GitStore
+from bridge.store.object_database import is_below
 
 _AT_ONCE = 50
 _SHOWN = 10
@@ -76,6 +78,7 @@ async def _check_pelican(
         with step("Reading the site's settings"):
             facts = await site.load()
         unread = await _unread(store, head, site, settings)
+        separate = await _separate(store, head, site, files, settings.content.folder)
         refusal = await _refusal_of_new_posts(site)
     except SiteBroken as error:
         yield Finding("Pelican settings", error.description, "Correct the file, and commit it.")
@@ -88,6 +91,14 @@ async def _check_pelican(
     yield _check_confinement(site)
     yield _check_siteurl(facts, settings)
     yield _check_articles(unread, checkout)
+    if separate:
+        yield Finding(
+            "articles",
+            f"posts in {', '.join(separate)} are in a submodule, a separate repo: the site has"
+            " them, and apps and the desk can neither list nor change them",
+            "Change them in that repo, or move them into the site's.",
+            broken=False,
+        )
     if refusal:
         yield Finding(
             "new posts", refusal, "Until that is corrected, apps and the desk cannot post."
@@ -130,6 +141,41 @@ async def _unread(
             described = await site.describe(files[at : at + _AT_ONCE])
             unread += [each for each in described if isinstance(each, Unread)]
     return unread
+
+
+async def _separate(
+    store: GitStore, head: Version, site: SiteProcess, checkout: BuilderCheckout, folder: str
+) -> list[str]:
+    """The places below the content folder that have posts and are in a submodule, of which the
+    index knows nothing.
+    """
+
+    def found() -> dict[str, Path]:
+        modules = checkout.modules
+        places = {path: path for path in modules if is_below(path, folder)}
+        places |= {
+            link: target
+            for link, target in store.links(folder, head).items()
+            if any(target == module or is_below(target, module) for module in modules)
+        }
+        return {place: checkout.folder / target for place, target in places.items()}
+
+    def batches(place: str, root: Path) -> Iterator[list[Source]]:
+        files = (file for file in root.rglob("*") if file.suffix[1:] in site.facts.suffixes)
+        while some := list(islice(files, _AT_ONCE)):
+            yield [
+                Source(f"{place}/{file.relative_to(root).as_posix()}", "", file.read_bytes())
+                for file in some
+                if file.is_file()
+            ]
+
+    separate = []
+    for place, root in (await asyncio.to_thread(found)).items():
+        for files in batches(place, root):
+            if any(isinstance(each, IndexedPost) for each in await site.describe(files)):
+                separate.append(place)
+                break
+    return separate
 
 
 def _check_settings(facts: SiteFacts, settings: Settings, checkout: Path) -> Finding:

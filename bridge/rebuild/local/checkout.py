@@ -204,6 +204,11 @@ class BuilderCheckout:
         return self._files.lacks
 
     @property
+    def modules(self) -> Collection[str]:
+        """The folders of submodules."""
+        return self._files.modules
+
+    @property
     def next_due(self) -> datetime | None:
         """When :meth:`bring_to` has something to do without a new version."""
         return min(self._state.waiting.values(), default=None)

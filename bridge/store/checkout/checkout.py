@@ -212,6 +212,11 @@ class Checkout:
         self._moving.unlink()
         self._known = True
 
+    @property
+    def modules(self) -> Collection[str]:
+        """The folders of submodules."""
+        return self._modules
+
     def _hide(self) -> None:
         """Make ``git status`` ignore files that are left out."""
         links = {path for path in self._links if not (self.folder / path).is_symlink()}
