@@ -183,8 +183,7 @@ class Syndicator:
             if self._store.head() == self.ledger.cursor() and self._knows_targets():
                 continue
             try:
-                # Up to the index's commit and no further: planning looks posts up in it.
-                await self._planner.catch_up(await self._catalogue.refresh(patient=True))
+                await self._planner.catch_up()
             except (BridgeError, StoreError, OSError) as error:
                 log.warning("syndication could not be planned, next try later: %s", error)
                 asyncio.get_running_loop().call_later(_POLL, self._moved.set)

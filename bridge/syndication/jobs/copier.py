@@ -92,7 +92,7 @@ class Copier(Struct):
             await self.files.record_none(job)
             self._drop(job, "post")
             return
-        if job.uid not in opened.mf2.syndicate_to and not job.old:
+        if job.uid not in opened.mf2.syndicate_to and known is None:
             self.planner.cancel(job)
             return
         source = await self._source(account, job, opened)
@@ -137,6 +137,7 @@ class Copier(Struct):
             self.ledger.save_copy(copy)
         elif job.old:
             gone = Copy(job.old, job.uid, job.old_id, made=self.seconds(), deleted=True)
+            gone.paths = (job.path,)
             self.ledger.save_copy(gone)
         self._drop(job, "delete")
         # The post may have been restored in the meantime: then it gets a new copy.
@@ -212,9 +213,9 @@ class Copier(Struct):
     def _keep(self, job: Job, made: CreatedCopy) -> None:
         if job.old and job.old != made.url:
             self.ledger.forget_copy(job.old)
-        self.ledger.save_copy(
-            Copy(made.url, job.uid, made.id, made.text, made.alts, made=self.seconds())
-        )
+        copy = Copy(made.url, job.uid, made.id, made.text, made.alts, made=self.seconds())
+        copy.paths, copy.unseen = (job.path,), True
+        self.ledger.save_copy(copy)
 
     def _drop(self, job: Job, action: Action) -> None:
         """Delete a finished job, unless its action was changed in the meantime."""

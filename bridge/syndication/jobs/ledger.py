@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +69,8 @@ class Job(msgspec.Struct, omit_defaults=True):
 class Copy(msgspec.Struct, omit_defaults=True):
     """A copy that the bridge has made.
 
+    ``paths`` are the files of its post: more than one where the owner has copied the file, none
+    once they have removed the copy's URL from it. ``unseen``: the URL was not yet seen in a file.
     ``id`` is the network's id, ``text`` its text, ``alts`` the alt texts of its photos.
     ``deleted``: it was deleted.
     """
@@ -79,6 +83,8 @@ class Copy(msgspec.Struct, omit_defaults=True):
     made: float = 0.0
     edited: float = 0.0
     deleted: bool = False
+    paths: tuple[str, ...] = ()
+    unseen: bool = False
 
 
 class Answers(msgspec.Struct, omit_defaults=True):
@@ -115,10 +121,15 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._writing = threading.Lock()
         for name in ("jobs", "copies", "answers", "targets"):
             private.make_folder(folder / name)
         self.jobs = {job.name: job for job in self._all("jobs", Job)}
         self.copies = {copy.url: copy for copy in self._all("copies", Copy)}
+        self._paths_of = dict[str, tuple[str, ...]]()
+        self._urls_at: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for copy in self.copies.values():
+            self._file(copy)
         self.answers = {answers.url: answers for answers in self._all("answers", Answers)}
         self.troubles = dict[str, Trouble]()
         for name, trouble in self._named("targets", Trouble):
@@ -134,17 +145,47 @@ class Ledger:
         self.jobs.pop(job.name, None)
         self._remove(f"jobs/{job.name}.json")
 
+    def move(self, job: Job, path: str) -> None:
+        """Change the path of a job, whose post's file was renamed."""
+        former = job.name
+        del self.jobs[former]
+        job.path = path
+        self.save(job)
+        self._remove(f"jobs/{former}.json")
+
     def job(self, path: str, uid: str) -> Job | None:
         """The job of a post at a target, or ``None``."""
         return self.jobs.get(digest(path, uid)[:32])
 
     def save_copy(self, copy: Copy) -> None:
         """Store a copy."""
+        self.put_copy(copy, copy.paths)
+        self.store_copies([copy])
+
+    def put_copy(self, copy: Copy, paths: tuple[str, ...]) -> None:
+        """Take in a copy, or its new paths; it is not on disk before :meth:`store_copies`."""
+        self._unfile(copy.url)
+        copy.paths = paths
         self.copies[copy.url] = copy
-        self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
+        self._file(copy)
+
+    def store_copies(self, copies: Iterable[Copy]) -> None:
+        """Write copies to the disk. May run in a thread."""
+        for copy in copies:
+            self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
+
+    def copies_at(self, path: str) -> list[Copy]:
+        """The copies of the post in a file, deleted ones included."""
+        return [self.copies[url] for url in self._urls_at.get(path, ())]
+
+    def standing(self, path: str, uid: str) -> Copy | None:
+        """A post's copy at a target, whatever its file says; ``None`` if there is none."""
+        copies = self.copies_at(path)
+        return next((each for each in copies if each.uid == uid and not each.deleted), None)
 
     def forget_copy(self, url: str) -> None:
         """Delete the record of a copy that was replaced."""
+        self._unfile(url)
         self.copies.pop(url, None)
         self._remove(f"copies/{digest(url)[:32]}.json")
 
@@ -204,8 +245,21 @@ class Ledger:
             except (OSError, msgspec.DecodeError) as error:
                 log.warning("%s cannot be read and is ignored: %s", file, error)
 
+    def _file(self, copy: Copy) -> None:
+        self._paths_of[copy.url] = copy.paths
+        for path in copy.paths:
+            self._urls_at[path][copy.url] = None
+
+    def _unfile(self, url: str) -> None:
+        for path in self._paths_of.pop(url, ()):
+            del self._urls_at[path][url]
+            if not self._urls_at[path]:
+                del self._urls_at[path]
+
     def _write(self, name: str, value: msgspec.Struct) -> None:
-        self._put(name, msgspec.json.format(msgspec.json.encode(value), indent=1))
+        # Of two threads, the later one writes the newer state.
+        with self._writing:
+            self._put(name, msgspec.json.format(msgspec.json.encode(value), indent=1))
 
     def _put(self, name: str, data: bytes) -> None:
         write_durably(self._folder / name, data)

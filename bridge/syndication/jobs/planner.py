@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
-import msgspec
-
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.micropub.post import Post, discover, unescape
 from bridge.posts.catalogue import Catalogue
@@ -21,7 +19,7 @@ from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.bluesky.records import post_at
 from bridge.syndication.compose.composer import source_of
 from bridge.syndication.compose.post_page import PostPage
-from bridge.syndication.jobs.ledger import Job, Ledger
+from bridge.syndication.jobs.ledger import Copy, Job, Ledger
 from bridge.syndication.networks import Account
 
 _DAY = 86_400.0
@@ -47,6 +45,9 @@ _STATUS = re.compile(
 class Planner:
     """Compares commits and stores the jobs that follow (:mod:`.ledger`).
 
+    Two versions do not show what was committed between them. The ledger knows what the bridge has
+    committed itself: which copies a post has and in which file, whether or not that file says so.
+
     ``accounts`` are the targets with a type, by uid; ``running`` has the names of jobs in progress,
     which are changed but never dropped.
     """
@@ -57,7 +58,7 @@ class Planner:
         catalogue: Catalogue,
         ledger: Ledger,
         accounts: Mapping[str, Account],
-        running: Collection[str],
+        running: set[str],
         *,
         folder: str,
         seconds: Callable[[], float],
@@ -70,27 +71,35 @@ class Planner:
         self._running = running
         self._folder = folder
         self._seconds = seconds
+        #: The copies whose records have changed and are not on disk yet.
+        self._unstored = dict[str, Copy]()
         self._adopt_renamed_targets()
 
-    async def catch_up(self, head: Version) -> None:
-        """Plan jobs for all changes up to the commit ``head``.
+    async def catch_up(self) -> None:
+        """Plan jobs for all changes up to the index's newest commit.
 
-        Files are read in a thread; jobs are decided on the event loop. Raises :class:`StoreError`
-        and ``OSError``.
+        Files are read in a thread; jobs are decided on the event loop. Raises
+        :class:`BridgeError`, :class:`StoreError` and ``OSError``.
         """
+        recorded = self._recorded()
+        # Up to the index's commit and no further: planning looks posts up in it.
+        head = await self._catalogue.refresh(patient=True)
         cursor, known = self._ledger.cursor(), self._ledger.uids()
         changes = None
         if cursor is not None:
+            paths = {path for copy in recorded.values() for path in copy.paths}
             with suppress(StoreError):
-                changes = await asyncio.to_thread(self._changes, cursor, head)
+                changes = await asyncio.to_thread(self._changes, cursor, head, paths)
         new = {*self._accounts} - ({*self._accounts} if known is None else known)
         if changes is None:
             await self._plan_all(head, self._accounts, _RECORD_LOST)
         else:
-            self._plan(changes)
+            self._plan(changes, recorded)
             if new:
                 await self._plan_all(head, new, _TARGET_IS_NEW)
         self._ledger.save_uids(self._accounts)
+        await asyncio.to_thread(self._ledger.store_copies, [*self._unstored.values()])
+        self._unstored.clear()
         self._ledger.move_cursor(head)
 
     def plan_copies(
@@ -116,7 +125,10 @@ class Planner:
             made = self._new_job(path, uid, entry, file)
             if was_deleted and copy and known:
                 made.old, made.old_id = copy, known.id
-            if late:
+            elif copy is None and (standing := self._ledger.standing(path, uid)):
+                # The file was replaced by an older version: its link is written again.
+                made.copy, made.copy_id, made.text = standing.url, standing.id, standing.text
+            elif late:
                 # The date may come from a clock that was wrong.
                 made.maybe, made.started = True, entry.published - _DAY
                 if entry.published < self._seconds() - _DAY:
@@ -130,6 +142,9 @@ class Planner:
             copy = self._ledger.copies.get(url)
             account = self._accounts.get(copy.uid) if copy else None
             if copy is None or copy.deleted or account is None or entry is None:
+                continue
+            if copy.paths[:1] != (path,) and self._others(url, path):
+                # This file was made from the post's, with the URL of its copy.
                 continue
             if not (account.target.edit or not is_public(file)):
                 continue
@@ -181,11 +196,12 @@ class Planner:
             if b'"syndicate-to"' in blob.data
         ]
 
-    def _changes(self, old: Version, new: Version) -> list[_Change]:
+    def _changes(self, old: Version, new: Version, paths: Iterable[str]) -> list[_Change]:
+        """The posts' files that differ, and those at ``paths`` though they may be the same."""
         inside = [each for each in self._store.diff(old, new) if self._is_inside(each.path)]
         wanted = [blob for each in inside for blob in (each.old, each.new) if blob]
         read = {blob.id: blob.data for blob in self._store.blobs(dict.fromkeys(wanted))}
-        return [
+        changes = [
             (
                 each.path,
                 _parsed(each.path, read[each.old]) if each.old else None,
@@ -193,19 +209,36 @@ class Planner:
             )
             for each in inside
         ]
+        for path in {*paths}.difference(each.path for each in inside):
+            if (blob := self._store.read(path, new)) is not None:
+                file = _parsed(path, blob.data)
+                changes.append((path, file, file))
+        return changes
+
+    def _recorded(self) -> dict[str, Copy]:
+        """The copies whose URL was committed to their post's file and not yet seen there."""
+        return {
+            url: copy
+            for url, copy in self._ledger.copies.items()
+            if copy.unseen and not any(self._ledger.job(path, copy.uid) for path in copy.paths)
+        }
 
     async def _plan_all(self, head: Version, uids: Collection[str], late: str) -> None:
         for path, file in await asyncio.to_thread(self._files_with_requests, head):
             self.plan_copies(path, file, uids=uids, late=late)
 
-    def _plan(self, files: Sequence[_Change]) -> None:
+    def _plan(self, files: Sequence[_Change], recorded: Collection[str]) -> None:
         there = {url for _, _, new in files if new for url in copies_of(Mf2Line.of(new))}
+        for path, _, new in files:
+            for copy in self._named_in(new):
+                self._assign(copy, path)
         new_places = {visible_content(new): path for path, old, new in files if new and not old}
         for path, old, new in files:
             if old is not None and new is None and (place := new_places.get(visible_content(old))):
                 self._move(path, place)
         for path, old, new in files:
             if new is not None:
+                self._release(path, new, recorded)
                 self.plan_copies(path, new)
                 if old is not None and visible_content(old) != visible_content(new):
                     self.plan_edits(path, new)
@@ -230,12 +263,56 @@ class Planner:
         return job
 
     def _move(self, old: str, new: str) -> None:
-        """Move the jobs of a renamed file to its new path."""
+        """Move the jobs and copies of a renamed file to its new path."""
         for uid in self._accounts:
-            job = self._ledger.job(old, uid)
-            if job is not None and job.name not in self._running:
-                self._ledger.save(msgspec.structs.replace(job, path=new))
-                self._ledger.drop(job)
+            if (job := self._ledger.job(old, uid)) is not None:
+                former, is_running = job.name, job.name in self._running
+                self._ledger.move(job, new)
+                if is_running:
+                    self._running.remove(former)
+                    self._running.add(job.name)
+        for copy in self._ledger.copies_at(old):
+            others = (path for path in copy.paths if path != new)
+            self._put(copy, (new if path == old else path for path in others))
+
+    def _named_in(self, file: PelicanFile | None) -> list[Copy]:
+        """The copies that the bridge has made and a file names."""
+        urls = copies_of(Mf2Line.of(file)) if file else ()
+        return [copy for url in urls if (copy := self._ledger.copies.get(url)) is not None]
+
+    def _assign(self, copy: Copy, path: str) -> None:
+        """Take in that the file ``path`` names a copy."""
+        if path not in copy.paths or copy.unseen:
+            copy.unseen = False
+            self._put(copy, dict.fromkeys((*copy.paths, path)))
+
+    def _release(self, path: str, file: PelicanFile, recorded: Collection[str]) -> None:
+        """Leave the copies to the owner whose URLs they have removed from the post's file.
+
+        ``recorded`` are those whose URLs had been committed before this version was read. A file
+        that still requests the copy is an older version, which does not know its URL.
+        """
+        mf2 = Mf2Line.of(file)
+        if Mf2Line.is_broken(file):
+            return
+        named = {*copies_of(mf2)}
+        for copy in self._ledger.copies_at(path):
+            is_known = not copy.unseen or copy.url in recorded
+            is_kept = copy.url in named or copy.uid in mf2.syndicate_to or copy.deleted
+            if is_known and not is_kept and self._ledger.job(path, copy.uid) is None:
+                copy.unseen = False
+                self._put(copy, (each for each in copy.paths if each != path))
+
+    def _put(self, copy: Copy, paths: Iterable[str]) -> None:
+        """Change the paths of a copy; they are on disk before the cursor moves."""
+        self._ledger.put_copy(copy, tuple(paths))
+        self._unstored[copy.url] = copy
+
+    def _others(self, url: str, path: str) -> list[str]:
+        """The other files on the site that name the copy of the post in ``path``."""
+        copy, index = self._ledger.copies.get(url), self._catalogue.index
+        paths = copy.paths if copy else ()
+        return [each for each in paths if each != path and index.find_by_path(each)]
 
     def _delete(self, path: str, old: PelicanFile, there: Collection[str]) -> None:
         """Plan the deletion of a deleted post's copies. ``there`` are the copies that other
@@ -244,7 +321,9 @@ class Planner:
         mf2 = Mf2Line.of(old)
         for uid in self._accounts:
             job, url = self._ledger.job(path, uid), self.copy_at(uid, mf2)
-            if url in there:
+            if url is None and (standing := self._ledger.standing(path, uid)):
+                url = standing.url
+            if url is not None and (url in there or self._others(url, path)):
                 if job is not None:
                     self._ledger.drop(job)
                 continue
