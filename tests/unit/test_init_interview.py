@@ -58,6 +58,11 @@ def test_a_wrong_answer_without_another_is_refused(monkeypatch: pytest.MonkeyPat
         typed(monkeypatch, "you").me(None, "https://example.com/")
 
 
+def test_a_siteurl_that_is_no_profile_url_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match=r"SITEURL, 'http://0.0.0.0:8000', cannot be .* --me"):
+        typed(monkeypatch, "").me(None, "http://0.0.0.0:8000")
+
+
 def test_it_does_not_ask_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="cannot be the bridge's URL"):
         typed(monkeypatch, *["http://bridge.you.example"] * 50).bridge(None)

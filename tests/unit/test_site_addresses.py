@@ -817,6 +817,11 @@ def test_settings_that_look_at_the_folder_of_posts(
     assert read_site(file).facts().looks_at_posts is looks
 
 
+def test_an_error_of_several_lines_is_a_warning_in_one() -> None:
+    logged = [LoggedError("\nNo cover for\n  978-3:\n  timed out\n", None)]
+    assert LogSummary.of(logged).warnings == ("No cover for 978-3: timed out",)
+
+
 def test_a_file_in_another_encoding_is_reported_with_the_remedy(tmp_path: Path) -> None:
     site = load_site(tmp_path)
     (found,) = site.describe([Source(HERE, "a", POST.replace("a-post", "é").encode("latin-1"))])

@@ -39,9 +39,10 @@ class Interview:
             try:
                 return str(profile_url(_with_scheme(answer)))
             except BadURL as error:
+                named = f"SITEURL, {answer!r}," if answer == suggested else repr(answer)
                 raise Refused(
-                    f"{answer!r} cannot be your site's URL: {error}. Give the URL of your home"
-                    " page, such as https://you.example/"
+                    f"{named} cannot be your site's URL: {error}. Give the URL of your home page,"
+                    " such as --me https://you.example/"
                 ) from error
 
         self._me = self._checked(given, "Your site's URL", suggested, check)

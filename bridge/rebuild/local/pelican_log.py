@@ -111,8 +111,7 @@ class LogSummary(Struct, frozen=True):
                 remedy = ": save the file in UTF-8" if is_encoding else ""
                 left_out.setdefault(error.file, f"{error.reason}{remedy}")
             else:
-                first_line = error.reason.strip().partition("\n")[0]
-                warnings.setdefault(first_line[:_WARNING_LENGTH])
+                warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
         more = len(warnings) - _WARNINGS
         listed = tuple(warnings)[:_WARNINGS]
         return cls(
