@@ -16,6 +16,7 @@ from bridge.desk.mentions import MentionPages
 from bridge.desk.syndication import SyndicationPages, add_page_without_targets
 from bridge.indieauth.server import IndieAuthServer
 from bridge.net.fetch import GuardedFetch, OwnPages
+from bridge.net.resolver import Resolver
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import Committer
 from bridge.posts.post_files import PostReader
@@ -52,6 +53,9 @@ from bridge.webmention.targets import Targets
 from bridge.webmention.tombstones import TombstoneCommitter, Tombstones
 
 RECEIVER = web.AppKey("receiver", Receiver)
+#: Concurrent lookups of the hosts of webmentions' sources. One may go on for half a minute or more
+#: after its fetch has ended: six workers leave up to three each behind, on most systems.
+_LOOKUPS = 64
 
 
 class Social(Struct, frozen=True):
@@ -118,6 +122,12 @@ async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
     """Start ``/webmention``, if receiving is on."""
     if not core.settings.webmention.receive:
         return None
+    # Names that strangers choose, whose servers may never answer, keep no others waiting.
+    sources = GuardedFetch(
+        allow_loopback=urlsplit(core.public_url).hostname in LOOPBACK,
+        resolver=Resolver(most=_LOOKUPS),
+    )
+    core.lifetime.close_later(sources.close)
     receiver = make_receiver(
         core.settings,
         core.repo.store,
@@ -125,6 +135,7 @@ async def _start_receiving(app: web.Application, core: Core) -> Receiver | None:
         core.repo.posts,
         core.committer,
         core.fetch,
+        sources,
         public_url=core.public_url,
     )
     await receiver.start()
@@ -254,10 +265,13 @@ def make_receiver(
     posts: PostReader,
     committer: Committer,
     fetch: GuardedFetch,
+    sources: GuardedFetch,
     *,
     public_url: str,
 ) -> Receiver:
-    """The receiver with everything it needs; it is not started."""
+    """The receiver with everything it needs; it is not started. ``sources`` fetches the pages that
+    are said to mention a post.
+    """
     ours = settings.webmention
     content = settings.content.folder
     files = MentionFiles(store, content, ours.folder)
@@ -270,7 +284,7 @@ def make_receiver(
         Inbox(settings.site.state / "keep" / "mentions"),
         files,
         targets,
-        Verifier(fetch),
+        Verifier(sources),
         commits,
         posts,
         owner=OwnerUrls(

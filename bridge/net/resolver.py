@@ -26,9 +26,12 @@ class Resolver(AbstractResolver):
     delay all other work that is done there, and the end of the process.
     """
 
-    def __init__(self, getaddrinfo: Callable[..., _Found] = socket.getaddrinfo) -> None:
+    def __init__(
+        self, getaddrinfo: Callable[..., _Found] = socket.getaddrinfo, *, most: int = _MOST
+    ) -> None:
+        """``most`` lookups run at once."""
         self._getaddrinfo = getaddrinfo
-        self._free = asyncio.Semaphore(_MOST)
+        self._free = asyncio.Semaphore(most)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

@@ -116,7 +116,7 @@ async def home_of(
     )
     receiver = make_receiver(
         settings, store, bench.posts.catalogue, bench.posts.reader, bench.committer, bench.fetch,
-        public_url="https://bridge.example/",
+        bench.fetch, public_url="https://bridge.example/",
     )  # fmt: skip
     await receiver.start()
     bench.start()

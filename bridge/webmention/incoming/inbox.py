@@ -9,7 +9,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -38,6 +38,8 @@ _REMEMBERED = 20_000
 _PRUNED = 100
 #: For how many seconds a sender can look up the state of a mention.
 _KEPT = 30 * 86400.0
+#: How many workers one sender has at most.
+_EACH = 2
 _ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -206,27 +208,43 @@ def _over_limit(pending: Sequence[Record]) -> Iterator[Record]:
 
 
 class VerificationQueue:
-    """Ids of records to verify: each is queued once, and no two workers have the same one.
+    """Ids of records to verify, which several workers share: each is queued once, and no two
+    workers have the same one.
 
-    ``verify`` is called with an id and must not raise.
+    Whoever sends many waits for themselves: the senders that wait have turns, each has at most two
+    workers, and each site that sources are on has one. A mention that several have sent has the
+    turns of each of them.
+
+    ``verify`` is called with an id and the sender whose turn it is, and must not raise. ``site_of``
+    returns the site of a record's source.
     """
 
-    def __init__(self, verify: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, verify: Callable[[str, str], Awaitable[None]], site_of: Callable[[str], str]
+    ) -> None:
         self._verify = verify
-        self._queue = asyncio.Queue[str]()
-        self._queued = set[str]()
-        self._running = set[str]()
+        self._site_of = site_of
+        #: The ids that wait, by sender; the next sender first.
+        self._waiting: dict[str, dict[str, None]] = {}
+        self._queued: defaultdict[str, set[str]] = defaultdict(set)
+        self._busy_sites = set[str]()
+        self._busy_senders = Counter[str]()
+        #: Set, and replaced, when something is added or done.
+        self._changed = asyncio.Event()
         self._timers = set[asyncio.TimerHandle]()
 
-    def add(self, name: str, delay: float = 0.0) -> None:
-        """Queue an id, at once or after ``delay`` seconds. It may be in the queue already."""
+    def add(self, name: str, sender: str = "", delay: float = 0.0) -> None:
+        """Queue an id, at once or after ``delay`` seconds. It may be in the queue already.
+
+        ``sender`` is who has sent it, ``""`` if that is not known.
+        """
         if delay <= 0:
-            self._add_now(name)
+            self._add_now(name, sender)
             return
 
         def add_now() -> None:
             self._timers.discard(timer)
-            self._add_now(name)
+            self._add_now(name, sender)
 
         timer = asyncio.get_running_loop().call_later(delay, add_now)
         self._timers.add(timer)
@@ -234,31 +252,50 @@ class VerificationQueue:
     async def work(self) -> None:
         """Verify one after the other, until cancelled. Several workers may run."""
         while True:
-            name = await self._queue.get()
-            self._queued.discard(name)
+            while (taken := self._take()) is None:
+                await self._changed.wait()
+            name, site, sender = taken
             try:
-                if name in self._running:
-                    # Received again during its verification: it is verified once more afterwards.
-                    self.add(name, 1.0)
-                    continue
-                self._running.add(name)
-                try:
-                    await self._verify(name)
-                finally:
-                    self._running.discard(name)
+                await self._verify(name, sender)
             finally:
-                self._queue.task_done()
+                self._busy_sites.discard(site)
+                self._busy_senders -= Counter([sender])
+                self._wake()
 
     async def join(self) -> None:
         """Wait until everything that was queued without a delay is verified."""
-        await self._queue.join()
+        while self._queued or self._busy_sites:
+            await self._changed.wait()
 
     def close(self) -> None:
         """Cancel what was added with a delay."""
         for timer in self._timers:
             timer.cancel()
 
-    def _add_now(self, name: str) -> None:
-        if name not in self._queued:
-            self._queued.add(name)
-            self._queue.put_nowait(name)
+    def _take(self) -> tuple[str, str, str] | None:
+        """The next id with its site and sender, which have a worker now; ``None`` if all wait."""
+        for sender, names in self._waiting.items():
+            if self._busy_senders[sender] >= _EACH:
+                continue
+            for name in names:
+                if (site := self._site_of(name)) in self._busy_sites:
+                    continue
+                for each in self._queued.pop(name):
+                    del self._waiting[each][name]
+                    if not self._waiting[each]:
+                        del self._waiting[each]
+                if sender in self._waiting:
+                    self._waiting[sender] = self._waiting.pop(sender)
+                self._busy_sites.add(site)
+                self._busy_senders[sender] += 1
+                return name, site, sender
+        return None
+
+    def _add_now(self, name: str, sender: str) -> None:
+        self._waiting.setdefault(sender, {})[name] = None
+        self._queued[name].add(sender)
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -30,7 +30,8 @@ from bridge.webmention.targets import Targets
 
 log = logging.getLogger(__name__)
 
-_WORKERS = 4
+#: Most of a verification is waiting for the source's server.
+_WORKERS = 6
 #: Pauses before retries of a source that could not be fetched, in seconds.
 _RETRIES = (45.0, 3600.0)
 #: A mention is removed when its source was missing this many times, over at least this many
@@ -75,7 +76,7 @@ class Receiver:
         self._approve = approve
         self._retries = retries
         self._clock = clock
-        self._queue = VerificationQueue(self._verify)
+        self._queue = VerificationQueue(self._verify, self._site_of)
         self.batches = Batches(
             inbox, commits, seconds=batch_seconds, clock=self._now, resent=self._queue.add
         )
@@ -87,7 +88,7 @@ class Receiver:
         shown = (record for record in self.inbox.in_state("shown") if record.due)
         for record in (*self.inbox.in_state("waiting"), *shown):
             pause = seconds_until(record.due, self._now(), _MISSING)
-            self._queue.add(record.id, pause)
+            self._queue.add(record.id, delay=pause)
         if self.inbox.in_state("approved"):
             self.batches.added()
         works = [*(self._queue.work() for _ in range(_WORKERS)), self.batches.run()]
@@ -110,7 +111,7 @@ class Receiver:
         await self.checks.check(source, target, client)
         source = one_spelling(source)
         record = await asyncio.to_thread(self.inbox.receive, source, target, self._now())
-        self._queue.add(record.id)
+        self._queue.add(record.id, client)
         return record
 
     def reverify_shown(self, source: str, target: str, received: float) -> None:
@@ -220,34 +221,39 @@ class Receiver:
             log.exception("a worker for webmentions has stopped")
             raise
 
-    async def _verify(self, name: str) -> None:
+    def _site_of(self, name: str) -> str:
+        """The registered domain of a record's source."""
+        record = self.inbox.get(name)
+        return _domain(record) if record else name
+
+    async def _verify(self, name: str, sender: str) -> None:
         """Verify the record with this id and act on the result. Raises nothing."""
         record = self.inbox.get(name)
         if record is None:
             return
         try:
-            await self._verify_record(record)
+            await self._verify_record(record, sender)
         except (BridgeError, StoreError, OSError) as error:
             # The site, the repo or the disk failed, not the source.
             log.warning("a webmention could not be verified, next try later: %s", error)
-            self._queue.add(name, _RETRY_SECONDS)
+            self._queue.add(name, sender, _RETRY_SECONDS)
         except Exception:
             # It must not stay in the queue for ever, in the place of others.
             log.exception("a webmention could not be verified")
             await self._give_up(record)
 
-    async def _verify_record(self, record: Record) -> None:
+    async def _verify_record(self, record: Record, sender: str) -> None:
         sent = record.sent
         post = await self._targets.find(record.target)
         if post is None:
             await self._set_state(record, "refused", UNKNOWN_TARGET)
             return
-        result = await self._verifier.verify(record.source, record.target)
+        result = await self._verifier.verify(record.source, record.target, sender)
         await asyncio.to_thread(self.files.refresh)
         shown = self.files.of(record.source, post)
         if record.sent != sent:
             # Sent again during the fetch, so the source may have changed since.
-            self._queue.add(record.id)
+            self._queue.add(record.id, sender)
         elif result.outcome == "linked":
             mention = mention_of(result.page, record.source, record.target, post, at=result.url)
             await self._moderate(record, post, mention, at=result.url)
@@ -259,7 +265,7 @@ class Receiver:
         elif result.outcome == "missing" and shown:
             await self._count_miss(record, result, [each.path for each in shown])
         elif result.outcome == "unreachable" and (pause := self._pause(record)) is not None:
-            await self._retry(record, pause)
+            await self._retry(record, sender, pause)
         elif shown:
             await self._set_state(record, "shown")
         else:
@@ -268,11 +274,11 @@ class Receiver:
     def _pause(self, record: Record) -> float | None:
         return next_pause(self._retries, record.tries, jitter=0.0)
 
-    async def _retry(self, record: Record, delay: float) -> None:
+    async def _retry(self, record: Record, sender: str, delay: float) -> None:
         record.tries += 1
         record.due = self._now() + delay
         await asyncio.to_thread(self.inbox.write, record)
-        self._queue.add(record.id, delay)
+        self._queue.add(record.id, sender, delay)
 
     async def _count_miss(self, record: Record, result: Verification, shown: list[str]) -> None:
         """Remove a shown mention whose source has been missing for a week; else check again."""
@@ -288,7 +294,7 @@ class Receiver:
         record.set_state("shown", now=now)
         record.due = now + _MISSING / (_MISSES - 1)
         await asyncio.to_thread(self.inbox.write, record)
-        self._queue.add(record.id, record.due - now)
+        self._queue.add(record.id, delay=record.due - now)
 
     async def _moderate(
         self,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from email.message import Message
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
@@ -16,7 +15,6 @@ from msgspec import Struct, field
 from bridge.net.fetch import Fetched, FetchError, GuardedFetch
 from bridge.net.link_rels import charset_of
 from bridge.net.sandboxed_parse import parse_in_subprocess
-from bridge.net.web_url import BadURL, parse
 
 #: Never imported here: an HTML parser would add a third to the bridge's memory.
 _READ = "bridge.webmention.incoming.verification.parser:read"
@@ -31,7 +29,8 @@ _PAGE_BYTES = 1024 * 1024
 _SECONDS = 10.0
 _REDIRECTS = 10
 _READING_SECONDS = 40.0
-_AT_ONCE = 2
+#: How many pages are parsed at once: that takes a processor.
+_PARSED_AT_ONCE = 2
 
 #: Results of a verification: it links; it does not; it was deleted (410 or a tombstone); it is
 #: missing (404 and other refusals); it could not be fetched or parsed this time.
@@ -53,7 +52,7 @@ class Verification(Struct, frozen=True):
 
 
 class Verifier:
-    """Fetches sources, at most two at a time and one per host, and parses them in a subprocess."""
+    """Fetches sources, and parses them in subprocesses: at most two at a time, one per sender."""
 
     def __init__(
         self, fetch: GuardedFetch, *, seconds: float = _SECONDS, reading: float = _READING_SECONDS
@@ -61,21 +60,13 @@ class Verifier:
         self._fetch = fetch
         self._seconds = seconds
         self._reading = reading
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._hosts: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._parsing = asyncio.Semaphore(_PARSED_AT_ONCE)
+        self._senders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def verify(self, source: str, target: str) -> Verification:
-        """Fetch and parse ``source``. Raises nothing, whatever the source does."""
-        host = _host(source)
-        lock = self._hosts.get(host)
-        if lock is None:
-            lock = self._hosts[host] = asyncio.Lock()
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(lock)
-            await stack.enter_async_context(self._turns)
-            return await self._fetch_and_parse(source, target)
-
-    async def _fetch_and_parse(self, source: str, target: str) -> Verification:
+    async def verify(self, source: str, target: str, sender: str = "") -> Verification:
+        """Fetch and parse ``source``, which ``sender`` has sent. Raises nothing, whatever the
+        source does.
+        """
         try:
             page = await self._fetch.fetch(
                 source,
@@ -96,7 +87,11 @@ class Verifier:
             return Verification("unreachable", f"The source's server answered {page.status}.")
         if page.status != 200:
             return Verification("missing", f"The source's server answered {page.status}.")
-        return await self._check_link(page, source, target)
+        lock = self._senders.get(sender)
+        if lock is None:
+            lock = self._senders[sender] = asyncio.Lock()
+        async with lock, self._parsing:
+            return await self._check_link(page, source, target)
 
     async def _check_link(self, page: Fetched, source: str, target: str) -> Verification:
         kind, charset = _media_type(page.headers.get("Content-Type", ""))
@@ -111,13 +106,6 @@ class Verifier:
         if not parsed["linked"]:
             return Verification("no link", "The source does not link to the target.")
         return Verification("linked", page=parsed, url=page.url)
-
-
-def _host(url: str) -> str:
-    try:
-        return parse(url.partition("#")[0]).host
-    except BadURL:
-        return ""
 
 
 def _media_type(header: str) -> tuple[str, str]:
