@@ -116,6 +116,11 @@ SITES = {
         + "VERSION = check_output(['git', 'describe', '--tags', '--always'])\n"
         + "assert b'the site' in check_output(['git', 'log'])\n",
     ),
+    "settings whose keys are no texts, and which contain themselves": (
+        {},
+        CONF
+        + "FILTERS = {('C++', 'x'): len, 1: {2, 'b'}, 'a': []}\nFILTERS['a'].append(FILTERS)\n",
+    ),
     "settings that make files": (
         {},
         CONF

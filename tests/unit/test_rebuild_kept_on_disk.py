@@ -145,6 +145,13 @@ def test_everything_is_read_again_if_the_environment_changed(
     assert site.reads()[0] == []
 
 
+def test_what_is_read_is_cached_whatever_the_types_of_settings(site: Site) -> None:
+    site.settings = {"FILTERS": {("C++", "x"): len, 1: {2, "b"}}}
+    (site.content / "a.md").write_text(MARKDOWN)
+    assert site.reads()[0] == ["a.md"]
+    assert site.reads()[0] == []
+
+
 def test_nothing_is_cached_if_the_environment_is_unknown(site: Site) -> None:
     (site.content / "a.md").write_text(MARKDOWN)
     site.reads(rest="")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -49,8 +48,24 @@ def folder_inside(root: Path, folder: Path) -> str:
 
 def fingerprint(root: Path, *known: object) -> str:
     """A hash of everything that determines how posts are read; independent of ``root``."""
-    text = json.dumps(known, default=repr, sort_keys=True).replace(str(root), "")
-    return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()
+    text = settings_text(known).replace(str(root), "")
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def settings_text(value: object, above: tuple[int, ...] = ()) -> str:
+    """A text for settings of any type, the same for equal ones in each process. ``above`` are the
+    ids of the containers that ``value`` is in.
+    """
+    if id(value) in above:
+        return "..."
+    inside = (*above, id(value))
+    if isinstance(value, Mapping):
+        return settings_text(sorted(settings_text(pair, inside) for pair in value.items()))
+    if isinstance(value, set | frozenset):
+        return settings_text(sorted(settings_text(each, inside) for each in value))
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(settings_text(each, inside) for each in value)}]"
+    return _ADDRESS.sub("", repr(value))
 
 
 @cache

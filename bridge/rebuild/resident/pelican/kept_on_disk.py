@@ -32,6 +32,7 @@ from pelican.urlwrappers import Author, Category, Tag, URLWrapper
 from pelican.utils import SafeDatetime
 
 from bridge.runtime.process import installed_code
+from bridge.site.pelican.facts import settings_text
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,6 @@ _DATE = re.compile(
 #: A date that says less is completed with the day on which it is read.
 _WHOLE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?!\d)")
 _HEAD = 16_384
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _SETTINGS = "settings"
 _PLAIN = frozenset({str, int, float, bool, type(None), Markup, datetime, SafeDatetime, date})
 _CLASSES: Mapping[tuple[str, str], Any] = {
@@ -171,10 +171,9 @@ class KeptOnDisk:
         return self._database
 
     def _made_key(self) -> bytes:
-        settings = json.dumps(self._settings, default=repr, sort_keys=True)
         parts = [
             _FORMAT, installed_code(), self._rest,
-            _ADDRESS.sub("", settings), *time.tzname, str(locale.getlocale()),
+            settings_text(self._settings), *time.tzname, str(locale.getlocale()),
             os.environ.get("DOCUTILSCONFIG", ""), os.environ.get("LANG", ""),
         ]  # fmt: skip
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).digest()
