@@ -233,6 +233,20 @@ def test_paths_are_relative_to_a_link_to_the_settings(site: Path, bridge: Path) 
     assert written(bridge)["site"]["settings"] == "pelicanconf.py"
 
 
+def test_lines_are_added_to_the_settings_that_have_the_list_of_plugins(
+    bridge: Path, tmp_path: Path
+) -> None:
+    site = quickstart(tmp_path / "site", url="https://ada.example")
+    (site / "publishconf.py").unlink()
+    (site / "words.py").write_text('AUTHOR = "Ada"\nHOME = "Home"\n')
+    conf = site / "pelicanconf.py"
+    conf.write_text(f"from words import *\n{conf.read_text()}\nPLUGINS = []\n")
+    commit(site)
+    named = ("--settings", "pelicanconf.py", "--me", "https://ada.example/")
+    told = done("init", site, "--yes", *named, cwd=bridge)
+    assert f"Add these lines at the end of {conf}:" in told
+
+
 def test_a_list_of_plugins_is_made_longer_and_what_is_there_is_not_asked_for(
     site: Path, bridge: Path
 ) -> None:

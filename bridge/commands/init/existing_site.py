@@ -24,6 +24,7 @@ from bridge.commands.init.pelican_settings import (
     likely_settings,
     read_anywhere,
     read_settings,
+    sets_plugins,
 )
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
@@ -299,7 +300,10 @@ def find_site(
 
 
 def _with_settings(root: Path, settings: Path) -> ExistingSite:
-    return _site(root, base_of(settings) or settings, settings)
+    # What it imports has the settings that it changes, unless it has the list of plugins itself.
+    return _site(
+        root, settings if sets_plugins(settings) else base_of(settings) or settings, settings
+    )
 
 
 def _site(root: Path, conf: Path, settings: Path) -> ExistingSite:

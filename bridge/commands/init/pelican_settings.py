@@ -278,6 +278,11 @@ def base_of(file: Path) -> Path | None:
     return None
 
 
+def sets_plugins(file: Path) -> bool:
+    """Whether these settings have a list of plugins."""
+    return "PLUGINS" in _SETTING.findall(_text(file))
+
+
 def is_live(facts: SiteFacts) -> bool:
     """Whether the SITEURL of these settings is a public URL."""
     address = str(facts.values.get("SITEURL") or "")
