@@ -23,7 +23,7 @@ def add_page_without_targets(app: web.Application) -> None:
     """Add the page for a bridge that copies to no target itself, which explains the settings."""
 
     async def show(owner: Owner) -> web.StreamResponse:
-        nothing = {"targets": (), "failed": (), "waiting": ()}
+        nothing = {"targets": (), "failed": (), "waiting": (), "missing": ()}
         return owner.page("syndication.html", report=nothing)
 
     app.router.add_get(PATH, owner_page(show))
@@ -62,6 +62,10 @@ class SyndicationPages:
         action = form.need("action")
         if action in {"retry", "skip"}:
             return owner.back(PATH, Notice(await self._job(action, form.need("id"))))
+        if action == "unlink":
+            done = await self._syndicator.unlink(form.need("id"))
+            notice = "The post does not link to it any more." if done else "It is done already."
+            return owner.back(PATH, Notice(notice))
         target = self._target(form.need("uid"))
         try:
             match action:

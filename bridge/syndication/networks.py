@@ -82,6 +82,7 @@ class Network(Protocol):
 
     async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
         """The responses to a copy; ``None`` where a cheap request shows nothing new since ``seen``.
+        A copy that is not there is ``is_missing``.
 
         ``full`` fetches all of them in any case.
         """

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from bridge.micropub.post import Json
+from bridge.syndication.api import digest
 from bridge.syndication.jobs.ledger import Job
 from bridge.syndication.syndicator import Syndicator
 
@@ -45,11 +46,22 @@ class JobReport(Struct, frozen=True):
         return self.state in {"failed", "held"}
 
 
+class MissingCopy(Struct, frozen=True):
+    """A copy that is not at its network any more, while the post still links to it."""
+
+    name: str
+    url: str
+    post: str
+    target: str
+    since: float
+
+
 class Report(Struct, frozen=True):
-    """The state of all targets and jobs."""
+    """The state of all targets and jobs, and the copies that are missing."""
 
     targets: tuple[TargetReport, ...]
     jobs: tuple[JobReport, ...]
+    missing: tuple[MissingCopy, ...] = ()
 
     @property
     def failed(self) -> tuple[JobReport, ...]:
@@ -76,13 +88,14 @@ def report_of(syndicator: Syndicator) -> Report:
         error, since = (trouble.error, trouble.since) if trouble else ("", 0.0)
         targets.append(TargetReport(uid, target.name, target.type, error, since))
     jobs = sorted(ledger.jobs.values(), key=lambda job: job.since, reverse=True)
-    return Report(tuple(targets), tuple(_job(syndicator, job) for job in jobs[: 2 * _SHOWN]))
+    listed = tuple(_job(syndicator, job) for job in jobs[: 2 * _SHOWN])
+    return Report(tuple(targets), listed, _missing(syndicator))
 
 
 def facts_of(syndicator: Syndicator | None) -> dict[str, Json]:
     """The same as JSON, for ``/status``."""
     if syndicator is None:
-        return {"targets": [], "waiting": [], "failed": []}
+        return {"targets": [], "waiting": [], "failed": [], "missing": []}
     report = report_of(syndicator)
     return {
         "targets": [
@@ -98,7 +111,26 @@ def facts_of(syndicator: Syndicator | None) -> dict[str, Json]:
         ],
         "waiting": [_facts(each) for each in report.waiting[:_SHOWN]],
         "failed": [_facts(each) for each in report.failed[:_SHOWN]],
+        "missing": [
+            {
+                "url": each.url,
+                "post": each.post,
+                "target": each.target,
+                "since": _time(each.since),
+            }
+            for each in report.missing
+        ],
     }
+
+
+def _missing(syndicator: Syndicator) -> tuple[MissingCopy, ...]:
+    found = []
+    for each in syndicator.ledger.answers.values():
+        account, copy = syndicator.accounts.get(each.uid), syndicator.ledger.copies.get(each.url)
+        if each.missing and account is not None and not (copy and copy.deleted):
+            name = digest(each.url)
+            found.append(MissingCopy(name, each.url, each.post, account.target.name, each.missing))
+    return tuple(sorted(found, key=lambda each: each.since, reverse=True)[:_SHOWN])
 
 
 def _job(syndicator: Syndicator, job: Job) -> JobReport:

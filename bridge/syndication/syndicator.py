@@ -23,7 +23,7 @@ from bridge.posts.commits import Committer
 from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.store import ContentStore, StoreError, Version
-from bridge.syndication.api import ApiError
+from bridge.syndication.api import ApiError, digest
 from bridge.syndication.jobs.copier import Copier, PostPageSource
 from bridge.syndication.jobs.ledger import RETRIES, Job, Ledger
 from bridge.syndication.jobs.outcomes import LOOKS, OFF_LOOK, Outcomes
@@ -158,6 +158,27 @@ class Syndicator:
         if job.action == "post":
             await self._files.record_none(job)
         self.ledger.drop(job)
+        return True
+
+    async def unlink(self, name: str) -> bool:
+        """Remove the URL of a copy that is gone from its post's file; false if it is not missing.
+
+        ``name`` is the hash of the URL. Raises what a commit raises.
+        """
+        missing = (each for each in self.ledger.answers.values() if each.missing)
+        answers = next((each for each in missing if digest(each.url) == name), None)
+        if answers is None:
+            return False
+        entry = self._catalogue.index.find(answers.post)
+        if entry is not None:
+            await self._files.record_gone(
+                Job(entry.path, answers.uid, "delete", entry.url, self._seconds(), old=answers.url)
+            )
+        if (copy := self.ledger.copies.get(answers.url)) is not None:
+            copy.deleted = True
+            self.ledger.save_copy(copy)
+        answers.missing = 0.0
+        self.ledger.save_answers(answers)
         return True
 
     def is_taken(self, url: str) -> bool:

@@ -14,13 +14,14 @@ import msgspec
 import pytest
 from git_kit import files_in, git
 from partner_kit import MastodonMock, Partner
-from syndication_kit import Bench, Fault, close_bench, make_bench
+from syndication_kit import Bench, Fault, close_bench, make_bench, there
 
 from bridge.settings import Webmention
 from bridge.social import make_receiver
 from bridge.store.git import GitStore
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.fake.bluesky import DID
+from bridge.syndication.report import report_of
 from bridge.webmention.incoming.receiver import Receiver
 
 SECRET = "what only friends may read"
@@ -389,3 +390,60 @@ async def test_a_search_that_fails_is_repeated_when_it_is_due(home: Home) -> Non
     home.answer(1)
     home.bench.clock = timedelta(minutes=11)
     assert await backfeed.search(uid) == 1
+
+
+async def test_a_copy_that_was_deleted_at_the_network_is_reported_and_unlinked(home: Home) -> None:
+    """It is the owner who removes the link."""
+    bench = home.bench
+    home.answer(1)
+    await home.look()
+    (copy,) = bench.copies(home.path)
+    fake = bench.networks.fake
+    statuses: Any = fake.statuses if home.kind == "mastodon" else fake.records
+    kept = dict(statuses)
+    statuses.clear()
+    await home.look()
+    assert bench.syndicator is not None
+    (missing,) = report_of(bench.syndicator).missing
+    assert (missing.url, missing.target) == (copy, home.kind.title())
+    assert len(home.files()) == 1, "a server may only say so for a while"
+    # There again.
+    statuses.update(kept)
+    await home.look()
+    assert report_of(bench.syndicator).missing == ()
+    statuses.clear()
+    await home.look()
+    bench.clock += timedelta(days=2)
+    await home.look()
+    assert home.files() == []
+    assert bench.copies(home.path) == [copy]
+    (missing,) = report_of(bench.syndicator).missing
+    assert await bench.syndicator.unlink(missing.name)
+    assert not await bench.syndicator.unlink(missing.name)
+    assert bench.copies(home.path) == []
+    assert report_of(bench.syndicator).missing == ()
+    ledger = bench.syndicator.ledger
+    await bench.until(lambda: ledger.cursor() == bench.store.head() and not bench.jobs())
+    assert there(bench) == []
+    assert bench.commits()[0].startswith(f"No copy at {home.kind.title()}: ")
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+async def test_a_server_that_cannot_say_reports_no_copy_as_missing(home: Home, status: int) -> None:
+    """As one that is down, or has revoked the token."""
+    bench = home.bench
+    bench.networks.faults.append(Fault("GET", "/", count=50, status=status))
+    await home.look()
+    assert bench.syndicator is not None
+    assert report_of(bench.syndicator).missing == ()
+
+
+async def test_a_server_that_knows_neither_copies_nor_accounts_reports_none_as_missing(
+    home: Home,
+) -> None:
+    """An outage in which everything is 404."""
+    bench = home.bench
+    bench.networks.faults.append(Fault("GET", "/", count=50, status=404))
+    await home.look()
+    assert bench.syndicator is not None
+    assert report_of(bench.syndicator).missing == ()

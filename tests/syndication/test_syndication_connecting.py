@@ -20,11 +20,12 @@ from bridge.desk.syndication import PATH, SyndicationPages
 from bridge.net.fetch import GuardedFetch
 from bridge.settings import Target
 from bridge.store.git import GitStore
-from bridge.syndication.api import Api, ApiError
+from bridge.syndication.api import Api, ApiError, digest
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.connector import SCOPES, AccountConnector, NotConnected
 from bridge.syndication.environment import FileVault
 from bridge.syndication.fake.bluesky import APP_PASSWORD, HANDLE
+from bridge.syndication.jobs.ledger import Answers
 from bridge.syndication.mastodon.client import Mastodon
 
 CALLBACK = "https://bridge.example/desk/syndication/callback"
@@ -155,6 +156,36 @@ async def test_the_owner_sees_failed_jobs_and_decides_about_them(
         await owner.post(PATH, data={"csrf": form["csrf"], "action": "retry", "id": job})
         await bench.done(path)
     assert bench.networks.toots == ["Hello, web"]
+
+
+async def test_the_owner_removes_the_link_to_a_copy_that_is_gone(
+    bench: Bench, connecting: AccountConnector, tmp_path: Path
+) -> None:
+    syndicator = bench.start()
+    path = bench.post()
+    await bench.done(path)
+    (copy,) = bench.copies(path)
+    (entry,) = bench.posts.catalogue.index.newest(limit=1)
+    bench.networks.fake.statuses.clear()
+    gone = Answers(copy, missing=bench.now().timestamp(), post=entry.url, uid=bench.targets[0].uid)
+    syndicator.ledger.save_answers(gone)
+
+    def extend(app: web.Application) -> None:
+        SyndicationPages(syndicator, connecting, None).add_to(app)
+
+    async with running(tmp_path / "web", extend=extend) as up, browser(up.base) as owner:
+        await owner.sign_in()
+        page = await owner.get(PATH)
+        assert "Copy at Mastodon, missing since" in page.text
+        form = {"csrf": dict(page.form(PATH))["csrf"], "action": "unlink"}
+        await owner.post(PATH, data=form | {"id": digest(copy)})
+        page = await owner.get(PATH)
+        assert "The post does not link to it any more." in page.text
+        assert "missing since" not in page.text
+        await owner.post(PATH, data=form | {"id": digest(copy)})
+        assert "It is done already." in (await owner.get(PATH)).text
+    assert bench.copies(path) == []
+    assert bench.networks.toots == []
 
 
 async def test_an_account_whose_token_is_refused_can_be_connected_again(

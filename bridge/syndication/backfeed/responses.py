@@ -35,12 +35,14 @@ class CopyAnswers(Struct, frozen=True):
     """All responses to a copy.
 
     ``counts`` is by ``wm-property``; ``seen`` is a marker to pass to the next search, to find out
-    cheaply whether there is anything new.
+    cheaply whether there is anything new. ``is_missing``: the network answers as it should, and
+    says that there is no such copy.
     """
 
     responses: tuple[Response, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     seen: str = ""
+    is_missing: bool = False
 
 
 def from_statuses(

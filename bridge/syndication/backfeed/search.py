@@ -39,6 +39,9 @@ _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 _SCHEDULE = ((_DAY, 10 * _MINUTE), (7 * _DAY, _HOUR), (60 * _DAY, _DAY))
 #: Interval of complete searches: edits and removed likes are found in no other.
 _FULL = _DAY
+#: A copy is gone when it has been missing for this long, whenever it was looked for; until then its
+#: responses stay.
+_GONE = _DAY
 _TICK = 60.0
 _LONGEST_PAUSE = 1_800.0
 _POSTS = 500
@@ -180,7 +183,13 @@ class Backfeed(Struct):
         wants_full = full or not 0 <= seconds - known.full < _FULL
         found = await account.network.answers(url, copy_id, known.seen, full=wants_full)
         new = 0
-        if found is not None:
+        if found is not None and found.is_missing:
+            # A time in the future was stored while the clock was wrong.
+            known.missing = min(known.missing or seconds, seconds)
+            known.post, known.uid = entry.url, target.uid
+        else:
+            known.missing = 0.0
+        if found is not None and not seconds - _GONE < known.missing:
             new = await self._import(target, entry, known, found)
             known.seen = found.seen
             known.full = seconds if wants_full else known.full

@@ -52,6 +52,17 @@ class Bluesky(PdsSession):
         value = found.get("value")
         return _ref(found), value if isinstance(value, dict) else {}
 
+    async def lacks(self, collection: str, rkey: str) -> bool:
+        """Whether the server says that the account has no such record."""
+        query = {"repo": await self.did(), "collection": collection, "rkey": rkey}
+        try:
+            await self.call("GET", "com.atproto.repo.getRecord", query=query)
+        except ApiError as error:
+            if error.name != "RecordNotFound":
+                raise
+            return True
+        return False
+
     async def delete(self, collection: str, rkey: str) -> None:
         """Delete a record; no error if there is none."""
         body = {"repo": await self.did(), "collection": collection, "rkey": rkey}

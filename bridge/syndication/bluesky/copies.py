@@ -113,7 +113,9 @@ class BlueskyNetwork:
         posts = (await client.view("app.bsky.feed.getPosts", uris=[uri])).get("posts")
         post = next(iter(objects(posts)), None)
         if uri is None or post is None:
-            return CopyAnswers()
+            # Its AppView may be late, or hide it: the account's own server knows.
+            named = records.post_at(url)
+            return CopyAnswers(is_missing=named is not None and await client.lacks(POST, named[1]))
         names = ("replyCount", "likeCount", "repostCount", "quoteCount")
         now = " ".join(str(post.get(name)) for name in names)
         if now == seen and not full:

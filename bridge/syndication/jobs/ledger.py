@@ -92,7 +92,8 @@ class Answers(msgspec.Struct, omit_defaults=True):
 
     ``sources`` maps their URLs to hashes that change with their content; ``counts`` are those that
     are only counted. ``looked`` and ``full`` are the times of the last search and the last complete
-    one; ``seen`` is a marker of what the network had at the last search.
+    one; ``seen`` is a marker of what the network had at the last search. ``missing`` is the time
+    since which the copy has not been there, ``post`` the URL of its post, ``uid`` its target.
     """
 
     url: str
@@ -101,6 +102,9 @@ class Answers(msgspec.Struct, omit_defaults=True):
     looked: float = 0.0
     full: float = 0.0
     seen: str = ""
+    missing: float = 0.0
+    post: str = ""
+    uid: str = ""
 
 
 class Trouble(msgspec.Struct):

@@ -55,6 +55,10 @@ class WriteBack:
         """Commit that a copy is no longer requested."""
         await self._record([job], is_made=False)
 
+    async def record_gone(self, job: Job) -> None:
+        """Commit that the copy ``job.old`` is gone: its URL is removed."""
+        await self._record([job], is_made=False)
+
     async def _record(self, jobs: Sequence[Job], *, is_made: bool = True) -> None:
         async def attempt() -> None:
             find = partial(self._find, jobs[0].path)
@@ -83,12 +87,14 @@ class WriteBack:
         names = [self._accounts[uid].target.name if uid in self._accounts else uid for uid in uids]
         listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
         what = ("Copies" if len(names) > 1 else "Copy") if is_made else "No copy"
-        return f"{what} at {listed}: {jobs[0].title}"
+        return f"{what} at {listed}: {jobs[0].title or jobs[0].url}"
 
 
 def _recorded(mf2: Mf2Line, job: Job, copy: str) -> Mf2Line:
     wanted = tuple(uid for uid in mf2.syndicate_to if uid != job.uid)
     named = list(mf2.properties.get("syndication", ()))
+    if job.action == "delete":
+        wanted, named = mf2.syndicate_to, [each for each in named if each != job.old]
     if copy:
         if job.old and job.old != copy:
             named = [each for each in named if each != job.old]

@@ -158,12 +158,15 @@ class MastodonNetwork:
         return bool(names.intersection(path[:-1]) - {""})
 
     async def answers(self, url: str, copy_id: str, seen: str, *, full: bool) -> CopyAnswers | None:
-        """See :class:`Network`. A deleted copy has no responses."""
+        """See :class:`Network`."""
         target, client = self._target, self._client
         status_id = copy_id or urlsplit(url).path.rstrip("/").rpartition("/")[2]
         status = await client.raw(status_id)
         if status is None:
-            return CopyAnswers()
+            # Raises where the token is not valid any more, or the server does not work.
+            await client.account()
+            # Other servers' URLs, of copies made by hand, may not have the id.
+            return CopyAnswers(is_missing=bool(copy_id) or status_id.isdecimal())
         names = (
             *("replies_count", "favourites_count", "reblogs_count", "quotes_count"),
             "edited_at",
