@@ -213,6 +213,25 @@ def test_a_site_in_a_folder_whose_settings_want_to_be_read_from_the_root(
         assert "comparison: `pelican` builds the same" in run("check", cwd=bridge).stdout
 
 
+@pytest.mark.parametrize(("line", "run_in"), [("", None), ("TAGS = [('../tags.txt', 1)]", "blog")])
+def test_a_site_in_a_folder_whose_posts_are_elsewhere_is_run_where_it_finds_its_files(
+    stock: Path, bridge: Path, tmp_path: Path, line: str, run_in: str | None
+) -> None:
+    """With nothing that tells, in the root, as from a Makefile there."""
+    repo = tmp_path / "repo"
+    blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
+    (blog / "content").rename(repo / "doc")
+    (repo / "tags.txt").write_text("one")
+    conf = blog / "pelicanconf.py"
+    text = conf.read_text().replace('PATH = "content"', 'PATH = "../doc"')
+    conf.write_text(f"{text}{line}\n")
+    commit(repo)
+    named = ("--settings", "blog/pelicanconf.py", "--me", "https://ada.example/")
+    done("init", repo, "--yes", "--skip-build", *named, cwd=bridge)
+    assert written(bridge)["content"]["folder"] == "doc"
+    assert written(bridge)["site"].get("run_in") == run_in
+
+
 def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> None:
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write('ARTICLE_PATHS = ["blog"]\n')

@@ -4,6 +4,7 @@ owner's clone, and reads its build recipes.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
@@ -25,6 +26,10 @@ from bridge.store.setup import copy_clone, files_named
 
 #: How settings read an environment variable.
 _VARIABLE = re.compile(rb"(?:environ|environ\.get|getenv)\s*[\[(]\s*[\"']([A-Za-z_]\w*)[\"']")
+#: Pelican reads these paths from the settings' folder, wherever it is run.
+_RELATIVE_TO_SETTINGS = frozenset(
+    {"PATH", "OUTPUT_PATH", "CACHE_PATH", "THEME", "PLUGIN_PATHS", "STATIC_PATHS"}
+)
 _IMPORTED = re.compile(rb"^from\s+(?:[\w.]*\.)?(\w+)\s+import\s+\*", re.MULTILINE)
 
 
@@ -67,7 +72,7 @@ def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tup
             raise
         return "", _read(root, file, "", environment)
     content = (file.parent / str(facts.values["PATH"])).resolve()
-    if beside and not content.is_relative_to(file.parent):
+    if beside and not (content.is_relative_to(file.parent) or _is_run_beside(file)):
         # Both give the same settings, unless a path is relative.
         with suppress(SiteBroken):
             return "", _read(root, file, "", environment)
@@ -79,6 +84,21 @@ def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tup
             if theme.is_relative_to(root) and theme.is_dir():
                 return "", from_root
     return beside, facts
+
+
+def _is_run_beside(file: Path) -> bool:
+    """Whether settings of a plugin name files outside of the settings' folder from there."""
+    with suppress(SyntaxError, ValueError):
+        files = [each for each in (file, base_of(file)) if each is not None]
+        for line in (line for each in files for line in ast.parse(each.read_bytes()).body):
+            named = {node.id for node in ast.walk(line) if isinstance(node, ast.Name)}
+            values = (node.value for node in ast.walk(line) if isinstance(node, ast.Constant))
+            texts = (value for value in values if isinstance(value, str))
+            if not named & _RELATIVE_TO_SETTINGS and any(
+                text.startswith("../") and (file.parent / text).exists() for text in texts
+            ):
+                return True
+    return False
 
 
 def _read(root: Path, file: Path, run_in: str, environment: Mapping[str, str]) -> SiteFacts:
