@@ -23,3 +23,10 @@ def test_a_package_that_is_missing_and_one_of_another_version_differ(
     reason: str, told: str, tmp_path: Path
 ) -> None:
     assert told in remedy_of(reason, tmp_path)
+
+
+def test_a_file_that_the_site_may_not_read_is_named_with_the_setting(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text("x")
+    remedy = remedy_of(f"PermissionError: [Errno 13] Permission denied: '{file}'", tmp_path)
+    assert f'below [site]: folders = ["{tmp_path}"]' in remedy

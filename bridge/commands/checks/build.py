@@ -26,6 +26,8 @@ from bridge.store.git import GitStore
 
 #: A theme that is named by its whole path, or by one that leads out of the folder.
 _THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
+#: A file that the site's process may not read.
+_DENIED = re.compile(r"Permission denied: '(/[^']+)'")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin(?: `([^`]*)`)?")
 #: Where sites list the packages that they need.
@@ -184,10 +186,12 @@ def remedy_of(reason: str, checkout: Path) -> str:
             " add, or a copy); or write its absolute path in the settings, and the same path in"
             " [site] folders."
         )
-    if theme and Path(theme[1]).is_dir():
+    denied = _DENIED.search(reason)
+    place = Path(theme[1]) if theme else Path(denied[1]).parent if denied else None
+    if place and place.is_dir():
         return (
             f"{_ELSEWHERE}, and may not read that folder. Add it to the repo, and write its"
-            f' relative path; or in bridge.toml, below [site]: folders = ["{theme[1]}"].'
+            f' relative path; or in bridge.toml, below [site]: folders = ["{place}"].'
         )
     return "Build the site by hand with these settings, and fix the error."
 
