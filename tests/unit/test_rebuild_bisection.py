@@ -75,6 +75,16 @@ def test_files_that_used_to_build_and_now_fail_alike_are_not_the_cause(reason: s
     assert [bisection.failed(failure) for failure in failures[:4]] == [True, True, True, False]
 
 
+def test_words_between_two_apostrophes_make_errors_differ() -> None:
+    """They are four errors in four posts that are no fault of the site."""
+    bisection = Bisection({}, [])
+    errors = [
+        f"The post can't be {done}, it's broken" for done in ("read", "dated", "shown", "parsed")
+    ]
+    failures = [BuildFailed(error, file=name) for error, name in zip(errors, POSTS, strict=False)]
+    assert all(bisection.failed(failure) for failure in failures)
+
+
 def test_many_new_posts_may_fail_alike() -> None:
     assert isolate(POSTS, set(POSTS), named=True)[0] == set(POSTS)
 

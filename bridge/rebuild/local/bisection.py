@@ -12,8 +12,9 @@ from bridge.store import Difference
 
 #: With more suspects than this, the fault is not in a post.
 _MOST = 64
-#: What may differ where many pages fail in one way: what is quoted, numbers.
-_VARYING = re.compile(r"""'[^']*'|"[^"]*"|[0-9]+""")
+#: What may differ where many pages fail in one way: what is quoted, numbers. An apostrophe in a
+#: word quotes nothing.
+_VARYING = re.compile(r"""(?<!\w)'[^']*'(?!\w)|"[^"]*"|[0-9]+""")
 #: Suffixes of posts; a file with one of them need not be a post.
 SOURCES = (".md", ".markdown", ".mkd", ".mdown", ".rst", ".html", ".htm", *OF_PLUGINS)
 
