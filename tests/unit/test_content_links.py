@@ -101,7 +101,10 @@ def test_links_in_html_and_markdown_to_uploads() -> None:
     assert MEDIA.internalise_html(f'<img alt="{BRIDGE}" src="{BRIDGE}">') == (
         f'<img alt="{BRIDGE}" src="{OWN}">'
     )
-    markdown = f"![a]({BRIDGE}) [b](<{BRIDGE}> 'title') <a href='{BRIDGE}'>\n\n[c]: {BRIDGE}\n"
+    markdown = (
+        f"![a]({BRIDGE}) ![a]( {BRIDGE} 't' ) [b](<{BRIDGE}> 'title') <a href='{BRIDGE}'>\n\n"
+        f"[c]: {BRIDGE}\n"
+    )
     assert MEDIA.internalise_markdown(markdown) == markdown.replace(BRIDGE, OWN)
     assert MEDIA.externalise_text(MEDIA.internalise_markdown(markdown)) == markdown
     assert MEDIA.internalise_markdown(f"see {BRIDGE}") == f"see {BRIDGE}"

@@ -86,7 +86,7 @@ _ATTRIBUTE = r"""(?P<before>\b(?i:src|href|poster|data|cite)\s*=\s*["'])"""
 _NOTATION_IN_HTML = re.compile(_ATTRIBUTE + _NOTATION.pattern)
 _NEUTRALISED_IN_HTML = re.compile(_ATTRIBUTE + _NEUTRALISED.pattern)
 _PICTURE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|svg)\Z", re.IGNORECASE)
-_MARKDOWN_TARGET = r"(?P<before>\]\(<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
+_MARKDOWN_TARGET = r"(?P<before>\]\([ ]*<?|^[ ]{0,3}\[[^\]\n]+\]:[ ]*<?)"
 
 
 @dataclass(frozen=True, slots=True)
