@@ -20,6 +20,10 @@ _FIELDS = frozenset({"category", "published", "slug"})
 _NAME_BYTES = 200
 
 
+#: How the effect of a text that passes on raw HTML begins.
+RAW_HTML = "raw HTML"
+
+
 class Rendered(msgspec.Struct, frozen=True):
     """The HTML that the site makes of a text.
 

@@ -20,7 +20,7 @@ from bridge.content.convert import new_file, published_at, read, refuse_nothing_
 from bridge.content.edit import edit
 from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_other_formats
 from bridge.content.markup.links import MediaUrls
-from bridge.content.rules import PathTemplate, SiteRules, SiteView
+from bridge.content.rules import RAW_HTML, PathTemplate, SiteRules, SiteView
 from bridge.content.titles_and_slugs import candidates, slug_sources
 from bridge.errors import Conflict, InvalidRequest, SiteBroken
 from bridge.micropub.action import Create, Update
@@ -357,8 +357,13 @@ class PostWriter(Struct, frozen=True):
             rules = self.posts.rules(site)
             edited = edit(file, old, new, commands=action.commands, when=when, rules=rules)
             if edited.body != file.body:
-                # The client is not responsible for what the owner's own text includes.
-                allowed.update(site.render(file.body, file.syntax.suffix).effects)
+                # The client is not responsible for what the owner's own text includes, nor for how
+                # the file passes on the client's HTML, which is sanitised.
+                suffix, content = file.syntax.suffix, new.first("content")
+                allowed.update(site.render(file.body, suffix).effects)
+                if isinstance(content, dict) and "html" in content:
+                    effects = site.render(edited.body, suffix).effects
+                    allowed.update(each for each in effects if each.startswith(RAW_HTML))
             return edited
 
         site = self.posts.catalogue.site

@@ -361,6 +361,27 @@ async def test_what_a_client_adds_to_restructured_text_is_guarded(tmp_path: Path
             assert site.store.head() == before, added
 
 
+async def test_html_may_replace_restructured_text(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
+        url = "https://example.com/2020/small/"
+        sent = '<p>A <b>text</b></p><script>x()</script><a href="{static}/../pelicanconf.py">y</a>'
+        await site.update(url, content={"html": f"{sent}\n\n.. include:: ../pelicanconf.py"})
+        body = site.read("content/small.rst").partition(".. raw:: html")[2]
+        assert "<p>A <b>text</b></p>" in body
+        assert "script" not in body
+        assert "{static}" not in body
+        assert all(line.startswith("   ") for line in body.splitlines() if line)
+
+
+async def test_an_error_in_a_text_names_no_file_that_nobody_knows(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
+        with pytest.raises(InvalidRequest) as raised:
+            await site.update("https://example.com/2020/small/", content=":nope:`x`")
+        assert raised.value.description == (
+            'Pelican cannot read this post: (ERROR/3) Unknown interpreted text role "nope".'
+        )
+
+
 USUAL = [
     "A list:\n\n- one\n- two\n\n1. one\n2. two",
     "Heading\n=======\n\nText [1]_.\n\n.. [1] A footnote.",

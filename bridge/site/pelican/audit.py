@@ -23,6 +23,7 @@ from typing import Any
 from docutils.parsers.rst import roles
 from docutils.parsers.rst.directives import misc
 
+from bridge.content.rules import RAW_HTML
 from bridge.runtime.confinement import Grants
 from bridge.site.sandbox import MOST_DENIED, SYSTEM_FOLDERS
 
@@ -96,7 +97,7 @@ def _watch_raw_html() -> None:
 def _note_raw(text: str) -> None:
     if _Recording.seen is not None:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        _Recording.seen.append(("raw HTML", f"{' '.join(text.split())[:_SHOWN]!r} ({digest})"))
+        _Recording.seen.append((RAW_HTML, f"{' '.join(text.split())[:_SHOWN]!r} ({digest})"))
 
 
 # Called for each file that is opened, so that paths are plain strings here.

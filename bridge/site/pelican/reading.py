@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -109,6 +110,8 @@ CONTENT_SIGNALS = (
     signals.page_generator_context,
     signals.content_object_init,
 )
+#: Where an error is in a text that is in no file; its line is counted with headers made up.
+_NAME_OF_TEXT = re.compile(r"[^\s'\"]*\.bridge-text\.\w+(?::\d+)*:? ?")
 #: An empty file of a format whose headers are inside of a document.
 _EMPTY_FILES = {"html": "<html><head><title>x</title></head><body></body></html>"}
 #: Extensions of these packages turn text into HTML and leave the headers alone.
@@ -292,7 +295,8 @@ class SiteReaders:
         return InvalidRequest(f"Pelican cannot read this post: {self._reason(error)}.")
 
     def _reason(self, error: BaseException) -> str:
-        said = str(error).replace(f"{self._root}/", "") or type(error).__name__
+        said = str(error).replace(f"{self._root}/", "").rstrip(".") or type(error).__name__
+        said = _NAME_OF_TEXT.sub("", said)
         is_encoding = isinstance(error, UnicodeDecodeError)
         return f"{said}: save the file in UTF-8" if is_encoding else said
 
