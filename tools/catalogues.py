@@ -103,6 +103,8 @@ _TABLES = frozenset(
         "_OWN",
         "UNUSABLE",
         "_SAID",
+        "_FULL",
+        "_ZONES",
     }
 )
 #: Functions that give such words.
@@ -132,6 +134,7 @@ _FILES = (
     *("webmention/incoming/receiver.py", "webmention/incoming/commits.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
+    "rebuild/worker.py",
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
     *("site/pelican/addresses/addresses.py", "web/preview.py"),

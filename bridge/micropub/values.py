@@ -46,9 +46,14 @@ _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 def property_name(name: str) -> str:
     """The name, if a property can have it. Raises :class:`InvalidRequest`."""
     if not _NAME.fullmatch(name):
-        # This is JSON that was parsed as a form.
+        if name.startswith("{"):
+            raise InvalidRequest(
+                f"'{name[:40]}' is not a property name. If this is JSON, send it as"
+                " application/json."
+            )
         raise InvalidRequest(
-            f"'{name[:40]}' is not a property name. If this is JSON, send it as application/json."
+            f"'{name[:40]}' is not a property name. If it belongs to a text, send the '&' before it"
+            " as '%26' (with curl: --data-urlencode)."
         )
     return name
 

@@ -197,7 +197,7 @@ def when(moment: float | None, zone: tzinfo = UTC) -> str:
         month=translated(_MONTHS[at.month - 1]),
         year=at.year,
         time=f"{at:%H:%M}",
-        zone=at.tzname(),
+        zone=translated(at.tzname() or ""),
     )
 
 
@@ -224,6 +224,10 @@ _MONTHS = (
     "November",
     "December",
 )
+
+
+#: Abbreviations of time zones that some languages have words of their own for.
+_ZONES = ("CET", "CEST", "EET", "EEST", "WET", "WEST")
 
 
 def until(seconds: float) -> str:

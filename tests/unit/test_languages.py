@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
@@ -21,6 +22,7 @@ from bridge.micropub.values import refuse_many_files
 from bridge.pages import language
 from bridge.pages.language import counted, device, speak, translated
 from bridge.pages.webmention import STATUS_TEXT, form_page, refusal_page, state_page
+from bridge.rebuild import worker
 from bridge.webmention.incoming.request_checks import UNKNOWN_TARGET
 from tools import catalogues
 
@@ -93,6 +95,19 @@ def test_dates_are_formatted_for_the_readers_language() -> None:
         "es": ("26 de noviembre de 2026, 20:27 UTC", "hace 2 horas", "hace 1 minuto"),
         "fr": ("26 novembre 2026, 20:27 UTC", "il y a 2 heures", "il y a 1 minute"),
     }
+
+
+def test_time_zones_have_the_names_that_the_reader_knows() -> None:
+    for spoken, zone, named in (
+        ("de", "Europe/Berlin", "MEZ"),
+        ("de", "Europe/Lisbon", "WEZ"),
+        ("de", "America/New_York", "EST"),
+        ("fr", "Europe/Paris", "CET"),
+        ("en", "Europe/Berlin", "CET"),
+    ):
+        language.speak(spoken)
+        assert language.when(1_795_000_000, ZoneInfo(zone)).endswith(f" {named}")
+    language.speak("en")
 
 
 def test_a_browser_is_named_in_the_readers_language() -> None:
@@ -176,7 +191,13 @@ def test_other_texts_are_not_messages(spoken: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("Undo", edit_post._CHANGED, "Fill this in.", "A password needs at least 10 characters."),
+        *(
+            worker._FULL,
+            "Undo",
+            edit_post._CHANGED,
+            "Fill this in.",
+            "A password needs at least 10 characters.",
+        ),
         *("Not found", "There is nothing at this address."),
     ],
 )

@@ -97,6 +97,10 @@ class TestNames:
         with pytest.raises(InvalidRequest, match="application/json"):
             form(('{"type":["h-entry"],"properties":{"content":["x"]}}', ""))
 
+    def test_an_ampersand_that_was_not_encoded_is_reported(self) -> None:
+        with pytest.raises(InvalidRequest, match="--data-urlencode"):
+            form(("content", "Tom "), ("Jerry and Spike", ""))
+
     def test_deep_nesting_in_a_form_is_refused(self) -> None:
         with pytest.raises(InvalidRequest, match="send the post as JSON"):
             form(("checkin[properties][name][]", "x"))
