@@ -232,6 +232,20 @@ def test_a_site_in_a_folder_whose_posts_are_elsewhere_is_run_where_it_finds_its_
     assert written(bridge)["site"].get("run_in") == run_in
 
 
+def test_a_site_in_a_folder_with_a_link_to_its_posts_is_run_in_that_folder(
+    stock: Path, bridge: Path, tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    blog = Path(shutil.copytree(stock, repo / "blog", ignore=shutil.ignore_patterns(".git")))
+    (blog / "content").rename(repo / "doc")
+    (blog / "content").symlink_to("../doc")
+    commit(repo)
+    named = ("--settings", "blog/pelicanconf.py", "--me", "https://ada.example/")
+    done("init", repo, "--yes", "--skip-build", *named, cwd=bridge)
+    assert written(bridge)["content"]["folder"] == "doc"
+    assert written(bridge)["site"]["run_in"] == "blog"
+
+
 def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> None:
     with (site / "pelicanconf.py").open("a") as conf:
         conf.write('ARTICLE_PATHS = ["blog"]\n')

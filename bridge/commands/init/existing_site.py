@@ -309,7 +309,7 @@ def _with_settings(root: Path, settings: Path) -> ExistingSite:
 def _site(root: Path, conf: Path, settings: Path) -> ExistingSite:
     environment = asked_for([settings])
     run_in, facts = read_anywhere(root, settings, environment)
-    content = os.path.relpath(conf.parent / str(facts.values["PATH"]), root)
+    content = os.path.relpath((conf.parent / str(facts.values["PATH"])).resolve(), root)
     is_usual = run_in == usual_folder(settings.relative_to(root).as_posix(), content)
     return ExistingSite(
         root,

@@ -71,7 +71,8 @@ def read_anywhere(root: Path, file: Path, environment: Mapping[str, str]) -> tup
         if not beside:
             raise
         return "", _read(root, file, "", environment)
-    content = (file.parent / str(facts.values["PATH"])).resolve()
+    # A link in the settings' folder is in that folder.
+    content = Path(os.path.abspath(file.parent / str(facts.values["PATH"])))  # noqa: PTH100
     if beside and not (content.is_relative_to(file.parent) or _is_run_beside(file)):
         # Both give the same settings, unless a path is relative.
         with suppress(SiteBroken):
