@@ -211,7 +211,10 @@ class Scratch:
 def _is_ours(entry: os.DirEntry[str]) -> bool:
     """Whether a file among the packs is a temporary one of a transaction."""
     if not entry.name.endswith(".keep"):
-        return entry.name.startswith(_PREFIX)
+        return entry.name.startswith(_PREFIX) and not entry.is_dir(follow_symlinks=False)
+    # Opening a named pipe would wait for ever.
+    if not entry.is_file(follow_symlinks=False):
+        return False
     try:
         return _KEEPS.fullmatch(Path(entry.path).read_bytes()) is not None
     except OSError:

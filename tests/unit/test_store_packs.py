@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 import pytest
 
 from bridge.store.objects import EMPTY, FILE, FOLDER, Format, Object, TreeEntry, make_pack
+from bridge.store.transaction import Disk, Scratch
 
 
 def git(folder: Path, *arguments: str, data: bytes = b"") -> bytes:
@@ -91,3 +93,17 @@ def test_folders_sort_as_git_sorts_them(fmt: Format, tmp_path: Path) -> None:
         lines += b"%s %s\t%s\0" % (kind, oid.hex().encode(), name)
     assert git(tmp_path, "mktree", "-z", data=lines).decode().strip() == fmt.tree(listing).oid.hex()
     assert [*fmt.listing(listing.data()).items()] == [*listing.items()]
+
+
+def test_what_is_no_file_among_the_packs_is_left_alone(tmp_path: Path) -> None:
+    """A named pipe would be read for ever, and a folder cannot be unlinked."""
+    os.mkfifo(tmp_path / "pack-a.keep")
+    (tmp_path / "bridge_tmp_folder").mkdir()
+    (tmp_path / "bridge_tmp_pack").symlink_to(tmp_path)
+    (tmp_path / "bridge_tmp_ref").touch()
+    disk = Disk()
+    scratch = Scratch(disk, tmp_path)
+    assert len(scratch.left()) == 2
+    scratch.clear()
+    disk.close()
+    assert {each.name for each in tmp_path.iterdir()} == {"pack-a.keep", "bridge_tmp_folder"}
