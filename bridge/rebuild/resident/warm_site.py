@@ -185,7 +185,6 @@ class WarmSite:
                 build.context, read=self.content_cache.fresh, posts=self._posts, unseen=order.first
             )
         self._copy_files(build, order.first)
-        self._staged.remove_older()
         self._staged.holds = self._staged.unfinished
         pages = self._plan(build)
         self._write(pages, build)
@@ -313,14 +312,17 @@ class WarmSite:
     def _copy_files(self, build: _Build, new: Collection[str]) -> None:
         """Copy pictures and the like first, so that no page is published before what it shows.
 
-        A new post does not wait for the files of older posts, which the output has already.
+        A new post does not wait for the files of older posts, which the output has already, nor for
+        the removal of the older site, whose room on the disk these files may need.
         """
         if self._cold and build.first:
             first = self._waited_for.files(new)
             build.changed.update(self._copies.copy(build.running, first=first))
             self._show_first(build)
+            self._staged.remove_older()
             build.changed.update(self._copies.copy(build.running, check_newer=self._give_up))
         else:
+            self._staged.remove_older()
             build.changed.update(self._copies.copy(build.running))
             self._show_first(build)
 
