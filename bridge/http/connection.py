@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import _ErrInfo
 
-from bridge.http.limits import FairQueue, RecentUse, fair_queue
+from bridge.http.limits import FairQueue, Share, fair_queue
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ class Connection(asyncio.BufferedProtocol):
         self._listener = listener
         self._handler = handler
         self._turns = queue
-        self._account = RecentUse()
+        self._share = Share()
         #: From when on it may be closed for another client, unless a request is handled.
         self.may_be_closed_at = asyncio.get_running_loop().time() + listener.stay_seconds
         self._buffer = bytearray(_BUFFER)
@@ -366,7 +366,7 @@ class Connection(asyncio.BufferedProtocol):
         data = bytes(memoryview(self._buffer)[:nbytes])
         self.has_unparsed = True
         self._transport.pause_reading()
-        self._turns.soon(self._account, nbytes, lambda: self._parse(data))
+        self._turns.soon(self._share, nbytes, lambda: self._parse(data))
 
     def _parse(self, data: bytes) -> None:
         self.has_unparsed = False

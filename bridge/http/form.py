@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from bridge.errors import InvalidRequest, OAuthError, PayloadTooLarge
-from bridge.http.limits import RecentUse, fair_queue, receive_all
+from bridge.http.limits import Share, fair_queue, receive_all
 from bridge.http.multipart import MultipartForm
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -140,13 +140,11 @@ async def read_form(request: web.Request) -> Form:
     """
     if request.content_type == MULTIPART:
         body, kind = await read_body(request), request.headers[hdrs.CONTENT_TYPE]
-        return await fair_queue().run(
-            RecentUse(), len(body), partial(Form.from_multipart, body, kind)
-        )
+        return await fair_queue().run(Share(), len(body), partial(Form.from_multipart, body, kind))
     if hdrs.CONTENT_TYPE in request.headers and request.content_type != FORM:
         raise OAuthError("invalid_request", f"Send {FORM}.")
     encoded = (await read_body(request)).decode("utf-8", "surrogateescape")
-    return await fair_queue().run(RecentUse(), len(encoded), partial(Form, encoded))
+    return await fair_queue().run(Share(), len(encoded), partial(Form, encoded))
 
 
 async def read_body(request: web.Request) -> bytes:

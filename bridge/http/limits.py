@@ -3,8 +3,8 @@ share of the event loop's time, for parsing what strangers send; and the number 
 address and, where guessing could help, in total.
 
 If bytes were parsed as they arrive, the work for a hundred clients would delay every step of all
-other requests. In a :class:`FairQueue` the client that has used least goes first, and turns are
-short.
+other requests. In a :class:`FairQueue` all that wait at a time get as much of it, and turns are
+short: nobody waits longer because others connect again and again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from time import thread_time
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -35,8 +35,9 @@ Take: TypeAlias = Callable[[int], None]
 _PIECE = 8 * 1024
 #: How many bytes are read, at most, by the call that waits for more.
 _AT_ONCE = 64
-#: Clients that wait for an answer come before clients that are still sending.
-_HANDICAP = 0.05
+#: How many seconds of others' turns go before the first of a body: those come first that wait for
+#: an answer.
+_BODIES_LATER = 0.02
 
 #: Largest time for which the loop is blocked at once, in seconds; afterwards other callbacks run.
 _ROUND_SECONDS = 0.004
@@ -81,46 +82,53 @@ def too_large(limit: int) -> PayloadTooLarge:
     )
 
 
-class RecentUse:
-    """The processor time that a client has used recently. It is halved every second."""
+class Share:
+    """What a client has had of a queue: its turns come when all others have had as much.
 
-    def __init__(self, used: float = 0.0) -> None:
-        self._used = used
-        self._at = 0.0
+    The first one comes after ``later`` seconds of others' turns.
+    """
 
-    def used(self, now: float) -> float:
-        """The used time in seconds, as of ``now``."""
-        self._used *= 0.5 ** max(now - self._at, 0.0) if self._at else 1.0
-        self._at = now
-        return self._used
-
-    def charge(self, seconds: float) -> None:
-        """Add to the used time."""
-        self._used += seconds
+    def __init__(self, later: float = 0.0) -> None:
+        self.later = later
+        self.had = 0.0
 
 
-#: Used time when queued, sequence number, account, work.
-_Due: TypeAlias = tuple[float, int, RecentUse, Callable[[], object]]
+class _Turn(NamedTuple):
+    """Work on one piece, in the order of ``due``: where on the queue's clock it is done."""
+
+    due: float
+    number: int
+    begins: float
+    share: Share
+    work: Callable[[], object]
 
 
 class FairQueue:
-    """Short pieces of work, done one by one between the loop's other callbacks."""
+    """Short pieces of work, done one by one between the loop's other callbacks.
+
+    Its clock is at the time that each client has had, in seconds of work. Who comes new begins
+    there, and not at zero: else clients that connect again would always come first (self-clocked
+    fair queueing).
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: list[_Due] = []
+        self._clock = 0.0
+        self._due: list[_Turn] = []
         self._number = count()
         self._scheduled = False
 
-    def soon(self, account: RecentUse, size: int, work: Callable[[], object]) -> None:
-        """Queue ``work`` on ``size`` bytes, behind clients that have used less time."""
-        rank = account.used(self._loop.time()) + size * _SECONDS_A_BYTE
-        heappush(self._due, (rank, next(self._number), account, work))
+    def soon(self, share: Share, size: int, work: Callable[[], object]) -> None:
+        """Queue ``work`` on ``size`` bytes."""
+        begins = max(self._clock + share.later, share.had)
+        share.later = 0.0
+        due = begins + size * _SECONDS_A_BYTE
+        heappush(self._due, _Turn(due, next(self._number), begins, share, work))
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._round)
 
-    async def run(self, account: RecentUse, size: int, work: Callable[[], T]) -> T:
+    async def run(self, share: Share, size: int, work: Callable[[], T]) -> T:
         """Queue ``work`` and wait for it; returns or raises what it does."""
         outcome: asyncio.Future[T] = self._loop.create_future()
 
@@ -132,7 +140,7 @@ class FairQueue:
             except Exception as error:  # noqa: BLE001 - raised where it is waited for
                 outcome.set_exception(error)
 
-        self.soon(account, size, settle)
+        self.soon(share, size, settle)
         return await outcome
 
     def _round(self) -> None:
@@ -140,12 +148,13 @@ class FairQueue:
         end = began + _ROUND_SECONDS
         try:
             while self._due and began < end:
-                _, _, account, work = heappop(self._due)
+                turn = heappop(self._due)
+                self._clock = max(self._clock, turn.due)
                 try:
-                    work()
+                    turn.work()
                 finally:
                     now = thread_time()
-                    account.charge(now - began)
+                    turn.share.had = turn.begins + now - began
                     began = now
         finally:
             self._scheduled = bool(self._due)
@@ -166,9 +175,15 @@ def fair_queue() -> FairQueue:
 
 
 async def receive(
-    request: web.Request, use: Callable[[bytes], object], *, max_bytes: int, seconds: float
+    request: web.Request,
+    use: Callable[[bytes], object],
+    *,
+    max_bytes: int,
+    seconds: float,
+    later: float = _BODIES_LATER,
 ) -> None:
-    """Pass the body to ``use``, piece by piece, sharing the event loop fairly with other requests.
+    """Pass the body to ``use``, piece by piece, sharing the event loop fairly with other requests,
+    after ``later`` seconds of their turns.
 
     Raises what ``use`` raises; :class:`PayloadTooLarge` as soon as the client announces or sends
     more than ``max_bytes``; :class:`InvalidRequest` for a body that breaks off, is not encoded as
@@ -177,7 +192,7 @@ async def receive(
     # A client that announces too much is answered before it has sent anything.
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
-    account, size = RecentUse(_HANDICAP), 0
+    share, size = Share(later), 0
 
     def use_more(piece: bytes) -> None:
         # Joining chunks of one byte is expensive, so this waits for its turn, too.
@@ -191,7 +206,7 @@ async def receive(
     try:
         async with asyncio.timeout(seconds):
             while some := await request.content.read(_AT_ONCE):
-                await fair_queue().run(account, _PIECE, partial(use_more, some))
+                await fair_queue().run(share, _PIECE, partial(use_more, some))
     except TimeoutError as error:
         raise InvalidRequest(
             f"The body was not complete after {seconds:.0f} seconds."

@@ -28,7 +28,7 @@ from bridge.errors import (
     UnsupportedMediaType,
 )
 from bridge.http.form import FORM, MULTIPART, urlencoded
-from bridge.http.limits import ByteBudget, RecentUse, Take, client_ip, fair_queue, receive
+from bridge.http.limits import ByteBudget, Share, Take, client_ip, fair_queue, receive
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
@@ -65,13 +65,15 @@ class BodyLimits(Struct, frozen=True):
     """How much a kind of client may send: forms without files and JSON of ``max_text`` bytes.
 
     A body may take ``seconds`` to arrive, and more in proportion to its announced size (or else its
-    largest), unless ``fixed_time``. Only one large text of each kind of client is parsed at a time.
+    largest), unless ``fixed_time``. It is read ``later`` than what others send at the time, by so
+    many seconds of work. Only one large text of each kind of client is parsed at a time.
     """
 
     max_text: int
     seconds: float
     parser: ThreadPool
     fixed_time: bool = False
+    later: float = 0.0
 
     def patience(self, max_bytes: int) -> float:
         """How many seconds a body of at most this size may take to arrive."""
@@ -82,7 +84,7 @@ class BodyLimits(Struct, frozen=True):
 AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPool(1, "authenticated bodies"))
 #: Clients that may send a token in the form.
 UNAUTHENTICATED = BodyLimits(
-    128_000, 120.0, ThreadPool(1, "unauthenticated bodies"), fixed_time=True
+    128_000, 120.0, ThreadPool(1, "unauthenticated bodies"), fixed_time=True, later=0.02
 )
 
 
@@ -151,13 +153,13 @@ async def _receive(
         use(piece)
 
     seconds = limits.patience(min(max_bytes, request.content_length or max_bytes))
-    await receive(request, use_counted, max_bytes=max_bytes, seconds=seconds)
+    await receive(request, use_counted, max_bytes=max_bytes, seconds=seconds, later=limits.later)
 
 
 async def _parse(work: Callable[[], T], size: int, limits: BodyLimits) -> T:
     """Run ``work`` on a body of this size without blocking other requests."""
     if size <= _QUICK:
-        return await fair_queue().run(RecentUse(), size, work)
+        return await fair_queue().run(Share(), size, work)
     return await asyncio.get_running_loop().run_in_executor(limits.parser, work)
 
 

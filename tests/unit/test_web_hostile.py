@@ -36,7 +36,7 @@ from bridge.http.connection import (
 )
 from bridge.http.form import read_form
 from bridge.http.later import Later
-from bridge.http.limits import RecentUse, fair_queue, receive_all
+from bridge.http.limits import Share, fair_queue, receive_all
 from bridge.indieauth.endpoint import json_endpoint
 from bridge.settings import Settings, Site
 from bridge.web.git_hook import GitHook
@@ -574,14 +574,25 @@ async def _is_not_idle(tmp_path: Path, path: str) -> None:
 
 
 class TestTurns:
-    """Clients that have used less of the loop's time are served first."""
+    """All clients that wait get as much of the loop's time."""
 
-    async def test_clients_are_ordered_by_used_time(self) -> None:
+    async def test_smaller_pieces_and_those_that_need_not_wait_go_first(self) -> None:
         queue, done = fair_queue(), list[str]()
         for name, used, size in (("c", 9.0, 1), ("b", 1.0, 1), ("a", 0.0, 2), ("first", 0.0, 1)):
-            queue.soon(RecentUse(used), size, partial(done.append, name))
-        await queue.run(RecentUse(99.0), 1, lambda: None)
+            queue.soon(Share(used), size, partial(done.append, name))
+        await queue.run(Share(99.0), 1, lambda: None)
         assert done == ["first", "a", "b", "c"]
+
+    async def test_clients_that_connect_again_and_again_do_not_go_first(self) -> None:
+        queue, newcomers = fair_queue(), list[int]()
+
+        def connects_again() -> None:
+            newcomers.append(1)
+            if len(newcomers) < 1_000:
+                queue.soon(Share(), 8_192, connects_again)
+
+        queue.soon(Share(), 8_192, connects_again)
+        assert await queue.run(Share(later=0.02), 8_192, lambda: len(newcomers)) < 20
 
     async def test_the_loop_runs_other_callbacks_between_long_turns(self) -> None:
         def long() -> None:
@@ -590,7 +601,7 @@ class TestTurns:
                 pass
 
         with watched_loop() as seen:
-            await asyncio.gather(*(fair_queue().run(RecentUse(), 1, long) for _ in range(8)))
+            await asyncio.gather(*(fair_queue().run(Share(), 1, long) for _ in range(8)))
         assert seen.count >= 8
 
     async def test_exceptions_of_a_turn_are_raised_to_its_waiter(self) -> None:
@@ -598,15 +609,15 @@ class TestTurns:
             raise KeyError
 
         with pytest.raises(KeyError):
-            await fair_queue().run(RecentUse(), 1, fails)
-        assert await fair_queue().run(RecentUse(), 1, lambda: 5) == 5
+            await fair_queue().run(Share(), 1, fails)
+        assert await fair_queue().run(Share(), 1, lambda: 5) == 5
 
     async def test_a_cancelled_waiter_gets_no_turn(self) -> None:
         done = list[int]()
-        waiting = asyncio.ensure_future(fair_queue().run(RecentUse(), 1, partial(done.append, 1)))
+        waiting = asyncio.ensure_future(fair_queue().run(Share(), 1, partial(done.append, 1)))
         await asyncio.sleep(0)
         waiting.cancel()
-        await fair_queue().run(RecentUse(9.0), 1, lambda: None)
+        await fair_queue().run(Share(9.0), 1, lambda: None)
         assert done == []
 
 
