@@ -1,5 +1,5 @@
 """What the resident process keeps, in memory and on disk: neither the posts of a build, nor the
-site of an earlier process.
+site of an earlier process; but what a plugin keeps stays as it is.
 """
 
 from __future__ import annotations
@@ -74,6 +74,66 @@ def noted(name):
 site._staged.publish = noted
 build(*new)
 """
+#: Keeps the macros of a template, with a variable for them, and the context of the last page.
+FILTERS = """
+import jinja2
+from pelican import signals
+
+macros = last = None
+
+@jinja2.pass_environment
+def signed(environment, text):
+    global macros
+    if macros is None:
+        macros = environment.get_template("macros.html").make_module({"owner": "Ada"})
+    return macros.signed(text)
+
+@jinja2.pass_context
+def counted(context, text):
+    global last
+    number = 1 if last is None else last["number"] + 1
+    last = context
+    context.vars["number"] = number
+    return f"{text} {number}"
+
+def add(pelican):
+    pelican.settings["JINJA_FILTERS"] = {"signed": signed, "counted": counted}
+
+def register():
+    signals.initialized.connect(add)
+"""
+#: Counts the posts in a thread, which ends after the build.
+THREAD = """
+import threading, time
+from pathlib import Path
+from pelican import signals
+
+def start(generators):
+    context, folder = generators[0].context, Path(generators[0].output_path).parent
+
+    def run():
+        while not (folder / "built").exists():
+            time.sleep(0.01)
+        (folder / "posts").write_text(str(len(context.get("articles", ()))))
+
+    threading.Thread(target=run, name="count", daemon=True).start()
+
+def register():
+    signals.all_generators_finalized.connect(start)
+"""
+#: Builds a site with that plugin; prints what the thread has counted.
+COUNTED = """
+import threading
+
+build()
+(folder / "state" / "built").touch()
+for thread in threading.enumerate():
+    if thread.name == "count":
+        thread.join()
+print((folder / "state" / "posts").read_text())
+"""
+ARTICLE = "<p>{{ article.title | signed }}</p><p>{{ 'page' | counted }}</p>"
+MACROS = "{% macro signed(text) %}{{ text }}, by {{ owner }}{% endmacro %}"
 
 
 @pytest.fixture
@@ -87,6 +147,15 @@ def site(tmp_path: Path) -> Path:
         (content / f"{day}.md").write_bytes(post(f"Day {day}", day, Tags="a; b;"))
     (content / "media" / "large.png").write_bytes(b"a picture")
     return tmp_path
+
+
+def with_plugin(folder: Path, code: str) -> None:
+    """Give the site a plugin."""
+    checkout = folder / "checkout"
+    (checkout / "plugins").mkdir()
+    (checkout / "plugins" / "keeping.py").write_text(code)
+    with (checkout / "pelicanconf.py").open("a") as settings:
+        settings.write('PLUGIN_PATHS = ["plugins"]\nPLUGINS = ["keeping"]\n')
 
 
 def run(script: str, folder: Path, *new: str) -> list[str]:
@@ -116,3 +185,23 @@ def test_pictures_need_no_room_beside_those_of_the_older_site(site: Path) -> Non
     assert "media/large.png alone" in published
     assert not [line for line in published if line.endswith(" older")]
     assert not (site / "state" / "staged-older").exists()
+
+
+def test_a_plugin_may_keep_the_contexts_of_pages(site: Path) -> None:
+    with_plugin(site, FILTERS)
+    templates = site / "checkout" / "templates"
+    templates.mkdir()
+    (templates / "article.html").write_text(ARTICLE)
+    (templates / "macros.html").write_text(MACROS)
+    with (site / "checkout" / "pelicanconf.py").open("a") as settings:
+        settings.write('THEME_TEMPLATES_OVERRIDES = ["templates"]\n')
+    run("build()", site)
+    pages = [(site / "output" / f"day-{day}.html").read_text() for day in range(1, 21)]
+    assert all(f"<p>Day {day}, by Ada</p>" in page for day, page in enumerate(pages, 1))
+    numbers = {int(page.rpartition("<p>page ")[2].removesuffix("</p>")) for page in pages}
+    assert numbers == set(range(1, 21))
+
+
+def test_a_plugin_may_keep_the_context_of_the_site_in_a_thread(site: Path) -> None:
+    with_plugin(site, THREAD)
+    assert run(COUNTED, site) == ["20"]

@@ -9,6 +9,7 @@ rendered.
 from __future__ import annotations
 
 import os
+import threading
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -216,7 +217,9 @@ class WarmSite:
         """Forget what has the posts of the last build, or would have them until there is garbage to
         collect: they and the context refer to each other.
         """
-        self._context.clear()
+        if threading.active_count() == 1:
+            # A thread of a plugin's may go on with it after the build, as it does with Pelican.
+            self._context.clear()
         self._runs.begin()
         Content.get_content.cache.clear()
         Content.get_summary.cache.clear()

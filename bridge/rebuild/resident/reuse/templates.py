@@ -79,9 +79,11 @@ class TracingContext(Context):
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call something for a template."""
-        if RECORDER.trace is not None and not _reads_only_its_own(function):
-            RECORDER.trace.opaque = f"it calls {_name_of(function)}"
-        return super().call(function, *args, **kwargs)
+        trace = RECORDER.trace
+        if trace is None or _reads_only_its_own(function):
+            return super().call(function, *args, **kwargs)
+        with trace.unknown_code(f"it calls {_name_of(function)}", given=True):
+            return super().call(function, *args, **kwargs)
 
 
 class TracingTemplate(Template):
@@ -96,9 +98,12 @@ class TracingTemplate(Template):
         shared: bool = False,
         locals: Mapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
     ) -> Context:
-        """A context, noted in the trace unless it is a module's own, which is kept."""
+        """A context, noted in the trace unless it is kept: a module's own, or one that the site's
+        own code is given for everything that is shown.
+        """
         context = super().new_context(vars, shared, locals)
-        if vars is not None and RECORDER.trace is not None:
+        is_kept = vars is None or self.environment.finalize is not None
+        if not is_kept and RECORDER.trace is not None:
             RECORDER.trace.contexts.append(context)
         return context
 
@@ -271,9 +276,12 @@ def _recording(environment: Environment, name: str, function: Any) -> Any:
             # other environments, whose filters of that name may return something else.
             not_folded.add(name)
             raise _NotConstant
-        if RECORDER.trace is not None:
-            RECORDER.trace.opaque = f"it uses the filter or test {name!r}"
-        return function(*args, **kwargs)
+        trace = RECORDER.trace
+        if trace is None:
+            return function(*args, **kwargs)
+        given = bool(args) and isinstance(args[0], Context)
+        with trace.unknown_code(f"it uses the filter or test {name!r}", given=given):
+            return function(*args, **kwargs)
 
     return recorded
 

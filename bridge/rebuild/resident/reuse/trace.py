@@ -9,6 +9,7 @@ site's objects. Lists are read without asking Jinja; the site's lists are theref
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex, TypeAlias
 
@@ -29,7 +30,7 @@ class Trace:
     first suspect. ``files`` are further files that were read, ``derived`` those that a plugin
     wrote. ``listings`` are the pages of lists whose posts were read. ``mentions`` are the files of
     the posts whose mentions were read. ``contexts`` are the template's, and those of what it
-    includes.
+    includes, which nothing has kept.
     """
 
     names: set[str] = field(default_factory=set)
@@ -47,6 +48,19 @@ class Trace:
         """A template read an attribute of this content."""
         self.contents[id(content)] = content
         self.last = content
+
+    @contextmanager
+    def unknown_code(self, what: str, *, given: bool) -> Iterator[None]:
+        """Code that may read anything runs within the block: ``what`` says which.
+
+        It may keep the contexts that it makes, and the template's if it is ``given`` that.
+        """
+        self.opaque = what
+        contexts, self.contexts = self.contexts, []
+        try:
+            yield
+        finally:
+            self.contexts = [] if given else contexts
 
     def release(self) -> None:
         """Empty the contexts: the page is rendered.
