@@ -16,6 +16,9 @@ from bridge.store.repo import kill, receive
 #: How long git may look without finding anything.
 _SECONDS = 300.0
 _FIRST_TIME = 100_000_000
+#: With more paths, git would take longer to compare each folder with all of them than it takes to
+#: list every file.
+_MOST_PATHS = 20
 
 
 def removed_files(repo: Repo, places: Collection[str], at: Version) -> Iterator[Removal]:
@@ -23,13 +26,16 @@ def removed_files(repo: Repo, places: Collection[str], at: Version) -> Iterator[
 
     Raises :class:`StoreBroken` at the end if git fails.
     """
-    paths = [] if "" in places else [place.rstrip("/") for place in places]
+    wanted = frozenset(place.rstrip("/") for place in places)
+    paths = sorted(wanted) if "" not in wanted and len(wanted) <= _MOST_PATHS else []
     log = repo.git.log(
         "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
         at, "--", *paths, as_process=True,
     )  # fmt: skip
     with _reading(log, at):
-        yield from _parse(_pieces(log.stdout))
+        for removal in _parse(_pieces(log.stdout)):
+            if not wanted.isdisjoint(_ways_to(removal.path)):
+                yield removal
 
 
 def commits(repo: Repo, at: Version, path: str, since: float) -> Iterator[LoggedCommit]:
@@ -62,6 +68,14 @@ def _reading(log: Any, at: Version) -> Iterator[None]:
         raise StoreBroken(f"the history of {at} cannot be read: {why}") from error
     finally:
         kill(log)
+
+
+def _ways_to(path: str) -> Iterator[str]:
+    """A path, and the folders that it is in."""
+    yield path
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:

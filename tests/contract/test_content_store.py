@@ -200,6 +200,12 @@ def test_removals_are_listed_newest_first_with_their_last_content(store: Content
     ]
     assert next(item.path for item in store.removals([""], at)) == "other/x.md"
     assert list(store.removals(["nowhere"], at)) == []
+    # Each post may be a symbolic link. That is more than the arguments of a program may hold.
+    many = [f"nowhere/{'long' * 50}-{number}" for number in range(40_000)]
+    assert list(store.removals([*many, "c/a", "other/x.md"], at)) == list(
+        store.removals(["other/x.md"], at)
+    )
+    assert [item.path for item in store.removals([*many, "c"], at)] == ["c/b.md", "c/a.md"]
 
 
 def test_the_log_lists_messages_newest_first_by_file_and_since_a_time(
