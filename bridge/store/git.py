@@ -316,6 +316,8 @@ class _Chain:
         path, present = change.path, editor.get(change.path)
         if self._tree and (present is None or present.mode == LINK):
             path = resolve(self._database, self._tree, path) or path
+            # A link may lead to ".git", which is in no tree.
+            check_path(path, exists=True)
             present = editor.get(path)
         found = present.oid.hex() if present and present.is_file else None
         if found != change.expected or (present and not present.is_file):

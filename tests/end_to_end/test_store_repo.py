@@ -204,13 +204,14 @@ def test_authors_of_commits(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_nothing_is_written_through_links_or_into_submodules(site: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "site", "inner")
     (site / "content/2026").symlink_to(tmp_path)
+    (site / "content/hooks").symlink_to("../.git/hooks")
     git(site, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(tmp_path / "inner"),
         "content/inner")  # fmt: skip
     git(site, "add", "-A")
     git(site, "commit", "-q", "-m", "A link and a submodule")
     git(site, "clone", "-q", "--bare", ".", "../site.git")
     store = GitStore(tmp_path / "site.git", author=ADA)
-    for path in ("content/2026/new.md", "content/inner/new.md"):
+    for path in ("content/2026/new.md", "content/inner/new.md", "content/hooks/new.md"):
         with pytest.raises(StoreError):
             put(store, path, "ours")
     store.close()
