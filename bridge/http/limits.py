@@ -43,6 +43,8 @@ _BODIES_LATER = 0.02
 _ROUND_SECONDS = 0.004
 #: Cost of a byte in the most expensive input: chunks of one byte, false delimiters.
 _SECONDS_A_BYTE = 0.25e-6
+#: Cost of a turn, however little was sent.
+_SECONDS_A_TURN = 50e-6
 
 
 class ByteBudget:
@@ -122,7 +124,7 @@ class FairQueue:
         """Queue ``work`` on ``size`` bytes."""
         begins = max(self._clock + share.later, share.had)
         share.later = 0.0
-        due = begins + size * _SECONDS_A_BYTE
+        due = begins + _SECONDS_A_TURN + size * _SECONDS_A_BYTE
         heappush(self._due, _Turn(due, next(self._number), begins, share, work))
         if not self._scheduled:
             self._scheduled = True

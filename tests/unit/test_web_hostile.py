@@ -583,16 +583,19 @@ class TestTurns:
         await queue.run(Share(99.0), 1, lambda: None)
         assert done == ["first", "a", "b", "c"]
 
-    async def test_clients_that_connect_again_and_again_do_not_go_first(self) -> None:
+    @pytest.mark.parametrize(("size", "most"), [(8_192, 20), (1, 500)])
+    async def test_clients_that_connect_again_and_again_do_not_go_first(
+        self, size: int, most: int
+    ) -> None:
         queue, newcomers = fair_queue(), list[int]()
 
         def connects_again() -> None:
             newcomers.append(1)
             if len(newcomers) < 1_000:
-                queue.soon(Share(), 8_192, connects_again)
+                queue.soon(Share(), size, connects_again)
 
-        queue.soon(Share(), 8_192, connects_again)
-        assert await queue.run(Share(later=0.02), 8_192, lambda: len(newcomers)) < 20
+        queue.soon(Share(), size, connects_again)
+        assert await queue.run(Share(later=0.02), 8_192, lambda: len(newcomers)) < most
 
     async def test_the_loop_runs_other_callbacks_between_long_turns(self) -> None:
         def long() -> None:
