@@ -169,12 +169,14 @@ class Syndicator:
         answers = next((each for each in missing if digest(each.url) == name), None)
         if answers is None:
             return False
-        entry = self._catalogue.index.find(answers.post)
-        if entry is not None:
+        index, copy = self._catalogue.index, self.ledger.copies.get(answers.url)
+        # The file may have been copied: then each of them links to it.
+        found = [index.find(answers.post), *map(index.find_by_path, copy.paths if copy else ())]
+        for entry in {entry.path: entry for entry in found if entry is not None}.values():
             await self._files.record_gone(
                 Job(entry.path, answers.uid, "delete", entry.url, self._seconds(), old=answers.url)
             )
-        if (copy := self.ledger.copies.get(answers.url)) is not None:
+        if copy is not None:
             copy.deleted = True
             self.ledger.save_copy(copy)
         answers.missing = 0.0

@@ -428,6 +428,40 @@ async def test_a_copy_that_was_deleted_at_the_network_is_reported_and_unlinked(h
     assert bench.commits()[0].startswith(f"No copy at {home.kind.title()}: ")
 
 
+async def test_a_missing_copy_whose_link_the_owner_has_removed_is_not_reported(home: Home) -> None:
+    bench = home.bench
+    statuses: Any = (
+        bench.networks.fake.statuses if home.kind == "mastodon" else bench.networks.fake.records
+    )
+    statuses.clear()
+    await home.look()
+    assert bench.syndicator is not None
+    assert len(report_of(bench.syndicator).missing) == 1
+    text = bench.text(home.path)
+    line = next(each for each in text.splitlines() if each.startswith("Mf2: "))
+    bench.put(home.path, text.replace(line, 'Mf2: {"title":"synthetic"}'))
+    await home.look()
+    assert report_of(bench.syndicator).missing == ()
+
+
+async def test_the_link_is_removed_from_each_file_that_has_it(home: Home) -> None:
+    """The owner has made a post from the file of another one."""
+    bench = home.bench
+    assert bench.syndicator is not None
+    twin = "content/notes/twin.md"
+    bench.put(twin, bench.text(home.path).replace("Slug: a\n", "Slug: twin\n"))
+    ledger = bench.syndicator.ledger
+    await bench.until(lambda: ledger.cursor() == bench.store.head())
+    statuses: Any = (
+        bench.networks.fake.statuses if home.kind == "mastodon" else bench.networks.fake.records
+    )
+    statuses.clear()
+    await home.look()
+    (missing,) = report_of(bench.syndicator).missing
+    assert await bench.syndicator.unlink(missing.name)
+    assert bench.copies(home.path) == bench.copies(twin) == []
+
+
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 async def test_a_server_that_cannot_say_reports_no_copy_as_missing(home: Home, status: int) -> None:
     """As one that is down, or has revoked the token."""

@@ -17,7 +17,7 @@ from syndication_kit import Bench, Fault, Killed, there
 
 from bridge.syndication.fake.bluesky import DID
 from bridge.syndication.fake.dialects import DIALECTS, Dialect
-from bridge.syndication.jobs.ledger import RETRIES, Job, Ledger, Trouble
+from bridge.syndication.jobs.ledger import RETRIES, Copy, Job, Ledger, Trouble
 
 CREATE = {"mastodon": ("POST", "/api/v1/statuses"), "bluesky": ("POST", "repo.putRecord")}
 
@@ -564,3 +564,19 @@ def test_stored_state_is_accessible_to_the_user_only(tmp_path: Path) -> None:
     for file in (tmp_path / "l").rglob("*"):
         assert not file.stat().st_mode & 0o077
     assert [job.path for job in Ledger(tmp_path / "l").jobs.values()] == ["content/a.md"]
+
+
+def test_a_copy_that_is_forgotten_before_it_is_on_disk_does_not_come_back(
+    tmp_path: Path,
+) -> None:
+    """The planner writes the records in a thread, while copies are made."""
+    ledger = Ledger(tmp_path)
+    forgotten, replaced = Copy("https://a.example/1", "a"), Copy("https://a.example/2", "a")
+    for copy in (forgotten, replaced):
+        ledger.put_copy(copy, ("content/a.md",))
+    ledger.forget_copy(forgotten.url)
+    ledger.save_copy(Copy(replaced.url, "a", "newer"))
+    ledger.store_copies([forgotten, replaced])
+    assert {url: copy.id for url, copy in Ledger(tmp_path).copies.items()} == {
+        replaced.url: "newer"
+    }

@@ -127,6 +127,9 @@ class Backfeed(Struct):
         new = 0
         async with self._busy:
             await self.catalogue.refresh(patient=True)
+            for answers in await asyncio.to_thread(self._unlinked, uid):
+                answers.missing = 0.0
+                self.ledger.save_answers(answers)
             for work in await asyncio.to_thread(self._due, account, now):
                 try:
                     new += await self._search_copy(account, work, full=now)
@@ -166,6 +169,16 @@ class Backfeed(Struct):
                 if now or (pause is not None and not 0 <= since < pause):
                     due.append((entry, url, known.id if known else ""))
         return due
+
+    def _unlinked(self, uid: str) -> list[Answers]:
+        """The missing copies to which their posts do not link any more."""
+        found = list[Answers]()
+        for each in [*self.ledger.answers.values()]:
+            if each.missing and each.uid == uid:
+                entry = self.catalogue.index.find(each.post)
+                if entry is None or each.url not in self._copies(entry):
+                    found.append(each)
+        return found
 
     def _copies(self, entry: IndexedPost) -> list[str]:
         known = self._known.get(entry.path)

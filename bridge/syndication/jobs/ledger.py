@@ -125,7 +125,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         for name in ("jobs", "copies", "answers", "targets"):
             private.make_folder(folder / name)
         self.jobs = {job.name: job for job in self._all("jobs", Job)}
@@ -174,9 +174,13 @@ class Ledger:
         self._file(copy)
 
     def store_copies(self, copies: Iterable[Copy]) -> None:
-        """Write copies to the disk. May run in a thread."""
+        """Write copies to the disk, but for those that were forgotten meanwhile. May run in a
+        thread.
+        """
         for copy in copies:
-            self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
+            with self._writing:
+                if self.copies.get(copy.url) is copy:
+                    self._write(f"copies/{digest(copy.url)[:32]}.json", copy)
 
     def copies_at(self, path: str) -> list[Copy]:
         """The copies of the post in a file, deleted ones included."""
@@ -191,7 +195,8 @@ class Ledger:
         """Delete the record of a copy that was replaced."""
         self._unfile(url)
         self.copies.pop(url, None)
-        self._remove(f"copies/{digest(url)[:32]}.json")
+        with self._writing:
+            self._remove(f"copies/{digest(url)[:32]}.json")
 
     def answers_to(self, url: str) -> Answers:
         """The imported responses to the copy at ``url``."""
