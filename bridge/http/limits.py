@@ -37,7 +37,7 @@ _PIECE = 8 * 1024
 _AT_ONCE = 64
 #: How many seconds of others' turns go before the first of a body: those come first that wait for
 #: an answer.
-_BODIES_LATER = 0.02
+BODIES_LATER = 0.02
 
 #: Largest time for which the loop is blocked at once, in seconds; afterwards other callbacks run.
 _ROUND_SECONDS = 0.004
@@ -182,7 +182,7 @@ async def receive(
     *,
     max_bytes: int,
     seconds: float,
-    later: float = _BODIES_LATER,
+    later: float = BODIES_LATER,
 ) -> None:
     """Pass the body to ``use``, piece by piece, sharing the event loop fairly with other requests,
     after ``later`` seconds of their turns.

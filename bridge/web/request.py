@@ -28,7 +28,7 @@ from bridge.errors import (
     UnsupportedMediaType,
 )
 from bridge.http.form import FORM, MULTIPART, urlencoded
-from bridge.http.limits import ByteBudget, Share, Take, client_ip, fair_queue, receive
+from bridge.http.limits import BODIES_LATER, ByteBudget, Share, Take, client_ip, fair_queue, receive
 from bridge.http.multipart import MultipartForm
 from bridge.micropub.body import Field, RequestBody, base_name
 from bridge.micropub.post import Json
@@ -84,7 +84,7 @@ class BodyLimits(Struct, frozen=True):
 AUTHENTICATED = BodyLimits(4_000_000, 120.0, ThreadPool(1, "authenticated bodies"))
 #: Clients that may send a token in the form.
 UNAUTHENTICATED = BodyLimits(
-    128_000, 120.0, ThreadPool(1, "unauthenticated bodies"), fixed_time=True, later=0.02
+    128_000, 120.0, ThreadPool(1, "unauthenticated bodies"), fixed_time=True, later=BODIES_LATER
 )
 
 
