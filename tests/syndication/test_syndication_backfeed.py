@@ -18,6 +18,7 @@ from syndication_kit import Bench, Fault, close_bench, make_bench, there
 
 from bridge.settings import Webmention
 from bridge.social import make_receiver
+from bridge.store import StoreBroken
 from bridge.store.git import GitStore
 from bridge.syndication.backfeed.search import Backfeed
 from bridge.syndication.fake.bluesky import DID
@@ -389,6 +390,20 @@ async def test_a_search_that_fails_is_repeated_when_it_is_due(home: Home) -> Non
     home.bench.networks.faults.clear()
     home.answer(1)
     home.bench.clock = timedelta(minutes=11)
+    assert await backfeed.search(uid) == 1
+
+
+async def test_a_post_that_could_not_be_read_once_is_searched_later(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Any) -> Any:
+        raise StoreBroken("the disk does not answer")
+
+    backfeed, uid = home.backfeed(), home.bench.targets[0].uid
+    with monkeypatch.context() as patched:
+        patched.setattr(home.bench.posts.reader, "open", fails)
+        assert await backfeed.search(uid) == 0
+    home.answer(1)
     assert await backfeed.search(uid) == 1
 
 

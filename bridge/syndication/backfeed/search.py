@@ -158,7 +158,7 @@ class Backfeed(Struct):
             pause = next((pause for oldest, pause in _SCHEDULE if age < oldest), None)
             if age < 0 or (pause is None and not now):
                 continue
-            for url in self._copies(entry):
+            for url in self._copies(entry) or ():
                 known = self.ledger.copies.get(url)
                 if known is not None and (known.uid != account.target.uid or known.deleted):
                     continue
@@ -176,16 +176,21 @@ class Backfeed(Struct):
         for each in [*self.ledger.answers.values()]:
             if each.missing and each.uid == uid:
                 entry = self.catalogue.index.find(each.post)
-                if entry is None or each.url not in self._copies(entry):
+                copies = [] if entry is None else self._copies(entry)
+                if copies is not None and each.url not in copies:
                     found.append(each)
         return found
 
-    def _copies(self, entry: IndexedPost) -> list[str]:
+    def _copies(self, entry: IndexedPost) -> list[str] | None:
+        """The copies that a post's file names; ``None`` if it cannot be read just now."""
         known = self._known.get(entry.path)
         if known is None or known[0] != entry.blob:
             copies: list[str] = []
-            with suppress(BridgeError, StoreError):
-                copies = copies_of(Mf2Line.of(self.posts.open(entry)[0]))
+            try:
+                with suppress(BridgeError):
+                    copies = copies_of(Mf2Line.of(self.posts.open(entry)[0]))
+            except StoreError:
+                return None
             self._known[entry.path] = known = (entry.blob, copies)
         return known[1]
 
