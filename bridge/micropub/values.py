@@ -46,7 +46,7 @@ _NAME = re.compile(r"[^\s\[\]{}\"<>\x00-\x1f\x7f]{1,100}")
 def property_name(name: str) -> str:
     """The name, if a property can have it. Raises :class:`InvalidRequest`."""
     if not _NAME.fullmatch(name):
-        if name.startswith("{"):
+        if name.lstrip().startswith(("{", "[")):
             raise InvalidRequest(
                 f"'{name[:40]}' is not a property name. If this is JSON, send it as"
                 " application/json."

@@ -94,8 +94,9 @@ class TestNames:
             form(("content", "x"), (name, "y"))
 
     def test_json_sent_as_a_form_is_reported(self) -> None:
-        with pytest.raises(InvalidRequest, match="application/json"):
-            form(('{"type":["h-entry"],"properties":{"content":["x"]}}', ""))
+        for before in ("", "\n ", "["):
+            with pytest.raises(InvalidRequest, match="application/json"):
+                form((before + '{"type":["h-entry"],"properties":{"content":["x"]}}', ""))
 
     def test_an_ampersand_that_was_not_encoded_is_reported(self) -> None:
         with pytest.raises(InvalidRequest, match="--data-urlencode"):
