@@ -3,8 +3,8 @@ share of the event loop's time, for parsing what strangers send; and the number 
 address and, where guessing could help, in total.
 
 If bytes were parsed as they arrive, the work for a hundred clients would delay every step of all
-other requests. In a :class:`FairQueue` all that wait at a time get as much of it, and turns are
-short: nobody waits longer because others connect again and again.
+other requests. A :class:`FairQueue` gives all waiting clients an equal share of it, in short turns,
+so that a client does not wait longer because others reconnect again and again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Take: TypeAlias = Callable[[int], None]
 _PIECE = 8 * 1024
 #: How many bytes are read, at most, by the call that waits for more.
 _AT_ONCE = 64
-#: How many seconds of others' turns go before the first of a body: those come first that wait for
-#: an answer.
+#: How far behind others the first turn of a body is, in seconds of their turns: requests whose
+#: clients wait for an answer come first.
 BODIES_LATER = 0.02
 
 #: Largest time for which the loop is blocked at once, in seconds; afterwards other callbacks run.
@@ -85,9 +85,9 @@ def too_large(limit: int) -> PayloadTooLarge:
 
 
 class Share:
-    """What a client has had of a queue: its turns come when all others have had as much.
+    """How much of a queue's time a client has had: its next turn comes when others had as much.
 
-    The first one comes after ``later`` seconds of others' turns.
+    Its first turn comes after ``later`` seconds of others' turns.
     """
 
     def __init__(self, later: float = 0.0) -> None:
@@ -96,7 +96,9 @@ class Share:
 
 
 class _Turn(NamedTuple):
-    """Work on one piece, in the order of ``due``: where on the queue's clock it is done."""
+    """Work on one piece. ``begins`` and ``due`` are times on the queue's clock: when the client's
+    turn comes, and when the work is expected to be done, which decides the order.
+    """
 
     due: float
     number: int
@@ -108,9 +110,9 @@ class _Turn(NamedTuple):
 class FairQueue:
     """Short pieces of work, done one by one between the loop's other callbacks.
 
-    Its clock is at the time that each client has had, in seconds of work. Who comes new begins
-    there, and not at zero: else clients that connect again would always come first (self-clocked
-    fair queueing).
+    Its clock shows how much time each waiting client has had, in seconds of work. A new client
+    begins there, not at zero: otherwise clients that reconnect would always come first
+    (self-clocked fair queueing).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

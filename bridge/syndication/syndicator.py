@@ -173,7 +173,7 @@ class Syndicator:
         # The file may have been copied: then each of them links to it.
         found = [index.find(answers.post), *map(index.find_by_path, copy.paths if copy else ())]
         for entry in {entry.path: entry for entry in found if entry is not None}.values():
-            await self._files.record_gone(
+            await self._files.record_none(
                 Job(entry.path, answers.uid, "delete", entry.url, self._seconds(), old=answers.url)
             )
         if copy is not None:

@@ -373,7 +373,7 @@ async def test_html_may_replace_restructured_text(tmp_path: Path) -> None:
         assert all(line.startswith("   ") for line in body.splitlines() if line)
 
 
-async def test_an_error_in_a_text_names_no_file_that_nobody_knows(tmp_path: Path) -> None:
+async def test_an_error_in_a_text_does_not_name_the_temporary_file(tmp_path: Path) -> None:
     async with bench(tmp_path, {"content/small.rst": RST}, CONF) as site:
         with pytest.raises(InvalidRequest) as raised:
             await site.update("https://example.com/2020/small/", content=":nope:`x`")

@@ -30,3 +30,13 @@ def test_a_file_that_the_site_may_not_read_is_named_with_the_setting(tmp_path: P
     file.write_text("x")
     remedy = remedy_of(f"PermissionError: [Errno 13] Permission denied: '{file}'", tmp_path)
     assert f'below [site]: folders = ["{tmp_path}"]' in remedy
+
+
+def test_no_remedy_lets_the_site_read_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "you"))
+    for place in (tmp_path / "you", tmp_path, Path("/")):
+        remedy = remedy_of(f"Permission denied: '{place / 'page.html'}'", tmp_path)
+        assert "folders = [" not in remedy
+        assert "a folder of its own" in remedy

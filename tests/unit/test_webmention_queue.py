@@ -1,4 +1,4 @@
-"""Whose webmention is verified next: nobody can keep others waiting."""
+"""The order in which webmentions are verified: no sender can keep others waiting."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_who_sends_many_keeps_only_themselves_waiting() -> None:
 
 
 async def test_many_mentions_on_one_site_have_one_worker() -> None:
-    """Whoever has sent them."""
+    """Whether one sender has sent them or several."""
     async with working() as work:
         work.held = lambda name: name.startswith("slow")
         for number in range(200):

@@ -188,6 +188,12 @@ def remedy_of(reason: str, checkout: Path) -> str:
         )
     denied = _DENIED.search(reason)
     place = Path(theme[1]) if theme else Path(denied[1]).parent if denied else None
+    if place and Path.home().is_relative_to(place):
+        # Keys and passwords are there as well.
+        return (
+            f"{_ELSEWHERE}, and may not read your home folder. Add the file to the repo; or put it"
+            " into a folder of its own, and name that in [site] folders."
+        )
     if place and place.is_dir():
         return (
             f"{_ELSEWHERE}, and may not read that folder. Add it to the repo, and write its"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -22,6 +23,7 @@ from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
+from bridge.runtime import beneath
 from bridge.settings import Settings
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.missing_locales import how_to_install, locales_warning
@@ -163,11 +165,12 @@ async def _separate(
     def batches(place: str, root: Path) -> Iterator[list[Source]]:
         files = (file for file in root.rglob("*") if file.suffix[1:] in site.facts.suffixes)
         while some := list(islice(files, _AT_ONCE)):
-            yield [
-                Source(f"{place}/{file.relative_to(root).as_posix()}", "", file.read_bytes())
-                for file in some
-                if file.is_file()
-            ]
+            sources = []
+            for name in (file.relative_to(root).as_posix() for file in some):
+                # Links are not followed: this process may read more than the site's code.
+                with suppress(OSError):
+                    sources.append(Source(f"{place}/{name}", "", beneath.read(root, name)))
+            yield sources
 
     separate = []
     for place, root in (await asyncio.to_thread(found)).items():

@@ -207,7 +207,7 @@ class Backfeed(Struct):
             known.post, known.uid = entry.url, target.uid
         else:
             known.missing = 0.0
-        if found is not None and not seconds - _GONE < known.missing:
+        if found is not None and known.missing <= seconds - _GONE:
             new = await self._import(target, entry, known, found)
             known.seen = found.seen
             known.full = seconds if wants_full else known.full

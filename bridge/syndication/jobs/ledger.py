@@ -133,7 +133,7 @@ class Ledger:
         self._paths_of = dict[str, tuple[str, ...]]()
         self._urls_at: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for copy in self.copies.values():
-            self._file(copy)
+            self._index(copy)
         self.answers = {answers.url: answers for answers in self._all("answers", Answers)}
         self.troubles = dict[str, Trouble]()
         for name, trouble in self._named("targets", Trouble):
@@ -168,14 +168,15 @@ class Ledger:
 
     def put_copy(self, copy: Copy, paths: tuple[str, ...]) -> None:
         """Take in a copy, or its new paths; it is not on disk before :meth:`store_copies`."""
-        self._unfile(copy.url)
+        self._unindex(copy.url)
         copy.paths = paths
         self.copies[copy.url] = copy
-        self._file(copy)
+        self._index(copy)
 
     def store_copies(self, copies: Iterable[Copy]) -> None:
-        """Write copies to the disk, but for those that were forgotten meanwhile. May run in a
-        thread.
+        """Write copies to the disk, except those that have been forgotten since.
+
+        May run in a thread.
         """
         for copy in copies:
             with self._writing:
@@ -193,7 +194,7 @@ class Ledger:
 
     def forget_copy(self, url: str) -> None:
         """Delete the record of a copy that was replaced."""
-        self._unfile(url)
+        self._unindex(url)
         self.copies.pop(url, None)
         with self._writing:
             self._remove(f"copies/{digest(url)[:32]}.json")
@@ -254,12 +255,12 @@ class Ledger:
             except (OSError, msgspec.DecodeError) as error:
                 log.warning("%s cannot be read and is ignored: %s", file, error)
 
-    def _file(self, copy: Copy) -> None:
+    def _index(self, copy: Copy) -> None:
         self._paths_of[copy.url] = copy.paths
         for path in copy.paths:
             self._urls_at[path][copy.url] = None
 
-    def _unfile(self, url: str) -> None:
+    def _unindex(self, url: str) -> None:
         for path in self._paths_of.pop(url, ()):
             del self._urls_at[path][url]
             if not self._urls_at[path]:

@@ -52,11 +52,9 @@ class WriteBack:
         await self._record([job, *others])
 
     async def record_none(self, job: Job) -> None:
-        """Commit that a copy is no longer requested."""
-        await self._record([job], is_made=False)
-
-    async def record_gone(self, job: Job) -> None:
-        """Commit that the copy ``job.old`` is gone: its URL is removed."""
+        """Commit that there is no copy: it is no longer requested, or, for a deletion, the URL of
+        ``job.old`` is removed.
+        """
         await self._record([job], is_made=False)
 
     async def _record(self, jobs: Sequence[Job], *, is_made: bool = True) -> None:

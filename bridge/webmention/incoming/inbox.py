@@ -211,9 +211,9 @@ class VerificationQueue:
     """Ids of records to verify, which several workers share: each is queued once, and no two
     workers have the same one.
 
-    Whoever sends many waits for themselves: the senders that wait have turns, each has at most two
-    workers, and each site that sources are on has one. A mention that several have sent has the
-    turns of each of them.
+    Senders take turns, each has at most two workers, and each site of a source has one, so that a
+    sender of many mentions delays only its own. A mention that several senders have sent gets the
+    turns of all of them.
 
     ``verify`` is called with an id and the sender whose turn it is, and must not raise. ``site_of``
     returns the site of a record's source.

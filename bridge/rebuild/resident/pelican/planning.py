@@ -95,9 +95,9 @@ class PlanningWriter(Writer):  # type: ignore[misc] # Pelican's classes are not 
         self._noted = noted
 
     def forget(self) -> None:
-        """Forget the pages, and who is told of them."""
+        """Forget the pages, and the callback for them."""
         self.pages = {}
-        self._noted = _nobody
+        self._noted = _ignore
 
     def write_feed(
         self,
@@ -233,8 +233,8 @@ def written_already(writer: Writer, pages: Iterable[PlannedPage]) -> None:
             writer._overridden_files.add(path)
 
 
-def _nobody(page: PlannedPage, context: dict[str, Any]) -> None:
-    """Nobody is told of a page."""
+def _ignore(page: PlannedPage, context: dict[str, Any]) -> None:
+    """Do nothing with a page."""
 
 
 def _pages(paginators: Mapping[str, Paginator], number: int) -> tuple[str, dict[str, Any]]:
