@@ -95,6 +95,9 @@ class InProcessSite:
         self.denied: list[str] = []
         self._site: PelicanSite | None = None
 
+    async def start(self) -> None:
+        """It is in this process."""
+
     async def load(self) -> SiteFacts:
         checkout, start = Path(self._start.checkout), self._start
         try:

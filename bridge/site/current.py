@@ -61,7 +61,7 @@ class VersionFiles(Protocol):
 
 
 class LoadableSite(SiteReader, Protocol):
-    """A reader whose site is loaded by :meth:`load`.
+    """A reader whose site is loaded by :meth:`load`, which :meth:`start` may prepare.
 
     ``confined``: whether the kernel keeps its code from other files; ``denied`` are those that it
     has tried to read.
@@ -69,6 +69,10 @@ class LoadableSite(SiteReader, Protocol):
 
     confined: bool
     denied: list[str]
+
+    async def start(self) -> None:
+        """Do what loading a site needs before its files are there."""
+        ...
 
     async def load(self) -> SiteFacts:
         """Load the site. Raises :class:`SiteBroken`."""
@@ -219,9 +223,10 @@ class CurrentSite:
         log.error("the previous settings of the site stay in use: %s", self.problem)
 
     async def _use(self, version: Version) -> None:
-        await self._move(version)
         reader = self._new_reader()
         try:
+            await reader.start()
+            await self._move(version)
             await reader.load()
         except BaseException:
             await reader.close()

@@ -207,18 +207,21 @@ def _not_started(error: OSError) -> Unavailable | InsufficientStorage:
 class SiteProcess:
     """A :class:`~bridge.site.site_reader.SiteReader` in a process of its own.
 
-    It is started by :meth:`load`, and restarted after it has ended or did not answer in time.
+    It is started by :meth:`start` or :meth:`load`, and restarted after it has ended or did not
+    answer in time.
     """
 
     def __init__(
         self, start: Start, sandbox: Sandbox, *, limits: AnswerLimits = USUAL_LIMITS
     ) -> None:
-        """``start`` describes the site, whose checkout has to exist."""
+        """``start`` describes the site, whose checkout has to exist by the time of :meth:`load`."""
         self._start = start
         self._content = "" if start.content == "." else prefix_of(start.content)
         self._sandbox = sandbox
         self._limits = limits
         self._running: RunningProcess | None = None
+        #: A process that has not been told yet which site to load.
+        self._started: RunningProcess | None = None
         self._starting = asyncio.Lock()
         self._may_ask = asyncio.Event()
         self._may_ask.set()
@@ -237,8 +240,15 @@ class SiteProcess:
             raise Unavailable("The site's settings have not been read yet.", retry_after=1)
         return self._facts
 
+    async def start(self) -> None:
+        """Start the process: it imports Pelican, which takes as long as loading most sites does and
+        needs none of their files. Raises :class:`Unavailable`, :class:`InsufficientStorage`.
+        """
+        async with self._starting:
+            self._started = await self._launch()
+
     async def load(self) -> SiteFacts:
-        """Start the process, which loads the site.
+        """Have the process load the site; it is started if it has not been.
 
         Raises :class:`SiteBroken` where settings or plugins cannot be loaded.
         """
@@ -333,9 +343,10 @@ class SiteProcess:
     async def close(self) -> None:
         """End the process."""
         self._closed = True
-        running, self._running = self._running, None
-        if running is not None:
-            await running.end()
+        ending = filter(None, (self._running, self._started))
+        self._running = self._started = None
+        for each in ending:
+            await each.end()
 
     async def _ask(
         self,
@@ -398,10 +409,8 @@ class SiteProcess:
             if self._running is not None:
                 await self._running.end()
             self._running = None
-            try:
-                running = await self._launch()
-            except OSError as error:
-                raise _not_started(error) from error
+            started, self._started = self._started, None
+            running = started or await self._launch()
             try:
                 ready = await self._load(running)
             except ProcessGone as error:
@@ -427,6 +436,10 @@ class SiteProcess:
         """Make a new process load the site's settings. Raises :class:`SiteBroken`, and
         :class:`ProcessGone`.
         """
+        if not self._start.is_owners:
+            # The text of a question is written to its future path until it is answered.
+            content = Path(self._start.checkout, self._start.content)
+            await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
         try:
             async with asyncio.timeout(self._limits.loading):
                 reply = await running.ask(self._start, QUICK, self._limits.loading)
@@ -444,22 +457,24 @@ class SiteProcess:
         )
 
     async def _launch(self) -> RunningProcess:
-        checkout = Path(self._start.checkout)
+        checkout = [Path(self._start.checkout)]
         if self._start.is_owners:
-            permit = partial(self._sandbox.grants, read=[checkout])
+            permit = partial(self._sandbox.grants, read=checkout)
         else:
-            # The text of a question is written to its future path until it is answered, and
-            # settings and plugins may create files, as they do in a build.
-            content = checkout / self._start.content
-            await asyncio.to_thread(content.mkdir, parents=True, exist_ok=True)
-            permit = partial(self._sandbox.grants, write=[checkout])
-        process = await launch.start(
-            _PROGRAM,
-            # It looks at every package that is installed.
-            await asyncio.to_thread(permit),
-            folder=checkout,
-            environment=self._sandbox.environment(),
-        )
+            # Settings and plugins may create files, as they do in a build.
+            permit = partial(self._sandbox.grants, write=checkout)
+        try:
+            environment = self._sandbox.environment()
+            process = await launch.start(
+                _PROGRAM,
+                # It looks at every package that is installed.
+                await asyncio.to_thread(permit),
+                # The checkout may not be there yet; the process goes there to load the site.
+                folder=Path(environment["HOME"]),
+                environment=environment,
+            )
+        except OSError as error:
+            raise _not_started(error) from error
         return RunningProcess(process, self._note_denied)
 
     def _note_denied(self, paths: Sequence[str]) -> None:

@@ -29,6 +29,10 @@ class Reader:
         self.answered = asyncio.Event()
         self.closed = asyncio.Event()
         self.is_held = False
+        self.is_started = False
+
+    async def start(self) -> None:
+        self.is_started = True
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -52,7 +56,9 @@ class Watched(PlainCheckout):
     readers: list[Reader]
 
     def bring_to(self, version: Version) -> None:
-        assert all(each.is_held for each in self.readers if not each.closed.is_set())
+        *before, new = (each for each in self.readers if not each.closed.is_set())
+        assert all(each.is_held for each in before)
+        assert new.is_started  # so that it gets ready beside this
         super().bring_to(version)
 
 
@@ -129,7 +135,8 @@ async def test_a_site_whose_repo_was_missing_is_loaded_again(
         await current.bring_to(version)
     checkout.error = None
     await current.bring_to(version)
-    assert len(readers) == 2
+    _, failed, _ = readers
+    assert failed.closed.is_set()
     assert id(current.reader) == id(readers[-1])
     await current.close()
 

@@ -29,7 +29,8 @@ _ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
-#: git starts no other program, and writes nothing that only a person would look for.
+#: git starts no other program, writes nothing that only a person would look for, and writes the
+#: files of a large site with every processor.
 _SETTINGS = f"""\
 [core]
 \thooksPath = {os.devnull}
@@ -37,6 +38,8 @@ _SETTINGS = f"""\
 \tlogAllRefUpdates = false
 [gc]
 \tauto = 0
+[checkout]
+\tworkers = 0
 """
 _ERRORS = "surrogateescape"
 _MANY = 200  # paths: the length of a command is limited
