@@ -21,7 +21,7 @@ class UsedFiles:
     def __init__(self, store: ContentStore, index: PostIndex, folder: str) -> None:
         self._store = store
         self._index = index
-        self._named = re.compile(rf"(?<![\w-]){re.escape(folder.strip('/'))}/[^\s\"'()<>\\|]+")
+        self._named = re.compile(rf"(?<![\w-]){re.escape(folder.strip('/'))}/[^\s\"'()<>\\|?#]+")
         self._known: dict[str, frozenset[str]] = {}
 
     def now(self) -> Uses:

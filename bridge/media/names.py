@@ -121,7 +121,7 @@ class UploadUrls:
         except ValueError:
             return None
         origin = (given.scheme, given.netloc.lower())
-        if origin != (base.scheme, base.netloc.lower()) or given.query:
+        if origin != (base.scheme, base.netloc.lower()):
             return None
         if not given.path.startswith(base.path):
             return None

@@ -125,9 +125,7 @@ class BridgeEnvironment:
 
         Raises :class:`CopyRefused` if they cannot be had or are too many.
         """
-        own = self._posts.media.internalise(url)
-        path = own.removeprefix("{static}/") if isinstance(own, str) else ""
-        if path != url and (tail := path.removeprefix(f"{self._posts.media.folder}/")) != path:
+        if tail := self._posts.media.path_of(url):
             opened = await self._media.open(tail)
             if opened is not None:
                 with opened.file as file:

@@ -14,7 +14,10 @@ _USUAL = re.compile(r"https?://[\w.-]+(?::\d+)?(?:[/?#][\w/?#:@!$&()*+,;=.~%-]*)
 #: Characters that must be percent-encoded (RFC 3986 2). ``{`` and ``|`` would also start one of
 #: Pelican's internal links.
 _ENCODED = {ord(char): quote(char, safe="") for char in "\"'<>\\^`{|}"}
-_STATIC = re.compile(r"[{|]static[|}]/?(?P<path>[^?#\x00-\x1f\x7f\ud800-\udfff]*)")
+_STATIC = re.compile(
+    r"[{|]static[|}]/?(?P<path>[^?#\x00-\x1f\x7f\ud800-\udfff]*)"
+    rf"(?P<more>(?:[?#][^{_UNSAFE.pattern[1:-1]}]*)?)"
+)
 _CANDIDATE = re.compile(r"(?P<url>\S+)(?P<size>(?:\s\d+(?:\.\d+)?[wx])?)")
 _CONTACT = frozenset({"mailto", "tel", "geo"})
 
@@ -55,7 +58,8 @@ class Urls:
         value = value.strip()
         own = _STATIC.fullmatch(value) if value.startswith(("{", "|")) else None
         if own:
-            return self._file(own["path"])
+            file = self._file(own["path"])
+            return None if file is None else file + own["more"].translate(_ENCODED)
         if not value or _UNSAFE.search(value):
             return None
         if value.startswith("/") and not value.startswith(("//", "/\\")):

@@ -31,6 +31,21 @@ def test_copies_beside_a_photo_become_its_srcset(tmp_path: Path, theme: str) -> 
     assert (found["value"], found["alt"]) == (f"{media}.jpg", "The sea")
 
 
+def test_a_query_and_a_fragment_stay_on_the_address_of_a_photo(tmp_path: Path) -> None:
+    for name, width in (("sea.jpg", 1200), ("sea-800w.jpg", 800)):
+        picture(tmp_path, name, width)
+    own = "{static}/media/sea.jpg?v=1&w=2#xywh=0,0,9,9"
+    body = f"[a part]({own})"
+    built = build(tmp_path, {"one": post("one", note({"photo": [own]}), body)})
+    shown = f"{SITE}/media/sea.jpg?v=1&w=2#xywh=0,0,9,9"
+    assert built.entry("one.html")["photo"][0]["value"] == shown
+    page = BeautifulSoup(built.text("one.html"), "html5lib")
+    assert [each["href"] for each in page.select("a") if each.text == "a part"] == [shown]
+    image = page.select_one("img.u-photo[srcset]")
+    assert image is not None
+    assert image["srcset"] == f"{SITE}/media/sea-800w.jpg 800w, {shown} 1200w"
+
+
 @pytest.mark.parametrize("content", [None, b"no picture"])
 def test_a_photo_without_copies_or_pixels_is_unchanged(
     tmp_path: Path, content: bytes | None

@@ -38,3 +38,19 @@ async def test_an_upload_is_served_at_once_with_its_exact_type(
         assert response.status == 200
         assert response.headers["Content-Type"] == content_type
         assert await response.read()
+
+
+@pytest.mark.parametrize("more", ["#xywh=0,0,9,9", "?v=1"])
+async def test_a_part_of_an_upload_is_committed_and_read_back(client: Client, more: str) -> None:
+    part = (
+        "file",
+        picture("tan" if "#" in more else "plum"),
+        {"filename": "part.jpg", "content_type": "image/jpeg"},
+    )
+    sent = (await client.multipart(part, status=201, url=client.bridge.media)).location
+    post = await client.create(content=[f"See {sent}{more}"], photo=[f"{sent}{more}"])
+    changed = client.bridge.git("show", "--format=", "main")
+    assert f"b/content/{sent[sent.index('media/') :]}" in changed
+    assert changed.count(f"{{static}}/{sent[sent.index('media/') :]}{more}") == 2
+    assert (await client.source(post))["photo"] == [f"{sent}{more}"]
+    assert (await client.source(post))["content"] == [f"See {sent}{more}"]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soak_kit import any_text
 
-from bridge.content.markup.links import MediaUrls
+from bridge.content.markup import note
+from bridge.content.markup.links import MediaUrls, static_paths
 from bridge.micropub.post import Json
 
 BRIDGE = "https://bridge.example/media/2026/11/sea.jpg"
@@ -40,7 +41,6 @@ def test_uploads_are_found_in_nested_values() -> None:
         "https://bridge.example/media/a/../../secret",
         "https://bridge.example/media/.hidden",
         "https://bridge.example/media//x",
-        "https://bridge.example/media/x.jpg?download",
         "https://bridge.example/media/x y",
         "https://bridge.example.evil/media/x.jpg",
     ],
@@ -108,6 +108,43 @@ def test_links_in_html_and_markdown_to_uploads() -> None:
     assert MEDIA.internalise_markdown(markdown) == markdown.replace(BRIDGE, OWN)
     assert MEDIA.externalise_text(MEDIA.internalise_markdown(markdown)) == markdown
     assert MEDIA.internalise_markdown(f"see {BRIDGE}") == f"see {BRIDGE}"
+
+
+@pytest.mark.parametrize("more", ["#t=10", "?x", "?a=1&b=2#t=1,2.5", "#", "?", "#é_1*2*"])
+def test_a_query_and_a_fragment_stay_on_the_link_to_an_upload(more: str) -> None:
+    sent, stored = BRIDGE + more, OWN + more
+    assert MEDIA.internalise([sent, {"value": sent, "alt": "x"}]) == [
+        stored,
+        {"value": stored, "alt": "x"},
+    ]
+    assert MEDIA.internalise({"html": f'<video src="{sent}">'}) == {
+        "html": f'<video src="{stored}">'
+    }
+    assert MEDIA.externalise(MEDIA.internalise(sent)) == sent
+    assert MEDIA.internalise_html(f"<a href='{sent}'>") == f"<a href='{stored}'>"
+    markdown = f'![a]({sent}) ![a]( {sent} "t" ) [b](<{sent}>)\n\n[c]: {sent}\n'
+    assert MEDIA.internalise_markdown(markdown) == markdown.replace(BRIDGE, OWN)
+    assert MEDIA.internalise_text(f".. image:: {sent}\n") == f".. image:: {stored}\n"
+    assert static_paths(f'{stored} [a]({stored}) "{stored}"') == ["media/2026/11/sea.jpg"] * 3
+    assert MEDIA.path_of(sent) == "2026/11/sea.jpg"
+
+
+@pytest.mark.parametrize("url", [f"{BRIDGE}#t=10", f"{BRIDGE}?x=1&y=2#z", f"{BRIDGE}?a_b_c"])
+@pytest.mark.parametrize(
+    "text", ["{}", "See {}.", "[a film]({})", "![a film]({})", "Is it {}? Yes!"]
+)
+def test_links_of_a_note_to_a_part_of_an_upload_are_read_back(url: str, text: str) -> None:
+    sent = text.format(url)
+    written = MEDIA.internalise_note(note.encode(sent))
+    assert OWN in written
+    assert "bridge.example" not in written
+    assert note.decode(MEDIA.externalise_note(written)) == sent
+    assert note.is_encoded(MEDIA.externalise_note(written))
+
+
+def test_the_address_of_a_part_of_an_upload_is_no_words() -> None:
+    text = f"One {BRIDGE}#t=10, two {BRIDGE}?x=1. Three {BRIDGE}? Four"
+    assert MEDIA.in_words(text, lambda _: "sea") == "One sea, two sea. Three sea? Four"
 
 
 def test_without_urls_nothing_changes() -> None:

@@ -409,9 +409,9 @@ STATIC = "{static}/media/2026/11/teal_1-f6157e52bbc0.jpg"
         (UPLOAD.replace(".jpg", ".mp3"), f"[teal\\_1-f6157e52bbc0.mp3]({STATIC[:-3]}mp3)"),
         (f"![teal]({UPLOAD}) and [t]({UPLOAD})", f"![teal]({STATIC}) and [t]({STATIC})"),
         (f'A <img src="{UPLOAD}" alt="b">', f'A <img src="{STATIC}" alt="b">'),
-        # Not an upload: an address of another's, and one with more to it.
+        # Not an upload: an address of another's.
         ("https://a.example/media/x.jpg", "<https://a.example/media/x.jpg>"),
-        (f"{UPLOAD}?size=2", f"<{UPLOAD}?size=2>"),
+        (f"{UPLOAD}?size=2", f"![]({STATIC}?size=2)"),
     ],
 )
 def test_a_bare_upload_url_is_linked_as_the_sites_own_file(

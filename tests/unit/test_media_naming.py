@@ -93,7 +93,6 @@ def test_the_url_does_not_show_how_the_folder_is_called() -> None:
         "https://bridge.example/media/.git/config",
         "https://bridge.example/media/a%00.jpg",
         "https://bridge.example/media/a%5c..%5cb.jpg",
-        "https://bridge.example/media/a.jpg?x=1",
         "https://bridge.example/other/a.jpg",
         "https://bridge.example.evil.example/media/a.jpg",
         "https://me@bridge.example/media/a.jpg",
@@ -110,3 +109,8 @@ def test_a_strangers_url_is_no_ones_file(url: str) -> None:
 
 def test_the_host_is_compared_without_case() -> None:
     assert ADDRESSES.path_of("HTTPS://Bridge.Example/media/a.jpg") == "media/a.jpg"
+
+
+@pytest.mark.parametrize("more", ["?x=1", "#t=10", "?x#t=10"])
+def test_a_query_or_a_fragment_does_not_make_it_another_file(more: str) -> None:
+    assert ADDRESSES.path_of(f"https://bridge.example/media/a.jpg{more}") == "media/a.jpg"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bridge.micropub.post import Json
 
 #: A link to one of the site's own files, as it is written in a post's file.
-_STATIC = re.compile(r"\{static\}/([^\s\"'()<>\\]+)")
+_STATIC = re.compile(r"\{static\}/([^\s\"'()<>\\?#]+)")
 _LINKING = re.compile(
     r"""(?:href|src|poster|data|cite|formaction|action|content)\s*=\s*(?P<quote>["'])"""
 )
@@ -80,6 +80,8 @@ def _values(html: str) -> Iterator[tuple[str, int]]:
 
 #: A file below the media folder, as ``bridge.media`` names them: no dot at the start of a segment.
 _SAFE_PATH = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*"
+#: A query or fragment (``#t=10``), which stays on the link as it is.
+_MORE = r"(?P<more>(?:[?#][\w~:/?#@!$&*+,;=%.-]*)?)"
 _NOTATION = re.compile(r"(?P<open>[{|]|%(?:25)*7[BC])(?=[a-z]+[}|])")
 _NEUTRALISED = re.compile(r"%(?P<more>(?:25)*)7(?P<which>[BC])(?=[a-z]+[}|])")
 _ATTRIBUTE = r"""(?P<before>\b(?i:src|href|poster|data|cite)\s*=\s*["'])"""
@@ -104,32 +106,43 @@ class MediaUrls:
     _in_markdown: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _known_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _own_anywhere: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _own_in_html: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bracketed: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _bare_line: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _in_words: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _written_bare: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         prefixes = "|".join(re.escape(prefix) for prefix in self.prefixes) or r"(?!)"
         known = rf"(?:{prefixes})(?P<path>{_SAFE_PATH})"
         own = rf"\{{static\}}/{re.escape(self.folder)}/(?P<path>{_SAFE_PATH})"
-        linked = own.replace("<path>", "<linked>")
-        end = r"""(?=[\s"'()<>]|$)"""
+        with_more = f"{known}{_MORE}"
+        own_with_more = f"{own}{_MORE}"
+        linked = own_with_more.replace("<path>", "<linked>").replace("<more>", "<linked_more>")
+        end = r"""(?=[\s"'()<>?#]|$)"""
         patterns = {
-            "_known": known,
+            "_known": rf"{known}(?P<more>(?:[?#]\S*)?)",
             "_in_html": rf"{_ATTRIBUTE}{known}{end}",
             "_in_markdown": rf"{_MARKDOWN_TARGET}{known}{end}",
             "_known_anywhere": rf"{known}(?![\w/-])",
-            "_own": own,
+            "_in_words": rf"{with_more}(?<![.?!,:;])(?![\w/-])",
+            "_own": rf"{own}(?P<more>(?:[?#]\S*)?)",
+            "_own_anywhere": own,
             "_own_in_html": rf"{_ATTRIBUTE}{own}{end}",
-            "_bare": rf"(?<!\]\()<{known}>",
-            "_bracketed": rf"\[https?:&\#47;[^\]\n]*\]\(<{known}>\)",
-            "_bare_line": rf"^<{known}>(?=[ ]*$)",
-            "_written_bare": rf"!\[\]\({own}\)|\[(?P<name>[\w\\.~-]+)\]\({linked}\)",
+            "_bare": rf"(?<!\]\()<{with_more}>",
+            "_bracketed": rf"\[https?:&\#47;[^\]\n]*\]\(<{with_more}>\)",
+            "_bare_line": rf"^<{with_more}>(?=[ ]*$)",
+            "_written_bare": rf"!\[\]\({own_with_more}\)|\[(?P<name>[\w\\.~-]+)\]\({linked}\)",
         }
         for name, pattern in patterns.items():
             object.__setattr__(self, name, re.compile(pattern, re.MULTILINE))
+
+    def path_of(self, url: str) -> str | None:
+        """The path of an upload below the media folder, by its URL; ``None`` for other URLs."""
+        match = self._known.fullmatch(url)
+        return match["path"] if match else None
 
     def internalise(self, value: Json) -> Json:
         """A value as it is written to a file: own media in Pelican's notation, the same notation
@@ -137,7 +150,7 @@ class MediaUrls:
         """
         if isinstance(value, str):
             if match := self._known.fullmatch(value):
-                return self._static(match["path"])
+                return self._static(match["path"]) + match["more"]
             return _NOTATION.sub(_neutralise, value, count=1) if _NOTATION.match(value) else value
         if isinstance(value, list):
             return [self.internalise(item) for item in value]
@@ -154,7 +167,7 @@ class MediaUrls:
         """The inverse of :meth:`internalise`; own media get the bridge's URL."""
         if isinstance(value, str):
             if self.prefixes and (match := self._own.fullmatch(value)):
-                return self.prefixes[0] + match["path"]
+                return self.prefixes[0] + match["path"] + match["more"]
             return (
                 _NEUTRALISED.sub(_restore_notation, value, count=1)
                 if _NEUTRALISED.match(value)
@@ -211,20 +224,22 @@ class MediaUrls:
         """A text in which the URL of each upload is replaced by what ``name`` returns for its
         path.
         """
-        return self._known_anywhere.sub(lambda m: name(m["path"]), words)
+        return self._in_words.sub(lambda m: name(m["path"]), words)
 
     def _picture(self, match: re.Match[str]) -> str:
         is_picture = _PICTURE.search(match["path"])
-        return f"![]({self._static(match['path'])})" if is_picture else match.group()
+        shown = f"![]({self._static(match['path'])}{match['more']})"
+        return shown if is_picture else match.group()
 
     def _named(self, match: re.Match[str]) -> str:
-        return f"[{_label(match['path'])}]({self._static(match['path'])})"
+        return f"[{_label(match['path'])}]({self._static(match['path'])}{match['more']})"
 
     def _bare_again(self, match: re.Match[str]) -> str:
         path = match["path"] or match["linked"]
+        more = match["more"] or match["linked_more"] or ""
         if match["name"] is not None and match["name"] != _label(path):
             return match.group()
-        return f"<{self.prefixes[0]}{path}>"
+        return f"<{self.prefixes[0]}{path}{more}>"
 
     def internalise_text(self, text: str) -> str:
         """A text in another format, with own media in that notation."""
@@ -234,7 +249,7 @@ class MediaUrls:
         """A body with the bridge's URLs for own media."""
         if not self.prefixes:
             return text
-        return self._own.sub(lambda m: self.prefixes[0] + m["path"], text)
+        return self._own_anywhere.sub(lambda m: self.prefixes[0] + m["path"], text)
 
     def _static(self, path: str) -> str:
         return f"{{static}}/{self.folder}/{path}"
