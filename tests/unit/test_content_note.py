@@ -256,6 +256,9 @@ def shown_html(sent: str) -> str:
 
 #: What people write, and the one link (or none) that they mean.
 LINKS = [
+    ("[x](https://a.example/?a=1&amp;b=2) &amp; y", ["https://a.example/?a=1&b=2"]),
+    ("**[x](</a?b=c d&amp;e>)** [y](/it's?a&amp;b 'T')", ["/a?b=c d&e", "/it's?a&b"]),
+    ("[![p](/p.jpg?a&amp;b)](/?c&amp;amp;d)", ["/?c&amp;d"]),
     ("[a](https://x.example/?x=1&y=2)", ["https://x.example/?x=1&y=2"]),
     ("[a](https://x.example/it's*so*)", ["https://x.example/it's*so*"]),
     ("[m](mailto:a@b.example)", ["mailto:a@b.example"]),
@@ -360,7 +363,13 @@ def test_indentation_is_seen(sent: str) -> None:
 
 @pytest.mark.parametrize(
     "earlier",
-    ["&#32;   code  \n&#9;tab", "&lt;<https://x.example/>>", "\\*a  \nb\\*", '[a](/it\'s "T") \\*'],
+    [
+        "&#32;   code  \n&#9;tab",
+        "&lt;<https://x.example/>>",
+        "\\*a  \nb\\*",
+        '[a](/it\'s "T") \\*',
+        "\\[x](<http://a.b/?c&amp;d>)",
+    ],
 )
 def test_what_an_earlier_version_wrote_is_still_text(earlier: str) -> None:
     assert note.is_encoded(earlier)

@@ -96,6 +96,9 @@ def _escaped(markdown: str, *, urls: bool = False) -> set[int]:
         if same:
             place += len(same)
             continue
+        if match["ampersand"]:
+            place += len("&amp;")
+            continue
         length = len(match["url"] or (_WAVES if match["struck"] else "x"))
         # Only the first character of an indentation is significant.
         before = markdown[max(match.start() - 1, 0) : match.start()]
@@ -214,7 +217,10 @@ def _url(target: str) -> str:
     the URL for the start of a title, which ends in a later link.
     """
     url = _URL_OF_TARGET.match(target)
-    return url[0].replace("'", "&#39;") + target[url.end() :] if url else target
+    if not url:
+        return target
+    written = url[0].replace("&amp;", note_grammar.AMPERSAND).replace("'", "&#39;")
+    return written + target[url.end() :]
 
 
 def _stressed(match: re.Match[str], written: Callable[[str], str], *, marked: bool = True) -> str:
@@ -301,6 +307,8 @@ def _decoded(match: re.Match[str]) -> str:
         return match["code"] or match["image"] or match["www"]
     if match["struck"]:
         return _WAVES
+    if match["ampersand"]:
+        return "&amp;"
     if match["angled"] or match["separator"]:
         return match["angled"] or match["separator"]
     return match["escaped"] or _NAMES.get(match["name"] or "") or match["url"]

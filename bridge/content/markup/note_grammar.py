@@ -16,7 +16,7 @@ _WWW = rf"[Ww][Ww][Ww]\.[^\W_][\w-]*\.\w(?:(?!\[[^\[\]\n]*\]\(|\]\()[^{_NEVER_IN
 URL_TAIL = ".,;:!?'‘’‚…*_~|^{[(؟،؛՞՜՝፧፣፤·"
 _URL_TAIL_CLASS = re.escape(URL_TAIL)
 
-_IN_TARGET = r"[^\s()<>\"`\\&]|&(?!\#?\w+;)"
+_IN_TARGET = r"[^\s()<>\"`\\&]|&(?:amp;|(?!\#?\w+;))"
 _SCHEMES = "(?:mailto|tel|sms|geo|xmpp|webcal|magnet|matrix|ftp|gemini|gopher|irc|ircs):"
 _TARGET_STARTS = rf"(?:[Hh][Tt][Tt][Pp][Ss]?://|{_SCHEMES}|/(?!/)|\.\.?/|\#(?=\w))"
 _TARGET = rf"{_TARGET_STARTS}(?:{_IN_TARGET}|\((?:{_IN_TARGET})*\))+"
@@ -130,6 +130,9 @@ LITERAL = re.compile(rf"{_EDGE} | (?P<code>(?!)) | {_CHARACTERS}", re.VERBOSE)
 URLS = re.compile(_URL)
 #: In the label of a link that was sent as a URL in angle brackets, where no one else writes it.
 SLASH = "&#47;"
+#: ``&amp;`` in the target of a link, where it means an ampersand, in a spelling of its own, because
+#: ``&amp;`` is written for an ampersand of the text.
+AMPERSAND = "&#x26;"
 _IN_LABEL_OF_URL = r"(?:\\.|[^\[\]\\\n]|\](?!\())+"
 
 ENCODED = re.compile(
@@ -141,6 +144,7 @@ ENCODED = re.compile(
     | (?<=\S)(?P<separator>[\u2028\u2029])(?:[ ][ ])?\n
     | (?<=\S)(?P<break>[ ][ ]\n)
     | \\(?P<escaped>[\\`*_{{}}\[\]()>\#+.!-])
+    | (?P<ampersand>{re.escape(AMPERSAND)})
     | &(?:(?P<name>amp|lt|nbsp|emsp)|\#(?P<number>\d{{1,5}}));
     | <(?P<url>{_URL})>
     | </?(?P<struck>del)>
