@@ -119,14 +119,34 @@ def refuse_placeholder(name: str, text: str) -> None:
 
 
 def check_object(name: str, value: Mapping[str, Any]) -> None:
-    """Refuse a nested object (h-cite, h-card, …) whose ``url`` is not a URL. It may have
-    no ``url``. Raises :class:`InvalidRequest`.
+    """Refuse a nested object (h-cite, h-card, …) whose ``url`` is a placeholder of a missing URL,
+    or works only on the client's own device. Raises :class:`InvalidRequest`.
+    """
+    for url in _urls(value):
+        if isinstance(url, str):
+            refuse_placeholder(f"{name}.url", url)
+
+
+def linked_object(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """A nested object, whose ``url`` is an address as :func:`link` takes it. It may have no
+    ``url``. Raises :class:`InvalidRequest`.
     """
     properties = value.get("properties")
+    if isinstance(properties, dict):
+        return {**value, "properties": linked_object(name, properties)}
+    urls = _urls(value)
+    checked = [url if isinstance(url, dict) else link(f"{name}.url", str(url)) for url in urls]
+    if checked == urls:
+        return value
+    return {**value, "url": checked if isinstance(value["url"], list) else checked[0]}
+
+
+def _urls(value: Mapping[str, Any]) -> list[Any]:
+    """The values of ``url`` of a nested object that are not empty."""
+    properties = value.get("properties")
     urls = (properties if isinstance(properties, dict) else value).get("url")
-    for url in urls if isinstance(urls, list) else [urls]:
-        if isinstance(url, str) and url.strip():
-            refuse_placeholder(f"{name}.url", url)
+    given = urls if isinstance(urls, list) else [urls]
+    return [url for url in given if url and not (isinstance(url, str) and not url.strip())]
 
 
 def _trimmed(url: str) -> str:

@@ -16,6 +16,7 @@ from bridge.micropub.urls import (
     check_object,
     file_url,
     link,
+    linked_object,
     refuse_placeholder,
 )
 
@@ -261,8 +262,7 @@ def _link(name: str, value: Json) -> Json:
     if isinstance(value, str):
         return link(name, value)
     if isinstance(value, dict):
-        check_object(name, value)
-        return value
+        return linked_object(name, value)
     _anything(name, value)
     raise InvalidRequest(
         f"'{name}' must be an address, or an h-cite. Send an absolute URL, like"

@@ -992,6 +992,27 @@ class TestAddresses:
         for cite in (known, whole):
             assert "in-reply-to.url" in refusal({"properties": {"in-reply-to": [cite]}})
 
+    @pytest.mark.parametrize("name", ["like-of", "in-reply-to", "repost-of", "syndication"])
+    @pytest.mark.parametrize("url", ["no address", "/a", "localhost/a", "https://", 7, ["x", LINK]])
+    def test_what_a_cited_page_has_as_its_address_is_checked_as_a_plain_one(
+        self, name: str, url: Json
+    ) -> None:
+        known: Json = {"url": url, "name": ["A page"]}
+        whole: Json = {"type": ["h-cite"], "properties": known}
+        for cite in (known, whole):
+            said = refusal({"properties": {name: [cite]}})
+            assert f"'{name}.url' is an address" in said
+            assert "Send one absolute URL" in said
+
+    @pytest.mark.parametrize("url", [LINK, "at://did:plc:x/app.bsky.feed.post/y", "doi:10.1/x"])
+    def test_the_address_of_a_cited_page_is_found_in_its_text(self, url: str) -> None:
+        shared: Json = {"type": ["h-cite"], "properties": {"url": [f" {url} "], "name": ["A"]}}
+        found: Json = {"type": ["h-cite"], "properties": {"url": [url], "name": ["A"]}}
+        assert one("in-reply-to", shared) == (found,)
+        assert one("like-of", {"url": f" {url}"}) == ({"url": url},)
+        nested: Json = {"url": [{"value": LINK}]}
+        assert one("like-of", nested) == (nested,)
+
     def test_read_of_and_listen_of_may_be_a_title(self) -> None:
         assert one("read-of", "Emma, by Jane Austen") == ("Emma, by Jane Austen",)
         assert "undefined" in refusal({"properties": {"listen-of": ["undefined"]}})
