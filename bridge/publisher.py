@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -142,6 +143,10 @@ class Publisher:
         self._under_way: dict[str, asyncio.Task[Published]] = {}
         self.once = once
 
+    def expect(self) -> None:
+        """Prepare for an action, which may follow; returns at once."""
+        self._catalogue.expect_post()
+
     async def carry_out(self, action: Action, token: Token) -> Published:
         """Carry out an action; when this returns, it is committed and on disk.
 
@@ -237,9 +242,13 @@ class Publisher:
             post = await store_uploads(self._media, action.post, action.uploads)
             action = replace(action, post=post, uploads=())
 
+        attempts = count()
+
         async def attempt() -> tuple[Reservation, Version]:
             base, settled = await written()
-            async with self._reservations.new(settled, base) as reserved:
+            # The commit fails if there is a file that is no post: only then it is looked for.
+            search = next(attempts) > 0
+            async with self._reservations.new(settled, base, search=search) as reserved:
                 text = reserved.file.text()
                 changes = [
                     Change(reserved.path, text.encode(), None),

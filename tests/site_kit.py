@@ -119,6 +119,9 @@ class InProcessSite:
         assert self._site is not None
         return self._site.facts()
 
+    def expect(self) -> None:
+        """It is in this process."""
+
     async def ask(self, question: PostQuestions) -> Answer:
         return self._answered(answer(self._loaded, question), Answer)
 

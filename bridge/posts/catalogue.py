@@ -17,6 +17,7 @@ import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -114,6 +115,11 @@ class Catalogue:
         indexed for the first time.
         """
         return await self._refreshed(None if patient else self._indexing)
+
+    def expect_post(self) -> None:
+        """Prepare for creating a post, which may follow; returns at once."""
+        with suppress(SiteBroken):  # not loaded yet
+            self._site.reader.expect()
 
     async def for_new_post(self) -> Version:
         """The newest version, with its site loaded, for creating a post.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from weakref import WeakValueDictionary
 
 from msgspec import Struct
@@ -49,7 +50,8 @@ class _Taken(Struct, frozen=True):
     """The names that are not free, and the candidates that have been refused so far.
 
     ``own`` is the path of an existing post, and ``save_as`` where its page is, ``""`` for a new
-    or deleted one. ``near`` are posts and pages that may be missing from the index.
+    or deleted one. ``search``: whether the file is looked for in the repo, or only in the index.
+    ``near`` are posts and pages that may be missing from the index.
     """
 
     base: Version
@@ -57,6 +59,7 @@ class _Taken(Struct, frozen=True):
     reserved: frozenset[str]
     refused: dict[tuple[str, str], str]
     save_as: str
+    search: bool
     near: Sequence[IndexedPost | ReservedPage] = ()
 
 
@@ -112,12 +115,16 @@ class Reservations:
             yield post
 
     @asynccontextmanager
-    async def new(self, settled: Settled, base: Version) -> AsyncIterator[Reservation]:
+    async def new(
+        self, settled: Settled, base: Version, *, search: bool = True
+    ) -> AsyncIterator[Reservation]:
         """Reserve the first free candidate for a new post until the block ends.
 
+        ``search``: look for its file among all files. Otherwise only posts are known, which takes
+        less time than handing it to a thread, and the file may turn out not to be free.
         Raises InvalidRequest if no slug gives it a URL of its own, FileChanged if a retry helps.
         """
-        async with self._reserving(settled, base, own="") as reservation:
+        async with self._reserving(settled, base, own="", search=search) as reservation:
             if (lock := self._locks.get(reservation.path)) is not None and lock.locked():
                 # Another request has just started to restore the post that had this file.
                 raise FileChanged(reservation.path)
@@ -139,7 +146,13 @@ class Reservations:
 
     @asynccontextmanager
     async def _reserving(
-        self, settled: Settled, base: Version, *, own: str, save_as: str = ""
+        self,
+        settled: Settled,
+        base: Version,
+        *,
+        own: str,
+        save_as: str = "",
+        search: bool = True,
     ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
         while True:
@@ -147,13 +160,16 @@ class Reservations:
                 # A request that has released a name by now has committed, so the refresh below sees
                 # its post. In this order no post is overlooked.
                 busy = {name for name, lock in self._locks.items() if lock.locked()}
-                taken = _Taken(base, own, frozenset(self._reserved | busy), refused, save_as)
+                taken = _Taken(
+                    base, own, frozenset(self._reserved | busy), refused, save_as, search
+                )
                 if own:
                     await self._catalogue.refresh()
                 else:
                     slugs = [each.slug for each in settled.answer.places if each.slug]
                     taken = replace(taken, near=await self._catalogue.neighbours(slugs))
-                free = await asyncio.to_thread(self._first_free, settled, taken)
+                find = partial(self._first_free, settled, taken)
+                free = await asyncio.to_thread(find) if search else find()
                 if free is not None:
                     await self._refuse_rival_lists(free.candidate, own)
                     self._reserved |= free.reservation.names
@@ -234,10 +250,11 @@ class Reservations:
     def _has_free_file(self, reservation: Reservation, taken: _Taken) -> bool:
         if reservation.path == taken.own:
             return True
-        return (
-            reservation.path not in taken.reserved
-            and self._store.read(reservation.path, taken.base) is None
-        )
+        if reservation.path in taken.reserved:
+            return False
+        if not taken.search:
+            return self._catalogue.index.find_by_path(reservation.path) is None
+        return self._store.read(reservation.path, taken.base) is None
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:

@@ -42,6 +42,7 @@ from bridge.site.messages import (
     Frames,
     IndexedPost,
     LaterPages,
+    Locate,
     PostQuestions,
     Question,
     Ready,
@@ -103,22 +104,16 @@ class RunningProcess:
         given up before: a process that hangs would stop every later one. Raises
         :class:`ProcessGone`; :class:`Overdue` where this question was the late one.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply] = loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         if isinstance(question, Start):
             number, future = UNASKED, self.ready
         else:
-            self._number = number = self._number % 0xFFFFFFFF + 1
+            number = self._next_number()
             self._expected[number] = future
-        frame = Frame(number, kind, int(seconds * 1000), _encode(question))
         try:
             if self.ended:
                 raise ProcessGone
-            self._unanswered[number] = (
-                None if late is None else loop.call_later(late, self._kill, number)
-            )
-            self._idle.clear()
-            self._stdin.write(frame.pack())
+            self._send(number, question, kind, seconds, late)
             await self._stdin.drain()
             return await future
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -127,6 +122,26 @@ class RunningProcess:
             self._expected.pop(number, None)
             if future.done() and not future.cancelled():
                 future.exception()  # marks it as retrieved
+
+    def warm_up(self, question: Question, kind: int, seconds: float, late: float) -> None:
+        """Send a question whose answer nobody waits for, if there is nothing else to answer."""
+        if not self.ended and not self._unanswered:
+            self._send(self._next_number(), question, kind, seconds, late)
+
+    def _next_number(self) -> int:
+        self._number = self._number % 0xFFFFFFFF + 1
+        return self._number
+
+    def _send(
+        self, number: int, question: Question | Start, kind: int, seconds: float, late: float | None
+    ) -> None:
+        self._unanswered[number] = (
+            None
+            if late is None
+            else asyncio.get_running_loop().call_later(late, self._kill, number)
+        )
+        self._idle.clear()
+        self._stdin.write(Frame(number, kind, int(seconds * 1000), _encode(question)).pack())
 
     async def becomes_idle(self, seconds: float) -> bool:
         """Wait until every question is answered; whether that was within ``seconds``."""
@@ -195,6 +210,11 @@ class RunningProcess:
 _PROGRAM = "bridge.site.pelican.serve"
 #: A question about this many files or fewer does not queue behind those of an index.
 _HANDFUL = 50
+#: The question of :meth:`SiteProcess.expect`: about a post like most others.
+_USUAL = PostQuestions(
+    texts=(("md", "A note."),),
+    place=Locate("Title: A note\nDate: 2000-01-01 00:00\nSlug: -\n\nA note.\n", "", ("a note",)),
+)
 _Reply = TypeVar("_Reply")
 
 
@@ -254,6 +274,17 @@ class SiteProcess:
         """
         await self._process()
         return self.facts
+
+    def expect(self) -> None:
+        """Prepare for a question about a new post; returns at once.
+
+        Meanwhile the process answers one of no consequence: its code and data have left the
+        processor's caches since the last post, and the first answer takes three times as long as
+        the next one.
+        """
+        if self._running is None or not self._may_ask.is_set() or not self.facts.by_formatting:
+            return  # a plugin may want to see each post once
+        self._running.warm_up(_USUAL, TEXT, *self._deadlines(TEXT))
 
     async def ask(self, question: PostQuestions) -> Answer:
         """The answers about one post."""
@@ -367,9 +398,7 @@ class SiteProcess:
     async def _answer(
         self, question: Question, expected: type[_Reply], kind: int, seconds: float | None
     ) -> _Reply:
-        limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
-        # On a busy machine a process waits for the processor, too.
-        late = 5 * limit if kind == QUICK else 3 * limit + self._limits.overdue
+        limit, late = self._deadlines(kind, seconds)
         lost = 0
         while True:
             await self._may_ask.wait()
@@ -396,6 +425,12 @@ class SiteProcess:
             if not isinstance(reply, expected):
                 raise invalid_answer()
             return reply
+
+    def _deadlines(self, kind: int, seconds: float | None = None) -> tuple[float, float]:
+        """How long an answer may take, and after how long the process is killed, in seconds."""
+        limit = seconds or (self._limits.quick if kind == QUICK else self._limits.text)
+        # On a busy machine a process waits for the processor, too.
+        return limit, 5 * limit if kind == QUICK else 3 * limit + self._limits.overdue
 
     async def _process(self) -> RunningProcess:
         """The process; it is started if it is not running."""

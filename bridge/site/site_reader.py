@@ -38,6 +38,10 @@ class SiteReader(Protocol):
         """The settings as they were loaded."""
         ...
 
+    def expect(self) -> None:
+        """Prepare for a question about a new post, which may follow; returns at once."""
+        ...
+
     async def ask(self, question: PostQuestions) -> Answer:
         """The answers about one post."""
         ...

@@ -42,6 +42,8 @@ class MicropubHandlers:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         """An action (3.3-3.5), or an upload from a client without support for media endpoints."""
+        # Another process gets ready beside the reading of the request: most are posts.
+        self._publisher.expect()
         body, token = await self._gate.receive(request, max_bytes=self._max_bytes)
         if body.kind == "empty" and "q" not in request.query:
             body = form_in_url(request)

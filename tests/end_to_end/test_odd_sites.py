@@ -591,6 +591,16 @@ async def test_a_file_in_another_encoding_is_named_and_is_no_post(tmp_path: Path
         assert await site.create(name="A", content="x") == "https://example.com/2026/a/"
 
 
+async def test_a_new_post_takes_no_file_that_is_no_post(tmp_path: Path) -> None:
+    """The index does not know it: its commit fails, and then all files are looked at."""
+    other = "Title: A\nDate: 2020-01-02\nStatus: skip\n\nx\n"
+    async with bench(
+        tmp_path, {"content/2026/a.md": other}, CONF, path="{published:%Y}/{slug}.md"
+    ) as site:
+        assert await site.create(name="A", content="x") == "https://example.com/2026/a-2/"
+        assert git(site.bare, "show", "HEAD:content/2026/a.md") == other.strip()
+
+
 async def test_addresses_that_the_files_name_decides(tmp_path: Path) -> None:
     """The second of two equal posts has another file, and so another address."""
     conf = CONF + (

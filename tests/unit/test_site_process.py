@@ -731,6 +731,39 @@ async def test_a_request_that_still_holds_a_replaced_site_is_retried(tmp_path: P
         assert await retry_on_conflict(attempt) == "y"
 
 
+async def test_a_post_can_be_prepared_for(tmp_path: Path) -> None:
+    site = process(lay_out(tmp_path / "site", {}))
+    site.expect()  # it is not loaded yet
+    try:
+        await site.load()
+        running = site._running
+        assert running
+        site.expect()
+        site.expect()
+        assert len(running._unanswered) == 1
+        async with site.held():
+            assert not running._unanswered
+            site.expect()
+            assert not running._unanswered
+        site.expect()
+        assert (await site.ask(QUESTION)).places[0].slug == "y"
+        assert await running.becomes_idle(600)
+    finally:
+        await site.close()
+
+
+async def test_plugins_do_not_see_the_post_that_prepares(tmp_path: Path) -> None:
+    conf = CONF + (
+        "import types\nfrom pelican import signals\nlisten = types.ModuleType('listen')\n"
+        "def note(content):\n    content.noted = True\n"
+        "listen.register = lambda: signals.content_object_init.connect(note)\nPLUGINS = [listen]\n"
+    )
+    async with opened(tmp_path, conf) as site:
+        site.expect()
+        assert site._running
+        assert not site._running._unanswered
+
+
 async def test_requests_to_the_site_are_fast(tmp_path: Path) -> None:
     async with opened(tmp_path) as site:
         await site.ask(QUESTION)
