@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from blinker import Signal
@@ -255,6 +258,21 @@ def test_a_post_is_only_placed_where_a_file_can_be(tmp_path: Path, obstacle: str
     with pytest.raises(InvalidRequest):
         site.places(Locate(POST, path))
     assert site.places(Locate(POST, "content/fine/x.md"))
+
+
+def test_an_address_that_the_site_asks_for_any_text_is_not_the_texts_doing(tmp_path: Path) -> None:
+    def ask(content: Content) -> None:
+        links = re.findall('href="([^"]*)', content._content)
+        for address in (f"http://127.0.0.1:9/cover?of={content.slug}", *links):
+            with suppress(OSError):
+                urlopen(address, timeout=10)
+
+    with signals.content_object_init.connected_to(ask):
+        site = load_site(tmp_path)
+        assert not site.places(Locate(POST, HERE))[1].effects
+        linking = f"{POST}[a link](http://127.0.0.2:9/private)\n"
+        effects = site.places(Locate(linking, HERE))[1].effects
+    assert effects == {"the address http://127.0.0.2:9/private"}
 
 
 def test_a_text_that_markdown_fails_on_changes_no_other(tmp_path: Path) -> None:

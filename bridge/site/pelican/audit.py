@@ -4,8 +4,8 @@
 
 docutils has ``include`` and ``csv-table``, Markdown has snippets, and plugins have more. Which of
 them there are depends on the site, so what Python opens while a text is rendered is recorded. A
-file only counts if the text names it: what an extension opens for every text is not the text's
-doing.
+file only counts if the text names it, and an address if its host is not one that any text uses:
+what an extension opens for every text is not the text's doing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bridge.runtime.confinement import Grants
 from bridge.site.sandbox import MOST_DENIED, SYSTEM_FOLDERS
 
 _SHOWN = 60
+_ADDRESS = "the address "
 
 
 class _Recording:
@@ -74,7 +75,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             if not name.startswith((sys.prefix, sys.base_prefix, "/usr/")):
                 _Recording.seen.append(("file", name))
     elif event == "urllib.Request":
-        _Recording.seen.append(("the address", str(arguments[0])[:_SHOWN]))
+        _Recording.seen.append((_ADDRESS.strip(), str(arguments[0])[:_SHOWN]))
+
+
+def host_in(effect: str) -> str:
+    """The host of an address that a text has the site's code use; ``""`` for another effect."""
+    if not effect.startswith(_ADDRESS):
+        return ""
+    return effect.removeprefix(_ADDRESS).partition("://")[2].partition("/")[0]
 
 
 def _watch_raw_html() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ from bridge.content.rules import Rendered
 from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
 from bridge.runtime.private import is_full
 from bridge.site.pelican.addresses.addresses import has_long_name
-from bridge.site.pelican.audit import effects_of
+from bridge.site.pelican.audit import effects_of, host_in
 
 #: Number of lock files, and of attempts to write where other copies remove folders.
 _LOCKS, _TRIES = 4096, 100
@@ -143,6 +143,8 @@ class SiteReaders:
         self._raw = _store_raw_html(self._readers)
         #: Suffixes of files whose reader is known to need front matter in YAML.
         self._read_in_yaml: set[str] = set()
+        #: The hosts that the site's code uses for any text, by how that is read.
+        self._usual_hosts: dict[str, frozenset[str]] = {}
         readers: Mapping[str, Any] = self._readers.readers
         self.suffixes = tuple(sorted(readers))
         self.stock = {suffix for suffix, reader in readers.items() if type(reader) in _STOCK}
@@ -176,6 +178,10 @@ class SiteReaders:
         if has_other_format(f"x.{suffix}"):
             # Only its reader knows which part of it is the body.
             return self.read(text.encode(), f".bridge-text.{suffix}", Article).shown
+        return self._render_in_file(text, suffix)
+
+    def _render_in_file(self, text: str, suffix: str) -> Rendered:
+        """What the site's reader and plugins make of a body in a file of its own."""
         file = PelicanFile.parse(_EMPTY_FILES.get(suffix, ""), f"x.{suffix}").with_body(text)
         for key, value in (("Title", "x"), ("Date", "2000-01-01"), ("Slug", "x")):
             file = file.with_header(key, value)
@@ -259,7 +265,29 @@ class SiteReaders:
         except (Exception, SystemExit) as error:
             raise self._unreadable(error) from error
         html = self._raw[-1] if self._raw else str(content._content or "")
-        return FileRead(content, Rendered(html, frozenset(effects)))
+        suffix = source.rpartition(".")[2]
+        of_text = self._of_text(effects, source, lambda: self._render_in_file("x", suffix))
+        return FileRead(content, Rendered(html, of_text))
+
+    def _of_text(
+        self, effects: set[str], name: str, render_plain: Callable[[], Rendered]
+    ) -> frozenset[str]:
+        """These effects, without addresses on hosts that the site's code uses for any text, as a
+        plugin that embeds pictures or asks for covers does.
+
+        ``name`` is the file's, empty for a text without one; ``render_plain`` renders the plainest
+        text in the same way.
+        """
+        if any(map(host_in, effects)):
+            way = name.rpartition(".")[2]
+            if way not in self._usual_hosts:
+                self._usual_hosts[way] = frozenset()
+                with suppress(InvalidRequest, SiteBroken):
+                    used = map(host_in, render_plain().effects)
+                    self._usual_hosts[way] = frozenset(filter(None, used))
+            usual = self._usual_hosts[way]
+            effects = {effect for effect in effects if host_in(effect) not in usual}
+        return frozenset(effects)
 
     def with_slug(self, article: Content, named: PelicanFile, path: str) -> Content:
         """The same article with the slug that ``named`` has, a file of the repo in another place.
@@ -326,7 +354,7 @@ class SiteReaders:
             reader._bridge_markdown.reset()
             with effects_of(text, "") as effects:
                 html = str(reader._bridge_markdown.convert(text))
-            return Rendered(html, frozenset(effects))
+            return Rendered(html, self._of_text(effects, "", lambda: self._markdown("x", suffix)))
         except (Exception, SystemExit) as error:
             # Its parser still is inside of the list or quote in which it failed.
             del reader._bridge_markdown
