@@ -123,7 +123,7 @@ def all_generators_finalized(generators: Sequence[Any]) -> None:
         ]
         periods.join(generator)
         markup.add_entries([*articles, *private], site, context)
-        context["home_mentions"] = markup.home_mentions(site, context)
+        context["home_mentions"] = markup.home_mentions(articles, site, context)
         if site.not_on_home:
             off_home.keep_off_home(generator, site.not_on_home)
         context[feeds.ARTICLES] = feeds.by_link(articles)

@@ -212,6 +212,17 @@ class PostIndex:
         wanted = canonical(url, self._own)
         return any(canonical(each, self._own) == wanted for each in (entry.url, *entry.aliases))
 
+    def has_query(self, path: str) -> bool:
+        """Whether the address of a post is this canonical path with a query."""
+        between = "address > ? AND address < ?"  # an index serves this; "@" comes after "?"
+        sql = " UNION ALL ".join(
+            f"SELECT 1 FROM {table} WHERE {between}"  # noqa: S608 - fixed names
+            for table in ("posts", "aliases", "former")
+        )
+        with self._rows() as reader:
+            values = (f"{path}?", f"{path}@") * 3
+            return reader.execute(f"{sql} LIMIT 1", values).fetchone() is not None
+
     @property
     def own(self) -> frozenset[str]:
         """The site's own hosts."""

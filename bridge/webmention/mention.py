@@ -77,16 +77,19 @@ def domain_of(host: str) -> str:
 
 class MentionTarget(Struct, frozen=True):
     """The post or page that is mentioned: its present URL, and every path and host it is reachable
-    at.
+    at. ``any_query``: it is there with whatever query, too.
     """
 
     url: str
     addresses: frozenset[str]
     own: frozenset[str]
+    any_query: bool = False
 
     def is_at(self, url: str) -> bool:
         """Whether ``url`` is, or was, an address of this page."""
-        return canonical(url.partition("#")[0], self.own) in self.addresses
+        address = canonical(url.partition("#")[0], self.own)
+        known = address in self.addresses
+        return known or (self.any_query and address.partition("?")[0] in self.addresses)
 
 
 class Mention(Struct, frozen=True):

@@ -30,28 +30,34 @@ class Targets:
         return self._catalogue.index.own
 
     async def find(self, url: str) -> MentionTarget | None:
-        """The post or page at ``url`` (its fragment is ignored), or ``None``.
+        """The post or page at ``url``, or ``None``. Its fragment is ignored, and so is a query
+        unless the site has posts at that path whose addresses have one.
 
         Raises what :meth:`~bridge.posts.catalogue.Catalogue.refresh` raises.
         """
         await self._catalogue.refresh()
         index, own = self._catalogue.index, self.own
         url = url.partition("#")[0]
+        entry = index.find(url)
+        any_query = not index.has_query(canonical(url, own).partition("?")[0])
+        if entry is None and any_query:
+            url = url.partition("?")[0]
+            entry = index.find(url)
         address = canonical(url, own)
         # A URL on another host is never the site's, whatever its path.
         if not address.startswith("/"):
             return None
-        entry = index.find(url)
         if entry is not None:
             if entry.status not in _PUBLIC or entry.published > self._clock():
                 return None
             every = frozenset(canonical(each, own) for each in (entry.url, *entry.aliases))
-            return MentionTarget(entry.url, every, own)
+            any_query = not any(index.has_query(each.partition("?")[0]) for each in every)
+            return MentionTarget(entry.url, every, own, any_query)
         home = self._catalogue.site.facts.siteurl or self._me
         if address in {canonical(home, own), canonical(self._me, own)}:
-            return MentionTarget(f"{home.rstrip('/')}/", frozenset({address}), own)
+            return MentionTarget(f"{home.rstrip('/')}/", frozenset({address}), own, any_query)
         if index.has_page(self._pages_at(url)):
-            return MentionTarget(url, frozenset({address}), own)
+            return MentionTarget(url, frozenset({address}), own, any_query)
         return None
 
     def _pages_at(self, url: str) -> list[str]:

@@ -141,9 +141,12 @@ def add_mentions(pages: Iterable[Any], site: PluginSettings, generator: Any) -> 
     post_mentions.attach(pages, content, site.mentions, files, site.words, site.mention_form)
 
 
-def home_mentions(site: PluginSettings, context: Mapping[str, Any]) -> Mentions:
+def home_mentions(
+    articles: Iterable[Any], site: PluginSettings, context: Mapping[str, Any]
+) -> Mentions:
     """What others say of the site's home page."""
-    return post_mentions.of_home(Path(context["PATH"]), site.mentions, _urls(site, context))
+    content, urls = Path(context["PATH"]), _urls(site, context)
+    return post_mentions.of_home(articles, content, site.mentions, urls)
 
 
 def _urls(site: PluginSettings, context: Mapping[str, Any]) -> Urls:

@@ -177,8 +177,9 @@ def attach(
     files = targets(content / folder) if folder else {}
     if files:
         paths = _by_url(articles, urls)
+        queried = _with_queries(paths)
         for file, target in files.items():
-            path = paths.get(_path_of(target, urls))
+            path = paths.get(_place_of(target, urls, queried))
             if path is not None:
                 by_post[path].append(file)
     index = MentionIndex(by_post, urls, words, form)
@@ -187,10 +188,13 @@ def attach(
         article.mentions = PostMentions(path, url, article.date_format, index)
 
 
-def of_home(content: Path, folder: str, urls: Urls) -> Mentions:
+def of_home(articles: Iterable[Any], content: Path, folder: str, urls: Urls) -> Mentions:
     """The mentions of the site's home page, for templates that show them."""
     files = targets(content / folder) if folder else {}
-    home = [file for file, target in files.items() if _path_of(target, urls) == "/"]
+    if not files:
+        return NONE
+    queried = _with_queries(_by_url(articles, urls))
+    home = [file for file, target in files.items() if _place_of(target, urls, queried) == "/"]
     return _mentions_in(home, urls)
 
 
@@ -215,6 +219,20 @@ def _by_url(articles: Iterable[Any], urls: Urls) -> dict[str, str]:
         for alias in article.entry.aliases if hasattr(article, "entry") else ():
             former.setdefault(_path_of(urls.site(alias), urls), path)
     return {**former, **found}
+
+
+def _with_queries(paths: Iterable[str]) -> frozenset[str]:
+    """The paths at which there are posts whose URLs have a query."""
+    return frozenset(path.partition("?")[0] for path in paths if "?" in path)
+
+
+def _place_of(target: str, urls: Urls, queried: frozenset[str]) -> str:
+    """The path of the post or page that a mention is about: a query, such as those that count
+    visitors, makes no difference where no post's URL has one.
+    """
+    path = _path_of(target, urls)
+    plain = path.partition("?")[0]
+    return path if plain in queried else plain
 
 
 def _path_of(url: str, urls: Urls) -> str:

@@ -171,12 +171,36 @@ async def test_rejections_have_a_message(
     assert bridge.files() == before
 
 
+async def test_a_post_with_another_query_is_still_that_post(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    """An update of its mention, too, is one of the same post."""
+    before = bridge.files()
+    for number, query in enumerate(("?utm_source=x", "?ref=bob&s=09", "?x#y")):
+        target = f"{POST}{query}"
+        source = bob.page(f"/query/{number}", reply(target))
+        assert await bridge.told(source, target) == "shown"
+        (new,) = [each for each in bridge.files().values() if each["wm-source"] == source]
+        assert (new["wm-property"], new["wm-target"]) == ("in-reply-to", target)
+        bob.page(f"/query/{number}", reply(POST, "Changed."))
+        assert await bridge.told(source, POST) == "shown"
+    added = {path: each for path, each in bridge.files().items() if path not in before}
+    assert [each["content"]["text"] for each in added.values()] == ["Changed."] * 3
+    assert {path.rpartition("/")[0] for path in added} == {"2026/hello"}
+    for number, target in enumerate((f"{SITE}/?x", f"{SITE}/pages/about.html?x")):
+        source = bob.page(f"/query/home/{number}", reply(target))
+        assert await bridge.told(source, target) == "shown"
+
+
 async def test_drafts_are_unknown_targets(bridge: Hearing, bob: Elsewhere) -> None:
     answers = [
         await (await bridge.send(bob.base, target, 400)).json()
-        for target in (f"{SITE}/drafts/draft.html", f"{SITE}/nothing/")
+        for target in (
+            *(f"{SITE}/drafts/draft.html", f"{SITE}/drafts/draft.html?x"),
+            *(f"{SITE}/nothing/", f"{SITE}/nothing/?x"),
+        )
     ]
-    assert answers[0] == answers[1]
+    assert all(each == answers[0] for each in answers)
 
 
 async def test_only_forms_are_read_and_private_mentions_are_refused(

@@ -159,13 +159,25 @@ def test_a_page_has_its_mentions_for_a_theme_that_shows_them(tmp_path: Path) -> 
     assert page == "https://amy.example/like-of"
 
 
+def test_a_query_makes_no_other_post_of_a_target_unless_addresses_have_queries(
+    tmp_path: Path,
+) -> None:
+    count = "{{ home_mentions.count }} {{ article.mentions.count }}"
+    own, hello = theme(tmp_path, article=count), f"{SITE}/hello.html"
+    targets = (f"{hello}?utm_source=x", f"{hello}?a=1&b#c", f"{SITE}/?x", f"{SITE}/?p=hello")
+    put(tmp_path, *(mention("like-of", f"a{n}", each) for n, each in enumerate(targets)))
+    assert build(tmp_path, POSTS, THEME=own).text("hello.html") == "2 2"
+    built = build(tmp_path, POSTS, THEME=own, ARTICLE_URL="?p={slug}")
+    assert built.text("hello.html") == "0 1"
+
+
 def test_mentions_of_the_home_page_are_available_in_every_template(tmp_path: Path) -> None:
     said = (
         "{% for each in home_mentions.likes %}{{ each.url }} {% endfor %}{{ home_mentions.count }}"
     )
     own = theme(tmp_path, index=said, article=said)
     assert build(tmp_path, POSTS, THEME=own).text("index.html") == "0"
-    put(tmp_path, mention("like-of", "amy", f"{SITE}/"), mention("like-of", "bob"))
+    put(tmp_path, mention("like-of", "amy", f"{SITE}/?ref=x"), mention("like-of", "bob"))
     built = build(tmp_path, POSTS, THEME=own)
     assert built.text("index.html") == "https://amy.example/like-of 1"
     assert built.text("hello.html") == "https://amy.example/like-of 1"
