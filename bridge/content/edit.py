@@ -173,9 +173,10 @@ class _Change:
             shown = body.encode(plain, markdown=is_markdown(self._new), rules=self._rules)
             return self._html_body(file, self._rules.site.render(shown.text).html), ()
         stored, changes = _with_blank_lines_of(file.body, self._rules.media.internalise_text(plain))
-        verdict = body.judge(stored, suffix, self._rules, self._allowlist(file))
+        changed = file.with_body(stored)
+        verdict = body.judge(changed.text_to_render, suffix, self._rules, self._allowlist(file))
         self._refuse_harm(verdict)
-        return file.with_body(stored), changes
+        return changed, changes
 
     def _html_body(self, file: PelicanFile, sent: str) -> PelicanFile:
         """HTML in an HTML file is unchanged if everything new in it is harmless; otherwise
@@ -189,15 +190,16 @@ class _Change:
                 return file.with_body(written)
         clean = body.safe_html(sent, rules, allowlist.links)
         stored = file.syntax.html_body(clean if suffix == "html" else f"<div>{clean}</div>")
-        shown = rules.site.render(stored, suffix)
+        changed = file.with_body(stored)
+        shown = rules.site.render(changed.text_to_render, suffix)
         # What the bridge writes here passes on raw HTML, and has no other effects.
         links = frozenset(rules.site.links.find(shown.html)) - allowlist.links
         acts = html.find_unsafe(shown.html) if rules.html == "sanitize" else frozenset[str]()
         self._refuse_harm(Verdict(shown.html, links, acts))
-        return file.with_body(stored)
+        return changed
 
     def _allowlist(self, file: PelicanFile) -> Allowlist:
-        return Allowlist.of(file.body, file.syntax.suffix, self._rules)
+        return Allowlist.of(file.text_to_render, file.syntax.suffix, self._rules)
 
     def _foreign(self, verdict: Verdict) -> bool:
         """Whether there are links to files of the site other than its own media."""

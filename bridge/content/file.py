@@ -21,7 +21,14 @@ import grapheme
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bridge.content.formats import HtmlSyntax, Line, MarkdownSyntax, RstSyntax, Syntax
+from bridge.content.formats import (
+    HtmlSyntax,
+    Line,
+    MarkdownSyntax,
+    RstSyntax,
+    Syntax,
+    definitions,
+)
 from bridge.content.markup.changes import TextChange, TextChanges
 from bridge.content.yaml_head import YamlSyntax, has_yaml_head
 from bridge.errors import InvalidRequest
@@ -93,6 +100,13 @@ class PelicanFile(Struct, frozen=True):
             if line.key:
                 file = file.with_header(line.key, line.value)
         return file
+
+    @property
+    def text_to_render(self) -> str:
+        """The body, with what its head defines for it: a role, say, in reStructuredText."""
+        if self.syntax.name != "rst":
+            return self.body
+        return definitions(self.lines) + self.body
 
     @property
     def is_in_yaml(self) -> bool:

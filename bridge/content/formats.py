@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 from typing import Literal, NamedTuple, Protocol
 
@@ -231,8 +232,11 @@ def _lines(head: str) -> list[Line]:
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
 _FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
-#: A comment, which may precede the title; not a directive, target, substitution or footnote.
-_COMMENT = re.compile(r"\.\.(?:\s+(?![_|\[]|\S+::).*)?$", re.DOTALL)
+#: What docutils skips before the title and before its fields: comments, targets, substitutions, and
+#: directives that show nothing there; not a footnote.
+_UNSEEN = re.compile(
+    r"\.\.(?:\s+(?:(?!\[|\S+::)|(?:role|default-role|meta|sectnum)::).*)?$", re.DOTALL
+)
 #: Fields that only Pelican's headers have.
 _OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
 #: What docutils would not read as text: markup; a scheme, which it turns into a link
@@ -284,8 +288,10 @@ class RstSyntax:
 
 
 def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
-    """Everything before the fields: comments, the title, and a subtitle if there is one."""
-    start = _before_title(pieces)
+    """Everything before the fields: comments and the like, the title, and a subtitle if there is
+    one.
+    """
+    start = _past_unseen(pieces, 0)
     before = [Line(piece, "", "") for piece in pieces[:start]]
     size = _title_size(pieces[start:])
     if not size:
@@ -294,25 +300,40 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
     block, end = pieces[start : start + size], _past_blank(pieces, start + size)
     title = Line("".join(block), "title", _plain("title", block[-2].strip()))
     # docutils reads the title of the only section, if it follows at once, as a subtitle; fields
-    # come after it.
-    further = _title_size(pieces[end:])
+    # come after it, and after what is not shown.
+    starts, further = [end], _title_size(pieces[end:])
     if further and pieces[end + further - 1][0] != block[-1][0]:
-        after, fields = _past_blank(pieces, end + further), list[Line]()
+        starts.append(_past_blank(pieces, end + further))
+    for after in [_past_unseen(pieces, place) for place in starts]:
+        fields: list[Line] = []
         _fields(pieces[after:], fields)
         if any(field.key in _OF_PELICAN for field in fields):
             end = after
+            break
     return [*before, title, *(Line(piece, "", "") for piece in pieces[start + size : end])], end
 
 
-def _before_title(pieces: list[str]) -> int:
-    """The number of blank and comment lines at the start, which docutils skips."""
-    at = used = _past_blank(pieces, 0)
-    while at < len(pieces) and _COMMENT.match(pieces[at]):
-        at += 1
-        while at < len(pieces) and (not pieces[at].strip() or pieces[at][:1] in {" ", "\t"}):
-            at += 1
-        used = at
+def _past_unseen(pieces: list[str], at: int) -> int:
+    """Where the blank lines, comments and definitions end that begin here."""
+    used = _past_blank(pieces, at)
+    while used < len(pieces) and _UNSEEN.match(pieces[used]):
+        used = _past_block(pieces, used)
     return used
+
+
+def _past_block(pieces: list[str], at: int) -> int:
+    """Where the block of explicit markup ends that begins here, with the blank lines after it."""
+    at += 1
+    while at < len(pieces) and (not pieces[at].strip() or pieces[at][:1] in {" ", "\t"}):
+        at += 1
+    return at
+
+
+def definitions(lines: Sequence[Line]) -> str:
+    """The roles, targets and substitutions that the head of a file in reST defines for its body."""
+    pieces = [line.raw for line in lines if not line.key]
+    starts = [at for at, piece in enumerate(pieces) if _UNSEEN.match(piece)]
+    return "".join("".join(pieces[at : _past_block(pieces, at)]) for at in starts)
 
 
 def _past_blank(pieces: list[str], at: int) -> int:

@@ -360,9 +360,9 @@ class PostWriter(Struct, frozen=True):
                 # The client is not responsible for what the owner's own text includes, nor for how
                 # the file passes on the client's HTML, which is sanitised.
                 suffix, content = file.syntax.suffix, new.first("content")
-                allowed.update(site.render(file.body, suffix).effects)
+                allowed.update(site.render(file.text_to_render, suffix).effects)
                 if isinstance(content, dict) and "html" in content:
-                    effects = site.render(edited.body, suffix).effects
+                    effects = site.render(edited.text_to_render, suffix).effects
                     allowed.update(each for each in effects if each.startswith(RAW_HTML))
             return edited
 

@@ -104,10 +104,16 @@ def test_restructured_text_is_parsed(rules: SiteRules) -> None:
         ("..\n   A licence\n\n   of many words\n.. and another comment\n\n", ""),
         ("", "Of a few lines\n==============\n\n"),
         (".. ours\n\n", "Of a few lines\n==============\n"),
+        (".. role:: key\n   :class: k\n\n.. _top:\n\n", ""),
+        (
+            "",
+            ".. role:: key\n\n.. |x| image:: x.png\n   :alt: x\n\n.. meta::\n   :robots: none\n\n",
+        ),
+        ("", "Of a few lines\n==============\n\n.. default-role:: code\n\n.. ours\n\n"),
     ],
-    ids=["a comment", "comments", "a subtitle", "both"],
+    ids=["a comment", "comments", "a subtitle", "both", "a role", "definitions", "all"],
 )
-def test_headers_come_after_comments_and_a_subtitle(
+def test_headers_come_after_what_is_not_shown_and_a_subtitle(
     before: str, after: str, rules: SiteRules
 ) -> None:
     text = before + RST.replace("#############\n\n", f"#############\n\n{after}").lstrip()
@@ -115,6 +121,7 @@ def test_headers_come_after_comments_and_a_subtitle(
     assert properties_of(read(file, rules))["content"] == (RST.partition("Joe\n\n")[2].rstrip(),)
     assert file.get("Date") == "2010-12-03 10:20"
     assert file.text() == text
+    assert [str(tag) for tag in article_of(text, "content/x.rst", rules).tags] == ["a", "b_c"]
     changed = file.with_header("Tags", "b").text()
     assert changed == text.replace(":tags: a, b_c", ":tags: b")
 
@@ -245,6 +252,20 @@ def test_an_edit_of_restructured_text_changes_the_line_that_was_edited(rules: Si
     changed = edit(file, old, wanted, when=LATER, rules=rules)
     assert changed.body == file.body.replace("Mind", "Minded")
     assert changed.get("Mf2") is None
+
+
+def test_what_comes_before_the_headers_is_defined_for_the_text(rules: SiteRules) -> None:
+    defined = ".. role:: pressed\n   :class: p\n\n.. |site| replace:: *mine*\n\n"
+    head = RST.partition("Joe\n\n")[0].replace("###\n\n", f"###\n\n{defined}")
+    text = f"{head}Joe\n\nPress :pressed:`Ctrl` at |site|.\n"
+    file = PelicanFile.parse(text, "old.rst")
+    old = read(file, rules)
+    assert old.first("content") == "Press :pressed:`Ctrl` at |site|."
+    wanted = old.with_properties({"content": ("Press :pressed:`Alt` at |site|.",)})
+    changed = edit(file, old, wanted, when=LATER, rules=rules)
+    before, after = text.replace("Ctrl", "Alt").split(":authors: Jane; Joe\n")
+    assert changed.text() == f"{before}:authors: Jane; Joe\n:modified: {MODIFIED}\n{after}"
+    assert article_of(changed.text(), "content/old.rst", rules).date.year == 2010
 
 
 @pytest.mark.parametrize("path", FILES)

@@ -103,7 +103,8 @@ class ChangedPosts(Struct, frozen=True):
         # A format that only the site can render; its links are read from the live page.
         with suppress(InvalidRequest):
             shown = await without_guesses(
-                self.catalogue.site, lambda site: site.render(file.body, file.syntax.suffix).html
+                self.catalogue.site,
+                lambda site: site.render(file.text_to_render, file.syntax.suffix).html,
             )
         properties = Mf2Line.of(seen.file).properties
         answered = [
