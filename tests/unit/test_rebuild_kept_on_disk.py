@@ -152,6 +152,33 @@ def test_what_is_read_is_cached_whatever_the_types_of_settings(site: Site) -> No
     assert site.reads()[0] == []
 
 
+@pytest.mark.parametrize("faulty", [[("(", "")], [7], 7, [("a", "\\g<9>")]])
+@pytest.mark.parametrize("name", ["TAG", "CATEGORY", "AUTHOR"])
+def test_a_file_is_read_where_settings_make_no_slug_of_what_is_in_it(
+    site: Site, name: str, faulty: object
+) -> None:
+    """Pelican itself fails as soon as it needs that slug, and names the setting."""
+    (site.content / "a.md").write_text(MARKDOWN.replace("Tags", "Authors: Ann\nTags"))
+    site.settings[f"{name}_REGEX_SUBSTITUTIONS"] = faulty
+    for _ in range(2):
+        read, found = site.reads()
+        assert (read, found["a.md"].title) == (["a.md"], "A walk")
+
+
+def test_a_file_is_read_where_nobody_has_a_home(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(path: Path) -> Path:
+        if path.parts[:1] == ("~",):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    (site.content / "b.rst").write_text(RST)
+    for _ in range(2):
+        assert site.reads()[0] == ["b.rst"]
+
+
 def test_nothing_is_cached_if_the_environment_is_unknown(site: Site) -> None:
     (site.content / "a.md").write_text(MARKDOWN)
     site.reads(rest="")

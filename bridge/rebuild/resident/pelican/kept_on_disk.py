@@ -85,9 +85,9 @@ class KeptOnDisk:
 
     def find(self, path: str, reader: object, settings: dict[str, Any]) -> Any:
         """The reader's result for the file as it is now; ``None`` if it is not cached."""
-        if not (self.is_of(settings) and self._is_pure(reader)):
-            return None
         try:
+            if not (self.is_of(settings) and self._is_pure(reader)):
+                return None
             data = Path(path).read_bytes()
             digest = self._digests[path] = hashlib.sha256(data).digest()
             if (database := self._connected()) is None:
@@ -114,6 +114,7 @@ class KeptOnDisk:
         if digest is None or (database := self._connected()) is None or set(opened) - {path}:
             return
         try:
+            # This has Pelican make slugs, too, by whatever the settings say of them.
             if not (self._is_pure(reader) and _depends_on_nothing_else(path, reader, made)):
                 return
             data = _pickled(made, self._settings)
@@ -125,7 +126,7 @@ class KeptOnDisk:
             )
         except sqlite3.DatabaseError as error:
             self._give_up(error)
-        except (OSError, sqlite3.Error, pickle.PicklingError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001 - nothing depends on the cache
             log.debug("%s is not kept: %s", path, error)
 
     def end(self, paths: Collection[str]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -89,8 +90,10 @@ def fresh(value: Any, copies: dict[int, Any]) -> Any:
                 made[key] = fresh(item, copies)
     elif isinstance(value, URLWrapper):
         if value._slug is None:
-            # Computed here, it is in every copy.
-            _ = value.slug
+            # Computed here, it is in every copy. If the settings make no slug, Pelican says so as
+            # soon as it needs one.
+            with suppress(Exception):
+                _ = value.slug
         made = kind.__new__(kind)
         made.__dict__.update(value.__dict__)
     elif isinstance(value, ModuleType) or (
@@ -224,7 +227,10 @@ class ContentCache:
     def _keep(self, key: _Key, files: Stamps, made: Content) -> None:
         if not isinstance(made, Static):
             # Pelican asks next, in every build. What is not valid is reported in every build.
-            valid = made.is_valid()
+            try:
+                valid = made.is_valid()
+            except Exception:  # noqa: BLE001 - it is raised where Pelican asks
+                return
             made.is_valid = _yes if valid else _no
             if not valid:
                 return
