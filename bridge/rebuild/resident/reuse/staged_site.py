@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,11 @@ from pathlib import Path
 
 from bridge.rebuild.local.files import Tree
 from bridge.rebuild.local.output import Output
+from bridge.rebuild.resident.pelican.reading import CachedFileChanged
 
 _PROBE = ".build"
+#: The clock of a file system ticks this slowly, in nanoseconds.
+_TICK = 10_000_000
 
 
 class StagedSite:
@@ -21,6 +25,9 @@ class StagedSite:
     also after a build that did not finish. So that build finds what a clean one would find: pages
     and copied files, or nothing. Files that plugins change at the end are put back as Pelican wrote
     them, or these plugins do not get them again.
+
+    Where the clock was set back, older files look newer: :meth:`begin` and :meth:`finish` raise
+    :class:`~bridge.rebuild.resident.pelican.reading.CachedFileChanged`.
     """
 
     def __init__(self, folder: Path, output: Output) -> None:
@@ -28,6 +35,7 @@ class StagedSite:
         self._tree = Tree(folder)
         self._output = output
         self._began = 0
+        self._clock, _ = _ahead()
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
         self._finished = True
@@ -56,6 +64,7 @@ class StagedSite:
 
     def begin(self, kept: Collection[str]) -> None:
         """A build begins. ``kept`` are files that plugins wrote for pages that may stay."""
+        self._check_clock()
         if not self._finished:
             own = {*self._own, *self._with_derived(self._own), *kept}
             others = (name for name in self._tree.walk() if name not in own)
@@ -76,10 +85,11 @@ class StagedSite:
         probe = self._folder / _PROBE
         while True:
             probe.write_bytes(b"")
-            self._began = probe.stat().st_ctime_ns
+            self._began = self._time(_PROBE)
             probe.unlink()
             if self._began > before:
                 break
+            self._check_clock()
 
     def settle(self) -> None:
         """Keep what was published."""
@@ -157,6 +167,7 @@ class StagedSite:
 
         Returns the output files that differ from before.
         """
+        self._check_clock()
         changed = []
         known = self._with_derived(known)
         there = set(self._tree.walk())
@@ -180,10 +191,15 @@ class StagedSite:
         # What a plugin has removed at the end is not in a clean build either.
         return changed + self._output.keep_only(stay & there if self.unfinished else stay)
 
+    def _check_clock(self) -> None:
+        before = self._clock
+        self._clock, most = _ahead()
+        if most < before - _TICK:
+            raise CachedFileChanged("the clock was set back")
+
     def _put(self, name: str) -> bool:
-        file = self._folder / name
-        self._published[name] = file.stat().st_ctime_ns
-        return self._output.put(name, file.read_bytes())
+        self._published[name] = self._time(name)
+        return self._output.put(name, (self._folder / name).read_bytes())
 
     def _time(self, name: str) -> int:
         return (self._folder / name).stat().st_ctime_ns
@@ -219,6 +235,12 @@ class StagedSite:
                 there = {name for name in names if (self._folder / name).is_file()}
                 found |= {name for name in there if not is_new or self._time(name) >= self._began}
         return found
+
+
+def _ahead() -> tuple[int, int]:
+    """By how much the clock is ahead of one that is never set, at least and at most."""
+    first, now, last = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    return now - last, now - first
 
 
 def source_of(name: str, files: Collection[str]) -> str:
