@@ -258,6 +258,14 @@ async def test_a_bridge_that_is_not_running(world: World) -> None:
     world.configure(r'(?m)^public_url = ".*"$', 'public_url = "http://127.0.0.1:1/"')
     found, _ = await world.outside()
     assert "cannot be reached" in found["bridge"]
+    assert "micropub-bridge serve" in found["bridge"]
+
+
+async def test_a_name_that_does_not_exist(world: World) -> None:
+    world.configure(r'(?m)^public_url = ".*"$', 'public_url = "https://bridge.invalid/"')
+    found, _ = await world.outside()
+    assert "cannot be reached" in found["bridge"]
+    assert "proxy" not in found["bridge"]
 
 
 async def test_a_missing_remote(world: World) -> None:

@@ -1,12 +1,15 @@
-"""The remedies of ``check`` for what Pelican reports."""
+"""The remedies of ``check`` for what Pelican reports, and for servers that cannot be reached."""
 
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from bridge.commands.checks.build import remedy_of
+from bridge.commands.checks.http_requests import remedy_for
 
 OTHER = "cannot import name 'soft_unicode' from 'markupsafe' (/env/markupsafe/__init__.py)"
 
@@ -25,6 +28,21 @@ def test_a_package_that_is_missing_and_one_of_another_version_differ(
     assert told in remedy_of(reason, tmp_path)
 
 
+@pytest.mark.parametrize("theme", ["pelican-alchemy", "themes/mine"])
+def test_a_theme_that_is_not_installed_is_to_be_installed_or_committed(
+    theme: str, tmp_path: Path
+) -> None:
+    remedy = remedy_of(f"ValueError: Could not find the theme {theme}", tmp_path)
+    assert "commit it" in remedy
+    assert f"{sys.executable} -m pip install" in remedy
+    assert "pelican-themes --install" in remedy
+
+
+def test_a_theme_in_another_folder_is_to_be_named(tmp_path: Path) -> None:
+    remedy = remedy_of(f"ValueError: Could not find the theme {tmp_path}", tmp_path)
+    assert f'folders = ["{tmp_path}"]' in remedy
+
+
 def test_a_file_that_the_site_may_not_read_is_named_with_the_setting(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text("x")
@@ -40,3 +58,17 @@ def test_no_remedy_lets_the_site_read_the_home_folder(
         remedy = remedy_of(f"Permission denied: '{place / 'page.html'}'", tmp_path)
         assert "folders = [" not in remedy
         assert "a folder of its own" in remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "name or service not known"), "DNS record"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "network"),
+        (ConnectionRefusedError(111, "connection refused"), ""),
+    ],
+)
+def test_a_name_that_does_not_exist_is_no_server_that_is_down(error: OSError, told: str) -> None:
+    remedy = remedy_for(error)
+    assert told in remedy
+    assert bool(told) == bool(remedy)

@@ -24,8 +24,7 @@ from bridge.site.sandbox import SUBMODULES, Sandbox, make_sandbox
 from bridge.store import Version
 from bridge.store.git import GitStore
 
-#: A theme that is named by its whole path, or by one that leads out of the folder.
-_THEME = re.compile(r"Could not find the theme (/.*\S|\.\./.*\S)")
+_THEME = re.compile(r"Could not find the theme (.*\S)")
 #: A file that the site's process may not read.
 _DENIED = re.compile(r"Permission denied: '(/[^']+)'")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
@@ -180,6 +179,14 @@ def remedy_of(reason: str, checkout: Path) -> str:
             f"Install the package that has it in the bridge's environment, too ({line}){instead}."
         )
     theme = _THEME.search(reason)
+    if theme and not theme[1].startswith(("/", "../")):
+        themes = Path(sys.executable).with_name("pelican-themes")
+        return (
+            "The repo has no such folder, and no theme of that name is installed. Add the folder"
+            " to the repo (commit it, or git submodule add); or install the theme in the bridge's"
+            f" environment, too: {sys.executable} -m pip install PACKAGE, or {themes} --install"
+            " FOLDER."
+        )
     if theme and theme[1].startswith("."):
         return (
             f"{_ELSEWHERE}, and that folder is not in the repo. Add it to the repo (git submodule"

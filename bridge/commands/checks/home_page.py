@@ -23,7 +23,8 @@ async def check_home_page(
     me = settings.site.me
     page = await ask(session, me, accept="text/html")
     if page.status != 200:
-        yield Finding("home page", f"{me} {page.words}", "Publish your site there first.")
+        remedy = page.remedy or "Publish your site there first."
+        yield Finding("home page", f"{me} {page.words}", remedy)
     else:
         for finding in _check_links(page, base, settings):
             yield finding
@@ -123,7 +124,8 @@ def _check_metadata(url: str, answer: HttpAnswer, base: str, settings: Settings)
         return Finding(
             "IndieAuth metadata",
             f"{url} {answer.words}" + (", but no metadata" if answer.status == 200 else ""),
-            "Have your proxy forward /.well-known/ to the bridge, or remove INDIEAUTH_METADATA.",
+            answer.remedy
+            or "Have your proxy forward /.well-known/ to the bridge, or remove INDIEAUTH_METADATA.",
         )
     if not url.startswith(issuer) or (settings.indieauth.enabled and issuer != base):
         return Finding(

@@ -20,7 +20,9 @@ SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """The response; ``status`` is 0 and ``text`` the reason where there was none."""
+    """The response; ``status`` is 0 and ``text`` the reason where there was none, and ``remedy``
+    what helps if that does not depend on who was asked.
+    """
 
     status: int
     text: str
@@ -28,6 +30,7 @@ class HttpAnswer:
     url: str = ""
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
+    remedy: str = ""
 
     @property
     def json(self) -> dict[str, object]:
@@ -74,7 +77,7 @@ async def ask(
                 response.headers.get("Content-Type", ""),
             )
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        return HttpAnswer(0, _reason(error))
+        return HttpAnswer(0, _reason(error), remedy=remedy_for(error))
 
 
 def _reason(error: Exception) -> str:
@@ -88,3 +91,15 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, socket.gaierror) and cause.strerror:
         return cause.strerror.lower()
     return str(cause) or type(error).__name__
+
+
+def remedy_for(error: Exception) -> str:
+    """What helps where no server was reached, or none that can be trusted."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "Have the web server present a valid certificate for that name."
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if not isinstance(cause, socket.gaierror):
+        return ""
+    if cause.errno == socket.EAI_AGAIN:
+        return "This machine cannot look up any name just now: check its network."
+    return "Create a DNS record for that name, or correct the name."

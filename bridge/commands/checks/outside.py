@@ -50,7 +50,7 @@ async def _check_bridge(
     health = await ask(session, f"{base}healthz")
     if health.json.get("status") != "ok":
         remedy = f"Start it (`{command()} serve`), and make your proxy forward to it."
-        yield Finding("bridge", f"{base} {health.words}", remedy)
+        yield Finding("bridge", f"{base} {health.words}", health.remedy or remedy)
         return
     yield Finding("bridge", f"{base} answers")
     yield _check_header(await ask(session, f"{base}micropub", token=_PROBE))
