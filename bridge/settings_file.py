@@ -115,6 +115,12 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
         raise SettingsError(source, "", f"invalid TOML: {error}", "Correct that line") from error
 
 
+def token_in(environ: Mapping[str, str]) -> str:
+    """``[publish] token`` where there is no ``bridge.toml`` yet; ``""`` if it is not set."""
+    found = {(section, key): value for _, section, key, value in _from_environment(environ)}
+    return str(found.get(("publish", "token"), ""))
+
+
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
     """Each ``BRIDGE_SECTION__KEY``: variable, section, key, and value, read from a file if it
     names one.

@@ -53,9 +53,11 @@ def run(
     return run_module("bridge", *arguments, cwd=cwd, env=environment(**(env or {})), text=text)
 
 
-def done(*arguments: str | Path, cwd: Path, text: str | None = "") -> str:
+def done(
+    *arguments: str | Path, cwd: Path, text: str | None = "", env: Mapping[str, str] | None = None
+) -> str:
     """The output of a command that must succeed."""
-    ended = run(*arguments, cwd=cwd, text=text)
+    ended = run(*arguments, cwd=cwd, text=text, env=env)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

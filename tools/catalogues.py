@@ -105,6 +105,7 @@ _TABLES = frozenset(
         "_SAID",
         "_FULL",
         "_ZONES",
+        "_REMEDIES",
     }
 )
 #: Functions that give such words.
@@ -119,6 +120,7 @@ _TELLERS = frozenset(
         "_way_on",
         "_look",
         "_why_skipped",
+        "remedy",
     }
 )
 _FOLDERS = ("desk", "pages", "indieauth", "media")
@@ -134,7 +136,7 @@ _FILES = (
     *("webmention/incoming/receiver.py", "webmention/incoming/commits.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
-    "rebuild/worker.py",
+    *("rebuild/worker.py", "store/sync/refusals.py"),
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
     *("site/pelican/addresses/addresses.py", "web/preview.py"),

@@ -219,6 +219,7 @@ def remote_facts(remote: RemoteStatus) -> dict[str, Json]:
         "behind": remote.behind,
         "ahead": remote.ahead,
         "error": remote.error,
+        "remedy": remote.remedy or None,
         "retry": _time(remote.retry),
         "conflicts": [{"path": each.path, "kept": each.kept} for each in remote.conflicts],
     }

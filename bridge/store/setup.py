@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import git
 from msgspec import Struct
 
 from bridge.runtime import private
+from bridge.runtime.command_name import doc
 from bridge.store import StoreBroken
 from bridge.store.git import AUTHOR
 from bridge.store.repo import BoundedGit, read_settings
 from bridge.store.sync.local_remote import WorkingTree, local_path
-from bridge.store.sync.transport import other_user
+from bridge.store.sync.transport import ASKPASS, authentication, other_user
 
 #: The bridge works unattended: what it has to be asked for now will be missing then, too. An ssh
 #: that may only ask a program that says no finds its own key, or nothing.
@@ -29,6 +31,8 @@ _UNATTENDED = {
     "LC_ALL": "C",
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+#: Lines of git's that are no reason. The second is about ``GIT_ASKPASS``.
+_NOISE = ("Cloning into", "error: unable to read askpass response")
 #: Files that programs leave in a working tree, and that no site needs.
 _MADE_AGAIN = re.compile(
     r"(^|/)(__pycache__|\.?venv|env|node_modules|\.DS_Store|\.[a-z-]+[-_]cache)(/|$)"
@@ -72,13 +76,13 @@ def is_remote(name: str) -> bool:
         return False
 
 
-def clone_and_inspect(source: str, bare: Path, folder: Path) -> OwnerRepo:
+def clone_and_inspect(source: str, bare: Path, folder: Path, token: str = "") -> OwnerRepo:
     """Clone ``source`` to ``bare``, as :func:`clone_bare` does; its files go to ``folder``.
 
     Raises :class:`StoreBroken`.
     """
     remote = _absolute(source)
-    clone_bare(remote, bare, "")
+    clone_bare(remote, bare, "", token)
     _clone("--quiet", "--", str(bare), str(folder))
     with open_repo(folder) as repo:
         return OwnerRepo(folder.resolve(), remote, "", _author(repo), _usual_author(repo))
@@ -128,13 +132,14 @@ def copy_clone(root: Path, folder: Path) -> None:
     _clone("--quiet", "--shared", "--", str(root), str(folder))
 
 
-def _clone(*arguments: str) -> None:
+def _clone(*arguments: str, **environment: str) -> None:
     """Make a clone of ours, in which the owner's hooks for every repo do not run: they are for
     work, and may start programs, or ask. Raises :class:`git.GitCommandError`.
     """
     # Not --origin: before 2.39, git refuses that together with --bare.
     ours = ("-c", f"core.hooksPath={os.devnull}", "-c", "clone.defaultRemoteName=origin")
-    git.Git().execute(["git", *ours, "clone", "--template=", *arguments], env=_UNATTENDED)
+    command = ["git", *ours, "clone", "--template=", *arguments]
+    git.Git().execute(command, env=_UNATTENDED | environment)
 
 
 def open_repo(path: Path | str) -> git.Repo:
@@ -182,12 +187,13 @@ def submodule_of(root: Path, folder: Path) -> Path | None:
     return next((each for each in inside if each in found), None)
 
 
-def clone_bare(source: str, target: Path, branch: str) -> None:
+def clone_bare(source: str, target: Path, branch: str, token: str = "") -> None:
     """The bridge's own clone of one branch of ``source``, which becomes its ``origin``.
 
     It has drafts, too, so only the bridge's user may access it. Where ``branch`` is ``""``, it is
     the one that ``source`` itself names. An existing clone is used again, and gets what is new in
-    ``source``. Raises :class:`StoreBroken` with git's own reason.
+    ``source``. ``token`` is as in ``[publish] token``. Raises :class:`StoreBroken` with git's own
+    reason.
     """
     if target.exists():
         _use_again((source,), target)
@@ -198,7 +204,12 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
     try:
         private.make_folder(target)
         try:
-            _clone(*arguments)
+            # Not in the folder for temporary files, where programs may be forbidden.
+            with tempfile.TemporaryDirectory(prefix=".askpass-", dir=target.parent) as folder:
+                askpass = Path(folder, "askpass")
+                private.write(askpass, ASKPASS)
+                askpass.chmod(0o700)
+                _clone(*arguments, **authentication(source, token, askpass))
         except BaseException:
             # Git does not remove a folder that it has not created, even when it is interrupted.
             shutil.rmtree(target, ignore_errors=True)
@@ -210,7 +221,11 @@ def clone_bare(source: str, target: Path, branch: str) -> None:
         path = local_path(source, Path())
         if "dubious ownership" in reason and path:
             raise StoreBroken(other_user(path)) from error
-        remedy = "This machine must be able to read and push without being asked for a password"
+        remedy = (
+            f"Try as the user that runs the bridge: git ls-remote {shown}. It must work without"
+            " asking: with an SSH key without a passphrase, git's credential helper, or a token in"
+            f" the environment variable BRIDGE_PUBLISH__TOKEN ({doc('git.md')})"
+        )
         if "not found in upstream" in reason:
             remedy = f"Push your site there first: git push --set-upstream origin {branch}"
         raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error
@@ -362,6 +377,6 @@ def _usual_author(repo: git.Repo) -> str:
 def reason_of(error: git.GitCommandError) -> str:
     """Git's error message in one line and without credentials."""
     message = error.stderr.strip().removeprefix("stderr:").strip(" '\n")
-    lines = (line.strip() for line in message.splitlines())
-    text = "; ".join(line for line in lines if line and not line.startswith("Cloning into"))
+    lines = (line.strip().removesuffix(".") for line in message.splitlines())
+    text = "; ".join(line for line in lines if line and not line.startswith(_NOISE))
     return _CREDENTIALS.sub("", text) or "git gave no reason"

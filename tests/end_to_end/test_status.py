@@ -188,6 +188,9 @@ async def test_failures_are_shown_with_reason_and_file(
     words = await page(browser, demo)
     assert "The remote did not answer as it should" in words
     assert "to push" in words
+    advice = f"Check the remote's path or URL: git -C {demo.repo} remote -v."
+    assert found["remote"]["remedy"] == advice
+    assert advice in words
     moved.rename(demo.clone)
     await become(http, demo, lambda now: now["remote"]["state"] == "ok")
 

@@ -487,7 +487,10 @@ async def test_a_refused_push_is_reported_and_retried(world: World) -> None:
         remote.changed(put(store, "b.md", "ours"))
         status = await until(remote, lambda status: status.state == "failed")
         assert status.behind == 1
+        assert "[remote rejected] (pre-receive hook declined)" in (status.error or "")
         assert "main is protected" in (status.error or "")
+        assert "refs/heads" not in (status.error or "")
+        assert "allow this user to push" in status.remedy
         assert status.retry is not None
         publish = SimpleNamespace(remote="origin", token="")
         site = SimpleNamespace(state=world.repo, repo=world.repo)
@@ -499,7 +502,8 @@ async def test_a_refused_push_is_reported_and_retried(world: World) -> None:
         assert "main is protected" in found.fact
         assert "allow this user to push" in found.remedy
         hook.unlink()
-        await until(remote, lambda status: status.state == "ok")
+        status = await until(remote, lambda status: status.state == "ok")
+        assert status.remedy == ""
     assert world.on_remote("b.md") == "ours"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cli_kit import done, refused
 from git_kit import git, new_repo
 from siege_kit import Besieged
 
@@ -254,3 +255,34 @@ async def test_a_whole_bridge_pushes_over_https_with_a_token_from_a_file(
     told = {file for file in tmp_path.rglob("*")
             if file.is_file() and TOKEN.encode() in file.read_bytes()}  # fmt: skip
     assert told == {tmp_path / "token"}
+
+
+async def test_init_clones_a_remote_that_wants_a_password(
+    host: tuple[GitHost, str], tmp_path: Path
+) -> None:
+    server, url = host
+    site = new_repo(tmp_path / "site")
+    (site / "content").mkdir()
+    (site / "content" / "a.md").write_text("Title: A\nDate: 2026-01-01\n\nText\n")
+    (site / "pelicanconf.py").write_text('SITENAME = "S"\nSITEURL = "https://s.example"\n')
+    git(site, "add", ".")
+    git(site, "commit", "--quiet", "-m", "My site")
+    git(site, "push", "--quiet", str(tmp_path / "remote.git"), "main")
+    bridge = tmp_path / "bridge"
+    bridge.mkdir()
+    init = ("init", url, "--yes", "--author", "Ada <ada@example.com>")
+
+    told = await asyncio.to_thread(refused, *init, cwd=bridge)
+    assert "terminal prompts disabled. Try" in told
+    assert f"git ls-remote {url}" in told
+    assert "BRIDGE_PUBLISH__TOKEN" in told
+    assert "askpass" not in told
+    assert not list(bridge.iterdir())
+
+    secret = {"BRIDGE_PUBLISH__TOKEN": TOKEN}
+    await asyncio.to_thread(done, *init, cwd=bridge, env=secret)
+    assert f"git:{TOKEN}" in server.seen
+    assert git(bridge / "site.git", "log", "--format=%s") == "My site"
+    assert not [
+        file for file in bridge.rglob("*") if file.is_file() and TOKEN.encode() in file.read_bytes()
+    ]

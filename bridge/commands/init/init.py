@@ -20,7 +20,7 @@ from bridge.net.web_url import parse
 from bridge.runtime import private
 from bridge.runtime.command_name import DEFAULT_FILE, command, doc
 from bridge.settings import Content, Server
-from bridge.settings_file import LOOPBACK
+from bridge.settings_file import LOOPBACK, token_in
 from bridge.store import StoreBroken
 from bridge.store.owner_clone import allow_pushes_into, claim, keep_out
 from bridge.store.setup import (
@@ -130,7 +130,8 @@ def init(
         return
     site = site or "."
     with tempfile.TemporaryDirectory(prefix="bridge-init-") as folder:
-        found = _find(site, remote, Path(folder))
+        token = token_in(os.environ)
+        found = _find(site, remote, Path(folder), token)
         start = found.root if is_remote(site) else Path(site).resolve()
         interview = Interview(ask)
         existing = find_site(found.root, start, named=settings, choose=interview.settings)
@@ -147,7 +148,7 @@ def init(
             ) from error
         was_there = plan.repo.exists()
         try:
-            _make_repo(plan)
+            _make_repo(plan, token)
             names = (DEFAULT_FILE, _BARE, _OUTPUT, _STATE, _DATABASE)
             keep_out(found.root, [*(Path(name).absolute() for name in names), existing.output])
             story = _what_next(plan, _set_up_remote(plan))
@@ -188,25 +189,25 @@ def _refuse_among_posts(existing: ExistingSite, found: OwnerRepo) -> None:
         )
 
 
-def _find(site: str, remote: str, folder: Path) -> OwnerRepo:
+def _find(site: str, remote: str, folder: Path, token: str) -> OwnerRepo:
     """The repo of a site: its clone, or one made in ``folder``. Raises :class:`Refused`."""
     try:
         if not is_remote(site):
             return inspect_clone(Path(site), remote)
         if remote:
             raise Refused(f"{site} is itself a remote: omit --remote, or name a clone.")
-        return clone_and_inspect(site, _BARE.resolve(), folder)
+        return clone_and_inspect(site, _BARE.resolve(), folder, token)
     except StoreBroken as error:
         named = "" if site != os.curdir else f". Or name your site: {command()} init ~/my-site"
         raise Refused(f"{error}{named}.") from error
 
 
-def _make_repo(plan: Plan) -> None:
+def _make_repo(plan: Plan, token: str) -> None:
     """Create the bare clone. Raises :class:`Refused`."""
     found = plan.found
     try:
         with step("Cloning the site"):
-            clone_bare(found.remote, plan.repo, found.branch)
+            clone_bare(found.remote, plan.repo, found.branch, token)
     except StoreBroken as error:
         raise Refused(f"{error}.") from error
     files = (plan.site.conf, plan.site.settings)

@@ -77,7 +77,8 @@ def _make_again(config: Path, settings: Settings, site: str, remote: str) -> str
     if not is_remote(site):
         found = inspect_clone(Path(site), remote)
     with step("Cloning the site"):
-        clone_bare(found.remote, repo, settings.site.branch or found.branch)
+        branch = settings.site.branch or found.branch
+        clone_bare(found.remote, repo, branch, settings.publish.token)
     return f"Kept {config} and created {repo}. {_set_up(found)}"
 
 

@@ -19,6 +19,7 @@ from bridge.runtime.backoff import doubled, jittered
 from bridge.runtime.threads import ThreadPool
 from bridge.store import StoreError, Version
 from bridge.store.git import GitStore
+from bridge.store.sync.refusals import remedy
 from bridge.store.sync.round import MergeConflict, SyncRound
 from bridge.store.sync.transport import RemoteIsBusy, RemoteWaits, Transport, TransportError
 
@@ -44,16 +45,17 @@ class RemoteStatus(Struct, frozen=True):
 
     ``behind`` is the number of commits that the remote lacks, ``ahead`` of those that we lack.
     ``state`` is ``ok``; ``behind`` while something is on its way; ``failed`` with the reason in
-    ``error`` and the time of the next try (seconds since the epoch) in ``retry``; ``waiting``,
-    with the same two, for what the owner has to see to in their clone; ``none`` without a
-    remote. ``conflicts`` are files of which both versions were kept, until the owner has deleted
-    the one or the other.
+    ``error``, what helps in ``remedy`` (``""`` if that is not known), and the time of the next try
+    (seconds since the epoch) in ``retry``; ``waiting``, with ``error`` and ``retry``, for what the
+    owner has to see to in their clone; ``none`` without a remote. ``conflicts`` are files of which
+    both versions were kept, until the owner has deleted the one or the other.
     """
 
     state: State = "none"
     behind: int = 0
     ahead: int = 0
     error: str | None = None
+    remedy: str = ""
     retry: float | None = None
     conflicts: tuple[MergeConflict, ...] = ()
 
@@ -96,6 +98,7 @@ class Remote:
         self._seen: Version | None = None
         self._failures = 0
         self._waits: RemoteWaits | None = None
+        self._remedy = ""
         self._longest = _LONGEST_PAUSE
         self._stamp: object = None  # of the owner's clone, while something waits for them
         self._task: asyncio.Task[None] | None = None
@@ -187,7 +190,7 @@ class Remote:
         local = self._transport.local
         # Read before the attempt: what the owner does during it is a reason for another one.
         before = local.stamp() if local else None
-        self._waits, self._longest = None, _LONGEST_PAUSE
+        self._waits, self._longest, self._remedy = None, _LONGEST_PAUSE, ""
         try:
             self._round.run(fetch=fetch)
         except RemoteIsBusy as busy:
@@ -198,7 +201,10 @@ class Remote:
             changed = local is None or local.stamp() != before
             self._stamp = None if changed or local is None else local.stamp(waits.paths)
             return str(waits)
-        except (TransportError, StoreError, GitError, OSError) as error:
+        except TransportError as error:
+            self._remedy = remedy(str(error), self._store.bare_repo.common)
+            return str(error)
+        except (StoreError, GitError, OSError) as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - a bug of ours must not end synchronisation
             _log.exception("a round with the remote failed in a way that it should not")
@@ -225,7 +231,8 @@ class Remote:
         state: State = "failed" if error else "behind" if waiting else "ok"
         if error and self._waits:
             state = "waiting"
-        self._set(replace(status, state=state, error=error, retry=retry))
+        helps = self._remedy if state == "failed" else ""
+        self._set(replace(status, state=state, error=error, remedy=helps, retry=retry))
 
     def _set(self, status: RemoteStatus) -> None:
         self._status = status

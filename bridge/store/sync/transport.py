@@ -59,6 +59,9 @@ _REFUSALS = {
 }
 _HINTS = ("hint:", "To ", "Done", "remote: Resolving deltas", "error: failed to push some refs")
 
+#: What is not for people in the line of a push that is refused: ``!``, from, and to.
+_PORCELAIN = re.compile(r"^!\t\S+\t")
+
 # What is fetched stays in a pack and is synced, since our commits are based on it.
 _SYNCED = ("core.fsync=all", "fetch.unpackLimit=1", "transfer.unpackLimit=1")
 #: Harmless defects in the history of old repos, for which git would refuse them.
@@ -73,7 +76,7 @@ _FETCH = tuple(part for each in (*_SYNCED, *_CHECKED) for part in ("-c", each))
 
 # Asked by git as `askpass "Password for 'https://you@example.com': "`. The token is in the
 # environment of this one process, and is only sent to the remote's host.
-_ASKPASS = """\
+ASKPASS = """\
 #!/bin/sh
 case "$1" in
 Username*"://$BRIDGE_GIT_HOST'"*) printf '%s\\n' "$BRIDGE_GIT_USER" ;;
@@ -113,7 +116,7 @@ class Transport:
         """``token`` is the password for an https remote, or ``user:token``."""
         self._bare_repo = bare_repo
         self._name = name
-        self._user, _, self._token = token.rpartition(":")
+        self._token = token
         self._askpass = state / "askpass"
         self._disk = disk
         self._git: Git = bare_repo.repo.git
@@ -299,33 +302,47 @@ class Transport:
         """The environment in which git can authenticate at the remote, and only there."""
         settings = read_settings(self._bare_repo.repo, r"^core\.sshcommand$")
         ssh = os.environ.get("GIT_SSH_COMMAND") or settings.get("core.sshcommand", "ssh")
-        environment = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes"}
-        url = urlsplit(self.url()) if self._token else None
-        # A token is only sent encrypted, or within this machine.
-        if url and (url.scheme == "https" or url.hostname in {"127.0.0.1", "localhost", "::1"}):
-            if not self._askpass.exists():
-                self._disk.write(self._askpass, _ASKPASS.encode(), 0o700)
-            environment |= {
-                "GIT_ASKPASS": str(self._askpass),
-                "BRIDGE_GIT_HOST": url.netloc.rpartition("@")[2],
-                "BRIDGE_GIT_USER": self._user or "git",
-                "BRIDGE_GIT_TOKEN": self._token,
-                # The owner's credential helpers do not get the token.
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": "credential.helper",
-                "GIT_CONFIG_VALUE_0": "",
-            }
-        return environment
+        authenticated = authentication(self.url(), self._token, self._askpass)
+        if authenticated and not self._askpass.exists():
+            self._disk.write(self._askpass, ASKPASS.encode(), 0o700)
+        return {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes", **authenticated}
 
     def _presentable(self, output: bytes) -> str:
         """Git's error message, without hints to a person at a terminal, and without secrets."""
-        lines = (line.strip() for line in output.decode("utf-8", "replace").splitlines())
+        lines = (
+            _PORCELAIN.sub("", line.strip())
+            for line in output.decode("utf-8", "replace").splitlines()
+        )
         text = "; ".join(line for line in lines if line and not line.startswith(_HINTS))
-        if self._token:
-            text = text.replace(self._token, "…")
+        if secret := self._token.rpartition(":")[2]:
+            text = text.replace(secret, "…")
         if "dubious ownership" in text and self.local:
             return other_user(self.local.path)
         return _CREDENTIALS.sub("…@", text)[:1000] or "git failed and gave no reason"
+
+
+def authentication(url: str, token: str, askpass: Path) -> Mapping[str, str]:
+    """The environment in which git sends a token to the host of ``url``, and nowhere else; empty
+    where it must not be sent there. ``token`` may be ``user:token``; ``askpass`` is the path of a
+    file with :data:`ASKPASS`.
+    """
+    user, _, secret = token.rpartition(":")
+    parts = urlsplit(url) if secret else None
+    # A token is only sent encrypted, or within this machine.
+    if not parts or (
+        parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}
+    ):
+        return {}
+    return {
+        "GIT_ASKPASS": str(askpass),
+        "BRIDGE_GIT_HOST": parts.netloc.rpartition("@")[2],
+        "BRIDGE_GIT_USER": user or "git",
+        "BRIDGE_GIT_TOKEN": secret,
+        # The owner's credential helpers do not get the token.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "credential.helper",
+        "GIT_CONFIG_VALUE_0": "",
+    }
 
 
 def _is_at(common: Path, ref: str, commit: str) -> bool:
