@@ -59,6 +59,7 @@ _CALLS: dict[str, tuple[int | str, ...]] = {
     "Verification": (1,),
     "Refusal": (1,),
     "Unread": (1,),
+    **dict.fromkeys(("BuildFailed", "BuildTookTooLong"), (0,)),
 }
 #: Names that hold such words, or a table of them, or a pair of an address and words.
 _NAMES = frozenset(
@@ -136,7 +137,9 @@ _FILES = (
     *("webmention/incoming/receiver.py", "webmention/incoming/commits.py"),
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
-    *("rebuild/worker.py", "store/sync/refusals.py"),
+    "store/sync/refusals.py",
+    *("rebuild/worker.py", "rebuild/webhook.py", "rebuild/local/command.py"),
+    *("rebuild/local/deploy.py", "rebuild/local/output.py", "rebuild/local/pelican_log.py"),
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),
     *("site/pelican/addresses/addresses.py", "web/preview.py"),

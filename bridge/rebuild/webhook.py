@@ -87,12 +87,12 @@ class Webhook(Struct, frozen=True):
         except (aiohttp.ClientError, TimeoutError) as error:
             kind = type(error).__name__
             raise BuildFailed(
-                f"the webhook at {host} does not answer: {kind}", passing=True
+                f"The webhook at {host} does not answer: {kind}", passing=True
             ) from None
         if not 200 <= status < 300:
             # Too many requests and server errors are temporary. A 404 is not.
             passing = status == 429 or status >= 500
-            raise BuildFailed(f"the webhook at {host} answered {status}", passing=passing)
+            raise BuildFailed(f"The webhook at {host} answered {status}.", passing=passing)
 
     def _headers(self, body: bytes) -> Mapping[str, str]:
         headers = {"Content-Type": "application/json", "User-Agent": "micropub-bridge"}

@@ -85,7 +85,7 @@ async def test_a_failure_keeps_the_pages_and_has_the_end_of_the_output(
 ) -> None:
     await make(WRITE, OUTPUT, "a.html").build(task)
     script = WRITE + "print('x' * 10_000_000); print('no disk left'); sys.exit(3)"
-    with pytest.raises(BuildFailed, match=r"ended with 3: x+\nno disk left$") as failure:
+    with pytest.raises(BuildFailed, match=r"ended with status 3: x+\nno disk left$") as failure:
         await make(script, OUTPUT, "b.html").build(task)
     assert len(failure.value.reason) < 3000
     assert files(tmp_path / "output").keys() == {"a.html"}
@@ -131,7 +131,7 @@ async def test_a_missing_command(task: Task, make: Make, tmp_path: Path) -> None
     missing = CommandBuilder(
         ["no-such-program"], builder.output, builder.staging, "content", builder.environment
     )
-    with pytest.raises(BuildFailed, match="no-such-program cannot be run"):
+    with pytest.raises(BuildFailed, match="no-such-program cannot be started"):
         await missing.build(task)
 
 

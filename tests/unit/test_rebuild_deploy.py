@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.pages import language
 from bridge.rebuild.build import BuildFailed, BuildOutcome, Shown, Superseded, ignore
 from bridge.rebuild.local.deploy import Deployed
 from bridge.runtime import process
@@ -89,6 +90,45 @@ async def test_files_of_a_failed_deploy_are_passed_again(folder: Path) -> None:
     (folder / "broken").unlink()
     await deployed(folder, ("b.html",)).do(V, too_early)
     assert (folder / "deployed").read_text() == "a.html\nb.html\n."
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (sys.executable, "-c", "import sys; print('x: y ' * 10_000); sys.exit(3)"),
+        (sys.executable, "-c", "import sys; sys.exit(3)"),
+        (sys.executable, "-c", "import time; time.sleep(600)"),
+        ("no-such-program",),
+    ],
+    ids=["noisy", "silent", "endless", "missing"],
+)
+async def test_why_a_site_is_not_deployed_is_said_in_the_readers_language(
+    folder: Path, argv: tuple[str, ...]
+) -> None:
+    job = Deployed(
+        Pages(("a.html",)),
+        argv,
+        output=folder / "output",
+        ours=set,
+        note=folder / "undeployed.json",
+        environment=process.environment({}),
+        seconds=1 if "600" in argv[-1] else 600,
+    )
+    with pytest.raises(BuildFailed) as failure:
+        await job.do(V, too_early)
+    reason = failure.value.reason
+    assert reason.startswith(f"The site could not be deployed: {argv[0]} ")
+    for spoken, words in (
+        ("de", "konnte nicht übertragen werden"),
+        ("es", "No se pudo desplegar"),
+        ("fr", "n’a pas pu être déployé"),
+    ):
+        language.speak(spoken)
+        said = language.translated(reason)
+        language.speak("en")
+        assert words in said
+        assert argv[0] in said
+        assert not {"was", "and", "ended", "cannot"}.intersection(said.split())
 
 
 async def test_pages_of_an_aborted_build_are_deployed_by_the_next(folder: Path) -> None:

@@ -73,7 +73,7 @@ async def test_temporary_failures_are_retried(hook: Hook, url: str, tmp_path: Pa
 
 async def test_a_refusal_is_not_retried(hook: Hook, url: str, tmp_path: Path) -> None:
     hook.statuses = [404]
-    with pytest.raises(BuildFailed, match="answered 404") as failure:
+    with pytest.raises(BuildFailed, match=r"answered 404\.") as failure:
         await webhook(url, tmp_path).do(ONE, nobody)
     assert not failure.value.passing
     assert len(hook.told) == 1

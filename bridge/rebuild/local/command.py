@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 #: In the owner's argv, stands for the folder that pages are to be written to.
 OUTPUT = "{output}"
 PELICAN = "pelican"
-_SHOWN = 2_000
+_SHOWN = 1_500
 #: How Python and other programs report a file that they are not allowed to open.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
@@ -105,8 +105,9 @@ class CommandBuilder(Struct, frozen=True):
         if task.excused is not None:
             await process.in_thread(self._check_posts, task, summary, ended.text)
         if self._stages and await process.in_thread(_is_empty, folder):
-            where = OUTPUT if self.program != PELICAN else "its output folder"
-            raise BuildFailed(f"{self._program} ended well, but wrote no page to {where}")
+            if self.program == PELICAN:
+                raise BuildFailed(f"{self._program} ended well, but wrote no page.")
+            raise BuildFailed(f"{self._program} ended well, but wrote no page to {OUTPUT}.")
         return summary.with_unlisted(_unlisted(ended.text, task.checkout))
 
     def stays_warm(self, changed: Collection[str]) -> bool:
@@ -164,10 +165,10 @@ class CommandBuilder(Struct, frozen=True):
             return await running
         except process.TookTooLong as error:
             raise BuildTookTooLong(
-                f"{self._program} was still running after {self.seconds:.0f} seconds"
+                f"{self._program} was still running after {self.seconds:.0f} seconds."
             ) from error
         except OSError as error:
-            raise BuildFailed(f"{self._program} cannot be run: {error.strerror}") from error
+            raise BuildFailed(f"{self._program} cannot be started: {error.strerror}") from error
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -228,8 +229,9 @@ class CommandBuilder(Struct, frozen=True):
         if logged:
             last = logged[-1]
             return BuildFailed(last.reason, file=last.file)
-        tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
-        return BuildFailed(f"{self._program} ended with {ended.code}: {tail}")
+        if said := ended.text.strip()[-_SHOWN:]:
+            return BuildFailed(f"{self._program} ended with status {ended.code}: {said}")
+        return BuildFailed(f"{self._program} ended with status {ended.code} and printed nothing.")
 
 
 def _unlisted(log: str, checkout: Path) -> list[str]:

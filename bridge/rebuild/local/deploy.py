@@ -127,7 +127,8 @@ class PublishedOutput:
             raise
 
 
-_SHOWN = 2_000
+#: How much is shown of what the program printed last: a longer reason is not translated.
+_SHOWN = 1_500
 
 
 class _Undeployed(msgspec.Struct, frozen=True):
@@ -220,7 +221,7 @@ class Deployed:
         await self._job.close()
 
     async def _deploy(self, version: Version) -> None:
-        files = await process.in_thread(self._names)
+        files, program = await process.in_thread(self._names), self._argv[0]
         names = "".join(f"{name}\n" for name in files)
         facts = {"SITE_OUTPUT": str(self._output), "SITE_VERSION": version}
         try:
@@ -232,13 +233,26 @@ class Deployed:
                 text=names.encode("utf-8", "surrogateescape"),
             )
         except process.TookTooLong as error:
-            raise BuildFailed(f"deploying: {error}", passing=True) from error
+            raise BuildFailed(
+                f"The site could not be deployed: {program} was still running after"
+                f" {self._seconds:.0f} seconds.",
+                passing=True,
+            ) from error
         except OSError as error:
-            raise BuildFailed(f"{self._argv[0]} cannot be run: {error.strerror}") from error
+            raise BuildFailed(
+                f"The site could not be deployed: {program} cannot be started: {error.strerror}"
+            ) from error
+        if ended.code != 0 and (said := ended.text.strip()[-_SHOWN:]):
+            raise BuildFailed(
+                f"The site could not be deployed: {program} ended with status {ended.code}: {said}",
+                passing=True,
+            )
         if ended.code != 0:
-            tail = ended.text.strip()[-_SHOWN:] or "it printed nothing"
-            reason = f"deploying: {self._argv[0]} ended with {ended.code}: {tail}"
-            raise BuildFailed(reason, passing=True)
+            raise BuildFailed(
+                f"The site could not be deployed: {program} ended with status {ended.code} and"
+                " printed nothing.",
+                passing=True,
+            )
 
     def _names(self) -> list[str]:
         everything, files = self._waiting.everything, self._waiting.files

@@ -108,8 +108,8 @@ class LogSummary(Struct, frozen=True):
                 warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
             elif error.file is not None and error.passes_over:
                 is_encoding = "codec can't decode" in error.reason
-                remedy = ": save the file in UTF-8" if is_encoding else ""
-                left_out.setdefault(error.file, f"{error.reason}{remedy}")
+                reason = f"{error.reason}: save the file in UTF-8" if is_encoding else error.reason
+                left_out.setdefault(error.file, reason)
             else:
                 warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
         more = len(warnings) - _WARNINGS
