@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from git_kit import ADA, git
+from msgspec.structs import replace
 from owner_kit import Owner
 from rebuild_kinds import clean, differing
 from rebuild_site import CONF, files, post, settings, settled
@@ -18,6 +19,7 @@ from bridge.rebuild import BuildStatus
 from bridge.rebuild.rebuilder import importing_from, make_rebuilder
 from bridge.rebuild.worker import BuildTiming, Worker
 from bridge.runtime import process
+from bridge.settings import Content
 from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache
 from bridge.store.git import GitStore
 
@@ -70,11 +72,11 @@ def configured(**changes: str) -> dict[str, str | None]:
     }
 
 
-async def build(owner: Owner, folder: Path) -> BuildStatus:
+async def build(owner: Owner, folder: Path, content: str = "content") -> BuildStatus:
     """Build the head of the bare repo with the bridge."""
     store = GitStore(owner.bare, author=ADA)
     worker = make_rebuilder(
-        settings(folder / "output", mode="resident"),
+        replace(settings(folder / "output", mode="resident"), content=Content(folder=content)),
         store,
         folder / "state",
         output=folder / "output",
@@ -178,6 +180,29 @@ async def test_links_modes_programs_and_git_dates(owner: Owner, tmp_path: Path) 
     assert (output / "shared" / "x.txt").read_text() == "x"
     assert (output / "made.txt").read_text() == "made\n"
     assert b"change" in (output / "one.html").read_bytes(), "git did not say when"
+
+
+async def test_files_beside_a_link_to_the_posts_are_found(owner: Owner, tmp_path: Path) -> None:
+    including = "One\n###\n\n:date: 2026-11-01\n:slug: rst\n\n.. include:: ../shared.txt\n"
+    link = "[static]({static}../shared.txt)"
+
+    def moved(clone: Path) -> None:
+        (clone / "docs").mkdir()
+        (clone / "content").rename(clone / "docs" / "posts")
+        (clone / "content").symlink_to("docs/posts")
+        (clone / "docs" / "posts" / "one.rst").write_text(including)
+        (clone / "docs" / "posts" / "broken.rst").write_text(including.replace("shared", "none"))
+        (clone / "docs" / "posts" / "three.md").write_bytes(post("Three", 3, body=link))
+        (clone / "shared.txt").write_text("shared by all")
+
+    owner.commit(moved)
+    status = await build(owner, tmp_path, "docs/posts")
+    assert status.state == "idle"
+    assert status.slow is not None
+    assert "PATH leads through a link to docs/posts" in status.slow.reason
+    assert [file for file, _ in status.left_out] == ["docs/posts/broken.rst"]
+    assert differences(owner, tmp_path) == []
+    assert b"shared by all" in (tmp_path / "output" / "rst.html").read_bytes()
 
 
 async def test_a_link_that_leads_outside_is_named_and_nothing_of_it_published(

@@ -260,6 +260,25 @@ def test_a_post_is_only_placed_where_a_file_can_be(tmp_path: Path, obstacle: str
     assert site.places(Locate(POST, "content/fine/x.md"))
 
 
+def test_a_post_is_read_where_a_link_to_the_content_folder_is(tmp_path: Path) -> None:
+    conf = write_settings(tmp_path, ARTICLE_URL="{slug}/")
+    (tmp_path / "docs" / "posts").mkdir(parents=True)
+    (tmp_path / "content").symlink_to("docs/posts")
+    (tmp_path / "shared.txt").write_text("shared by all")
+    site = read_site(conf, root=tmp_path, content="docs/posts")
+    text = "One\n###\n\n:date: 2026-11-01\n:slug: one\n\n.. include:: ../shared.txt\n"
+    found, shown = site.places(Locate(text, "docs/posts/one.rst"))
+    assert [(each.path, each.location.url) for each in found] == [
+        ("docs/posts/one.rst", "https://example.com/one/")
+    ]
+    assert "shared by all" in shown.html
+    (new, further, *_), _ = site.places(Locate(POST, first=2))
+    assert new.path == "docs/posts/notes-co/2026/11/a-post-2.md"
+    assert further.location.url == "https://example.com/a-post-3/"
+    source = Source("docs/posts/one.rst", "blob", text.encode())
+    assert isinstance(site.describe([source])[0], IndexedPost)
+
+
 def test_an_address_that_the_site_asks_for_any_text_is_not_the_texts_doing(tmp_path: Path) -> None:
     def ask(content: Content) -> None:
         links = re.findall('href="([^"]*)', content._content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -66,8 +67,18 @@ async def check_build(
     causes += files.warnings
     if facts.values.get("DEFAULT_DATE") == "fs":
         causes.append("DEFAULT_DATE is 'fs', and file times differ in each checkout")
-    yield await check_comparison(store, head, output, settings, causes)
+    named = _with_folder_of_path(settings, facts, files.folder)
+    yield await check_comparison(store, head, output, named, causes)
     yield _check_advertised(output, facts, settings)
+
+
+def _with_folder_of_path(settings: Settings, facts: SiteFacts, checkout: Path) -> Settings:
+    """The settings with the content folder as PATH spells it: from a link to it, ``..`` leads to
+    another place.
+    """
+    named = os.path.relpath(str(facts.values["PATH"]), checkout.resolve())
+    site = replace(settings.site, run_in=settings.run_in)
+    return replace(settings, site=site, content=replace(settings.content, folder=named))
 
 
 async def _build(

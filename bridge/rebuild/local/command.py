@@ -97,7 +97,8 @@ class CommandBuilder(Struct, frozen=True):
         if self.sandbox is not None:
             denied = (each for found in _DENIED.findall(ended.text) for each in found if each)
             self.sandbox.note_denied(denied)
-        logged = list(errors(ended.text, SourcePaths(task.checkout, self.content)))
+        paths = SourcePaths(task.checkout, self.content)
+        logged = list(errors(ended.text, paths))
         if ended.code != 0:
             raise self._failure(ended, logged)
         summary = LogSummary.of(logged)
@@ -108,7 +109,7 @@ class CommandBuilder(Struct, frozen=True):
             if self.program == PELICAN:
                 raise BuildFailed(f"{self._program} ended well, but wrote no page.")
             raise BuildFailed(f"{self._program} ended well, but wrote no page to {OUTPUT}.")
-        return summary.with_unlisted(_unlisted(ended.text, task.checkout))
+        return summary.with_unlisted(map(paths.in_repo, _unlisted(ended.text, task.checkout)))
 
     def stays_warm(self, changed: Collection[str]) -> bool:
         """``False``: each run starts from a clean checkout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -69,12 +70,23 @@ class SourcePaths(Struct, frozen=True):
         root = f"{self.checkout}/"
         start = message.find(root)
         if start >= 0:
-            return self._longest(message[start + len(root) :], "")
+            found = self._longest(message[start + len(root) :], "")
+            return None if found is None else self.in_repo(found)
         for word in re.finditer(r"(?<!\S)['\"]?(?:\./)?(?=\w)", message):
             found = self._longest(message[word.end() :], prefix_of(self.content))
             if found:
                 return found
         return None
+
+    def in_repo(self, path: str) -> str:
+        """The path of a file that Pelican names through a link to the content folder."""
+        content = os.path.realpath(self.checkout / self.content)
+        for folder in Path(path).parents:
+            if not path.startswith(prefix_of(self.content)) and (
+                os.path.realpath(self.checkout / folder) == content
+            ):
+                return prefix_of(self.content) + os.path.relpath(path, folder)
+        return path
 
     def _longest(self, text: str, prefix: str) -> str | None:
         """The longest beginning of a text that is a file: names may hold spaces."""

@@ -11,7 +11,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,30 @@ def keep_git_out(settings: dict[str, Any]) -> None:
     files: the names of all files are in it, drafts too.
     """
     settings["IGNORE_FILES"] = [*settings["IGNORE_FILES"], ".git"]
+
+
+@contextmanager
+def owners_path(content: str) -> Iterator[None]:
+    """Within the block, PATH in any settings file is the folder ``content``: as the file spells it
+    where it names that folder, since from a link to it ``..`` leads to another place.
+    """
+    from pelican import settings as module  # noqa: PLC0415 - not in the bridge
+
+    load = module.get_settings_from_file
+
+    def loaded(file: str) -> dict[str, Any]:
+        own = dict(load(file))
+        named = str(Path(file).parent / str(own.get("PATH") or ""))
+        is_same = own.get("PATH") and os.path.realpath(named) == os.path.realpath(content)
+        # Links are not resolved, as in Pelican.
+        path = os.path.abspath(named if is_same else content)  # noqa: PTH100
+        return {**own, "PATH": path}
+
+    module.get_settings_from_file = loaded
+    try:
+        yield
+    finally:
+        module.get_settings_from_file = load
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
@@ -174,7 +199,9 @@ def main() -> None:
     sys.argv[0] = "pelican"
     from pelican import main as pelican_main  # noqa: PLC0415 - not in the bridge
 
-    ended = pelican_main()
+    content, *options = sys.argv[1:]
+    with owners_path(content):
+        ended = pelican_main(options)
     if unlisted := runs.unlisted()[:_MOST_UNLISTED]:
         # Names that are not UTF-8 are only shown.
         unlisted = [os.fsencode(path).decode(errors="backslashreplace") for path in unlisted]

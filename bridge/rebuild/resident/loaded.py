@@ -9,7 +9,8 @@ from msgspec import Struct
 from pelican import Pelican
 from pelican.settings import read_settings
 
-from bridge.rebuild.local.plain_pelican import keep_git_out, unreadable
+from bridge.rebuild.local.plain_pelican import keep_git_out, owners_path, unreadable
+from bridge.rebuild.resident import UnsupportedSiteError
 from bridge.rebuild.resident.pelican import plugins
 from bridge.rebuild.resident.pelican.reading import CachedFileChanged, stamps
 from bridge.rebuild.resident.reuse import opened
@@ -86,14 +87,21 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
     # Git has no empty folders, and Pelican needs this one even without a post.
     content.mkdir(parents=True, exist_ok=True)
     override = {
-        "PATH": str(content),
         "OUTPUT_PATH": str(site_paths.staged),
         "DEBUG": False,
         # What Pelican would cache on disk is cached here.
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }
-    settings = read_settings(str(settings_file), override=override)
+    with owners_path(str(content)):
+        settings = read_settings(str(settings_file), override=override)
+    if Path(settings["PATH"]).parent != content.parent:
+        raise UnsupportedSiteError(
+            f"PATH leads through a link to {site_paths.content}, from which other files are beside"
+            " the posts",
+            "Name that folder in PATH, if the posts allow it",
+        )
+    settings["PATH"] = str(content)
     # Where none are named Pelican loads all that are installed, and puts their names there.
     names_plugins = settings.get("PLUGINS") is not None
     pelican = Pelican(settings)

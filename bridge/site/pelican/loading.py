@@ -91,7 +91,10 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
             own["THEME"] = pelican_settings.DEFAULT_THEME
         if content is not None:
             content.mkdir(parents=True, exist_ok=True)
-            own["PATH"] = str(content)
+            # As the owner spells it: from a link to it, ``..`` leads to another place.
+            named = str(own.get("PATH") or content)
+            is_same = os.path.realpath(named) == os.path.realpath(content)
+            own["PATH"] = named if is_same else str(content)
         found: dict[str, Any] = pelican_settings.read_settings(override=own)
     except (Exception, SystemExit) as error:
         raise _unreadable(settings_file, error) from error

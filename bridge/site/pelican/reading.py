@@ -36,8 +36,10 @@ from bridge.content.file import PelicanFile, has_other_format
 from bridge.content.rules import Rendered
 from bridge.errors import InsufficientStorage, InvalidRequest, SiteBroken
 from bridge.runtime.private import is_full
+from bridge.settings import prefix_of
 from bridge.site.pelican.addresses.addresses import has_long_name
 from bridge.site.pelican.audit import effects_of, host_in
+from bridge.site.pelican.facts import folder_inside
 
 #: Number of lock files, and of attempts to write where other copies remove folders.
 _LOCKS, _TRIES = 4096, 100
@@ -138,6 +140,7 @@ class SiteReaders:
     def __init__(self, settings: dict[str, Any], root: Path, siteurl: str) -> None:
         self._settings = settings
         self._root = root
+        self._prefix = prefix_of(folder_inside(root, Path(str(settings["PATH"]))))
         self.generator = _generator(settings, siteurl)
         self._readers: Readers = self.generator.readers
         self._raw = _store_raw_html(self._readers)
@@ -294,7 +297,7 @@ class SiteReaders:
 
         Raises :class:`InvalidRequest` if Pelican cannot read it.
         """
-        file = str(self._root / path)
+        file = self._as_pelican_names(path)
         base = Path(str(self._settings["PATH"]))
         metadata = {**article.metadata, "slug": named.get("Slug")}
         # The names of a file and its folders may contain metadata, which its own headers replace.
@@ -331,9 +334,13 @@ class SiteReaders:
     def metadata_in_name(self, path: str) -> dict[str, Any] | None:
         """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""
         try:
-            return self._path_metadata(str(self._root / path))
+            return self._path_metadata(self._as_pelican_names(path))
         except Exception:  # noqa: BLE001 - of the site's own reader
             return None
+
+    def _as_pelican_names(self, path: str) -> str:
+        """The whole path of a post's file: PATH may be a link to the content folder."""
+        return f"{self._settings['PATH']}/{path.removeprefix(self._prefix)}"
 
     def _path_metadata(self, file: str) -> dict[str, Any]:
         """The metadata that a file's path holds by the site's settings."""
