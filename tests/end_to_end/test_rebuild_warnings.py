@@ -281,6 +281,28 @@ async def test_a_file_that_is_attached_and_is_not_there(
     assert "takes over" not in caplog.text
 
 
+@once
+async def test_a_folder_that_is_linked_is_copied_with_its_files(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    links = "[a]({static}/files) [b]({attach}files/) [c]({static}/files/inner)"
+    start: dict[str, bytes | None] = {
+        "content/linking.md": post("A", 8, body=links),
+        "content/files/one.txt": b"one",
+        "content/files/inner/two.txt": b"two",
+    }
+    changes: list[dict[str, bytes | None]] = [
+        {"content/files/one.txt": b"other", "content/files/inner/three.txt": b"three"},
+        {"content/files/inner/two.txt": None, "content/new.md": post("New", 10)},
+        {"content/linking.md": post("A", 8)},
+    ]
+    for change in (start, *changes):
+        status = await site.after(change)
+        assert (status.state, status.slow) == ("idle", None), status
+        assert site.differing() == []
+    assert "takes over" not in caplog.text
+
+
 @pytest.mark.parametrize("site", ["resident"], indirect=True)
 async def test_an_error_that_the_command_has_as_well_costs_one_build_a_change(
     site: Site, caplog: pytest.LogCaptureFixture

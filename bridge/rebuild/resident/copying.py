@@ -54,14 +54,20 @@ class StaticCopies:
             name = os.path.normpath(name) if not name.endswith("/") else ""
             if not self._can_be_copied(source, name):
                 return False
-            names[name] = source, stamp(source)
-            if self._copied.get(name) == names[name]:
-                return False
-            if first is not None and source not in first and self._staged.is_published(name):
-                return False
-            check_newer()
-            copying.append(name)
-            return True
+            new = []
+            for file, target in _files(source, name):
+                version = file, stamp(file)
+                is_new = self._copied.get(target) != version
+                if is_new and not _may_be_read(file):
+                    continue
+                names[target] = version
+                waits = first is not None and source not in first
+                if is_new and not (waits and self._staged.is_published(target)):
+                    new.append(target)
+            if new:
+                check_newer()
+                copying.extend(new)
+            return bool(new)
 
         try:
             for generator in generators:
@@ -75,10 +81,13 @@ class StaticCopies:
         return changed
 
     def _can_be_copied(self, source: str, name: str) -> bool:
-        """Whether Pelican would copy this file."""
-        if not name.strip("./") or name.startswith("../") or self._staged.is_folder(name):
-            # Pelican would put it outside of the output folder, or cannot: folders are there.
+        """Whether Pelican would copy this file or folder."""
+        if not name.strip("./") or name.startswith("../"):
+            # Pelican would put it outside of the output folder.
             return False
+        if self._staged.is_folder(name):
+            # Pelican cannot write a file there.
+            return os.path.isdir(source)  # noqa: PTH112 - called for every file of a site
         # A post may link to a file that does not exist; Pelican ignores that.
         return os.path.exists(source)  # noqa: PTH110 - called for every file of a site
 
@@ -100,3 +109,28 @@ class StaticCopies:
             self._shown(changed)
         self._copied |= {name: names[name] for name in new if name in names}
         return changed
+
+
+def _files(source: str, name: str) -> Iterable[tuple[str, str]]:
+    """A file with its name in the output; all files of a folder, with which Pelican copies them."""
+    if not os.path.isdir(source):  # noqa: PTH112 - called for every file of a site
+        return [(source, name)]
+    below = (
+        os.path.join(folder, file)  # noqa: PTH118 - texts, as Pelican has them
+        for folder, _, files in os.walk(source, followlinks=True)
+        for file in files
+    )
+    return [
+        (path, os.path.normpath(f"{name}/{os.path.relpath(path, source)}"))
+        for path in below
+        if os.path.isfile(path)  # noqa: PTH113 - as above
+    ]
+
+
+def _may_be_read(file: str) -> bool:
+    """Whether this process may read a file. Pelican goes on without one that it may not read."""
+    try:
+        open(file, "rb").close()  # noqa: PTH123, SIM115 - what is refused is noted there
+    except PermissionError:
+        return False
+    return True
