@@ -124,14 +124,20 @@ def test_what_the_owners_clone_has_needs_no_network(tmp_path: Path, *, separate:
         "/srv/git/t.git",
         "file:///srv/git/t.git",
         "http://other.example/t.git",
+        "git://other.example/$(touch pwned)/t.git; touch pwned",
     ],
 )
 def test_other_url_schemes_are_not_fetched_for_a_remote_on_the_web(
     tmp_path: Path, url: str
 ) -> None:
     found = cache(tmp_path, "https://git.example/you/site.git")
-    with pytest.raises(SubmoduleMissing, match="no URL that a submodule is fetched from"):
+    with pytest.raises(SubmoduleMissing, match="no URL that a submodule is fetched from") as raised:
         found.find("t", url, NOBODY)
+    # Whatever it is, the owner may run the line.
+    line = str(raised.value).partition("To fetch it by hand: ")[2]
+    _, _, *fetch, place, commit = shlex.split(line)
+    assert (fetch, commit) == (["fetch", "--"], NOBODY)
+    assert place in url
 
 
 @pytest.mark.parametrize("url", ["https://localhost/t.git", "https://127.0.0.1/t.git"])

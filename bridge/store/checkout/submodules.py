@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import socket
 import tempfile
 import threading
@@ -170,7 +171,8 @@ class SubmoduleCache:
         if reasons:
             address = GitUrl.parse(url)
             shown = address.url if address else url.rpartition("@")[2]
-            by_hand = f"git --git-dir={repo} fetch {shown} {commit}"
+            # Whoever may commit chooses the URL, and the owner's shell runs the line.
+            by_hand = shlex.join(["git", f"--git-dir={repo}", "fetch", "--", shown, commit])
             text = f"{shown}: {'; '.join(reasons)}. To fetch it by hand: {by_hand}"
             self._failed[url, commit] = self._clock(), text
             raise SubmoduleMissing(text)
