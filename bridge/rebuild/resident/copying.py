@@ -130,7 +130,7 @@ def _files(source: str, name: str) -> Iterable[tuple[str, str]]:
 def _may_be_read(file: str) -> bool:
     """Whether this process may read a file. Pelican goes on without one that it may not read."""
     try:
-        open(file, "rb").close()  # noqa: PTH123, SIM115 - what is refused is noted there
+        open(file, "rb").close()  # noqa: PTH123 - what is refused is noted there
     except PermissionError:
         return False
     return True
