@@ -226,6 +226,8 @@ def clone_bare(source: str, target: Path, branch: str, token: str = "") -> None:
             " asking: with an SSH key without a passphrase, git's credential helper, or a token in"
             f" the environment variable BRIDGE_PUBLISH__TOKEN ({doc('git.md')})"
         )
+        if "No space left" in reason:
+            remedy = "Make space there"
         if "not found in upstream" in reason:
             remedy = f"Push your site there first: git push --set-upstream origin {branch}"
         raise StoreBroken(f"{shown} cannot be cloned: {reason}. {remedy}") from error

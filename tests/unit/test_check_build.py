@@ -1,15 +1,13 @@
-"""The remedies of ``check`` for what Pelican reports, and for servers that cannot be reached."""
+"""The remedies of ``check`` for what Pelican reports."""
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from bridge.commands.checks.build import remedy_of
-from bridge.commands.checks.http_requests import remedy_for
 
 OTHER = "cannot import name 'soft_unicode' from 'markupsafe' (/env/markupsafe/__init__.py)"
 
@@ -58,17 +56,3 @@ def test_no_remedy_lets_the_site_read_the_home_folder(
         remedy = remedy_of(f"Permission denied: '{place / 'page.html'}'", tmp_path)
         assert "folders = [" not in remedy
         assert "a folder of its own" in remedy
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "name or service not known"), "DNS record"),
-        (socket.gaierror(socket.EAI_AGAIN, "try again"), "network"),
-        (ConnectionRefusedError(111, "connection refused"), ""),
-    ],
-)
-def test_a_name_that_does_not_exist_is_no_server_that_is_down(error: OSError, told: str) -> None:
-    remedy = remedy_for(error)
-    assert told in remedy
-    assert bool(told) == bool(remedy)

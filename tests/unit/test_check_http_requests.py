@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from bridge.commands.checks.http_requests import _reason
+from bridge.commands.checks.http_requests import _reason, remedy_for
 
 KEY = ConnectionKey("x.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None,
                     proxy_headers_hash=None)  # fmt: skip
@@ -41,3 +41,17 @@ KEY = ConnectionKey("x.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_a
 )
 def test_why_a_url_could_not_be_reached(error: Exception, words: str) -> None:
     assert _reason(error) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "name or service not known"), "DNS record"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "network"),
+        (ConnectionRefusedError(111, "connection refused"), ""),
+    ],
+)
+def test_a_name_that_does_not_exist_is_no_server_that_is_down(error: OSError, told: str) -> None:
+    remedy = remedy_for(error)
+    assert told in remedy
+    assert bool(told) == bool(remedy)

@@ -39,6 +39,10 @@ from bridge.store.sync.refusals import remedy
         ("/srv/hassle does not appear to be a git repository", "path or URL"),
         ("ssh: Could not resolve hostname protected.example: Name not known", "network"),
         ("fatal: unable to access 'https://h/quota.git/': returned error: 403", "write access"),
+        (
+            "error: cannot update ref 'refs/remotes/origin/main': couldn't write '/b/x.lock'",
+            "its own repo: make space",
+        ),
         ("/home/me/site has changes that are not committed. Commit them there", "by itself"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from bridge.store.sync.remote import LAST_ERROR
 from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport, TransportError
 
+#: Bytes that a post and its index need at least.
+_LEAST_FREE = 1_000_000
+
 
 async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
     """Check the repo first, which all other checks need. ``file`` is ``bridge.toml``."""
@@ -26,7 +30,7 @@ async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
             settings.site.repo, branch=settings.site.branch, author=settings.publish.author
         )
     except StoreError as error:
-        yield Finding("repo", str(error), "See [site] repo in bridge.toml.")
+        yield Finding("repo", str(error), "See [site] repo and branch in bridge.toml.")
         return
     try:
         head = store.head()
@@ -51,6 +55,9 @@ def _check_access(store: GitStore, settings: Settings) -> Finding:
         remedy = "Create it for the user that runs the bridge, or set [site] state."
         return Finding("repo", f"the folder {state} cannot be created: {error.strerror}", remedy)
     places = [state, store.bare_repo.common, store.bare_repo.common / "objects"]
+    full = next((place for place in places if shutil.disk_usage(place).free < _LEAST_FREE), None)
+    if full is not None:
+        return Finding("repo", f"the disk of {full} is full", "Make space there.")
     closed = next((place for place in places if not os.access(place, os.W_OK)), None)
     if closed is None:
         return Finding("repo", f"{settings.site.repo} can be read and written")

@@ -43,6 +43,10 @@ _REMEDIES = {
         "The connection cannot be trusted: check this machine's clock and its certificates"
         " (http.sslCAInfo for an authority of your own)."
     ),
+    r"(?<!remote: )error: cannot update ref": (
+        "The bridge cannot write to its own repo: make space on its disk, and let its user write to"
+        " all of it."
+    ),
     r"No space left|quota|disk full": ("The remote could not store it: make space there."),
     r"insufficient permission|Permission denied(?! \()|unable to create|Read-only file system": (
         "Give the user that runs the bridge write access to all of that repo."

@@ -1,0 +1,44 @@
+"""What ``check`` says of the bridge's repo, and ``init`` of one that cannot be cloned."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from git_kit import new_repo
+
+from bridge.commands.checks.repo import _check_access
+from bridge.settings import Settings, Site
+from bridge.store import StoreBroken
+from bridge.store.git import GitStore
+from bridge.store.setup import clone_bare
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = new_repo(tmp_path / "site.git", bare=True)
+    site = Site(me="https://s.example/", repo=repo, state=tmp_path / "state")
+    store = GitStore(repo, author="Ada <ada@example.com>")
+    try:
+        assert not _check_access(store, Settings(site=site)).remedy
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+        found = _check_access(store, Settings(site=site))
+    finally:
+        store.close()
+    assert "is full" in found.fact
+    assert "space" in found.remedy
+
+
+def test_a_clone_for_which_there_is_no_space_needs_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text(
+        "#!/bin/sh\necho 'error: unable to write: No space left on device' >&2\nexit 128\n"
+    )
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(git.parent), prepend=":")
+    with pytest.raises(StoreBroken, match=r"No space left on device\. Make space there$"):
+        clone_bare("https://h.example/site.git", tmp_path / "site.git", "main")
