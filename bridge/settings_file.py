@@ -344,7 +344,7 @@ def _wrong_command(rebuild: Rebuild) -> Iterator[_Wrong]:
             "rebuild.command",
             "contains no {output}",
             "Put {output} where your command takes the output folder, as in"
-            ' ["make", "publish", "OUTPUT={output}"]; with confined = false a command may write'
+            ' ["make", "publish", "OUTPUTDIR={output}"]; with confined = false a command may write'
             " its output anywhere",
         )
 

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import pelican
 import pytest
 
 from bridge.settings import Settings, Target
 
-PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGE_FILE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = PAGE_FILE.read_text(encoding="utf-8")
 FIELDS = [
     (section.name, field)
     for section in msgspec.structs.fields(Settings)
@@ -51,3 +53,13 @@ def test_a_setting_is_documented_with_its_default(
 @pytest.mark.parametrize("section", dict.fromkeys(section for section, _ in FIELDS))
 def test_the_docs_name_no_setting_that_is_gone(section: str) -> None:
     assert set(rows(section)) <= {field.name for name, field in FIELDS if name == section}
+
+
+def test_the_documented_command_suits_the_makefile_of_pelican_quickstart() -> None:
+    page = PAGE_FILE.with_name("building.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r'(?m)^command = \["make", "(\w+)", "(\w+)={output}"\]$', page)
+    target, variable = example
+    templates = Path(pelican.__file__).parent / "tools" / "templates"
+    makefile = (templates / "Makefile.jinja2").read_text(encoding="utf-8")
+    recipe = makefile.partition(f"\n{target}:")[2].partition("\n\n")[0]
+    assert f"$({variable})" in recipe

@@ -280,14 +280,14 @@ def test_a_confined_command_without_the_output_placeholder_is_refused(
     tmp_path: Path, mode: str
 ) -> None:
     text = f'{LEAST}[rebuild]\nmode = "{mode}"\ncommand = ["make", "publish"]\n'
-    told = r"rebuild\.command.*contains no \{output\}.*OUTPUT=\{output\}.*confined = false"
+    told = r"rebuild\.command.*contains no \{output\}.*OUTPUTDIR=\{output\}.*confined = false"
     with pytest.raises(SettingsError, match=told):
         load(write(tmp_path, text), {})
     # It could write its pages nowhere; unconfined it knows itself where they go.
     settings = load(write(tmp_path, text + "confined = false\n"), {})
     assert settings.rebuild.command == ("make", "publish")
-    named = text.replace('"publish"', '"publish", "OUTPUT={output}"')
-    assert load(write(tmp_path, named), {}).rebuild.command[-1] == "OUTPUT={output}"
+    named = text.replace('"publish"', '"publish", "OUTPUTDIR={output}"')
+    assert load(write(tmp_path, named), {}).rebuild.command[-1] == "OUTPUTDIR={output}"
 
 
 def test_a_command_that_is_not_used_is_not_checked(tmp_path: Path) -> None:
