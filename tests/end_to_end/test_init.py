@@ -6,6 +6,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,27 @@ def test_posts_go_where_pelican_looks_for_articles(site: Path, bridge: Path) -> 
     assert written(bridge)["content"]["path"] == (
         "blog/{category}/{published:%Y}/{published:%m}/{slug}.md"
     )
+
+
+@pytest.mark.parametrize(
+    ("past", "rule", "told"),
+    [
+        (0, "{published:%Y}/{published:%m}/{slug}.md", "New posts go to the folder of their year"),
+        (1, "%Y/{category}/{published:%Y}/{published:%m}/{slug}.md", "the newest folder of"),
+    ],
+)
+def test_posts_go_to_the_folder_of_their_year(
+    past: int, rule: str, told: str, site: Path, bridge: Path
+) -> None:
+    this_year = date.today().year - past  # noqa: DTZ011
+    years = [str(this_year - 1), str(this_year - 2), str(this_year)]
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write(f"ARTICLE_PATHS = {[f'posts/{year}' for year in years]}\n")
+    commit(site)
+    said = done("init", site, "--yes", "--skip-build", cwd=bridge)
+    expected = f"posts/{rule.replace('%Y', str(this_year), 1) if past else rule}"
+    assert written(bridge)["content"]["path"] == expected
+    assert told in said
 
 
 def test_paths_are_relative_to_a_link_to_the_settings(site: Path, bridge: Path) -> None:
@@ -715,8 +737,8 @@ def test_advice_on_what_the_bridge_cannot_decide(site: Path, bridge: Path) -> No
     conf.write_text(f'{conf.read_text()}{lines}LOCALE = ["xx_YY.UTF-8"]\n')
     commit(site)
     told = done("init", site, "--yes", cwd=bridge)
-    assert "New posts go to content/2020/" in told
-    assert "Pelican also looks in 2021" in told
+    assert "New posts go to content/2021/" in told
+    assert "Pelican also looks in 2020" in told
     assert "    DISPLAY_CATEGORIES_ON_MENU = False\n    INDIEAUTH_NOT_ON_HOME" in told
     assert "only this machine can reach" in told
     assert "locale xx_YY.UTF-8 is not on this machine" in told

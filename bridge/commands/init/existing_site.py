@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ from bridge.commands.init.pelican_settings import (
 )
 from bridge.errors import Refused
 from bridge.runtime.command_name import doc
-from bridge.settings import prefix_of, usual_folder
+from bridge.settings import Content, prefix_of, usual_folder
 from bridge.settings_file import LOOPBACK, is_url
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.store.setup import files_named, has_files_below, submodule_of
@@ -39,6 +40,9 @@ _PLUGIN_NAMES = {"pelican_indieauth", "indieauth", "pelican.plugins.indieauth"}
 _PLUGIN_PACKAGE = re.compile(r"\bpelican[-_.]indieauth\b", re.IGNORECASE)
 #: Where a site lists the packages that its host installs.
 _PACKAGES = ("requirements.txt", "pyproject.toml", "Pipfile", "environment.yml")
+_YEAR = re.compile(r"(?:.*/)?(?:19|20)\d\d")
+#: The usual rule for the paths of new posts.
+_RULE = Content().path
 
 
 def _none_of(found: list[str]) -> str:
@@ -99,12 +103,32 @@ class ExistingSite(Struct, frozen=True):
         return content_in_recipes(self.root, self.conf.parent) if is_unset else ""
 
     @property
-    def articles(self) -> str:
-        """The only folder in :attr:`content` that Pelican searches for posts; ``""`` where it
-        searches all.
+    def new_posts(self) -> str:
+        """The rule for the paths of new posts; ``""`` for the usual one."""
+        if not (places := self._places):
+            return ""
+        if not (years := self._years):
+            return f"{places[0]}/{_RULE}"
+        above, _, newest = max(years).rpartition("/")
+        if int(newest) >= date.today().year:  # noqa: DTZ011 - as a person's calendar
+            return f"{prefix_of(above)}{{published:%Y}}/{{published:%m}}/{{slug}}.md"
+        return f"{max(years)}/{_RULE}"
+
+    @property
+    def _places(self) -> list[str]:
+        """The folders in :attr:`content` that Pelican searches for posts; none where it searches
+        all.
         """
         places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
-        return "" if "" in places else next(iter(places), "")
+        return [] if "" in places else places
+
+    @property
+    def _years(self) -> list[str]:
+        """The same where each is for the posts of a year."""
+        places = self._places
+        above = {place.rpartition("/")[0] for place in places}
+        has_years = len(above) == 1 and all(_YEAR.fullmatch(place) for place in places)
+        return places if has_years and len(places) > 1 else []
 
     @property
     def notes(self) -> list[str]:
@@ -140,16 +164,25 @@ class ExistingSite(Struct, frozen=True):
                 f" the Makefile does. To make `pelican` use it, too, add to {self.conf.name}:"
                 f'\n\n    PATH = "{self._usual}"'
             )
-        places = [str(place).strip("/.") for place in self.values["ARTICLE_PATHS"]]
-        if self.articles and len(places) > 1:
-            others = ", ".join(places[1:])
+        rule, places = self.new_posts, self._places
+        if "{published:%Y}" in rule.removesuffix(_RULE):
             found.append(
-                f"New posts go to {prefix_of(self.content)}{self.articles}/, the first folder of"
+                f"New posts go to the folder of their year, as in {prefix_of(self.content)}{rule}."
+                " Pelican only looks in the years that ARTICLE_PATHS lists, and an app that dates a"
+                " post in another one is told so. Change [content] path in bridge.toml if they"
+                " belong elsewhere."
+            )
+        elif len(places) > 1:
+            folder = rule.removesuffix(f"/{_RULE}")
+            which = "newest" if self._years else "first"
+            others = ", ".join(place for place in places if place != folder)
+            found.append(
+                f"New posts go to {prefix_of(self.content)}{folder}/, the {which} folder of"
                 f" ARTICLE_PATHS; Pelican also looks in {others}. Change [content] path in"
                 " bridge.toml if they belong elsewhere."
             )
         found += self._outside()
-        if not self.content and "" in places:
+        if not self.content and not places:
             found.append(
                 "Your posts are at the root of the repo, where Pelican takes every text for a post,"
                 " README.md too. To name folders instead, as in"

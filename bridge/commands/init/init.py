@@ -19,7 +19,7 @@ from bridge.errors import Refused
 from bridge.net.web_url import parse
 from bridge.runtime import private
 from bridge.runtime.command_name import DEFAULT_FILE, command, doc
-from bridge.settings import Content, Server
+from bridge.settings import Server
 from bridge.settings_file import LOOPBACK, token_in
 from bridge.store import StoreBroken
 from bridge.store.owner_clone import allow_pushes_into, claim, keep_out
@@ -36,7 +36,6 @@ _BARE = Path("site.git")
 _OUTPUT = Path("output")
 _STATE = Path("state")
 _DATABASE = "indieauth.sqlite*"
-_RULE = Content().path
 _PORT = Server().port
 
 
@@ -235,8 +234,8 @@ changes are never touched: if they are in the way, posts wait, and /status says 
 
 def _toml(plan: Plan) -> str:
     """``bridge.toml`` for this plan."""
-    content, articles = plan.site.content, plan.site.articles
-    rule = f"path = {_quote(f'{articles}/{_RULE}')}\n" if articles else ""
+    content, path = plan.site.content, plan.site.new_posts
+    rule = f"path = {_quote(path)}\n" if path else ""
     host, port = plan.listens_on
     name = f"name = {_quote(plan.name)}   # your name, for apps\n" if plan.name else ""
     return f"""\
