@@ -41,6 +41,7 @@ from bridge.site.current import CurrentSite
 from bridge.site.sandbox import make_sandbox
 from bridge.store import Version
 from bridge.store.checkout.checkout import Checkout
+from bridge.store.checkout.submodules import SiteRemote, SubmoduleCache
 from bridge.store.git import GitStore
 from bridge.store.repo import read_ref
 from bridge.webmention.tombstones import Tombstones
@@ -175,7 +176,12 @@ async def bench(
     store, public_url = GitStore(bare, author="A <a@example.com>"), "https://b.example/"
     objects = store.bare_repo.common / "objects"
     sandbox = make_sandbox(settings, state, objects=objects)
-    checkout = Checkout(objects, state / "checkout", git_dir=sandbox.git_dirs / "site")
+    submodules = SubmoduleCache(
+        state / "submodules", lambda: SiteRemote(str(clone), {}), lambda _: False
+    )
+    checkout = Checkout(
+        objects, state / "checkout", submodules=submodules, git_dir=sandbox.git_dirs / "site"
+    )
     current = make_current_site(settings, store, checkout, sandbox)
     catalogue = Catalogue(
         store, current, state / "index.sqlite", folder="content", own=hosts(settings.site.me),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -161,6 +161,7 @@ class PlainCheckout:
 
     store: ContentStore
     folder: Path
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def bring_to(self, version: Version) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -192,6 +192,7 @@ def site_facts(site: SiteReport) -> dict[str, Json]:
         "reason": site.problem or None,
         "confined": site.confined,
         "indexing": site.indexing,
+        "in_submodules": site.in_submodules,
         "warnings": list(site.warnings),
         "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
         "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.micropub.post import unescape
 from bridge.posts.index import PostIndex
+from bridge.posts.separate import SeparatePosts
 from bridge.settings import prefix_of
 from bridge.site.current import CurrentSite
 from bridge.site.messages import (
@@ -94,12 +95,18 @@ class Catalogue:
         self._closing = False
         self.index = PostIndex(file, store, folder, own=own)
         self.unindexed = Unindexed(store, folder)
+        self.separate = SeparatePosts(store, folder, own)
 
     def report(self) -> SiteReport:
         """What the owner should know about the site as the bridge reads it."""
         site = self._site.condition()
         unread = self.index.unread() if self.index.version is not None else []
-        return msgspec.structs.replace(site, unread=tuple(unread), indexing=self.index.described)
+        return msgspec.structs.replace(
+            site,
+            unread=tuple(unread),
+            indexing=self.index.described,
+            in_submodules=self.separate.count,
+        )
 
     @property
     def site(self) -> SiteReader:
@@ -167,6 +174,7 @@ class Catalogue:
                 asking.cancel()
         if under_way:
             await asyncio.wait(under_way)
+        await self.separate.close()
         await asyncio.to_thread(self.index.close)
 
     async def _indexed(self) -> Version | None:
@@ -258,6 +266,7 @@ class Catalogue:
             await asyncio.to_thread(self.index.refresh, head, site.facts, describe)
         finally:
             self._indexing_since = None
+        self.separate.follow(head, site, self._site.checkout)
         return head
 
     async def _described(

@@ -143,6 +143,11 @@ class PostReader:
         siteurl = self.catalogue.site.facts.siteurl
         if siteurl and not canonical(url, self.catalogue.index.own).startswith("/"):
             return InvalidRequest(f"{url[:200]} is not a page of this site, {siteurl}.")
+        if file := self.catalogue.separate.file_of(url):
+            return InvalidRequest(
+                f"The post at {url[:200]} is in a submodule ({file}), a separate repo, which the"
+                " bridge does not change. Change it there."
+            )
         return InvalidRequest(f"There is no post at {url[:200]}.")
 
     async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
@@ -181,7 +186,7 @@ class PostReader:
             return there
         if moved is not None:
             return await self._beside_others(moved, base)
-        if not canonical(url, index.own).startswith("/"):
+        if not canonical(url, index.own).startswith("/") or self.catalogue.separate.file_of(url):
             raise self.no_post_at(url)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 

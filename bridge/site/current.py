@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,11 @@ class VersionFiles(Protocol):
     @property
     def folder(self) -> Path:
         """Where they are."""
+        ...
+
+    @property
+    def modules(self) -> Mapping[str, str]:
+        """The folders of submodules, each with its commit."""
         ...
 
     def bring_to(self, version: Version) -> object:
@@ -126,8 +131,13 @@ class CurrentSite:
         self.problem = ""
 
     @property
+    def checkout(self) -> VersionFiles:
+        """The files of the site as it is loaded."""
+        return self._checkout
+
+    @property
     def folder(self) -> Path:
-        """The checkout."""
+        """The checkout's folder."""
         return self._checkout.folder
 
     @property

@@ -289,7 +289,8 @@ class SiteReport(msgspec.Struct, frozen=True):
     read; ``confined`` is false where nothing keeps it from that. ``unread`` are files of which
     Pelican makes no post. ``indexing``: how many files the index has described, while it does.
     ``reading``: whether the settings are being read for the first time, so that nothing else is
-    known yet.
+    known yet. ``in_submodules``: how many posts are in submodules, which the bridge does not
+    change.
     """
 
     problem: str = ""
@@ -299,6 +300,7 @@ class SiteReport(msgspec.Struct, frozen=True):
     unread: tuple[Unread, ...] = ()
     indexing: int | None = None
     reading: bool = False
+    in_submodules: int = 0
 
 
 Question: TypeAlias = PostQuestions | LaterPages | Describe

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from git_kit import git
+from git_kit import commit_all, git, new_repo
 from publishing_kit import bench
 from site_kit import CONF
 
@@ -523,6 +523,43 @@ async def test_posts_behind_links_are_listed_edited_and_followed(tmp_path: Path)
         (site.clone / "content/blog").unlink()
         await site.arrived({})
         assert {url for url, _ in site.catalogue.index.sources()} == {at("b"), at("c")}
+
+
+async def test_posts_in_submodules_are_counted_and_said_to_be_there(tmp_path: Path) -> None:
+    """One in the content folder itself, one behind a link."""
+    text = "Title: {0}\nDate: 2020-01-02\nSlug: {0}\n\nText.\n"
+    allowed = ("-c", "protocol.file.allow=always")
+    at = "https://example.com/2020/{}/".format
+    async with bench(tmp_path, {"content/c.md": text.format("c")}, CONF) as site:
+        assert site.catalogue.report().in_submodules == 0
+        for place in ("content/talks", "data"):
+            name = place.rpartition("/")[2]
+            other = new_repo(tmp_path / name)
+            (other / "2026").mkdir()
+            (other / f"2026/{name}.md").write_text(text.format(name))
+            (other / "2026/README.txt").write_text("No post.")
+            commit_all(other, "a post")
+            git(site.clone, *allowed, "submodule", "--quiet", "add", str(other), place)
+        (site.clone / "content/years").symlink_to("../data/2026")
+        await site.arrived({})
+        await site.catalogue.separate.settled()
+        assert site.catalogue.report().in_submodules == 2
+        for name, file in (("talks", "talks/2026/talks.md"), ("data", "years/data.md")):
+            said = rf"is in a submodule \(content/{file}\), a separate repo.* Change it there\."
+            for refused in (
+                site.source(at(name)),
+                site.update(at(name), content="x"),
+                site.delete(at(name)),
+                site.undelete(f"{at(name)}index.html"),
+            ):
+                with pytest.raises(InvalidRequest, match=said):
+                    await refused
+        git(site.clone, "rm", "-q", "content/talks")
+        await site.arrived({})
+        await site.catalogue.separate.settled()
+        assert site.catalogue.report().in_submodules == 1
+        with pytest.raises(InvalidRequest, match="There is no post at"):
+            await site.source(at("talks"))
 
 
 async def test_a_new_post_is_written_into_the_folder_to_which_a_link_leads(tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
-from itertools import islice
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -21,11 +20,11 @@ from bridge.commands.checks.build import (
 from bridge.commands.checks.comparison import check_folder
 from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
+from bridge.posts.separate import places_in_submodules, posts_at
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
-from bridge.runtime import beneath
 from bridge.settings import Settings
-from bridge.site.messages import IndexedPost, Locate, PostQuestions, SiteFacts, Source, Unread
+from bridge.site.messages import Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.process import SiteProcess
 from bridge.site.site_reader import start_of
@@ -33,7 +32,6 @@ from bridge.store import Version
 from bridge.store.checkout.lfs import large_files_of
 from bridge.store.checkout.submodules import submodules_of
 from bridge.store.git import GitStore
-from bridge.store.object_database import is_below
 
 _AT_ONCE = 50
 _SHOWN = 10
@@ -151,33 +149,12 @@ async def _separate(
     """The places below the content folder that have posts and are in a submodule, of which the
     index knows nothing.
     """
-
-    def found() -> dict[str, Path]:
-        modules = checkout.modules
-        places = {path: path for path in modules if is_below(path, folder)}
-        places |= {
-            link: target
-            for link, target in store.links(folder, head).items()
-            if any(target == module or is_below(target, module) for module in modules)
-        }
-        return {place: checkout.folder / target for place, target in places.items()}
-
-    def batches(place: str, root: Path) -> Iterator[list[Source]]:
-        files = (file for file in root.rglob("*") if file.suffix[1:] in site.facts.suffixes)
-        while some := list(islice(files, _AT_ONCE)):
-            sources = []
-            for name in (file.relative_to(root).as_posix() for file in some):
-                # Links are not followed: this process may read more than the site's code.
-                with suppress(OSError):
-                    sources.append(Source(f"{place}/{name}", "", beneath.read(root, name)))
-            yield sources
-
     separate = []
-    for place, root in (await asyncio.to_thread(found)).items():
-        for files in batches(place, root):
-            if any(isinstance(each, IndexedPost) for each in await site.describe(files)):
+    places = await asyncio.to_thread(places_in_submodules, store, head, checkout, folder)
+    for place, root in places.items():
+        async with aclosing(posts_at(place, root, site)) as posts:
+            if await anext(posts, None) is not None:
                 separate.append(place)
-                break
     return separate
 
 

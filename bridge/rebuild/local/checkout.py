@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from html import unescape
 from pathlib import Path
@@ -204,7 +204,7 @@ class BuilderCheckout:
         return self._files.lacks
 
     @property
-    def modules(self) -> Collection[str]:
+    def modules(self) -> Mapping[str, str]:
         """The folders of submodules."""
         return self._files.modules
 

@@ -213,8 +213,8 @@ class Checkout:
         self._known = True
 
     @property
-    def modules(self) -> Collection[str]:
-        """The folders of submodules."""
+    def modules(self) -> Mapping[str, str]:
+        """The folders of submodules, each with its commit."""
         return self._modules
 
     def _hide(self) -> None:

@@ -1,0 +1,123 @@
+"""Posts in submodules: Pelican builds them, and the bridge neither lists nor changes them, since
+they are in repos of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from bridge.errors import BridgeError
+from bridge.posts.urls import canonical
+from bridge.runtime import beneath
+from bridge.site.current import VersionFiles
+from bridge.site.messages import IndexedPost, Source
+from bridge.site.site_reader import SiteReader
+from bridge.store import ContentStore, StoreError, Version
+from bridge.store.object_database import is_below
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 50
+
+
+def places_in_submodules(
+    store: ContentStore, head: Version, checkout: VersionFiles, folder: str
+) -> Mapping[str, Path]:
+    """Where below the content folder Pelican finds files of submodules, and where they are on disk.
+
+    Blocks, and raises what the store does.
+    """
+    modules = checkout.modules
+    if not modules:
+        return {}
+    places = {path: path for path in modules if is_below(path, folder)}
+    places |= {
+        link: target
+        for link, target in store.links(folder, head).items()
+        if any(target == module or is_below(target, module) for module in modules)
+    }
+    return {place: checkout.folder / target for place, target in places.items()}
+
+
+async def posts_at(place: str, root: Path, site: SiteReader) -> AsyncGenerator[IndexedPost, None]:
+    """The posts at one of these places. Raises what the site's answers do."""
+    batches = _batches(place, root, site.facts.suffixes)
+    while files := await asyncio.to_thread(next, batches, None):
+        for each in await site.describe(files):
+            if isinstance(each, IndexedPost):
+                yield each
+
+
+def _batches(place: str, root: Path, suffixes: Sequence[str]) -> Iterator[list[Source]]:
+    files = (file for file in root.rglob("*") if file.suffix[1:] in suffixes)
+    while some := list(islice(files, _AT_ONCE)):
+        sources = []
+        for name in (file.relative_to(root).as_posix() for file in some):
+            # Links are not followed: this process may read more than the site's code.
+            with suppress(OSError):
+                sources.append(Source(f"{place}/{name}", "", beneath.read(root, name)))
+        yield sources
+
+
+class SeparatePosts:
+    """The addresses of these posts, found in the background after the index is complete."""
+
+    def __init__(self, store: ContentStore, folder: str, own: frozenset[str]) -> None:
+        """``folder`` is the content folder, ``own`` are the host names of the site."""
+        self._store = store
+        self._folder = folder
+        self._own = own
+        self._paths: dict[str, str] = {}
+        self._seen: tuple[Mapping[str, str], SiteReader] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        #: How many there are.
+        self.count = 0
+
+    def file_of(self, url: str) -> str | None:
+        """The file of the post at a URL; ``None`` where none of them is there."""
+        return self._paths.get(canonical(url, self._own))
+
+    def follow(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
+        """Look for them if a submodule or the site's settings are others now. Returns at once."""
+        seen = (dict(checkout.modules), site)
+        if seen == self._seen or not (seen[0] or self._paths):
+            return
+        self._seen = seen
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = asyncio.create_task(
+            self._look(head, site, checkout), name="posts in submodules"
+        )
+
+    async def settled(self) -> None:
+        """Wait until they are known."""
+        if self._looking is not None:
+            await asyncio.wait({self._looking})
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await self.settled()
+
+    async def _look(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
+        try:
+            places = await asyncio.to_thread(
+                places_in_submodules, self._store, head, checkout, self._folder
+            )
+            count, paths = 0, dict[str, str]()
+            for place, root in places.items():
+                async for post in posts_at(place, root, site):
+                    count += 1
+                    for url in (post.url, *post.aliases):
+                        paths.setdefault(canonical(url, self._own), post.path)
+        except (BridgeError, StoreError, OSError) as error:
+            log.warning("posts in submodules are not known: %s", error)
+            self._seen = None  # the next commit tries again
+        else:
+            self.count, self._paths = count, paths
