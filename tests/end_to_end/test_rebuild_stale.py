@@ -897,6 +897,7 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     finally:
         await site.worker.close()
     assert caplog.text.count(f"The site is built by command, since {why}") == 1
+    assert [*(tmp_path / "state").rglob("shadow*")] == []
     assert slow is not None
     assert slow.reason.startswith(why)
     assert remedy in slow.remedy

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import select
+import shutil
 import sys
 import time
 import traceback
@@ -167,20 +168,18 @@ def main() -> int:
     start = channel.order()
     if not isinstance(start, StartBuilder):
         return 2
+    staged = Path(start.staged)
     if (unsupported := _unsupported()) is not None:
-        channel.tell(unsupported)
-        return 0
+        return _end(channel, unsupported, staged)
     logged = LoggedErrors(SourcePaths(Path(start.checkout), start.content))
     showing = Showing(channel)
     logging.getLogger().addHandler(logged)
     try:
         site = _load(start, channel, showing, logged)
     except UnsupportedSiteError as reason:
-        channel.tell(UnsupportedSite(str(reason), reason.remedy))
-        return 0
+        return _end(channel, UnsupportedSite(str(reason), reason.remedy), staged)
     except SystemExit:
-        channel.tell(_EXITS)
-        return 0
+        return _end(channel, _EXITS, staged)
     except Exception as error:  # noqa: BLE001 - settings and plugins are the owner's programs
         channel.tell(Failed(f"{type(error).__name__}: {error}"))
         return 1
@@ -188,9 +187,20 @@ def main() -> int:
     while (order := channel.order()) is not None:
         if isinstance(order, Build):
             showing.begin()
-            channel.tell(_build(site, order, logged))
+            report = _build(site, order, logged)
+            if isinstance(report, UnsupportedSite):
+                return _end(channel, report, staged)
+            channel.tell(report)
             if waste.grows() or not channel.waiting(_PAUSE):
                 waste.collect()
+    return 0
+
+
+def _end(channel: Pipe, report: UnsupportedSite, staged: Path) -> int:
+    """The site is built by command: nothing stays on disk of what was written for it here."""
+    for folder in staged.parent.glob(f"{staged.name}*"):
+        shutil.rmtree(folder)
+    channel.tell(report)
     return 0
 
 
