@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -110,6 +111,17 @@ def tighten(paths: Iterable[Path]) -> list[Path]:
                 "%s was accessible to other users of this machine, which was corrected", path
             )
     return opened
+
+
+def closed_to_others(path: Path) -> Path | None:
+    """The folder on the way to a file or folder that other users cannot pass, or itself if they
+    cannot read it; ``None`` if they can read it.
+    """
+    for folder in reversed(path.absolute().parents):
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            return folder
+    needed = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
+    return path if path.stat().st_mode & needed != needed else None
 
 
 def is_open(path: Path) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import aiohttp
 
 from bridge.commands.checks import Finding
 from bridge.commands.checks.http_requests import HttpAnswer, ask
 from bridge.net.link_rels import header_links, html_links
+from bridge.runtime import private
 from bridge.runtime.command_name import doc
 from bridge.settings import Settings
 
@@ -23,8 +25,7 @@ async def check_home_page(
     me = settings.site.me
     page = await ask(session, me, accept="text/html")
     if page.status != 200:
-        remedy = page.remedy or "Publish your site there first."
-        yield Finding("home page", f"{me} {page.words}", remedy)
+        yield Finding("home page", f"{me} {page.words}", page.remedy or _publishing(settings))
     else:
         for finding in _check_links(page, base, settings):
             yield finding
@@ -34,6 +35,27 @@ async def check_home_page(
     # Clients that support metadata use nothing else, and several fail if it is missing.
     for url in _links(page, "indieauth-metadata") or own:
         yield _check_metadata(url, await ask(session, url), base, settings)
+
+
+def _publishing(settings: Settings) -> str:
+    """What to do where there is no home page."""
+    remedy = "Publish your site there first."
+    output = Path(settings.rebuild.output)
+    builds_here = settings.rebuild.mode in {"resident", "command"} and settings.rebuild.output
+    if not builds_here or not output.is_dir():
+        return remedy
+    index = output / "index.html"
+    closed = private.closed_to_others(index if index.is_file() else output)
+    if closed is None:
+        return remedy
+    if closed.is_relative_to(output):
+        opens = f"chmod -R o+rX {output}, and start the bridge with umask 022"
+    else:
+        opens = f"chmod o+x {closed}, or set [rebuild] output to a folder elsewhere"
+    return (
+        f"{remedy} The bridge builds it into {output}; a web server that runs as another user"
+        f" cannot read that, since {closed} is closed to other users: {opens}."
+    )
 
 
 def _check_links(page: HttpAnswer, base: str, settings: Settings) -> Iterator[Finding]:
