@@ -5,6 +5,7 @@ seen that: it looks at the branch when the test says so.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -283,6 +284,36 @@ async def test_a_link_that_never_came_into_the_branch_is_written_again(one: Benc
     await one.until(lambda: one.copies(path) == [copy] and not one.jobs())
     assert there(one) == ["One"]
     assert copies_of(one.mf2(path)) == [copy]
+
+
+async def test_records_of_earlier_versions_learn_which_file_each_copy_is_of(
+    mastodon: Bench,
+) -> None:
+    """Before a file that was made from the post's meanwhile is taken for the post."""
+    mastodon.start()
+    path = mastodon.post("One")
+    await mastodon.done(path)
+    await Planning(mastodon).up_to_date()
+    (copy,) = mastodon.copies(path)
+    await mastodon.stop()
+    (record,) = (mastodon.folder / "state/keep/syndication/copies").iterdir()
+    earlier = json.loads(record.read_text())
+    assert earlier.pop("paths") == [path]
+    record.write_text(json.dumps(earlier))
+    twin = "content/notes/twin.md"
+    words = mastodon.text(path).replace("Slug: a\n", "Slug: twin\n").replace("One", "Another")
+    mastodon.put(twin, words)
+    mastodon.start()
+    planning = Planning(mastodon)
+    await quiet(mastodon, planning)
+    assert json.loads(record.read_text())["paths"] == [path, twin]
+    mastodon.edit(twin, "Another post")
+    await quiet(mastodon, planning)
+    assert mastodon.networks.toots == ["One"]
+    mastodon.edit(path, "Two")
+    await quiet(mastodon, planning)
+    assert mastodon.networks.toots == ["Two"]
+    assert mastodon.copies(path) == [copy]
 
 
 async def test_a_file_made_from_a_posts_file_does_not_change_its_copy(mastodon: Bench) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -73,6 +74,7 @@ class Planner:
         self._seconds = seconds
         #: The copies whose records have changed and are not on disk yet.
         self._unstored = dict[str, Copy]()
+        self._knows_files = False
         self._adopt_renamed_targets()
 
     async def catch_up(self) -> None:
@@ -87,6 +89,7 @@ class Planner:
         cursor, known = self._ledger.cursor(), self._ledger.uids()
         changes = None
         if cursor is not None:
+            await self._find_files_of_copies(cursor)
             paths = {path for copy in recorded.values() for path in copy.paths}
             with suppress(StoreError):
                 changes = await asyncio.to_thread(self._changes, cursor, head, paths)
@@ -222,6 +225,38 @@ class Planner:
             for url, copy in self._ledger.copies.items()
             if copy.unseen and not any(self._ledger.job(path, copy.uid) for path in copy.paths)
         }
+
+    async def _find_files_of_copies(self, cursor: Version) -> None:
+        """Complete the records of earlier versions, which do not say which file each copy is of:
+        that which named it at the last commit seen. Done once, before the first changes.
+        """
+        wanted = {url for url, copy in self._ledger.copies.items() if not copy.paths}
+        if self._knows_files or not wanted:
+            return
+        with suppress(StoreError):
+            found = await asyncio.to_thread(self._files_naming, wanted, cursor)
+            for url, paths in found.items():
+                self._put(self._ledger.copies[url], sorted(paths, key=partial(self._age, url)))
+            self._knows_files = True
+
+    def _files_naming(self, urls: Collection[str], at: Version) -> Mapping[str, list[str]]:
+        """The posts' files that name each of these copies."""
+        files = [each for each in self._store.files(self._folder, at) if _is_post(each[0])]
+        blobs = self._store.blobs(blob for _, blob in files)
+        found: dict[str, list[str]] = {}
+        for (path, _), blob in zip(files, blobs, strict=True):
+            if b'"syndication"' in blob.data:
+                for url in {*copies_of(Mf2Line.of(_parsed(path, blob.data)))}.intersection(urls):
+                    found.setdefault(url, []).append(path)
+        return found
+
+    def _age(self, url: str, path: str) -> tuple[bool, float, str]:
+        """Orders the files that name a copy: first that of its post, then the older ones. Whoever
+        made a file from a post's did so later.
+        """
+        index, known = self._catalogue.index, self._ledger.answers_to(url).post
+        post, entry = index.find(known) if known else None, index.find_by_path(path)
+        return not (post and post.path == path), entry.published if entry else 0.0, path
 
     async def _plan_all(self, head: Version, uids: Collection[str], late: str) -> None:
         for path, file in await asyncio.to_thread(self._files_with_requests, head):
