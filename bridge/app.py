@@ -241,9 +241,10 @@ def _add_micropub(
     for slash in ("", "/"):
         router.add_get(f"/micropub{slash}", micropub.get)
         router.add_post(f"/micropub{slash}", micropub.post)
-        router.add_post(f"/micropub/media{slash}", media.post)
-        router.add_get(f"/media{slash}", media.get)
-        router.add_post(f"/media{slash}", media.post)
+        # Some apps look for the media endpoint below the other one.
+        for path in (f"/media{slash}", f"/micropub/media{slash}"):
+            router.add_get(path, media.get)
+            router.add_post(path, media.post)
     router.add_get("/media/{path:.+}", media.serve)
     router.add_get("/healthz", _health)
     # Without a remote there is nothing for a git host to report.
