@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from git_kit import new_repo
 
-from bridge.commands.checks.repo import _check_access
+from bridge.commands.checks.repo import _check_access, _check_git
 from bridge.settings import Settings, Site
 from bridge.store import StoreBroken
 from bridge.store.git import GitStore
@@ -28,6 +28,15 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         store.close()
     assert "is full" in found.fact
     assert "space" in found.remedy
+
+
+def test_an_old_git_is_named_with_the_version_that_is_needed() -> None:
+    found = _check_git((2, 30, 2))
+    assert found is not None
+    assert str(found).startswith("note git: git 2.30.2 cannot combine small packs")
+    assert "git 2.32" in found.remedy
+    for version in ((2, 32), (2, 32, 0), (3, 0)):
+        assert _check_git(version) is None
 
 
 def test_a_clone_for_which_there_is_no_space_needs_no_key(

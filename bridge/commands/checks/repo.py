@@ -8,6 +8,8 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import git
+
 from bridge.commands.checks import Finding
 from bridge.commands.checks.site import check_site
 from bridge.runtime import private
@@ -19,6 +21,7 @@ from bridge.store.sync.remote import LAST_ERROR
 from bridge.store.sync.round import SyncRound
 from bridge.store.sync.transport import Transport, TransportError
 
+_LEAST_GIT = (2, 32)
 #: Bytes that a post and its index need at least.
 _LEAST_FREE = 1_000_000
 
@@ -38,6 +41,8 @@ async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
             yield Finding("repo", "its branch has no commit", "Commit your site there first.")
             return
         yield _check_access(store, settings)
+        if too_old := _check_git(git.Git().version_info):
+            yield too_old
         yield _check_private(file, settings.site.state, settings)
         remote, newest = await asyncio.to_thread(_check_remote, store, head, settings)
         yield remote
@@ -65,6 +70,19 @@ def _check_access(store: GitStore, settings: Settings) -> Finding:
         "repo",
         f"{closed} cannot be written",
         "Give the user that runs the bridge write access to all of it.",
+    )
+
+
+def _check_git(version: tuple[int, ...]) -> Finding | None:
+    """``git repack --geometric`` is what keeps the number of packs small."""
+    if version >= _LEAST_GIT:
+        return None
+    found, least = (".".join(map(str, each)) for each in (version, _LEAST_GIT))
+    return Finding(
+        "git",
+        f"git {found} cannot combine small packs: with each post the repo gets slower",
+        f"Install git {least} or newer.",
+        broken=False,
     )
 
 
