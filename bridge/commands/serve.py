@@ -20,7 +20,7 @@ from bridge.content.markup import note
 from bridge.errors import Refused
 from bridge.http.connection import MAX_REQUEST, Listener, accept_clients
 from bridge.http.later import LATER
-from bridge.runtime.command_name import command, with_config
+from bridge.runtime.command_name import command, doc, with_config
 from bridge.runtime.private import InUse, held
 from bridge.runtime.release_memory import reserve_little
 from bridge.runtime.shutdown import LastResort
@@ -120,13 +120,23 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = error.strerror if isinstance(error, OSError) else "ports end at 65535"
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        known = " Perhaps a bridge is running already." if in_use else ""
-        raise Refused(
-            f"cannot listen on {host}:{port}: {reason}.{known} Choose another port, or 0 for a free"
-            " one."
-        ) from error
+        helps = _how_to_listen(host, error)
+        raise Refused(f"cannot listen on {host}:{port}: {reason}. {helps}") from error
     return listener
+
+
+def _how_to_listen(host: str, error: Exception) -> str:
+    """What helps where the bridge cannot listen."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: set [server] host, usually to 127.0.0.1."
+    if number == errno.EACCES:
+        return (
+            "This user may not use ports that low: choose another, such as 8080, and have your web"
+            f" server forward requests to it ({doc('proxies.md')})."
+        )
+    known = "Perhaps a bridge is running already. " if number == errno.EADDRINUSE else ""
+    return f"{known}Choose another port, or 0 for a free one."
 
 
 def add_plugin_to_pythonpath() -> None:

@@ -144,6 +144,17 @@ def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("192.0.2.1", "Cannot assign requested address"), ("bridge.invalid", "not known")],
+)
+def test_an_address_of_another_machine(bridge: Path, host: str, reason: str) -> None:
+    change(bridge, 'host = "127.0.0.1"', f'host = "{host}"')
+    told = refused("serve", cwd=bridge)
+    assert f"{reason}. {host} is no address of this machine" in told
+    assert "another port" not in told
+
+
 def test_an_invalid_port(tmp_path: Path) -> None:
     assert "ports end at 65535" in refused("demo", "--port", "70000", cwd=tmp_path)
 
