@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 #: The start of queries for posts: POST is a fixed list of columns.
 _POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in it
 _BATCH = 500
+#: With more symbolic links that changed at once, every file is described again.
+_MOST_LINKS = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
 _SLOW_BATCH = 100
 #: How many posts are searched for recently used tags.
@@ -401,16 +403,25 @@ class PostIndex:
         """Update the rows that differ; ``False`` if the difference cannot be determined."""
         try:
             differences = self._store.diff(known, head)
-            linked = self._store.links(self._folder, head)
-            if linked != self._store.links(self._folder, known):
+            before, linked = (self._store.links(self._folder, at) for at in (known, head))
+            changed = {each for each, _ in before.items() ^ linked.items()}
+            if len(changed) > _MOST_LINKS:
                 return False
+            old, new = (
+                dict(self._linked_files(at, {each: links[each] for each in changed & links.keys()}))
+                for at, links in ((known, before), (head, linked))
+            )
         except StoreBroken:
             log.info("version %s is no longer there: the index is rebuilt", known[:10])
             return False
+        lasting = {each: target for each, target in linked.items() if each not in changed}
+        for each in differences:
+            for path in self._paths(each.path, lasting):
+                # A link may have become a file, or a file a link.
+                old |= {path: each.old} if each.old else {}
+                new |= {path: each.new} if each.new else {}
         inside = [
-            Difference(path, each.old, each.new)
-            for each in differences
-            for path in self._paths(each.path, linked)
+            Difference(path, old.get(path), new.get(path)) for path in dict.fromkeys((*old, *new))
         ]
         former = FormerAddresses.before(self._database, self._store, inside)
         forget(self._database, (each.path for each in inside if each.old), self._own)
@@ -434,7 +445,8 @@ class PostIndex:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         files: Iterator[tuple[str, BlobId]] = chain(
-            self._store.files(self._folder, head), self._linked_files(head)
+            self._store.files(self._folder, head),
+            self._linked_files(head, self._store.links(self._folder, head)),
         )
         if known:
             wanted = dict(files)
@@ -445,9 +457,11 @@ class PostIndex:
         forget_unchanged(self._database)
         release_memory()
 
-    def _linked_files(self, head: Version) -> Iterator[tuple[str, BlobId]]:
+    def _linked_files(
+        self, head: Version, linked: Mapping[str, str]
+    ) -> Iterator[tuple[str, BlobId]]:
         """The files behind symbolic links, by the paths at which Pelican finds them."""
-        for link, target in self._store.links(self._folder, head).items():
+        for link, target in linked.items():
             if one := self._store.read(target, head):
                 yield link, one.id
             elif not link.startswith(f"{target}/"):  # a link to its own parent has no end

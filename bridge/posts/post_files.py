@@ -173,7 +173,7 @@ class PostReader:
             for (_, gone), file, entry in zip(some, files, described, strict=True):
                 if not (isinstance(entry, IndexedPost) and index.is_at(entry, url)):
                     continue
-                change = Change(file.path, file.data, None, gone.executable)
+                change = Change(file.path, file.data, None, gone.executable, gone.link)
                 if canonical(entry.url, index.own) == wanted:
                     if later is not None and await asyncio.to_thread(
                         self._is_renamed, gone, file, later

@@ -30,13 +30,16 @@ class Change(Struct, frozen=True):
 
     ``path`` is relative to the repo's root, with ``/``. ``expected`` is the blob id that the
     author of the change has seen there, ``None`` where there was no file. ``executable``
-    applies to a new file; an existing one keeps its mode.
+    applies to a new file; an existing one keeps its mode. Where there is a symbolic link, the file
+    that it leads to is written, but only the link is deleted. ``link`` makes one that leads there,
+    if the file there has this content.
     """
 
     path: str
     content: bytes | None
     expected: BlobId | None
     executable: bool = False
+    link: str = ""
 
 
 class Commit(Struct, frozen=True):
@@ -63,7 +66,7 @@ class Difference(Struct, frozen=True):
 
 class Removal(Struct, frozen=True):
     """A file that was removed in history; ``version`` removed it, at a ``time`` in seconds since
-    the epoch.
+    the epoch. ``link``: it was a symbolic link, which led there; ``blob`` is what was there.
     """
 
     path: str
@@ -71,6 +74,7 @@ class Removal(Struct, frozen=True):
     version: Version
     time: float
     executable: bool = False
+    link: str = ""
 
 
 class LoggedCommit(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import posixpath
 import re
 import threading
 import time
@@ -30,8 +31,8 @@ from bridge.store import (
     Version,
     translated,
 )
+from bridge.store.history import LinkRemoval, removed_files
 from bridge.store.history import commits as logged_commits
-from bridge.store.history import removed_files
 from bridge.store.object_database import (
     ObjectDatabase,
     TreeEditor,
@@ -189,10 +190,23 @@ class GitStore:
         with _translated():
             self._tree_of(at)
             seen = set[tuple[str, BlobId]]()
-            for removal in removed_files(self.bare_repo.repo, places, at):
-                if (removal.path, removal.blob) not in seen:
+            for found in removed_files(self.bare_repo.repo, places, at):
+                removal = self._behind(found) if isinstance(found, LinkRemoval) else found
+                if removal is not None and (removal.path, removal.blob) not in seen:
                     seen.add((removal.path, removal.blob))
                     yield removal
+
+    def _behind(self, link: LinkRemoval) -> Removal | None:
+        """The removal of a link, with the file that it led to; ``None`` if it led to none."""
+        where = os.fsdecode(self.database.read(_oid(link.blob), "blob"))
+        for parent in link.parents:
+            tree = self._tree_of(parent)
+            target = resolve(self.database, tree, link.path)
+            entry = find(self.database, tree, target) if target else None
+            if entry is not None and entry.is_file:
+                blob = BlobId(entry.oid.hex())
+                return Removal(link.path, blob, link.version, link.time, link=where)
+        return None
 
     def log(self, at: Version, *, path: str = "", since: float = 0.0) -> Iterator[LoggedCommit]:
         """Commits with their messages, newest first."""
@@ -324,13 +338,28 @@ class _Chain:
             raise FileChanged(change.path)
         if change.content is None:
             if present:
-                editor.remove(path)
+                # A link is the post; where it leads may be something else, too.
+                is_link = path != change.path and editor.get(change.path) is not None
+                editor.remove(change.path if is_link else path)
             return []
+        if change.link and (link := self._link(editor, change)):
+            editor.put(path, TreeEntry(LINK, link.oid))
+            return [link]
         blob = self._format.object("blob", change.content)
         # A file that was executable stays so.
         new = EXECUTABLE if change.executable else FILE
         editor.put(path, TreeEntry(present.mode if present else new, blob.oid))
         return [blob]
+
+    def _link(self, editor: TreeEditor, change: Change) -> Object | None:
+        """The link that a change makes; ``None`` if what it led to is not there any more."""
+        folder = posixpath.dirname(change.path)
+        target = posixpath.normpath(posixpath.join(folder, change.link))
+        there = None if target.startswith(("..", "/")) else editor.get(target)
+        blob = self._format.object("blob", change.content or b"")
+        if there is None or not there.is_file or there.oid != blob.oid:
+            return None
+        return self._format.object("blob", os.fsencode(change.link))
 
 
 def _version(commit: bytes | None) -> Version | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from git import GitCommandError, Repo
+from msgspec import Struct
 
 from bridge.store import BlobId, LoggedCommit, Removal, StoreBroken, Version
 from bridge.store.repo import kill, receive
@@ -21,15 +22,29 @@ _FIRST_TIME = 100_000_000
 _MOST_PATHS = 20
 
 
-def removed_files(repo: Repo, places: Collection[str], at: Version) -> Iterator[Removal]:
-    """Every removal of a file in these places, newest first, read lazily.
+class LinkRemoval(Struct, frozen=True):
+    """A symbolic link that was removed: ``blob`` is its text, ``parents`` are the commits in one of
+    which it was there.
+    """
+
+    path: str
+    blob: BlobId
+    version: Version
+    time: float
+    parents: tuple[Version, ...]
+
+
+def removed_files(
+    repo: Repo, places: Collection[str], at: Version
+) -> Iterator[Removal | LinkRemoval]:
+    """Every removal of a file or link in these places, newest first, read lazily.
 
     Raises :class:`StoreBroken` at the end if git fails.
     """
     wanted = frozenset(place.rstrip("/") for place in places)
     paths = sorted(wanted) if "" not in wanted and len(wanted) <= _MOST_PATHS else []
     log = repo.git.log(
-        "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct",
+        "-z", "--raw", "--no-abbrev", "--no-renames", "--diff-filter=D", "-m", "--format=%H %ct %P",
         at, "--", *paths, as_process=True,
     )  # fmt: skip
     with _reading(log, at):
@@ -78,11 +93,11 @@ def _ways_to(path: str) -> Iterator[str]:
         yield path
 
 
-def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
-    """Parse ``COMMIT TIME``, followed by ``:mode mode old new D`` and ``path`` for each of its
-    files.
+def _parse(pieces: Iterator[bytes]) -> Iterator[Removal | LinkRemoval]:
+    """Parse ``COMMIT TIME PARENT…``, followed by ``:mode mode old new D`` and ``path`` for each of
+    its files.
     """
-    version, time = Version(""), 0.0
+    version, time, parents = Version(""), 0.0, tuple[Version, ...]()
     for piece in pieces:
         text = piece.strip(b"\n").decode("ascii")
         if text.startswith(":"):
@@ -90,9 +105,11 @@ def _parse(pieces: Iterator[bytes]) -> Iterator[Removal]:
             path = os.fsdecode(next(pieces))
             if mode.startswith("100"):
                 yield Removal(path, BlobId(old), version, time, executable=mode == "100755")
+            elif mode == "120000":
+                yield LinkRemoval(path, BlobId(old), version, time, parents)
         elif text:
-            commit, _, seconds = text.partition(" ")
-            version, time = Version(commit), float(seconds)
+            commit, seconds, *before = text.split(" ")
+            version, time, parents = Version(commit), float(seconds), (*map(Version, before),)
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:

@@ -516,6 +516,7 @@ async def test_posts_behind_links_are_listed_edited_and_followed(tmp_path: Path)
         await site.catalogue.refresh()
         assert {at("b"), at("c"), at("d")} == {url for url, _ in site.catalogue.index.sources()}
         await site.delete(at("b"))
+        assert site.read("drawer/b.md")
         for name, file in (("a", "posts/2020/a.md"), ("b", "drawer/b.md")):
             assert await site.undelete(at(name)) == at(name)
             assert (await site.source(at(name)))["name"] == name.upper()
@@ -560,6 +561,37 @@ async def test_posts_in_submodules_are_counted_and_said_to_be_there(tmp_path: Pa
         assert site.catalogue.report().in_submodules == 1
         with pytest.raises(InvalidRequest, match="There is no post at"):
             await site.source(at("talks"))
+
+
+async def test_a_post_that_is_a_link_is_deleted_and_what_it_leads_to_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pelican reports a link that leads nowhere in every build."""
+    text = "Title: About\nDate: 2020-01-02\n\nText.\n"
+    url = "https://example.com/2020/about/"
+    async with bench(
+        tmp_path, {"README.md": text, "content/c.md": text.replace("About", "C")}, CONF
+    ) as site:
+        (site.clone / "content/in").mkdir()
+        (site.clone / "content/in/about.md").symlink_to("../../README.md")
+        await site.arrived({})
+        # Only what changes is described again.
+        monkeypatch.setattr(site.catalogue.index, "_describe_all", None)
+        await site.delete(url)
+        await site.catalogue.refresh()
+        assert len(site.catalogue.index.sources()) == 1
+        assert site.read("README.md") == text
+        assert git(site.bare, "ls-tree", "main", "content/in/about.md") == ""
+        assert await site.undelete(url) == url
+        assert site.mode("content/in/about.md") == "120000"
+        assert (await site.source(url))["content"] == "Text."
+        await site.delete(url)
+        site.pull()
+        await site.arrived({"README.md": text.replace("Text", "Other words")})
+        assert await site.undelete(url) == url
+        assert site.mode("content/in/about.md") == "100644"
+        assert (await site.source(url))["content"] == "Text."
+        assert "Other words" in site.read("README.md")
 
 
 async def test_a_new_post_is_written_into_the_folder_to_which_a_link_leads(tmp_path: Path) -> None:
