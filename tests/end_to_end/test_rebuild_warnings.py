@@ -281,6 +281,18 @@ async def test_a_file_that_is_attached_and_is_not_there(
     assert "takes over" not in caplog.text
 
 
+async def test_a_file_outside_of_the_content_folder_that_is_linked_stops_no_build(
+    site: Site,
+) -> None:
+    """Pelican copies it to a place outside of the output, where no build may write."""
+    links = "[a]({static}../pictures/a.png) [b]({static}../../not-there/b.png)"
+    status = await site.after(
+        {"content/linking.md": post("A", 8, body=links), "pictures/a.png": b"a picture"}
+    )
+    assert (status.state, status.slow) == ("idle", None), status
+    assert site.differing() == []
+
+
 @once
 async def test_a_folder_that_is_linked_is_copied_with_its_files(
     site: Site, caplog: pytest.LogCaptureFixture

@@ -81,6 +81,22 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
     generator.get_files = get_files
 
 
+def stay_in_output(generator: Any) -> None:
+    """Make Pelican's generator of static files not copy one to a place outside of the output: a
+    post has linked to it by a path that leads out of the content folder. Pelican would write beside
+    the output, and a build may not.
+    """
+    required = getattr(generator, "_file_update_required", None)
+    if required is None:
+        return  # a Pelican newer than those that are known
+
+    def is_required(static: Any) -> bool:
+        inside = not os.path.normpath(static.save_as).startswith("../")
+        return inside and required(static)
+
+    generator._file_update_required = is_required
+
+
 class Runs:
     """The generators of a run of Pelican, and of the runs for further languages within it."""
 
@@ -194,6 +210,7 @@ def main() -> None:
     if posts:
         signals.generator_init.connect(leaving_out, weak=False)
     signals.initialized.connect(initialized, weak=False)
+    signals.static_generator_init.connect(stay_in_output, weak=False)
     runs = Runs()
     signals.all_generators_finalized.connect(runs.note, weak=False)
     sys.argv[0] = "pelican"
