@@ -31,6 +31,7 @@ from bridge.rebuild import Rebuilder
 from bridge.rebuild.local.checkout import SiteDates
 from bridge.rebuild.output_folder import DeferredRebuilder
 from bridge.rebuild.rebuilder import make_rebuilder
+from bridge.site.sandbox import make_sandbox
 from bridge.social import Social, start_social
 from bridge.web.preview import PreviewPages
 from bridge.web.previews import Previews
@@ -117,6 +118,7 @@ def _make_status(core: Core, gate: Gate, social: Social, *, with_pages: bool) ->
         social.sender,
         social.receiver,
         social.syndicator,
+        is_beside_secrets=make_sandbox(core.settings, core.state).is_beside_secrets,
         with_pages=with_pages,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -58,10 +59,12 @@ class StatusHandlers:
         receiver: Receiver | None,
         syndicator: Syndicator | None,
         *,
+        is_beside_secrets: Callable[[str], bool],
         with_pages: bool,
     ) -> None:
         """``sender`` and ``receiver`` (webmentions) and ``syndicator`` (copies) are ``None`` if
-        they are off. ``with_pages``: the built-in server is on, so that the owner can sign in."""
+        they are off. ``is_beside_secrets``: whether the folder of a file must not be allowed to the
+        site. ``with_pages``: the built-in server is on, so that the owner can sign in."""
         self._gate = gate
         self._rebuilder = rebuilder
         self._remote = remote
@@ -70,6 +73,7 @@ class StatusHandlers:
         self._receiver = receiver
         self._refreshing: asyncio.Task[None] | None = None
         self._syndicator = syndicator
+        self._is_beside_secrets = is_beside_secrets
         self.with_pages = with_pages
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -99,6 +103,7 @@ class StatusHandlers:
             build=build,
             remote=remote,
             site=site,
+            is_beside_secrets=self._is_beside_secrets,
             headline=_headline(build, remote, site),
             building=_building(build),
             pushing=_pushing(remote),
@@ -172,7 +177,7 @@ class StatusHandlers:
         build = self._rebuilder.status()
         return {
             "version": __version__,
-            "site": site_facts(self._site(build)),
+            "site": site_facts(self._site(build), self._is_beside_secrets),
             "rebuild": build_facts(build),
             "remote": remote_facts(self._remote.status()),
             "syndication": facts_of(self._syndicator),
@@ -185,7 +190,7 @@ class StatusHandlers:
         }
 
 
-def site_facts(site: SiteReport) -> dict[str, Json]:
+def site_facts(site: SiteReport, is_beside_secrets: Callable[[str], bool]) -> dict[str, Json]:
     """How the site is read, and what of it cannot be."""
     return {
         "state": "failed" if site.problem else "reading" if site.reading else "ok",
@@ -194,7 +199,10 @@ def site_facts(site: SiteReport) -> dict[str, Json]:
         "indexing": site.indexing,
         "in_submodules": site.in_submodules,
         "warnings": list(site.warnings),
-        "denied": [{"path": path, "setting": "[site] folders"} for path in site.denied],
+        "denied": [
+            {"path": path, "setting": None if is_beside_secrets(path) else "[site] folders"}
+            for path in site.denied
+        ],
         "unread": [{"file": each.path, "reason": each.reason} for each in site.unread],
     }
 

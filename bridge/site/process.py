@@ -516,10 +516,7 @@ class SiteProcess:
         for path in paths:
             if path not in self.denied and len(self.denied) < MOST_DENIED:
                 self.denied.append(path)
-                log.warning(
-                    "The site's code may not read %s; [site] folders is where to allow it",
-                    path,
-                )
+                self._sandbox.tell_denied("The site's code", path)
 
     async def _drop(self, running: RunningProcess) -> None:
         if self._running is running:

@@ -56,6 +56,24 @@ class Sandbox(Struct, frozen=True):
         """Whether a file is in one of ``folders``."""
         return any(path.is_relative_to(folder.resolve()) for folder in self.folders)
 
+    def is_beside_secrets(self, path: str) -> bool:
+        """Whether nobody should allow a file: its folder, in ``folders``, would have the site's
+        code read the bridge's own files, or the user's home.
+        """
+        place = Path(path).resolve()
+        folder = place if place.is_dir() else place.parent
+        secrets = (*self.protected, self.state, Path.home())
+        return folder.is_relative_to(self.state.resolve()) or any(
+            each.resolve().is_relative_to(folder) for each in secrets
+        )
+
+    def tell_denied(self, who: str, path: str) -> None:
+        """Log that ``who`` was not allowed to read a file."""
+        if self.is_beside_secrets(path):
+            log.warning("%s may not read %s, and nothing should allow it", who, path)
+        else:
+            log.warning("%s may not read %s; [site] folders is where to allow it", who, path)
+
     def note_denied(self, paths: Iterable[str]) -> None:
         """Record files that could not be opened, if they exist and a setting could allow them."""
         if not self.confined:
@@ -65,7 +83,7 @@ class Sandbox(Struct, frozen=True):
             if known or path.startswith(SYSTEM_FOLDERS) or not os.path.lexists(path):
                 continue
             self.denied.append(path)
-            log.warning("Builds may not read %s; [site] folders is where to allow it", path)
+            self.tell_denied("Builds", path)
 
     def environment(self, **more: str) -> dict[str, str]:
         """A stripped environment. This project's plugin can be imported, installed or not."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from rebuild_site import CONF, commit, make, settled, small_site
 
+from bridge.desk.status import site_facts
 from bridge.runtime.confinement import landlock_version
-from bridge.site.sandbox import Sandbox
+from bridge.settings import IndieAuth, Settings, Site
+from bridge.site.messages import SiteReport
+from bridge.site.sandbox import Sandbox, make_sandbox
 from bridge.store.git import GitStore
 
 pytestmark = pytest.mark.skipif(
@@ -97,3 +101,32 @@ def test_only_what_a_setting_could_allow_is_noted(tmp_path: Path) -> None:
     free = Sandbox(tmp_path / "state", confined=False)
     free.note_denied([str(there)])
     assert free.denied == []
+
+
+def test_no_setting_is_named_for_files_of_the_bridge_or_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A post that names them is no reason to let the site's code read all that is beside them."""
+    home, bridge = tmp_path / "home" / "me", tmp_path / "home" / "me" / "bridge"
+    names = ("bridge.toml", "indieauth.sqlite", "state/keep/q.json", "site.git/config")
+    theirs = ("themes/x/base.html", "../pictures/a.png", "../../../srv/theme/b.html")
+    for name in (*names, *theirs):
+        (bridge / name).parent.mkdir(parents=True, exist_ok=True)
+        (bridge / name).touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(bridge)
+    settings = Settings(
+        site=Site("https://example.com/", bridge / "site.git", state=bridge / "state"),
+        indieauth=IndieAuth(database=bridge / "indieauth.sqlite"),
+    )
+    sandbox = make_sandbox(settings, bridge / "state")
+    never = [*(str(bridge / name) for name in names), str(bridge), str(home), str(home.parent)]
+    may = [str((bridge / name).resolve()) for name in theirs]
+    sandbox.note_denied([*never, *may])
+    condition = SiteReport("", denied=tuple(sandbox.denied))
+    found: Any = site_facts(condition, sandbox.is_beside_secrets)["denied"]
+    assert [each["path"] for each in found if each["setting"] is None] == never
+    assert [each["path"] for each in found if each["setting"] == "[site] folders"] == may
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("[site] folders" in line for line in told) == len(may)
+    assert sum("nothing should allow it" in line for line in told) == len(never)
