@@ -622,6 +622,16 @@ LINES, KEPT = [], []
 def keep(text):
     KEPT.append(text)
     return text
+LAST = None
+def after(post):
+    global LAST
+    before, LAST = LAST, post
+    return before.title if before else "none"
+from jinja2 import pass_environment
+@pass_environment
+def counted(environment, _):
+    environment.globals["counted"] = environment.globals.get("counted", 0) + 1
+    return environment.globals["counted"]
 from markdown import Extension
 from markdown.preprocessors import Preprocessor
 class Numbered(Extension):
@@ -631,7 +641,8 @@ class Lines(Preprocessor):
     def run(self, lines):
         return [line.replace("@number@", str(by_global())) for line in lines]
 MARKDOWN = {"extensions": [Numbered()], "output_format": "html5"}
-JINJA_FILTERS = {"number": counting.number, "keep": keep, "exported": lambda _: by_environment()}
+JINJA_FILTERS = {"number": counting.number, "keep": keep, "exported": lambda _: by_environment(),
+                 "after": after, "counted": counted}
 JINJA_TESTS = {"third": lambda _, kept=[]: kept.append(0) or len(kept) % 3 == 0}
 JINJA_GLOBALS = {"row": Cycler("odd", "even"), "hits": by_call, "count": by_closure(),
                  "numbers": Namespace(n=0)}
@@ -648,6 +659,8 @@ NUMBERED = {
     "of each build": "{{ article.title | plugged }}",
     "written": "<!-- numbered -->",
     "environment": "{{ article.title | exported }}",
+    "last post": "{{ article | after }}",
+    "globals": "{{ article.title | counted }}",
     "text of a post": "{{ article.content }}",
 }
 #: What is named to the owner; none where only reading a post counts, not its page.
@@ -663,6 +676,8 @@ COUNTED_BY = {
     "of each build": "counting.by_closure.<locals>.count",
     "written": "numbering.written",
     "environment": "os.environ",
+    "last post": "pelicanconf.LAST",
+    "globals": "the globals of templates",
 }
 OF_EACH_BUILD = b"""
 from pelican import signals
@@ -683,7 +698,7 @@ def register():
 
 
 #: Each is found in a way of its own; the others in `make soak`.
-OFTEN = ("filter", "list", "written", "text of a post")
+OFTEN = ("filter", "list", "written", "last post", "text of a post")
 
 
 @pytest.mark.parametrize("way", [way if way in OFTEN else in_soak(way, id=way) for way in NUMBERED])

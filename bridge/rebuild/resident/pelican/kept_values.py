@@ -27,12 +27,17 @@ from types import (
 )
 from typing import Any, TypeAlias
 
+from jinja2.runtime import Context
 from jinja2.utils import Cycler, Joiner, Namespace
+from pelican.contents import Content
+from pelican.urlwrappers import URLWrapper
 
 _ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
 _CONTAINERS = (list, dict, set, deque, bytearray)
 #: Attributes of these are looked into, as those of the site's own objects are.
 _HOLDERS = (SimpleNamespace, threading.local, queue.Queue, Cycler, Joiner, Namespace)
+#: Objects of libraries that differ from page to page.
+_OF_A_PAGE = (Content, URLWrapper, Context)
 _Cached: Any = type(functools.cache(len))
 #: What a variable may hold once it is needed, the same in every order of pages.
 _LOADED_LATE = (ModuleType, FunctionType, type, re.Pattern)
@@ -169,7 +174,7 @@ class KeptValues:
             isinstance(module, str)
             and module.partition(".")[0] not in sys.stdlib_module_names
             and module not in self._own
-            and not _is_a(value, _HOLDERS)
+            and not _is_a(value, (*_HOLDERS, *_OF_A_PAGE))
         )
 
     def advanced(self) -> tuple[str, str] | None:

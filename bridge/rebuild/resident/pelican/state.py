@@ -83,6 +83,7 @@ class SiteState:
             module for name, module in self._now if not is_known_while_writing(name)
         )
         for environment in environments:
+            values.note(environment.globals, ("the globals of", "templates"))
             for kind, known in (
                 ("the filter", environment.filters),
                 ("the test", environment.tests),
