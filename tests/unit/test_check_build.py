@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.commands.checks.build import remedy_of
+from bridge.commands.checks.build import _check_pages, remedy_of
+from bridge.rebuild.build import BuildOutcome
 
 OTHER = "cannot import name 'soft_unicode' from 'markupsafe' (/env/markupsafe/__init__.py)"
 
@@ -56,3 +57,14 @@ def test_no_remedy_lets_the_site_read_the_home_folder(
         remedy = remedy_of(f"Permission denied: '{place / 'page.html'}'", tmp_path)
         assert "folders = [" not in remedy
         assert "a folder of its own" in remedy
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [("asciidoctor", "If asciidoctor is a program"), ("parts/one.txt", "Fix these files.")],
+)
+def test_a_program_that_a_reader_needs_is_named(missing: str, told: str, tmp_path: Path) -> None:
+    reason = f"FileNotFoundError: [Errno 2] No such file or directory: '{missing}'"
+    outcome = BuildOutcome((), (("content/a.adoc", f"Could not process ./a.adoc: {reason}"),))
+    (found,) = _check_pages(tmp_path, outcome, tmp_path)
+    assert found.remedy.startswith(told)

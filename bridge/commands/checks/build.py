@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -26,6 +26,8 @@ from bridge.store import Version
 from bridge.store.git import GitStore
 
 _THEME = re.compile(r"Could not find the theme (.*\S)")
+#: What may be a program: a name without a folder or suffix.
+_NO_PROGRAM = re.compile(r"No such file or directory: '([\w+-]+)'")
 #: A file that the site's process may not read.
 _DENIED = re.compile(r"Permission denied: '(/[^']+)'")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
@@ -113,7 +115,7 @@ def _check_pages(output: Path, outcome: BuildOutcome, checkout: Path) -> Iterato
         yield Finding(
             "build",
             f"Pelican builds the site ({pages} pages), but without {files}",
-            "Fix these files.",
+            _remedy_of_left_out(reason for _, reason in outcome.left_out),
             broken=False,
         )
     if outcome.slow is not None:
@@ -131,6 +133,17 @@ def _check_pages(output: Path, outcome: BuildOutcome, checkout: Path) -> Iterato
             remedy_of_logged(warning, checkout),
             broken=False,
         )
+
+
+def _remedy_of_left_out(reasons: Iterable[str]) -> str:
+    """What helps against errors of single posts: a reader may start a program that is not there."""
+    missing = dict.fromkeys(name for reason in reasons for name in _NO_PROGRAM.findall(reason))
+    if not missing:
+        return "Fix these files."
+    return (
+        f"If {', '.join(missing)} is a program that a plugin starts, install it where the bridge"
+        " runs; otherwise fix these files."
+    )
 
 
 def _check_advertised(output: Path, facts: SiteFacts, settings: Settings) -> Finding:
