@@ -218,6 +218,10 @@ _USUAL = PostQuestions(
 _Reply = TypeVar("_Reply")
 
 
+def _exited() -> Unavailable:
+    return Unavailable("The site's own code exited unexpectedly.", retry_after=5)
+
+
 def _not_started(error: OSError) -> Unavailable | InsufficientStorage:
     if is_full(error):
         return InsufficientStorage("The disk is full: the site's own code cannot be started.")
@@ -416,9 +420,7 @@ class SiteProcess:
                 await self._drop(running)
                 lost += 1
                 if lost > 1:
-                    raise Unavailable(
-                        "The site's own code exited unexpectedly.", retry_after=5
-                    ) from None
+                    raise _exited() from None
                 continue
             if isinstance(reply, Refusal):
                 raise refused(reply)
@@ -450,6 +452,9 @@ class SiteProcess:
                 ready = await self._load(running)
             except ProcessGone as error:
                 await running.end()
+                if self._facts is not None:
+                    # The same settings were loaded before: it was killed, for its memory perhaps.
+                    raise _exited() from error
                 # Its output is complete now.
                 output = " ".join(running.printed.text.split())[-500:]
                 raise SiteBroken(

@@ -311,6 +311,22 @@ async def test_a_process_that_died_is_restarted(tmp_path: Path) -> None:
         assert (await site.ask(QUESTION)).places[0].slug == "y"
 
 
+async def test_a_process_that_is_killed_while_it_loads_again_is_no_fault_of_the_settings(
+    tmp_path: Path,
+) -> None:
+    """As by a system that is short of memory: apps may try again."""
+    mortal = "import os\nif os.path.exists('deadly'):\n    os.kill(os.getpid(), 9)\n"
+    async with opened(tmp_path, mortal) as site:
+        deadly = Path(site._start.checkout, "deadly")
+        deadly.touch()
+        assert site._running is not None
+        os.killpg(site._running.process.pid, signal.SIGKILL)
+        with pytest.raises(Unavailable, match="exited unexpectedly"):
+            await site.ask(QUESTION)
+        deadly.unlink()
+        assert (await site.ask(QUESTION)).places[0].slug == "y"
+
+
 async def test_a_process_that_hangs_is_killed_and_restarted(tmp_path: Path) -> None:
     async with opened(tmp_path, limits=AnswerLimits(loading=600, quick=0.1)) as site:
         assert site._running is not None
