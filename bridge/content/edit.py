@@ -282,7 +282,7 @@ def _indented_like(old: str, new: str) -> str:
     if not (old.strip() and new.strip()):
         return _with_blank_lines_of(old, new)[0]
     start, end = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
-    return start + new.replace("\r\n", "\n").replace("\r", "\n").strip() + end
+    return (start + new.strip() + end).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _with_blank_lines_of(old: str, new: str) -> tuple[str, TextChanges]:

@@ -442,6 +442,19 @@ async def test_edits_of_posts_by_hand_are_only_the_edit(tmp_path: Path) -> None:
         assert "theirs" not in site.read("content/b.html").partition("<body>")[2]
 
 
+async def test_an_edit_of_html_keeps_the_line_ends_of_the_file(tmp_path: Path) -> None:
+    files = {"content/b.html": HTML.replace("\n", "\r\n").encode()}
+    async with bench(tmp_path, files, CONF) as site:
+        url = "https://example.com/2020/by-hand/"
+        html = (await site.source(url))["content"]["html"]
+        await site.update(url, content={"html": html.replace("words", "new words")})
+        expected = (
+            HTML.replace("words", "new words").replace("\n", "\r\n").splitlines(keepends=True)
+        )
+        kept = site.read("content/b.html").splitlines(keepends=True)
+        assert [line for line in kept if "modified" not in line] == expected
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 async def test_a_newline_at_the_end_of_a_text_by_hand_is_no_change(
     tmp_path: Path, end: str
