@@ -88,6 +88,11 @@ def test_parentheses_after_a_url_take_linear_time() -> None:
     assert note.encode(line) == "<http://a>" + ")" * 300_000
 
 
+def test_labels_that_no_bracket_closes_take_linear_time(rules: SiteRules) -> None:
+    sent = "`" + "[https:&#47;" * 50_000 + "`"
+    assert body.encode(sent, markdown=False, rules=rules).text == f"{sent}\n"
+
+
 def test_unclosed_brackets_do_not_keep_pelican_busy(rules: SiteRules) -> None:
     for sent in ("[a]({b) ", "[a](|b) ", '<a href="{b">x</a> '):
         written = body.encode(sent * 20, markdown=True, rules=rules)

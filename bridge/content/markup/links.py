@@ -132,7 +132,7 @@ class MediaUrls:
             "_own_anywhere": own,
             "_own_in_html": rf"{_ATTRIBUTE}{own}{end}",
             "_bare": rf"(?<!\]\()<{with_more}>",
-            "_bracketed": rf"\[https?:&\#47;[^\]\n]*\]\(<{with_more}>\)",
+            "_bracketed": rf"\[https?:&\#47;[^\[\]\n]*\]\(<{with_more}>\)",
             "_bare_line": rf"^<{with_more}>(?=[ ]*$)",
             "_written_bare": rf"!\[\]\({own_with_more}\)|\[(?P<name>[\w\\.~-]+)\]\({linked}\)",
         }
