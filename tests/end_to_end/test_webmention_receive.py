@@ -192,6 +192,20 @@ async def test_a_post_with_another_query_is_still_that_post(
         assert await bridge.told(source, target) == "shown"
 
 
+async def test_a_target_that_a_source_does_not_link_to_removes_no_mention_of_another(
+    bridge: Hearing, bob: Elsewhere
+) -> None:
+    source = bob.page("/query/kept", reply(f"{POST}?a"))
+    assert await bridge.told(source, f"{POST}?a") == "shown"
+    for target in (POST, f"{POST}?b"):
+        assert await bridge.told(source, target) == "no-link"
+    assert [each["wm-target"] for each in bridge.files().values() if each["wm-source"] == source]
+    bob.page("/query/kept", "Nothing")
+    assert await bridge.told(source, f"{POST}?a#x") == "no-link"
+    assert await bridge.told(source, f"{POST}?a") == "no-link"
+    assert not [each for each in bridge.files().values() if each["wm-source"] == source]
+
+
 async def test_drafts_are_unknown_targets(bridge: Hearing, bob: Elsewhere) -> None:
     answers = [
         await (await bridge.send(bob.base, target, 400)).json()

@@ -258,6 +258,10 @@ class Receiver:
             mention = mention_of(result.page, record.source, record.target, post, at=result.url)
             await self._moderate(record, post, mention, at=result.url)
         elif result.outcome in {"gone", "no link"}:
+            if result.outcome == "no link":
+                # What the source says of the post by another address is verified by that address.
+                named = one_spelling(record.target)
+                shown = [each for each in shown if one_spelling(each.target) == named]
             await self.commits.remove(each.path for each in shown)
             await self._set_state(
                 record, "gone" if result.outcome == "gone" else "no-link", result.why
