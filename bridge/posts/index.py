@@ -205,6 +205,16 @@ class PostIndex:
         seen = f"{_POSTS} JOIN former USING (path) WHERE former.address = ? LIMIT 1"
         return self._one(here, key, url) or self._one(once, key) or self._one(seen, key)
 
+    def find_linked(self, url: str) -> IndexedPost | None:
+        """The post that a link to ``url`` leads to. A fragment makes no difference, nor does a
+        query unless there are posts at that path whose addresses have one.
+        """
+        url = url.partition("#")[0]
+        entry = self.find(url)
+        if entry is None and not self.has_query(canonical(url, self._own).partition("?")[0]):
+            return self.find(url.partition("?")[0])
+        return entry
+
     def find_by_path(self, path: str) -> IndexedPost | None:
         """The post in a file."""
         return self._one(f"{_POSTS} WHERE path = ?", stored(path))

@@ -37,12 +37,11 @@ class Targets:
         """
         await self._catalogue.refresh()
         index, own = self._catalogue.index, self.own
+        entry = index.find_linked(url)
         url = url.partition("#")[0]
-        entry = index.find(url)
         any_query = not index.has_query(canonical(url, own).partition("?")[0])
-        if entry is None and any_query:
+        if any_query:
             url = url.partition("?")[0]
-            entry = index.find(url)
         address = canonical(url, own)
         # A URL on another host is never the site's, whatever its path.
         if not address.startswith("/"):

@@ -347,7 +347,7 @@ async def test_a_reply_to_a_reply_notifies_upstream(town: Street) -> None:
     answer = "https://carol.example/answer"
     comment = f'<div class="u-comment h-cite"><a class="u-url" href="{answer}">Carol</a></div>'
     mention = json.dumps(
-        {"url": answer, "wm-target": town.url("reply"), "wm-property": "in-reply-to"}
+        {"url": answer, "wm-target": f"{town.url('reply')}?ref=x#y", "wm-property": "in-reply-to"}
     )
     await town.bench.arrived({"content/mentions/reply/reply-123456789abc.json": mention})
     sender.changed(newest(town))
@@ -383,7 +383,10 @@ async def test_an_answer_that_is_taken_away_again_holds_nothing_up(town: Street)
     await town.write("reply", f"Yes. [up]({upstream})", Mf2=line)
     await town.idle(sender)
     file = "content/mentions/reply/reply-123456789abc.json"
-    answer = {"url": "https://carol.example/answer", "wm-target": town.url("reply")}
+    answer = {
+        "url": "https://carol.example/answer",
+        "wm-target": f"{town.url('reply')}?utm_source=x",
+    }
     mention = json.dumps({**answer, "wm-property": "in-reply-to"})
     await town.bench.arrived({file: mention})
     sender.changed(newest(town))

@@ -147,7 +147,7 @@ class Follower(Struct, frozen=True):
 
     async def _put_reply_changes(self, url: str, changes: ReplyChanges, head: Version) -> None:
         """Put a post whose replies changed into the outbox, for the pages it replies to itself."""
-        entry = self.catalogue.index.find(url)
+        entry = self.catalogue.index.find_linked(url)
         if entry is None or entry.status not in PUBLIC:
             return
         out = await asyncio.to_thread(self.outbox.find, entry.url)
