@@ -91,8 +91,9 @@ def line_end(raw: str) -> str:
 _PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):([^\t\r\n\x02\x03]*)\n")
 _KEY = re.compile(r"[ ]{0,3}(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)")
 _MORE = re.compile(r"[ ]{4,}(?P<value>.*)")
-_OPENING_FENCE = re.compile(r"-{3}(\s.*)?$")
-_CLOSING_FENCE = re.compile(r"(-{3}|\.{3})(\s.*)?$")
+#: Whatever follows on the line, as Python-Markdown's ``meta`` has it.
+_OPENING_FENCE = re.compile(r"-{3}")
+_CLOSING_FENCE = re.compile(r"-{3}|\.{3}")
 
 
 class MarkdownSyntax:

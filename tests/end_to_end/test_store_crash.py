@@ -69,13 +69,24 @@ def _child(repo: Path, step: int, acknowledged: Path) -> None:
     store.close()
 
 
-def check_sound(repo: Path, before: dict[str, bytes], wanted: dict[str, bytes], sure: bool) -> None:
+def check_sound(
+    repo: Path,
+    before: dict[str, bytes],
+    wanted: dict[str, bytes],
+    sure: bool,
+    is_cut: bool = False,
+) -> None:
     """The repo is intact, has all of the commit or nothing of it, and accepts the next one."""
     store = GitStore(repo, author=ADA, patience=1)
     found = after(store)
     assert found == wanted or (found == before and not sure)
     packs = {file.name.partition(".")[0] for file in repo.glob("objects/pack/*.pack")}
     beside = {file.name for file in (repo / "objects/pack").iterdir()}
+    if is_cut:
+        # Git gives a pack its name first, too. It ignores one that has no index, and nobody removes
+        # it: with an index that is made again, it may be all that is left of somebody's backup.
+        packs = {pack for pack in packs if f"{pack}.idx" in beside}
+        beside = {name for name in beside if name.partition(".")[0] in packs}
     assert beside == {f"{pack}.{kind}" for pack in packs for kind in ("pack", "idx")}
     assert [*repo.rglob("*.lock")] == []
     assert git(repo, "fsck", "--strict", "--no-dangling") == ""
@@ -189,7 +200,7 @@ def test_power_cut_after_any_single_step(repo: Path) -> None:
         for choose in (None, *[dice] * (10 if SOAK else 1)):
             target = repo.with_name("cut.git")
             disk.cut(pristine, moment, target, choose)
-            check_sound(target, before, wanted, sure=moment == answered - 1)
+            check_sound(target, before, wanted, sure=moment == answered - 1, is_cut=True)
             shutil.rmtree(target)
 
 

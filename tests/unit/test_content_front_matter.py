@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown import Markdown
 
@@ -36,6 +36,9 @@ def test_any_text_is_written_byte_for_byte(text: str) -> None:
     assert PelicanFile.parse(text).text() == text
 
 
+@example("---:")
+@example("a: b\n---c: d\n")
+@example("---c: d\na: b\n")
 @given(st.text(alphabet="abT:-._ \t\n\x02", max_size=60))
 def test_keys_are_what_markdown_reads_as_metadata(text: str) -> None:
     reader = Markdown(extensions=["markdown.extensions.meta"])
