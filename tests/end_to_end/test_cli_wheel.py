@@ -312,7 +312,7 @@ def test_a_host_that_builds_the_site_as_documented_names_the_bridge(
             publish(site, tmp_path / "remote.git")
         where = (str(site), "--remote", str(tmp_path / "remote.git"))
         told = newcomer.run("bridge-env/bin/micropub-bridge", "init", *where, "--yes")
-        assert f"see {target}" in told.stdout
+        assert f"Your host builds the site, by {target}," in told.stdout
         assert 'mode = "none"' in (tmp_path / "bridge" / "bridge.toml").read_text()
         (tmp_path / "bridge" / "bridge.toml").unlink()
         (site / target).unlink()
