@@ -8,10 +8,10 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from msgspec import Struct
 
@@ -86,7 +86,12 @@ async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwa
 
     Nothing else may touch the same files while it runs.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    return await to_its_end(asyncio.to_thread(function, *args, **kwargs))
+
+
+async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Do this work, which ends by itself. A cancelled caller still waits for its end."""
+    running = asyncio.create_task(work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

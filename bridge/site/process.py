@@ -25,7 +25,7 @@ from bridge.errors import (
     Unavailable,
 )
 from bridge.runtime.private import is_full
-from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group
+from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group, to_its_end
 from bridge.settings import prefix_of
 from bridge.site import launch
 from bridge.site.messages import (
@@ -151,7 +151,10 @@ class RunningProcess:
         return self._idle.is_set()
 
     async def end(self) -> None:
-        """Kill the process and its children."""
+        """Kill the process and its children. A cancelled caller still waits until that is done."""
+        await to_its_end(self._end())
+
+    async def _end(self) -> None:
         self._kill()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):

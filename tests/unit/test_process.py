@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from process_kit import is_running
 
+from bridge.rebuild.resident.warm_process import ResidentProcess
 from bridge.runtime import process
 from bridge.runtime.shutdown import kill_descendants
+from bridge.site.process import RunningProcess
 
 ROOT = Path(__file__).parents[2]
 #: A program in a session of its own, which keeps the pipes open.
@@ -237,3 +239,33 @@ async def test_the_processor_time_of_a_program_is_also_that_of_its_children() ->
     await process.end(running)
     assert process.processor_time(running.pid) is None
     await process.close_pipes(running)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 6, 10])
+@pytest.mark.parametrize("kind", ["site", "build"])
+async def test_a_process_is_ended_though_the_one_who_ends_it_is_cancelled(
+    kind: str, rounds: int
+) -> None:
+    """It was left running, or its pipes open: nobody else ends it a second time."""
+    pipe = asyncio.subprocess.PIPE
+    before = set(Path("/proc/self/fd").iterdir())
+    running = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "trap '' TERM; echo; while :; do sleep 1; done"),
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        start_new_session=True,
+    )
+    await process.piped(running.stdout).readline()
+    ends = (
+        ResidentProcess(running).end
+        if kind == "build"
+        else RunningProcess(running, lambda _: None).end
+    )
+    ending = asyncio.create_task(ends())
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    assert not is_running(running.pid)
+    assert not set(Path("/proc/self/fd").iterdir()) - before

@@ -174,7 +174,12 @@ class ResidentProcess:
         return report
 
     async def end(self) -> None:
-        """End the process and every process that it started."""
+        """End the process and every process that it started. A cancelled caller still waits until
+        that is done.
+        """
+        await process.to_its_end(self._end())
+
+    async def _end(self) -> None:
         await process.end(self._running)
         await process.close_pipes(self._running, self._listening)
 
