@@ -450,6 +450,10 @@ class SiteProcess:
                 await self._running.end()
             self._running = None
             started, self._started = self._started, None
+            if started is not None and started.ended:
+                # It had not seen the settings: it was killed, for its memory perhaps.
+                await started.end()
+                started = None
             running = started or await self._launch()
             try:
                 ready = await self._load(running)

@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from site_kit import CONF, lay_out, process
 
@@ -745,6 +746,35 @@ async def test_a_request_that_still_holds_a_replaced_site_is_retried(tmp_path: P
         with pytest.raises(SiteReplaced):
             await old.ask(QUESTION)
         assert await retry_on_conflict(attempt) == "y"
+
+
+async def test_a_process_that_is_killed_before_it_loads_the_site_is_started_again(
+    tmp_path: Path,
+) -> None:
+    """The settings are not to blame, which it had not seen."""
+    site = process(lay_out(tmp_path / "site", {}))
+    try:
+        await site.start()
+        started = site._started
+        assert started
+        os.kill(started.process.pid, signal.SIGKILL)
+        await asyncio.wait({started._tasks[0]})
+        await site.load()
+        assert (await site.ask(QUESTION)).places[0].slug == "y"
+    finally:
+        await site.close()
+
+
+async def test_a_folder_of_pythonpath_may_be_in_the_checkout(tmp_path: Path) -> None:
+    """As for `pelican`, which is started there: ``[site] environment`` may name it so."""
+    conf = f"{CONF}import ours\nAUTHOR = ours.AUTHOR\n"
+    root = lay_out(tmp_path / "site", {"lib/ours.py": "AUTHOR = 'Ada'\n"}, conf)
+    site = process(root)
+    site._sandbox = msgspec.structs.replace(site._sandbox, extra={"PYTHONPATH": "lib"})
+    try:
+        assert (await site.load()).author == "Ada"
+    finally:
+        await site.close()
 
 
 async def test_a_post_can_be_prepared_for(tmp_path: Path) -> None:

@@ -343,6 +343,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     start = msgspec.msgpack.decode(_first(requests).body, type=Start)
+    os.chdir(start.checkout)  # where PYTHONPATH may name folders
     grants = confine_by(arguments[0])
     if grants is not None:
         DENIALS.watch(grants)
