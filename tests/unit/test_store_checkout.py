@@ -136,6 +136,21 @@ def test_few_git_processes_are_started(
     assert folder.joinpath("c").read_text() == "c"
 
 
+@pytest.mark.parametrize(("processors", "workers"), [(64, "4"), (1, "1"), (None, "1")])
+def test_git_starts_few_processes_however_many_processors_there_are(
+    owner: Owner,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processors: int | None,
+    workers: str,
+) -> None:
+    """A container may allow fewer, and git would write no file at all."""
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    repo = CheckoutRepo(owner.objects, folder, folder.with_name("git"))
+    repo.prepare()
+    assert repo.git("config", "checkout.workers").strip() == workers
+
+
 def test_the_checkout_has_the_history_but_nothing_of_the_bridge(owner: Owner, folder: Path) -> None:
     owner.write({"post.md": "1"})
     version = owner.write({"post.md": "2"})

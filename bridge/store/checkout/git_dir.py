@@ -29,17 +29,19 @@ _ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
-#: git starts no other program, writes nothing that only a person would look for, and writes the
-#: files of a large site with every processor.
-_SETTINGS = f"""\
+#: How many processes write the files of a large site: with one for each of many processors, git
+#: fails where the number of processes is limited.
+_WORKERS = 4
+#: git starts no other program, and writes nothing that only a person would look for.
+_SETTINGS = """\
 [core]
-\thooksPath = {os.devnull}
+\thooksPath = {null}
 \tfsmonitor = false
 \tlogAllRefUpdates = false
 [gc]
 \tauto = 0
 [checkout]
-\tworkers = 0
+\tworkers = {workers}
 """
 _ERRORS = "surrogateescape"
 _MANY = 200  # paths: the length of a command is limited
@@ -103,7 +105,8 @@ class CheckoutRepo:
         # Written directly, since nothing else reads it yet: git config would be a process for each
         # line.
         with (self.git_dir / "config").open("a", encoding="ascii") as config:
-            config.write(_SETTINGS)
+            workers = min(_WORKERS, os.cpu_count() or 1)
+            config.write(_SETTINGS.format(null=os.devnull, workers=workers))
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(lender)
         self.folder.joinpath(".git").symlink_to(self.git_dir)
