@@ -58,7 +58,7 @@ WARM.set_forkserver_preload(["bridge.store.git"])
 _PACKAGES = ("bridge", "pelican_indieauth")
 #: What else programs import when they start, and Pelican and docutils only when needed.
 _IMPORTED = [
-    "bridge.rebuild.resident.__main__", "PIL.GifImagePlugin", "PIL.PngImagePlugin", "mf2py",
+    "bridge.rebuild.resident.program", "PIL.GifImagePlugin", "PIL.PngImagePlugin", "mf2py",
     "docutils.core", "docutils.parsers.rst.directives.images", "docutils.writers.html4css1",
     "markdown.extensions.codehilite", "markdown.extensions.extra", "markdown.extensions.meta",
     "pelican", "pelican.readers", "pelican.tools.pelican_quickstart",

@@ -156,13 +156,14 @@ def signal_group(group: int, number: int, *, has_leader: bool) -> None:
     its leader's exit status has not been collected yet.
     """
     with contextlib.suppress(ProcessLookupError):
-        if not has_leader and _exists(group):
+        if not has_leader and exists(group):
             # The system gives a leader's number to another process only once its group is empty.
             return
         os.killpg(group, number)
 
 
-def _exists(process: int) -> bool:
+def exists(process: int) -> bool:
+    """Whether there is a process with this id, even one that has ended and was not waited for."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

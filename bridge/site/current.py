@@ -234,9 +234,13 @@ class CurrentSite:
 
     async def _use(self, version: Version) -> None:
         reader = self._new_reader()
+        starting = asyncio.create_task(reader.start())
         try:
-            await reader.start()
-            await self._move(version)
+            try:
+                await self._move(version)
+            finally:
+                await asyncio.wait([starting])
+            starting.result()
             await reader.load()
         except BaseException:
             await reader.close()

@@ -5,7 +5,6 @@ Used for all of them: the process that answers questions, the resident build, an
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pkgutil
 import sys
@@ -20,7 +19,7 @@ from bridge.runtime.confinement import Grants, confine, refuse_system_calls
 PROJECT = Path(__file__).parents[2]
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 #: Holds the PYTHONPATH for after the process is confined.
-_SEARCHED_LATER = "SITE_PYTHONPATH"
+SEARCHED_LATER = "SITE_PYTHONPATH"
 #: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
 _ISOLATED = ("-s", "-P")
 
@@ -41,35 +40,27 @@ def unconfined(environment: Mapping[str, str]) -> dict[str, str]:
         **kept,
         **{name: os.environ[name] for name in (NO_BYTECODE,) if name in os.environ},
         "PYTHONPATH": os.pathsep.join(trusted),
-        _SEARCHED_LATER: later,
+        SEARCHED_LATER: later,
     }
 
 
 def program_argv(module: str, grants: Grants | None, *arguments: str) -> tuple[str, ...]:
     """The command for one of our programs, which confines itself as its first argument says."""
-    given = msgspec.json.encode(grants).decode()
-    return (sys.executable, *_ISOLATED, "-m", module, given, *arguments)
+    return (sys.executable, *_ISOLATED, "-m", module, encoded(grants), *arguments)
 
 
-async def start(
-    module: str,
-    grants: Grants | None,
-    *,
-    folder: Path,
-    environment: Mapping[str, str],
-    limit: int = 1 << 16,
-) -> asyncio.subprocess.Process:
-    """Start one of our programs in a folder. A line that it writes may have ``limit`` bytes."""
-    return await asyncio.create_subprocess_exec(
-        *program_argv(module, grants),
-        cwd=folder,
-        env=unconfined(environment),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        limit=limit,
-    )
+def encoded(grants: Grants | None) -> str:
+    """The argument of a program that :func:`confine_by` understands."""
+    return msgspec.json.encode(grants).decode()
+
+
+class ForkOrder(msgspec.Struct, frozen=True):
+    """What a process that has imported Pelican needs to know for a fork that runs ``module``."""
+
+    module: str
+    arguments: tuple[str, ...]
+    folder: bytes
+    environment: dict[bytes, bytes]
 
 
 def confined_argv(
@@ -100,7 +91,7 @@ def confine_by(argument: str) -> Grants | None:
 
 def _search_for_modules() -> None:
     """Add the folders of the site's PYTHONPATH to ``sys.path``, as Python would have done."""
-    later = os.environ.pop(_SEARCHED_LATER, None)
+    later = os.environ.pop(SEARCHED_LATER, None)
     if later is None:
         return
     before = set(_folders(os.environ.get("PYTHONPATH", "")))

@@ -27,7 +27,7 @@ from bridge.errors import (
 from bridge.runtime.private import is_full
 from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group, to_its_end
 from bridge.settings import prefix_of
-from bridge.site import launch
+from bridge.site import forks
 from bridge.site.messages import (
     MANY,
     QUICK,
@@ -268,11 +268,15 @@ class SiteProcess:
         return self._facts
 
     async def start(self) -> None:
-        """Start the process: it imports Pelican, which takes as long as loading most sites does and
-        needs none of their files. Raises :class:`Unavailable`, :class:`InsufficientStorage`.
+        """Start the process: Pelican is imported, which takes as long as loading most sites does,
+        and needs none of their files. Raises :class:`Unavailable`, :class:`InsufficientStorage`.
         """
         async with self._starting:
-            self._started = await self._launch()
+            started = await self._launch()
+            if self._closed:
+                await started.end()
+            else:
+                self._started = started
 
     async def load(self) -> SiteFacts:
         """Have the process load the site; it is started if it has not been.
@@ -512,7 +516,7 @@ class SiteProcess:
             permit = partial(self._sandbox.grants, write=checkout)
         try:
             environment = self._sandbox.environment()
-            process = await launch.start(
+            process = await forks.start(
                 _PROGRAM,
                 # It looks at every package that is installed.
                 await asyncio.to_thread(permit),

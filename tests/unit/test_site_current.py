@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,10 +30,10 @@ class Reader:
         self.answered = asyncio.Event()
         self.closed = asyncio.Event()
         self.is_held = False
-        self.is_started = False
+        self.is_started = threading.Event()
 
     async def start(self) -> None:
-        self.is_started = True
+        self.is_started.set()
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -58,7 +59,7 @@ class Watched(PlainCheckout):
     def bring_to(self, version: Version) -> None:
         *before, new = (each for each in self.readers if not each.closed.is_set())
         assert all(each.is_held for each in before)
-        assert new.is_started  # so that it gets ready beside this
+        assert new.is_started.wait(300)  # it gets ready beside this
         super().bring_to(version)
 
 

@@ -598,9 +598,10 @@ def test_a_confined_program_reaches_no_other_by_a_socket_that_is_a_file(tmp_path
 
 #: Settings that change what the process answers.
 ANSWERING = """
-import __main__, msgspec
+import msgspec
 from bridge.site.messages import Answer, Described
-replace, encode = msgspec.structs.replace, __main__._encode
+from bridge.site.pelican import serve
+replace, encode = msgspec.structs.replace, serve._encode
 
 def other(message):
     if isinstance(message, Answer) and message.places:
@@ -611,7 +612,7 @@ def other(message):
         message = replace(message, files=tuple({files} for file in message.files))
     return encode(message)
 
-__main__._encode = other
+serve._encode = other
 """
 
 

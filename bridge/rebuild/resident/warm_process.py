@@ -19,11 +19,12 @@ from bridge.rebuild.resident.messages import Order, Report, StartBuilder
 from bridge.runtime import process
 from bridge.runtime.confinement import Grants
 from bridge.settings import prefix_of
-from bridge.site import launch
+from bridge.site import forks
 from bridge.site.messages import shown_if_not_utf8
 from bridge.site.sandbox import Sandbox
 from bridge.store import Version
 
+_PROGRAM = "bridge.rebuild.resident.program"
 _LOOK = 10.0
 _LINE_LIMIT = 64_000_000
 
@@ -108,18 +109,19 @@ class ResidentProcess:
     @classmethod
     async def start(cls, resident: Resident, task: Task, output: Output) -> ResidentProcess:
         """Start the process, and send it its paths."""
-        # Sets iterate in the same order as in the command's builds.
-        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000", "PYTHONHASHSEED": "0"}
+        extra = {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "1000"}
         checkout = task.checkout
         grants = await process.in_thread(resident.grants, checkout, output.folder)
         rest = await process.in_thread(resident.rest, task.version)
-        running = await launch.start(
-            __package__,
+        running = await forks.start(
+            _PROGRAM,
             grants,
             # Not the checkout: it is moved from version to version.
             folder=resident.note.parent,
             environment={**resident.environment, **extra},
             limit=_LINE_LIMIT,
+            # The site's own process was started before the first build.
+            last=True,
         )
         started = cls(running)
         order = StartBuilder(

@@ -411,7 +411,3 @@ def _die_with_parent() -> None:
     if sys.platform == "linux":
         prctl: Any = ctypes.CDLL(None).prctl
         prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,6 @@ import logging
 import os
 import select
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Iterable
@@ -160,11 +159,11 @@ _EXITS = UnsupportedSite(
 )
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Build for one bridge until it ends."""
     channel = Pipe()
-    if sys.argv[1:]:
-        confine_by(sys.argv[1])
+    if arguments:
+        confine_by(arguments[0])
     start = channel.order()
     if not isinstance(start, StartBuilder):
         return 2
@@ -280,7 +279,3 @@ def _is_about_a_file(error: Exception) -> bool:
 def _inside(checkout: Path, paths: Iterable[str]) -> tuple[str, ...]:
     root = f"{checkout}/"
     return tuple(path.removeprefix(root) for path in paths if path.startswith(root))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Starts the processes that run the site's code, as forks of one that has imported Pelican.
+
+They share the memory of what it has imported, which it does once for all that start at about the
+same time. That process itself runs none of the site's code and is not confined; its forks confine
+themselves before they do. It ends soon, since its own copy of what they have changed is of no use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import ctypes
+import errno
+import io
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from asyncio.base_subprocess import BaseSubprocessTransport
+from asyncio.subprocess import PIPE, SubprocessStreamProtocol
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bridge.runtime.confinement import Grants
+from bridge.runtime.process import exists, in_thread, installed_code
+from bridge.site.launch import SEARCHED_LATER, ForkOrder, encoded, program_argv, unconfined
+
+_PROGRAM = "bridge.site.pelican.parent"
+#: Variables that nothing reads before a fork has its own.
+_LATER = {SEARCHED_LATER, "HOME", "TMPDIR", "PELICAN_INDIEAUTH_PREVIEWS"}
+#: Seconds to wait for a fork: on a busy machine importing Pelican takes long.
+_PATIENCE = 120
+#: Seconds after which no other process is expected to start.
+_IDLE = 10.0
+#: What asyncio takes for an exit status that is not known.
+_UNKNOWN = 255
+#: Seconds between looks at a fork that is about to end: at first, and at most.
+_LOOK, _LOOK_AGAIN = 0.01, 1.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+async def start(
+    module: str,
+    grants: Grants | None,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    limit: int = 1 << 16,
+    last: bool = False,
+) -> asyncio.subprocess.Process:
+    """Start one of our programs in a folder and in a session of its own: its ``main`` gets the
+    grants by which it has to confine itself. A line that it writes may have ``limit`` bytes.
+    ``last``: no other one is started soon.
+
+    Sets have the same order in all of them, as in builds by a command. Its exit status may
+    be unknown. Raises ``OSError``.
+    """
+    variables = {**unconfined(environment), "PYTHONHASHSEED": "0"}
+    order = ForkOrder(
+        module,
+        (encoded(grants),),
+        os.fsencode(folder),
+        {os.fsencode(name): os.fsencode(value) for name, value in variables.items()},
+    )
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as ours:
+        # A fork that is not wanted any more ends without its pipes.
+        fork = await in_thread(_PARENTS.fork, variables, msgspec.msgpack.encode(order), ours)
+        protocol, connected = SubprocessStreamProtocol(limit, loop), loop.create_future()
+        transport = _ForkTransport(loop, protocol, connected, fork)
+        ours.pop_all()
+    if last:
+        _PARENTS.end()
+    else:
+        loop.call_later(_IDLE, _PARENTS.end, _IDLE)
+    try:
+        await connected
+    except BaseException:
+        transport.close()
+        raise
+    return asyncio.subprocess.Process(transport, protocol, loop)
+
+
+class _Fork:
+    """What asyncio's transport needs to know of a process, as :class:`subprocess.Popen` has it.
+
+    ``lives`` has no end before the fork and all that it has forked have ended, unless the site's
+    code closes what it does not know.
+    """
+
+    def __init__(self, pid: int, pipes: Sequence[io.FileIO], lives: io.FileIO) -> None:
+        self.pid = pid
+        self.stdin, self.stdout, self.stderr = pipes
+        self.lives = lives
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, if it has ended."""
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def exit_status(self) -> int | None:
+        """Its exit status; ``None`` where it has not ended."""
+        try:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            # It is its parent's child, or has no parent any more.
+            return None if exists(self.pid) else _UNKNOWN
+        return os.waitstatus_to_exitcode(status) if ended else None
+
+
+class _ForkTransport(BaseSubprocessTransport):
+    """The pipes of a fork, and its end."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: SubprocessStreamProtocol,
+        connected: asyncio.Future[None],
+        fork: _Fork,
+    ) -> None:
+        super().__init__(
+            loop, protocol, (_PROGRAM,), False, PIPE, PIPE, PIPE, 0, connected, fork=fork
+        )
+        loop.add_reader(fork.lives, self._ends, loop, fork)
+
+    def _start(self, *_: Any, **given: Any) -> None:
+        self._proc = given["fork"]
+
+    def _ends(self, loop: asyncio.AbstractEventLoop, fork: _Fork) -> None:
+        loop.remove_reader(fork.lives)
+        fork.lives.close()
+        self._wait_for(loop, fork, _LOOK)
+
+    def _wait_for(self, loop: asyncio.AbstractEventLoop, fork: _Fork, pause: float) -> None:
+        if (status := fork.exit_status()) is None:
+            # Its files are closed a moment before it has ended.
+            loop.call_later(pause, self._wait_for, loop, fork, min(2 * pause, _LOOK_AGAIN))
+        else:
+            self._process_exited(status)
+
+
+class _Parent:
+    """The process that has imported Pelican. ``needs`` says what it was started with."""
+
+    def __init__(self, variables: Mapping[str, str], needs: object) -> None:
+        self.needs = needs
+        self.used = time.monotonic()
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                program_argv(_PROGRAM, None),
+                env=dict(variables),
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def send(self, order: bytes, streams: Sequence[int]) -> None:
+        """Ask for a fork. Raises ``OSError`` if the process has ended."""
+        self.used = time.monotonic()
+        socket.send_fds(self._control, [len(order).to_bytes(4, "big")], streams)
+        self._control.sendall(order)
+
+    def end(self) -> None:
+        """Kill the process. Its forks go on, as children of this process where that is possible."""
+        self._control.close()
+        with _adopting():
+            self._process.kill()
+            self._process.wait()
+
+
+class _Parents:
+    """One at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parent: _Parent | None = None
+
+    def fork(self, variables: Mapping[str, str], order: bytes, ours: contextlib.ExitStack) -> _Fork:
+        """A new fork; its pipes are closed with ``ours``. Blocks. Raises ``OSError``."""
+        needs = (
+            # After an upgrade, what starts uses what is installed now.
+            installed_code(),
+            {name: value for name, value in variables.items() if name not in _LATER},
+        )
+        with self._lock:
+            try:
+                return self._ask(variables, needs, order, ours)
+            except ConnectionError:
+                # It was killed, for its memory perhaps.
+                self._end()
+            except TimeoutError:
+                self._end()
+                raise
+            return self._ask(variables, needs, order, ours)
+
+    def end(self, idle: float = 0) -> None:
+        """End the process, if nothing has been forked for ``idle`` seconds."""
+        if not self._lock.acquire(blocking=False):
+            return  # it is forking
+        try:
+            if self._parent is not None and time.monotonic() - self._parent.used >= idle:
+                self._end()
+        finally:
+            self._lock.release()
+
+    def _ask(
+        self, variables: Mapping[str, str], needs: object, order: bytes, ours: contextlib.ExitStack
+    ) -> _Fork:
+        if self._parent is None or self._parent.needs != needs:
+            self._end()
+            self._parent = _Parent(variables, needs)
+        with contextlib.ExitStack() as mine:
+            with contextlib.ExitStack() as theirs:
+                stdin, to_stdin = _pipe(theirs, mine)
+                from_stdout, stdout = _pipe(mine, theirs)
+                from_stderr, stderr = _pipe(mine, theirs)
+                lives, telling = _pipe(mine, theirs)
+                pipes = (stdin, stdout, stderr, telling)
+                self._parent.send(order, [each.fileno() for each in pipes])
+            fork = _Fork(_pid(lives), (to_stdin, from_stdout, from_stderr), lives)
+            ours.enter_context(mine.pop_all())
+        return fork
+
+    def _end(self) -> None:
+        if self._parent is not None:
+            self._parent.end()
+            self._parent = None
+
+
+@contextlib.contextmanager
+def _adopting() -> Iterator[None]:
+    """Within the block, children of a child that ends become children of this process: who ends
+    this one finds them. Only Linux can do that.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    prctl: Any = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def _pipe(reads: contextlib.ExitStack, writes: contextlib.ExitStack) -> tuple[io.FileIO, io.FileIO]:
+    """A pipe, whose ends are closed with these."""
+    read, write = os.pipe()
+    return (
+        reads.enter_context(io.FileIO(read, "r")),
+        writes.enter_context(io.FileIO(write, "w")),
+    )
+
+
+def _pid(told: io.FileIO) -> int:
+    """The process id that a fork tells first, or its parent the error that there is none."""
+    waiting = select.poll()
+    waiting.register(told, select.POLLIN)
+    if not waiting.poll(_PATIENCE * 1000):
+        raise TimeoutError(errno.ETIMEDOUT, "Pelican could not be imported in time")
+    if not (number := told.read(4)):
+        raise ConnectionResetError
+    pid = int.from_bytes(number, "big", signed=True)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid))
+    return pid
+
+
+_PARENTS = _Parents()
+atexit.register(_PARENTS.end)
