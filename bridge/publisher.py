@@ -27,7 +27,12 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
-from bridge.posts.attachments import store_embedded, store_uploads, without_known
+from bridge.posts.attachments import (
+    refuse_missing,
+    store_embedded,
+    store_uploads,
+    without_known,
+)
 from bridge.posts.commits import (
     Background,
     Committer,
@@ -236,6 +241,7 @@ class Publisher:
         async def written() -> tuple[Version, Settled]:
             return await self._catalogue.for_new_post(), await self._writer.create(action, when)
 
+        await refuse_missing(self._media, action.post.properties)
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await retry_on_conflict(written)
@@ -283,6 +289,8 @@ class Publisher:
             if action.uploads:
                 action = without_known(action, post.file.text())
             old = await self._posts.read(post.file, entry)
+            for changed in (action.replace, action.add):
+                await refuse_missing(self._media, changed, old)
 
             async def written(action: Update) -> tuple[Post, Settled | None]:
                 new = apply(old, self._writer.with_media_as_in_files(action))
@@ -345,12 +353,7 @@ class Publisher:
             settled = await self._writer.restore(path, file)
             async with self._reservations.moved(settled, path, base) as reserved:
                 if reserved.file != file:
-                    other = self._posts.find_or_none(action.url)
-                    by = f" ({other.path})" if other else ""
-                    raise Conflict(
-                        f"Another post{by} lives at {action.url} by now: give it another slug"
-                        " first (mp-slug, or Slug in its file)."
-                    )
+                    raise self._posts.another_post_at(action.url)
                 url, page = reserved.location.url, reserved.location.save_as
                 changes = [change, *self._tombstones.of_restored(page, base)]
                 message = _message(action, token, await self._posts.read(file), file, url)

@@ -32,7 +32,7 @@ from bridge.posts.urls import canonical
 from bridge.settings import DEFAULT_CATEGORIES, Settings
 from bridge.site.current import KnownSite, Settled, settle, without_guesses
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, Source
-from bridge.store import BlobId, Change, ContentStore, Removal, Version
+from bridge.store import BlobId, Change, ContentStore, LoggedCommit, Removal, Version
 
 #: How many deleted posts are read at a time.
 _AT_ONCE = 20
@@ -150,21 +150,30 @@ class PostReader:
             )
         return InvalidRequest(f"There is no post at {url[:200]}.")
 
+    def another_post_at(self, url: str) -> Conflict:
+        """The error for a deleted post whose URL another one has by now."""
+        other = self.find_or_none(url)
+        by = f" ({other.path})" if other else ""
+        return Conflict(
+            f"Another post{by} lives at {url} by now: give it another slug first (mp-slug, or Slug"
+            " in its file)."
+        )
+
     async def find_deleted(self, url: str, base: Version) -> Change | IndexedPost:
         """The change that restores the post deleted at ``url``: the last version of its file in the
         history, at an unused path.
 
-        If no post was deleted at that URL, the post that is there or has moved from there; failing
-        that, the change that restores a post which had moved from there before it was deleted.
-        A renamed file does not count as deleted. Raises :class:`InvalidRequest` if there never was
-        a post at ``url``.
+        If no post was deleted at that URL, or it was restored since, the post that is there or has
+        moved from there; failing that, the change that restores a post which had moved from there
+        before it was deleted. A renamed file does not count as deleted. Raises
+        :class:`InvalidRequest` if there never was a post at ``url``, and :class:`Conflict` if
+        another one has been there since.
         """
         index = self.catalogue.index
         wanted, there = canonical(url, index.own), index.find(url)
-        if there is not None and canonical(there.url, index.own) == wanted:
-            return there
+        is_taken = there is not None and canonical(there.url, index.own) == wanted
         moved: Change | None = None
-        # The file of the post that has moved from there.
+        # The file of the post that is there, or has moved from there.
         later = await asyncio.to_thread(self._source, there.path, base) if there else None
         removed = index.removed(base)
         while some := await asyncio.to_thread(lambda: list(islice(removed, _AT_ONCE))):
@@ -179,6 +188,10 @@ class PostReader:
                         self._is_renamed, gone, file, later
                     ):
                         continue
+                    if there is not None and is_taken:
+                        if await asyncio.to_thread(self._is_restored, gone, there.path, base):
+                            return there
+                        raise self.another_post_at(url)
                     return await self._beside_others(change, base)
                 if moved is None:
                     moved, later = change, file if there is None else later
@@ -196,7 +209,7 @@ class PostReader:
 
     def _is_renamed(self, gone: Removal, file: Source, later: Source) -> bool:
         """Whether the commit that removed a file wrote the same post to where it was later."""
-        if not are_alike(later.data, file.data):
+        if gone.path == later.path or not are_alike(later.data, file.data):
             return False
         # A merge commit removes the file, too: git then names the commit that it brought.
         removed, written = (
@@ -204,6 +217,16 @@ class PostReader:
             for path in (gone.path, later.path)
         )
         return removed is not None and written is not None and removed.version == written.version
+
+    def _is_restored(self, gone: Removal, path: str, at: Version) -> bool:
+        """Whether the file at ``path`` is the one that was removed, put back since."""
+        first: LoggedCommit | None = None
+        for commit in self._store.log(at, path=path):
+            if commit.version == gone.version:
+                break
+            first = commit
+        blob = self._store.read(path, first.version) if first else None
+        return blob is not None and blob.id == gone.blob
 
     async def _beside_others(self, change: Change, base: Version) -> Change:
         """The same change with a free path, as close to its own as possible."""

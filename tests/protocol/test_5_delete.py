@@ -53,3 +53,24 @@ async def test_a_post_that_never_existed_cannot_be_deleted(client: Client) -> No
         body = {"action": action, "url": nowhere, "replace": {"content": ["x"]}}
         assert (await client.json(body, 400)).error == "invalid_request"
     assert client.bridge.git("rev-parse", "HEAD") == before
+
+
+async def test_a_deleted_post_does_not_come_back_where_another_one_is(client: Client) -> None:
+    url = await client.create(name=["The only one"], content=["first"])
+    await by_json(client, "delete", url)
+    assert await client.create(name=["The only one"], content=["second"]) == url
+    refused = await client.json({"action": "undelete", "url": url}, 409)
+    assert "Another post (content/articles/" in refused.json["error_description"]
+    assert (await client.source(url))["content"] == ["second"]
+
+
+async def test_a_post_is_restored_once_however_often_it_is_asked_for(client: Client) -> None:
+    url = await client.create(content=["Twice restored"])
+    await by_json(client, "delete", url)
+    await by_json(client, "undelete", url)
+    await client.act("update", url, replace={"content": ["Twice restored, and edited"]})
+    before = client.bridge.git("rev-parse", "HEAD")
+    await by_json(client, "undelete", url)
+    assert client.bridge.git("rev-parse", "HEAD") == before
+    never_deleted = await client.create(content=["Never deleted"])
+    await by_json(client, "undelete", never_deleted)

@@ -84,6 +84,16 @@ async def test_categories_come_from_the_posts(client: Client, word: str) -> None
     assert word in (await client.query(q="category"))["categories"]
 
 
+async def test_a_photo_that_was_never_uploaded_is_refused(client: Client, word: str) -> None:
+    missing = f"{client.bridge.media}/2026/11/{word}.jpg"
+    for photo in (missing, {"value": missing, "alt": "Nothing"}):
+        body = {"type": ["h-entry"], "properties": {"content": ["x"], "photo": [photo]}}
+        refused = await client.json(body, 400)
+        assert missing in refused.json["error_description"]
+    url = await client.create(content=["x"])
+    await client.json({"action": "update", "url": url, "add": {"photo": [missing]}}, 400)
+
+
 async def test_channels_are_pelican_categories(client: Client) -> None:
     channels = (await client.query(q="channel"))["channels"]
     assert channels
