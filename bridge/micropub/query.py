@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import base_name
+from bridge.micropub.post import Json
 
 #: The queries of the Micropub endpoint. ``config`` is also the answer if ``q`` is missing.
 QUERIES = (
@@ -38,7 +39,7 @@ class Query(Struct, frozen=True):
     q: str = "config"
     url: str | None = None
     properties: tuple[str, ...] = ()
-    limit: int = DEFAULT_LIMIT
+    limit: int | None = None
     offset: int = 0
     after: Cursor | None = None
     before: Cursor | None = None
@@ -47,6 +48,19 @@ class Query(Struct, frozen=True):
     post_status: str | None = None
     channel: str | None = None
     place: tuple[float, float] | None = None
+
+    @property
+    def page_size(self) -> int:
+        """How many posts or uploads a page of a list has."""
+        return DEFAULT_LIMIT if self.limit is None else min(self.limit, MAX_LIMIT)
+
+    def part_of(self, answer: Mapping[str, Json]) -> dict[str, Json]:
+        """An answer with the part of its lists that was asked for; all of them without a limit."""
+        end = None if self.limit is None else self.offset + self.limit
+        return {
+            name: value[self.offset : end] if isinstance(value, list) else value
+            for name, value in answer.items()
+        }
 
 
 def parse_query(
@@ -77,8 +91,8 @@ def parse_query(
                 if name.strip()
             )
         ),
-        limit=min(_number(first, "limit", DEFAULT_LIMIT, least=1), MAX_LIMIT),
-        offset=min(_number(first, "offset", 0, least=0), _MOST_OFFSET),
+        limit=_number(first, "limit", least=1) if "limit" in first else None,
+        offset=min(_number(first, "offset", least=0), _MOST_OFFSET),
         after=_cursor(first, "after"),
         before=_cursor(first, "before"),
         filter=first.get("filter") or first.get("search", ""),
@@ -130,10 +144,9 @@ def _place(given: Mapping[str, str]) -> tuple[float, float] | None:
     return latitude, longitude
 
 
-def _number(given: Mapping[str, str], name: str, default: int, *, least: int) -> int:
-    text = given.get(name)
-    if text is None:
-        return default
+def _number(given: Mapping[str, str], name: str, *, least: int) -> int:
+    """The number, or ``least`` if it is not given."""
+    text = given.get(name, str(least))
     # More digits make no sense; int() would accept signs, spaces and underscores.
     if not (text.isascii() and text.isdigit() and len(text) < 19) or int(text) < least:
         raise InvalidRequest(f"'{name}' is a whole number from {least} up, not '{text[:40]}'.")

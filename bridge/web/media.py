@@ -96,7 +96,7 @@ class MediaHandlers:
         return {**item, "items": [item]}
 
     async def _list(self, query: Query) -> dict[str, Json]:
-        files = await self._library.list(query.limit, query.offset)
+        files = await self._library.list(query.page_size, query.offset)
         return {"items": [self._item(file) for file in files]}
 
     def _item(self, file: MediaFile) -> dict[str, Json]:

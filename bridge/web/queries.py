@@ -37,9 +37,13 @@ class Queries:
     async def answer(self, parameters: Iterable[tuple[str, str]]) -> Object:
         """Answer a query with JSON. Raises InvalidRequest."""
         query = parse_query(parameters)
+        if query.q == "source":
+            return await (self._one(query, query.url) if query.url else self._list(query))
+        answer = await self._answer(query)
+        return answer if query.q == "config" else query.part_of(answer)
+
+    async def _answer(self, query: Query) -> Object:
         match query.q:
-            case "source":
-                return await (self._one(query, query.url) if query.url else self._list(query))
             case "syndicate-to":
                 return answers.syndicate_to(self._targets)
             case "category":
@@ -94,7 +98,7 @@ class Queries:
         await self._catalogue.refresh()
         # One more than requested shows whether there is another page.
         found = self._catalogue.index.newest(
-            limit=query.limit + 1,
+            limit=query.page_size + 1,
             offset=query.offset,
             after=query.after,
             before=query.before,
@@ -104,8 +108,9 @@ class Queries:
             text=query.filter,
         )
         backwards = query.before is not None
-        shown = found[-query.limit :] if backwards else found[: query.limit]
-        paging = _paging(query, shown, more=len(found) > query.limit)
+        size = query.page_size
+        shown = found[-size:] if backwards else found[:size]
+        paging = _paging(query, shown, more=len(found) > size)
         posts = await self._posts.posts(shown)
         items = [
             ListedPost(entry.url, post, entry.channel)

@@ -84,6 +84,17 @@ async def test_categories_come_from_the_posts(client: Client, word: str) -> None
     assert word in (await client.query(q="category"))["categories"]
 
 
+async def test_short_lists_have_parts_too(client: Client, word: str) -> None:
+    await client.create(content=["x"], category=[f"{word}a", f"{word}b", f"{word}c"])
+    asked: dict[str, Any] = {"q": "category", "filter": word}
+    whole = (await client.query(**asked))["categories"]
+    assert len(whole) == 3
+    assert (await client.query(**asked, limit=1))["categories"] == whole[:1]
+    assert (await client.query(**asked, limit=1, offset=1))["categories"] == whole[1:2]
+    assert (await client.query(**asked, offset=2))["categories"] == whole[2:]
+    assert len((await client.query(q="channel", limit=1))["channels"]) == 1
+
+
 async def test_a_photo_that_was_never_uploaded_is_refused(client: Client, word: str) -> None:
     missing = f"{client.bridge.media}/2026/11/{word}.jpg"
     for photo in (missing, {"value": missing, "alt": "Nothing"}):

@@ -63,9 +63,9 @@ class TestQuery:
         assert query("q=category&search=sea").filter == "sea"
 
     def test_limits(self) -> None:
-        assert query("q=source").limit == DEFAULT_LIMIT
-        assert query("q=source&limit=").limit == DEFAULT_LIMIT
-        assert query("q=source&limit=100000").limit == MAX_LIMIT
+        assert query("q=source").page_size == DEFAULT_LIMIT
+        assert query("q=source&limit=").page_size == DEFAULT_LIMIT
+        assert query("q=source&limit=100000").page_size == MAX_LIMIT
 
     @pytest.mark.parametrize("number", ["x", "-1", "1.5", "1_0", "+1", "²", "9" * 30])
     @pytest.mark.parametrize("name", ["limit", "offset"])
