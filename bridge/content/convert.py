@@ -19,7 +19,7 @@ from bridge.content.markup import html
 from bridge.content.rules import SiteRules
 from bridge.content.titles_and_slugs import content_type, first_slug, slug_sources, synthetic_title
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties
+from bridge.micropub.post import COMMAND_PREFIX, Json, Post, Properties, is_tag
 
 #: Properties about when, how and by whom something is published, without content of their own.
 _UNSEEN = frozenset(
@@ -305,8 +305,8 @@ def _exact_tags(
     cannot hold person tags, so these stay.
     """
     sent = {label(tag): tag for tag in originals["category"] if isinstance(tag, str)}
-    people = tuple(tag for tag in originals["category"] if not isinstance(tag, str))
     tags = tuple(sent.get(str(tag), tag) for tag in decoded.get("category", ()))
+    people = tuple(tag for tag in originals["category"] if not (is_tag(tag) or tag in tags))
     return {"category": tags + people} if tags or people else {}
 
 

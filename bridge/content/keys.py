@@ -19,7 +19,7 @@ from bridge.content.file import Mf2Line, PelicanFile, is_seen, label, one_line, 
 from bridge.content.markup import note
 from bridge.content.rules import SiteRules, SiteView
 from bridge.errors import InvalidRequest
-from bridge.micropub.post import Json, Post, Properties, discover, unescape
+from bridge.micropub.post import Json, Post, Properties, discover, is_tag, unescape
 
 _Values = Mapping[str, tuple[Json, ...]]
 _STATUSES = {"draft": "draft", "published": "published", "publish": "published"}
@@ -131,7 +131,11 @@ def _zone(file: PelicanFile, rules: SiteRules) -> ZoneInfo:
 
 
 def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) -> str | None:
-    labels = [label(value) for value in properties.get("category", ()) if isinstance(value, str)]
+    own = file.get("Tags") or ""
+    there = _listed(file, "Tags")
+    # A URL that the owner has written as a tag stays one.
+    tags = [value for value in properties.get("category", ()) if is_tag(value) or value in there]
+    labels = [label(str(tag)) for tag in tags]
     # Tags with the same slug are one tag to Pelican, which would list the post once for each.
     by_slug: dict[str, str] = {}
     for name in labels:
@@ -140,9 +144,8 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
     shown = list(by_slug.values())
     if not shown:
         return None
-    own = file.get("Tags") or ""
-    if added := _with_added(own, shown, file):
-        return added
+    if changed := _changed_list(own, shown, file):
+        return changed
     # A list that the owner wrote keeps its separators, if these tags allow it.
     if own and not own.endswith(";") and not (len(shown) == 1 and "," in shown[0]):
         separator = re.search(r"\s*;\s*(?=\S)" if ";" in own else r"\s*,\s*(?=\S)", own)
@@ -152,19 +155,26 @@ def _encode_tags(properties: Properties, file: PelicanFile, rules: SiteRules) ->
     return f"{'; '.join(shown)};"
 
 
-def _with_added(own: str, tags: list[str], file: PelicanFile) -> str | None:
-    """The owner's list as it is written, with the new tags at its end; ``None`` if that is not
-    all that changes.
+def _changed_list(own: str, tags: list[str], file: PelicanFile) -> str | None:
+    """The owner's list as it is written, without the tags that are no longer there, and with the
+    new ones at its end; ``None`` if that is not all that changes.
     """
-    there, mark = _listed(file, "Tags"), ";" if ";" in own else ","
-    beyond = tags[len(there) :]
+    mark = ";" if ";" in own else ","
     alone = len(file.values("Tags")) == 1 and not file.is_in_yaml
-    if not (own and alone and tuple(tags[: len(there)]) == there) or own.rstrip().endswith(mark):
+    if not (own and alone) or (mark == "," and any("," in tag for tag in tags)):
         return None
-    if mark == "," and any("," in tag for tag in tags):
+    *parts, last = own.split(mark)
+    if last.strip():
+        parts.append(last)
+    kept = [part for part in parts if not part.strip() or label(part) in tags]
+    names = list(dict.fromkeys(label(part) for part in kept if part.strip()))
+    if names != tags[: len(names)]:
         return None
-    last = re.findall(rf"{mark}\s*(?=\S)", own)[-1:] or [f"{mark} "]
-    return own + "".join(f"{last[0]}{tag}" for tag in beyond)
+    gap = re.match(r"\s*", parts[-1] if len(parts) > 1 else " ")
+    kept += [f"{gap[0] if gap else ''}{tag}" for tag in tags[len(names) :]]
+    # A single tag with a comma in it needs the mark.
+    ends = not last.strip() or (mark == ";" and len(kept) == 1 and "," in kept[0])
+    return (mark.join(kept) + (mark + ("" if last.strip() else last) if ends else "")).strip()
 
 
 def _decode_tags(file: PelicanFile, rules: SiteRules) -> _Values:

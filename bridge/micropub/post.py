@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct, field
 
@@ -38,6 +38,13 @@ def unescape(text: str) -> str:
 
 #: What JSON can hold. Nested objects (an h-cite, an h-card) are plain dicts, never mutated.
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+
+def is_tag(value: Json) -> TypeGuard[str]:
+    """Whether this value of ``category`` is one of the site's tags; a URL or an h-card is a person
+    whom the post is tagged with."""
+    return isinstance(value, str) and not (is_web(value) and not re.search(r"\s", value))
+
 
 #: What the names of commands begin with; they are not properties (Micropub 3.3).
 COMMAND_PREFIX = "mp-"

@@ -142,7 +142,13 @@ class Reader:
         if post.type not in {"h-entry", ""}:
             others |= self._website(post)
         others |= _leftover_values(read, post)
-        people = [value for value in post.all("category") if isinstance(value, dict)]
+        tags = {str(tag) for tag in getattr(article, "tags", ())}
+        people = [
+            value
+            for value in post.all("category")
+            if isinstance(value, dict)
+            or ("://" in str(value) and self.urls.web(value) and value not in tags)
+        ]
         others |= {"category": people} if people else {}
         if others:
             cited = ((name, self._cites(mf2.listed(v), context)) for name, v in _of(others))

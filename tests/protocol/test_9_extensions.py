@@ -95,6 +95,19 @@ async def test_short_lists_have_parts_too(client: Client, word: str) -> None:
     assert len((await client.query(q="channel", limit=1))["channels"]) == 1
 
 
+async def test_a_person_tagged_by_url_is_no_tag(client: Client, word: str) -> None:
+    person = f"https://{word}.example/"
+    body = f"h=entry&content=With+you&category[]={person}&category[]={word}"
+    url = (await client.form(body)).location
+    assert (await client.source(url))["category"] == [person, word]
+    found = await client.query(q="category", filter=word)
+    assert found["categories"] == [word]
+    page = await client.page(url)
+    assert [link["href"] for link in page.entry.select("a.u-category")] == [person]
+    await client.act("update", url, add={"category": [f"{word}too"]})
+    assert (await client.source(url))["category"] == [person, word, f"{word}too"]
+
+
 async def test_a_photo_that_was_never_uploaded_is_refused(client: Client, word: str) -> None:
     missing = f"{client.bridge.media}/2026/11/{word}.jpg"
     for photo in (missing, {"value": missing, "alt": "Nothing"}):

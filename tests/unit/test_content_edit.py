@@ -167,6 +167,47 @@ def test_the_blanks_in_a_list_of_tags_stay(tags: str, then: str, rules: SiteRule
     ]
 
 
+@pytest.mark.parametrize(
+    ("tags", "gone", "then"),
+    [
+        ("one,two,  three", "two", "one,  three"),
+        ("one,two,  three", "one", "two,  three"),
+        ("one,  two,three", "three", "one,  two"),
+        ("one;two; three;", "two", "one; three;"),
+        ("one; two;three ;", "one", "two;three ;"),
+        ("a, b; c", "c", "a, b;"),
+        ("one,,two, three", "two", "one,, three"),
+        ("one, C<T>,two", "one", "C<T>,two"),
+    ],
+)
+def test_a_tag_that_is_removed_leaves_the_others_as_they_are(
+    tags: str, gone: str, then: str, rules: SiteRules
+) -> None:
+    written = HAND_WRITTEN.replace("a, b c", tags)
+    before = read(PelicanFile.parse(written), rules).all("category")
+    left = tuple(tag for tag in before if tag != gone)
+    assert len(left) == len(before) - 1
+    assert changes(written, rules, category=left) == [
+        f"- Tags: {tags}",
+        f"+ Tags: {then}",
+        MODIFIED,
+    ]
+
+
+def test_a_person_tagged_by_url_is_kept_beside_the_tags(rules: SiteRules) -> None:
+    sent = ("https://person.example/", "lake")
+    file = new_file(post(content="x", category=sent), when=WHEN, rules=rules)
+    assert file.get("Tags") == "lake;"
+    assert read(file, rules).all("category") == sent
+    by_hand = file.with_header("Tags", "lake, sea")
+    assert read(by_hand, rules).all("category") == ("lake", "sea", "https://person.example/")
+    written = HAND_WRITTEN.replace("a, b c", "https://a.example/,b")
+    assert changes(written, rules, category=("https://a.example/", "b", "new"))[:2] == [
+        "- Tags: https://a.example/,b",
+        "+ Tags: https://a.example/,b,new",
+    ]
+
+
 def test_tags_on_several_lines_are_kept_when_one_is_added(rules: SiteRules) -> None:
     written = HAND_WRITTEN.replace("a, b c", "a,\n    b c, d\n    e")
     assert set(changes(written, rules, category=("a", "b c", "d", "e", "new"))) == {

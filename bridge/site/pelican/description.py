@@ -14,7 +14,7 @@ from bridge.content.file import Mf2Line, PelicanFile
 from bridge.content.keys import date_form
 from bridge.content.rules import SiteRules
 from bridge.errors import BridgeError, InsufficientStorage
-from bridge.micropub.post import Post, discover, nested, unescape
+from bridge.micropub.post import Post, discover, is_tag, nested, unescape
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source, Unread
 from bridge.site.pelican.addresses.addresses import Addresses, date_of
 from bridge.site.pelican.addresses.listings import Listings
@@ -167,8 +167,7 @@ class Describer:
             type=discover(post),
             published=(place.date or _LONG_AGO).timestamp(),
             channel=place.category,
-            # A person tag, an h-card, is not one of the site's tags.
-            categories=tuple(each for each in post.all("category") if isinstance(each, str)),
+            categories=tuple(each for each in post.all("category") if is_tag(each)),
             aliases=(*(absolute(url) for each in earlier for url in of_page(each)), *elsewhere),
             listings=tuple(each.listing for each in self.listings.of_post(file, place, self.rules)),
             text=_searched_text(post, file),
@@ -192,7 +191,7 @@ def _about(post: Post) -> str:
         if not people and name != "in-reply-to" and not name.endswith("-of"):
             continue
         for value in values:
-            if people and not isinstance(value, dict):
+            if people and is_tag(value):
                 continue
             inner = nested(value)
             parts = [value] if inner is None else inner.values()

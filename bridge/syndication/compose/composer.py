@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bridge.content.file import one_line
-from bridge.micropub.post import Json, Post, discover, nested
+from bridge.micropub.post import Json, Post, discover, is_tag, nested
 from bridge.settings import Target
 from bridge.syndication.compose import text
 from bridge.syndication.compose.measure import BLUESKY, Measure, cut, shorten
@@ -113,7 +113,7 @@ def source_of(post: Post, page: PostPage, url: str, published: datetime) -> Copy
         name=name,
         content=content,
         summary=_plain(post.first("summary")) or page.summary,
-        tags=tuple(each for each in post.all("category") if isinstance(each, str)),
+        tags=tuple(each for each in post.all("category") if is_tag(each)),
         photos=photos or page.pictures,
         featured=tuple(_pictures(post.all("featured"))),
         has_film=bool(post.all("video") or post.all("audio")) or len(photos) < len(sent),
