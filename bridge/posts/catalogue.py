@@ -28,8 +28,8 @@ from msgspec.structs import replace
 from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.micropub.post import unescape
 from bridge.posts.index import PostIndex
+from bridge.posts.linked import found_differences, found_files
 from bridge.posts.separate import SeparatePosts
-from bridge.settings import prefix_of
 from bridge.site.current import CurrentSite
 from bridge.site.messages import (
     IndexedPost,
@@ -316,7 +316,6 @@ class Unindexed:
         """``folder`` is the content folder."""
         self._store = store
         self._folder = folder
-        self._inside = prefix_of(folder)
         self._version: Version | None = None
         self._files: dict[str, _Known] = {}
         # The thread of a cancelled request may still be running.
@@ -379,16 +378,15 @@ class Unindexed:
         """The files to be read; those that have been deleted are dropped."""
         if self._version is not None:
             try:
-                changes = self._store.diff(self._version, head)
+                changes = found_differences(self._store, self._folder, self._version, head)
             except StoreBroken:
                 pass
             else:
-                inside = [each for each in changes if each.path.startswith(self._inside)]
-                for each in inside:
+                for each in changes:
                     self._files.pop(each.path, None)
-                return [(each.path, each.new) for each in inside if each.new]
+                return [(each.path, each.new) for each in changes if each.new]
         self._version, self._files = None, {}
-        return self._store.files(self._folder, head)
+        return found_files(self._store, self._folder, head)
 
 
 def _known(path: str, blob: BlobId, data: bytes) -> _Known:

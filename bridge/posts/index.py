@@ -13,10 +13,10 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,13 +37,13 @@ from bridge.posts.index_tables import (
     translated,
     without_alias,
 )
+from bridge.posts.linked import changed_links, found_differences, found_files, places_of
 from bridge.posts.urls import canonical, hosts
 from bridge.runtime import private
 from bridge.runtime.damage import is_unusable
 from bridge.runtime.release_memory import release_memory
-from bridge.settings import prefix_of
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
-from bridge.store import BlobId, ContentStore, Difference, Removal, StoreBroken, Version
+from bridge.store import BlobId, ContentStore, Removal, StoreBroken, Version
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,6 @@ class PostIndex:
         """
         self._store = store
         self._folder = folder
-        self._inside = prefix_of(folder)
         self._configured = own
         self._own = own
         # Queries have a connection of their own, so that none waits for a long refresh.
@@ -412,27 +411,12 @@ class PostIndex:
     def _follow(self, known: Version, head: Version, describe: Describe) -> bool:
         """Update the rows that differ; ``False`` if the difference cannot be determined."""
         try:
-            differences = self._store.diff(known, head)
-            before, linked = (self._store.links(self._folder, at) for at in (known, head))
-            changed = {each for each, _ in before.items() ^ linked.items()}
-            if len(changed) > _MOST_LINKS:
+            if len(changed_links(self._store, self._folder, known, head)) > _MOST_LINKS:
                 return False
-            old, new = (
-                dict(self._linked_files(at, {each: links[each] for each in changed & links.keys()}))
-                for at, links in ((known, before), (head, linked))
-            )
+            inside = found_differences(self._store, self._folder, known, head)
         except StoreBroken:
             log.info("version %s is no longer there: the index is rebuilt", known[:10])
             return False
-        lasting = {each: target for each, target in linked.items() if each not in changed}
-        for each in differences:
-            for path in self._paths(each.path, lasting):
-                # A link may have become a file, or a file a link.
-                old |= {path: each.old} if each.old else {}
-                new |= {path: each.new} if each.new else {}
-        inside = [
-            Difference(path, old.get(path), new.get(path)) for path in dict.fromkeys((*old, *new))
-        ]
         former = FormerAddresses.before(self._database, self._store, inside)
         forget(self._database, (each.path for each in inside if each.old), self._own)
         self._learn(((each.path, each.new) for each in inside if each.new), describe)
@@ -454,29 +438,15 @@ class PostIndex:
     def _describe_all(self, head: Version, describe: Describe) -> None:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
-        files: Iterator[tuple[str, BlobId]] = chain(
-            self._store.files(self._folder, head),
-            self._linked_files(head, self._store.links(self._folder, head)),
-        )
+        files = found_files(self._store, self._folder, head)
         if known:
             wanted = dict(files)
             stale = (path for path, blob in known.items() if wanted.get(path) != blob)
             forget(self._database, stale, self._own)
-            files = ((path, blob) for path, blob in wanted.items() if known.get(path) != blob)
+            files = (each for each in wanted.items() if known.get(each[0]) != each[1])
         self._learn(files, describe, then=self._database.commit)
         forget_unchanged(self._database)
         release_memory()
-
-    def _linked_files(
-        self, head: Version, linked: Mapping[str, str]
-    ) -> Iterator[tuple[str, BlobId]]:
-        """The files behind symbolic links, by the paths at which Pelican finds them."""
-        for link, target in linked.items():
-            if one := self._store.read(target, head):
-                yield link, one.id
-            elif not link.startswith(f"{target}/"):  # a link to its own parent has no end
-                for path, blob in self._store.files(target, head):
-                    yield link + path[len(target) :], blob
 
     def removed(self, at: Version) -> Iterator[tuple[str, Removal]]:
         """Files of posts that were removed on the way to ``at``, the newest first, by the paths at
@@ -484,17 +454,8 @@ class PostIndex:
         """
         linked = self._store.links(self._folder, at)
         for removal in self._store.removals([self._folder, *linked.values()], at):
-            for path in self._paths(removal.path, linked):
+            for path in places_of(removal.path, self._folder, linked):
                 yield path, removal
-
-    def _paths(self, path: str, linked: Mapping[str, str]) -> Iterator[str]:
-        """Where Pelican finds a file: at its own path in the content folder, and behind links."""
-        if path.startswith(self._inside):
-            yield path
-        for link, target in linked.items():
-            inside = path.startswith(f"{target}/") and not link.startswith(f"{target}/")
-            if path == target or inside:
-                yield link + path[len(target) :]
 
     def _learn(
         self,

@@ -57,7 +57,9 @@ class Commit(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """A path whose blob differs between two versions; ``None`` where it does not exist."""
+    """A path that differs between two versions, by its blob or by its mode; ``None`` where it is no
+    file: it does not exist, or is a symbolic link or a submodule.
+    """
 
     path: str
     old: BlobId | None

@@ -171,10 +171,10 @@ class GitStore:
                 yield Blob(blob, data)
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:
-        """Every path whose bytes differ."""
+        """Every path that differs."""
         with _translated():
             found = compare(self.database, self._tree_of(old), self._tree_of(new))
-            pairs = [
+            changed = [
                 Difference(
                     path,
                     BlobId(was.oid.hex()) if was and was.is_file else None,
@@ -182,7 +182,6 @@ class GitStore:
                 )
                 for path, was, now in found
             ]
-            changed = [pair for pair in pairs if pair.old != pair.new]
             return sorted(changed, key=lambda pair: os.fsencode(pair.path))
 
     def removals(self, places: Collection[str], at: Version) -> Iterator[Removal]:

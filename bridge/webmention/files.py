@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bridge.posts.commits import is_ours
+from bridge.posts.linked import found_differences, found_files
 from bridge.posts.urls import canonical, hosts, one_spelling
 from bridge.store import Blob, BlobId, Change, StoreBroken, Version
 from bridge.store.git import GitStore
@@ -108,7 +109,7 @@ class MentionFiles:
                 self._hosts.clear()
                 self.unread.clear()
                 self._removed = None
-                self._index_files(self._store.files(self._content.rstrip("/"), head))
+                self._index_files(found_files(self._store, self._content.rstrip("/"), head))
             self._rules = self._read_rules(head)
             self._version, self._known = head, None
             return head
@@ -278,16 +279,15 @@ class MentionFiles:
 
     def _apply_diff(self, old: Version, new: Version) -> bool:
         try:
-            differences = self._store.diff(old, new)
+            found = found_differences(self._store, self._content.rstrip("/"), old, new)
         except StoreBroken:
             return False
-        inside = [each for each in differences if each.path.startswith(self._content)]
-        for each in inside:
+        for each in found:
             if self._forget(each.path) and each.new is None:
                 self._removed = None
             self._hosts.pop(each.path, None)
             self.unread.pop(each.path, None)
-        self._index_files((each.path, each.new) for each in inside if each.new is not None)
+        self._index_files((each.path, each.new) for each in found if each.new is not None)
         return True
 
     def _index_files(self, files: Iterable[tuple[str, BlobId]]) -> None:

@@ -576,6 +576,50 @@ async def test_posts_in_submodules_are_counted_and_said_to_be_there(tmp_path: Pa
             await site.source(at("talks"))
 
 
+async def test_a_submodule_that_is_moved_is_read_as_it_is_now(tmp_path: Path) -> None:
+    """A commit that moves one changes no file: posts got addresses of the plugin as it was, and
+    posts in it were those of before.
+    """
+    allowed = ("-c", "protocol.file.allow=always")
+    text = "Title: {0}\nDate: 2020-01-02\nSlug: {0}\n\nText.\n"
+    plugin = new_repo(tmp_path / "plugin")
+    talks = new_repo(tmp_path / "talks")
+    rule = """from pelican import signals
+
+def name(article):
+    article.slug = "{0}-" + article.slug
+
+def register():
+    signals.article_generator_preread.disconnect(name)
+    signals.content_object_init.connect(name)
+"""
+    (plugin / "naming.py").write_text(rule.format("old"))
+    (talks / "one.md").write_text(text.format("one"))
+    commit_all(plugin, "a plugin")
+    commit_all(talks, "a talk")
+    conf = f'{CONF}\nPLUGIN_PATHS = ["plugins/naming"]\nPLUGINS = ["naming"]\n'
+    files = {"content/c.md": text.format("c"), "pelicanconf.py": CONF}
+    async with bench(tmp_path, files, CONF) as site:
+        for place, other in (("plugins/naming", plugin), ("content/talks", talks)):
+            git(site.clone, *allowed, "submodule", "--quiet", "add", str(other), place)
+        await site.arrived({"pelicanconf.py": conf})
+        assert await site.create(name="first", content="x", published="2021-01-01") == (
+            "https://example.com/2021/old-first/"
+        )
+        site.pull()
+        (plugin / "naming.py").write_text(rule.format("new"))
+        (talks / "two.md").write_text(text.format("two"))
+        for place, other in (("plugins/naming", plugin), ("content/talks", talks)):
+            commit_all(other, "more")
+            git(site.clone / place, "pull", "--quiet", str(other), "main")
+        await site.arrived({})
+        assert await site.create(name="second", content="x", published="2021-01-01") == (
+            "https://example.com/2021/new-second/"
+        )
+        await site.catalogue.separate.settled()
+        assert site.catalogue.report().in_submodules == 2
+
+
 async def test_a_post_that_is_a_link_is_deleted_and_what_it_leads_to_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

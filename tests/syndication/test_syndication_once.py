@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from git_kit import commit_all, git
 from partner_kit import each_network
 from PIL import Image
 from soak_kit import SOAK, in_soak
@@ -370,6 +371,23 @@ async def test_an_edit_reaches_mastodon_at_once_and_then_every_ten_minutes(both:
     assert both.networks.skeets == ["One"]
     edits = [each for each in both.networks.requests if each.startswith("PUT /api")]
     assert len(edits) == 2
+
+
+async def test_an_edit_of_a_post_whose_file_is_a_link_reaches_its_copy(mastodon: Bench) -> None:
+    mastodon.start()
+    path = mastodon.post("One")
+    await mastodon.done(path)
+    await mastodon.stop()
+    # The owner moves the file out of the content folder, and leaves a link there.
+    clone = mastodon.folder / "clone"
+    git(mastodon.folder, "clone", "-q", str(mastodon.folder / "repo.git"), str(clone))
+    (clone / path).rename(clone / "drawer.md")
+    (clone / path).symlink_to("../../drawer.md")
+    commit_all(clone, "a link")
+    git(clone, "push", "-q")
+    mastodon.start()
+    mastodon.edit("drawer.md", "Two")
+    await mastodon.until(lambda: mastodon.networks.toots == ["Two"])
 
 
 async def test_edits_are_left_alone_where_that_is_set(mastodon: Bench) -> None:

@@ -126,6 +126,28 @@ async def test_a_post_in_a_file_whose_name_is_not_utf8_is_not_gone(town: Street)
     assert [path for path, _ in town.bench.store.files("content/mentions", head)] == []
 
 
+async def test_an_edit_of_a_post_whose_file_is_a_link_notifies(town: Street) -> None:
+    one, two = town.other.taker("/one"), town.other.taker("/two")
+    text = "Title: Linked\nDate: 2026-01-02 10:00\nSlug: linked\n\n{}\n"
+    await town.bench.arrived({"README.md": text.format("None yet."), "content/keep.txt": "x"})
+    (town.bench.clone / "content/linked.md").symlink_to("../README.md")
+    await town.bench.arrived({})
+    sender = await town.sender()
+    town.show("linked", one)
+    await town.bench.arrived({"README.md": text.format(f"[x]({one})")})
+    sender.changed(newest(town))
+    await town.idle(sender)
+    assert town.other.mentions() == [(town.url("linked"), one)]
+    # The link itself may lead elsewhere.
+    town.show("linked", one, two)
+    (town.bench.clone / "content/linked.md").unlink()
+    (town.bench.clone / "content/linked.md").symlink_to("../OTHER.md")
+    await town.bench.arrived({"OTHER.md": text.format(f"[x]({one}) [y]({two})")})
+    sender.changed(newest(town))
+    await town.idle(sender)
+    assert (town.url("linked"), two) in town.other.mentions()
+
+
 @pytest.mark.parametrize(
     ("headers", "told"),
     [

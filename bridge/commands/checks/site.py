@@ -20,6 +20,7 @@ from bridge.commands.checks.build import (
 from bridge.commands.checks.comparison import check_folder
 from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
+from bridge.posts.linked import found_files
 from bridge.posts.separate import places_in_submodules, posts_at
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
@@ -126,7 +127,7 @@ async def _unread(
     suffixes = tuple(f".{suffix}" for suffix in site.facts.suffixes)
 
     def sources() -> list[Source]:
-        listed = store.files(settings.content.folder, head)
+        listed = found_files(store, settings.content.folder, head)
         files = [(path, blob) for path, blob in listed if path.endswith(suffixes)]
         blobs = store.blobs(blob for _, blob in files)
         return [

@@ -28,7 +28,7 @@ def still_left_out(
     post that was edited or deleted, the settings, the theme. A new post fixes nothing.
     """
     for change in changes:
-        new_post = change.old is None and change.path.startswith(content)
+        new_post = change.old is None and change.new and change.path.startswith(content)
         # Where posts are at the root of the repo, so is everything else.
         new_post = new_post and (bool(content) or change.path.endswith(SOURCES))
         if not new_post or change.path in left_out:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 from bridge.content.file import Mf2Line, PelicanFile
 from bridge.micropub.post import Post, discover, unescape
 from bridge.posts.catalogue import Catalogue
-from bridge.settings import Target, prefix_of
+from bridge.posts.linked import found_differences, found_files
+from bridge.settings import Target
 from bridge.site.messages import IndexedPost
 from bridge.store import ContentStore, StoreError, Version
 from bridge.syndication.bluesky.records import post_at
@@ -190,7 +191,7 @@ class Planner:
 
     def _files_with_requests(self, head: Version) -> list[tuple[str, PelicanFile]]:
         """The files that request copies, for when there is no earlier commit to compare with."""
-        listed = self._store.files(self._folder, head)
+        listed = found_files(self._store, self._folder, head)
         files = [(path, blob) for path, blob in listed if _is_post(path)]
         blobs = self._store.blobs(blob for _, blob in files)
         return [
@@ -201,7 +202,8 @@ class Planner:
 
     def _changes(self, old: Version, new: Version, paths: Iterable[str]) -> list[_Change]:
         """The posts' files that differ, and those at ``paths`` though they may be the same."""
-        inside = [each for each in self._store.diff(old, new) if self._is_inside(each.path)]
+        found = found_differences(self._store, self._folder, old, new)
+        inside = [each for each in found if _is_post(each.path)]
         wanted = [blob for each in inside for blob in (each.old, each.new) if blob]
         read = {blob.id: blob.data for blob in self._store.blobs(dict.fromkeys(wanted))}
         changes = [
@@ -241,7 +243,7 @@ class Planner:
 
     def _files_naming(self, urls: Collection[str], at: Version) -> Mapping[str, list[str]]:
         """The posts' files that name each of these copies."""
-        files = [each for each in self._store.files(self._folder, at) if _is_post(each[0])]
+        files = [each for each in found_files(self._store, self._folder, at) if _is_post(each[0])]
         blobs = self._store.blobs(blob for _, blob in files)
         found: dict[str, list[str]] = {}
         for (path, _), blob in zip(files, blobs, strict=True):
@@ -279,9 +281,6 @@ class Planner:
                     self.plan_edits(path, new)
             elif old is not None:
                 self._delete(path, old, there)
-
-    def _is_inside(self, path: str) -> bool:
-        return path.startswith(prefix_of(self._folder)) and _is_post(path)
 
     def _replan(self, job: Job, copy: str | None) -> Job | None:
         """What to do with a job after its post was edited: a replacement, or ``None``."""

@@ -18,7 +18,6 @@ from bridge.errors import InvalidRequest
 from bridge.micropub.post import Json, nested, without_endless_references
 from bridge.net.web_url import host_of
 from bridge.posts.catalogue import Catalogue
-from bridge.settings import prefix_of
 from bridge.site.current import without_guesses
 from bridge.site.messages import IndexedPost, Source, shown_if_not_utf8
 from bridge.store import BlobId, ContentStore, Difference
@@ -60,7 +59,9 @@ class PostChange(Struct, frozen=True):
 
 
 class ChangedPosts(Struct, frozen=True):
-    """Finds changed posts in a diff. ``folder`` is the content folder, relative to the repo."""
+    """Finds changed posts in the differences that Pelican finds in ``folder``, the content folder,
+    relative to the repo.
+    """
 
     store: ContentStore
     catalogue: Catalogue
@@ -72,10 +73,8 @@ class ChangedPosts(Struct, frozen=True):
         Raises the errors of :mod:`bridge.errors` and :class:`~bridge.store.StoreError` where the
         site or the repo cannot be read now.
         """
-        start = prefix_of(self.folder)
-        inside = [each for each in differences if each.path.startswith(start)]
-        old = await self._public_posts([(each.path, each.old) for each in inside if each.old])
-        new = await self._public_posts([(each.path, each.new) for each in inside if each.new])
+        old = await self._public_posts([(each.path, each.old) for each in differences if each.old])
+        new = await self._public_posts([(each.path, each.new) for each in differences if each.new])
         changed = list[PostChange]()
         used, index = set[str](), self.catalogue.index
         # A post that was moved by hand: only the index knows its former URL yet.

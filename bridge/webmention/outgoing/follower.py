@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from bridge.posts.catalogue import Catalogue
 from bridge.posts.commits import is_ours
-from bridge.store import StoreBroken, Version
+from bridge.posts.linked import found_differences
+from bridge.store import Difference, StoreBroken, Version
 from bridge.store.git import GitStore
 from bridge.webmention.outgoing.changes import (
     PUBLIC,
@@ -61,7 +62,7 @@ class Follower(Struct, frozen=True):
         if cursor is None or cursor == head:
             return await self.outbox.move_cursor(head)
         try:
-            differences = await asyncio.to_thread(self.store.diff, Version(cursor), head)
+            differences = await asyncio.to_thread(self._differences, Version(cursor), head)
         except StoreBroken:
             log.warning(
                 "the last commit that webmentions were sent for is not in the repo any more:"
@@ -100,8 +101,11 @@ class Follower(Struct, frozen=True):
         commits = [(each.version, is_ours(each.message)) for each in newer]
         for (version, ours), (older, _) in pairwise([*commits, (cursor, True)]):
             if not ours:
-                found.update(each.path for each in self.store.diff(older, version))
+                found.update(each.path for each in self._differences(older, version))
         return found
+
+    def _differences(self, old: Version, new: Version) -> Sequence[Difference]:
+        return found_differences(self.store, self.changes.folder, old, new)
 
     async def _put(self, changed: PostChange, head: Version, *, held: bool) -> None:
         out = await self._entry_of(changed)
