@@ -27,18 +27,19 @@ for left in "$dir"/BRIDGE_LOCK.*; do
     if [ -e "$left" ] && ! kill -0 "${left##*.}" 2>/dev/null; then
         [ ! "$left" -ef "$index.lock" ] || rm -f "$index.lock"
         gone=${left##*.}
-        rm -f "$left" "$dir/BRIDGE_INDEX.$gone" "$dir/BRIDGE_INDEX.$gone.lock" "$dir/BRIDGE_SEEN.$gone"
+        rm -f "$left" "$dir/BRIDGE_INDEX.$gone" "$dir/BRIDGE_INDEX.$gone".* "$dir/BRIDGE_SEEN.$gone"
     fi
 done
 mine=$dir/BRIDGE_LOCK.$$
 seen=$dir/BRIDGE_SEEN.$$
-: >"$mine"
+true >"$mine" || no "unwritable"
 export GIT_INDEX_FILE="$dir/BRIDGE_INDEX.$$"
-trap '[ ! "$mine" -ef "$index.lock" ] || rm -f "$index.lock"; rm -f "$GIT_INDEX_FILE" "$seen" "$mine"' EXIT
+trap '[ ! "$mine" -ef "$index.lock" ] || rm -f "$index.lock"; rm -f "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" "$seen" "$mine"' EXIT
 trap 'exit 1' HUP INT TERM
 # Git replaces its index, and never changes one: as long as both names are one file, nothing has
 # come between looking and moving. So the look, which takes longest, is in no one's way.
-ln "$index" "$seen" && cp -p "$seen" "$GIT_INDEX_FILE" || exit 1
+ln "$index" "$seen" || exit 1
+cp -p "$seen" "$GIT_INDEX_FILE" || no "unwritable"
 
 # From here to the end no other git command changes the index.
 lock() {
@@ -83,30 +84,76 @@ done' sh && echo "$at"
 old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 [ "${MICROPUB_BRIDGE_SEEN:-$old}" = "$old" ] || no "moved"
 
-# Bring the files and the index from this commit to what the branch is at.
-locked=
-bring_from() {
-    lock
+# As long as files are moved, BRIDGE_MOVE says from which commit to which.
+move() {
+    [ -n "$locked" ] || lock
     locked=yes
-    git read-tree -u -m "$1" "$old" && cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" &&
-        mv -f "$GIT_INDEX_FILE.new" "$index" && rm -f "$dir/BRIDGE_HEAD" || exit 1
+    # Not to be ended half way.
+    trap '' HUP INT TERM
+    echo "$1 $2" >"$dir/BRIDGE_MOVE" && git read-tree -u -m "$1" "$2" && return
+    settle "$1" "$2"
+    no "unwritable"
+}
+
+# The files are at what the branch is at, and so is git's index.
+moved() {
+    cp -p "$GIT_INDEX_FILE" "$GIT_INDEX_FILE.new" && mv -f "$GIT_INDEX_FILE.new" "$index" ||
+        no "unwritable"
+    rm -f "$dir/BRIDGE_MOVE" "$dir/BRIDGE_HEAD"
+}
+
+# Files that were on their way between two commits go to what the branch is at: the disk was full, or
+# the push was killed. What is neither of these commits' content, nor the beginning of it, is the
+# owner's, and stays.
+settle() {
+    [ -n "$locked" ] || lock
+    locked=yes
+    trap '' HUP INT TERM
+    other=$1
+    [ "$other" != "$old" ] || other=$2
+    # Where the disk is full, there is no space for an index either until files are gone.
+    git diff-index --cached --quiet "$old" -- || git read-tree -i -m "$other" "$old" || exit 1
+    git diff-tree -r --no-renames --name-only -z "$1" "$2" | FROM=$1 TO=$2 xargs -0 sh -c '
+begins() {
+    if [ -L "$file" ]; then
+        [ "$(readlink "$file")" = "$(git cat-file blob "$1:$file")" ]
+    else
+        git cat-file --filters "$1:$file" | head -c "$(wc -c <"$file")" | cmp -s - "$file"
+    fi
+} 2>/dev/null
+for file; do
+    ! { [ -d "$file" ] && [ ! -L "$file" ]; } && { [ -e "$file" ] || [ -L "$file" ]; } || continue
+    tracked=$(git --literal-pathspecs ls-files -- "$file")
+    [ -z "$tracked" ] || ! git --literal-pathspecs diff-files --quiet -- "$file" || continue
+    { begins "$FROM" || begins "$TO"; } && rm -f "$file" || continue
+    case $file in */*) [ -n "$tracked" ] || rmdir -p "${file%/*}" 2>/dev/null ;; esac
+done
+for file; do
+    [ -e "$file" ] || [ -L "$file" ] || [ -z "$(git --literal-pathspecs ls-files -- "$file")" ] ||
+        git checkout-index -q -- "$file" || exit 255
+done' sh || no "unwritable"
+    moved
 }
 
 # A push that moved the files, and then found that a commit had just moved the branch, is undone:
 # the branch has never been there.
+locked=
 last=
 [ ! -e "$dir/BRIDGE_HEAD" ] || read -r last <"$dir/BRIDGE_HEAD"
 log=$dir/logs/$branch
 [ ! -e "$dir/commondir" ] || log=$(git rev-parse --git-path "logs/$branch")
-if [ -n "$last" ] && [ -s "$log" ] && ! grep -q "^[0-9a-f]* $last " "$log"; then
-    bring_from "$last"
+if [ -s "$dir/BRIDGE_MOVE" ] && read -r from to <"$dir/BRIDGE_MOVE"; then
+    settle "$from" "$to"
+elif [ -n "$last" ] && [ -s "$log" ] && ! grep -q "^[0-9a-f]* $last " "$log"; then
+    settle "$last" "$old"
 fi
 
 git update-index -q --ignore-submodules --refresh >/dev/null
 unstaged=$(git diff-files --name-only --ignore-submodules) || exit 1
 staged=$(git diff-index --cached --name-only --ignore-submodules HEAD --) || exit 1
 if [ -n "$staged" ] && [ -z "$unstaged" ] && [ "$last" != "$old" ] && behind=$(overtaken); then
-    bring_from "$behind"
+    move "$behind" "$old"
+    moved
     staged=
 fi
 if [ -n "$unstaged$staged" ]; then
@@ -129,7 +176,6 @@ for file; do
     done
 done' sh || exit 1
 
-# Not to be ended half way.
-trap '' HUP INT TERM
-echo "$new" >"$dir/BRIDGE_HEAD" && git read-tree -u -m "$old" "$new" || exit 1
-mv -f "$GIT_INDEX_FILE" "$index"
+echo "$new" >"$dir/BRIDGE_HEAD" || no "unwritable"
+move "$old" "$new"
+mv -f "$GIT_INDEX_FILE" "$index" && rm -f "$dir/BRIDGE_MOVE"

@@ -360,6 +360,83 @@ async def test_another_users_clone_is_reported_with_advice(
     store.close()
 
 
+def stop_half_way(clone: Path, how: str) -> None:
+    """Have git run ``how`` when it is to write the last file of a push: the others are moved."""
+    (clone / ".git/info").mkdir(exist_ok=True)
+    (clone / ".git/info/attributes").write_text("content/stop.md filter=stop\n")
+    git(clone, "config", "filter.stop.required", "true")
+    git(clone, "config", "filter.stop.clean", "cat")
+    git(clone, "config", "filter.stop.smudge", how)
+
+
+async def push_all_kinds(store: GitStore, remote: Remote) -> None:
+    """A new, a changed and a removed post, and one at which git stops."""
+    remote.changed(put(store, "content/2026/new.md", "ours\n"))
+    remote.changed(put(store, "content/a.md", "ours\n"))
+    remote.changed(put(store, "content/b.md", None))
+    remote.changed(put(store, "content/stop.md", "ours\n"))
+    async with asyncio.timeout(300):
+        while remote.status().state not in {"failed", "waiting"}:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_push_for_which_there_is_no_space_changes_nothing_and_comes_later(
+    clone: Path,
+) -> None:
+    before = theirs(clone)
+    stop_half_way(clone, "false")
+    async with bridge(clone) as (store, remote):
+        await push_all_kinds(store, remote)
+        assert theirs(clone) == before
+        assert f"git could not write a file in {clone}" in (remote.status().error or "")
+        git(clone, "config", "filter.stop.smudge", "cat")
+        await remote.fetch_now()
+        await until(remote, "ok")
+        assert git(clone, "rev-parse", "HEAD") == store.head()
+    assert git(clone, "status", "--porcelain") == ""
+    assert not (clone / ".git/BRIDGE_MOVE").exists()
+    sound(clone)
+
+
+async def test_a_clone_that_cannot_store_a_push_is_tried_again_every_minute(clone: Path) -> None:
+    """However often it could not: once its owner has made space, they wait for the posts."""
+    hook = clone / ".git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho No space left on device >&2\nexit 1\n")
+    hook.chmod(0o755)
+    async with bridge(clone) as (store, remote):
+        remote._failures = 20
+        remote.changed(put(store, POST, "ours\n"))
+        status = await until(remote, "failed")
+        assert "make space" in status.remedy
+        assert (status.retry or 0) < time.time() + 100
+
+
+@pytest.mark.parametrize("owner", [False, True])
+async def test_a_push_that_is_killed_half_way_is_taken_up_again(
+    clone: Path, *, owner: bool
+) -> None:
+    """What the owner has written in the meantime stays."""
+    stop_half_way(clone, "kill -9 0")  # git, and the hook
+    async with bridge(clone) as (store, remote):
+        await push_all_kinds(store, remote)
+        assert (clone / "content/a.md").read_text() == "ours\n"
+        git(clone, "config", "filter.stop.smudge", "cat")
+        (clone / "content/2026/new.md").write_text("ou")  # as a full disk leaves it
+        if owner:
+            (clone / "content/b.md").write_text("mine\n")
+            await remote.fetch_now()
+            status = await until(remote, "waiting")
+            assert f"content/b.md in {clone} has changes" in (status.error or "")
+            assert git(clone, "status", "--porcelain") == "M content/b.md"
+            assert (clone / "content/b.md").read_text() == "mine\n"
+            git(clone, "checkout", "--", "content/b.md")
+        await remote.fetch_now()
+        await until(remote, "ok")
+        assert git(clone, "rev-parse", "HEAD") == store.head()
+    assert git(clone, "status", "--porcelain") == ""
+    sound(clone)
+
+
 async def test_a_lock_left_by_a_killed_push_is_removed(clone: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

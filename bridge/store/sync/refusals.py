@@ -10,12 +10,17 @@ from bridge.runtime.command_name import doc
 _REMEDIES = {
     (
         r"not committed|under way in|does not track|delete that file|let its branch be moved"
-        r"|does not allow it|See there|belongs to another user"
+        r"|does not allow it|See there|could not write a file|belongs to another user"
     ): ("Once that is done, the bridge pushes by itself."),
     r"file size limit|GH001|exceeds .*size|pack exceeds maximum|entity too large|HTTP 413": (
         "The host does not accept a file that large: delete the post's upload, or host it"
         " elsewhere."
     ),
+    r"(?<!remote: )error: cannot update ref": (
+        "The bridge cannot write to its own repo: make space on its disk, and let its user write to"
+        " all of it."
+    ),
+    r"No space left|quota|disk full": ("The remote could not store it: make space there."),
     (
         r"pre-receive hook declined|update hook declined|protected|GH006|GH013|rule violations"
         r"|not allowed to push|hook declined|prohibited"
@@ -43,11 +48,6 @@ _REMEDIES = {
         "The connection cannot be trusted: check this machine's clock and its certificates"
         " (http.sslCAInfo for an authority of your own)."
     ),
-    r"(?<!remote: )error: cannot update ref": (
-        "The bridge cannot write to its own repo: make space on its disk, and let its user write to"
-        " all of it."
-    ),
-    r"No space left|quota|disk full": ("The remote could not store it: make space there."),
     r"insufficient permission|Permission denied(?! \()|unable to create|Read-only file system": (
         "Give the user that runs the bridge write access to all of that repo."
     ),

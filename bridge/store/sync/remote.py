@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _LOOK = 1.0  # seconds between looks at files: has the branch moved, here or in a local remote?
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
 _LONGEST_BUSY = 5.0  # for other git commands, which end soon, however often there are some
-_LONGEST_WAIT = 60.0  # for what the owner has not committed: most often the look sees it sooner
+_LONGEST_WAIT = 60.0  # for a remote on this machine: a try costs nobody anything
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
 _END = 1.5  # and then for git, which has been terminated
 
@@ -190,14 +190,15 @@ class Remote:
         local = self._transport.local
         # Read before the attempt: what the owner does during it is a reason for another one.
         before = local.stamp() if local else None
-        self._waits, self._longest, self._remedy = None, _LONGEST_PAUSE, ""
+        self._longest = _LONGEST_WAIT if local else _LONGEST_PAUSE
+        self._waits, self._remedy = None, ""
         try:
             self._round.run(fetch=fetch)
         except RemoteIsBusy as busy:
             self._longest = _LONGEST_BUSY
             return str(busy)
         except RemoteWaits as waits:
-            self._waits, self._longest = waits, _LONGEST_WAIT
+            self._waits = waits
             changed = local is None or local.stamp() != before
             self._stamp = None if changed or local is None else local.stamp(waits.paths)
             return str(waits)

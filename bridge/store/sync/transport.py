@@ -37,6 +37,10 @@ _TRIES, _MOMENT = 10, 0.2  # a git command beside this one holds a lock for seco
 _LOCK = re.compile(r"waiting: locked ([^;]+\.lock)|Unable to create '(.*\.lock)'")
 _CHANGED = "{what} in {root} has changes that are not committed. Commit them there, or undo them"
 _UNTRACKED = "{what} is there, and git does not track it. Move it away, or delete it"
+_UNWRITABLE = (
+    "git could not write a file in {root}. Make space on its disk, and let the user that runs the"
+    " bridge write to all of it"
+)
 #: Git's own messages where our hook is not installed.
 _REFUSALS = {
     "Working directory has unstaged changes": (
@@ -95,7 +99,8 @@ class RemoteHasMoved(TransportError):
 
 
 class RemoteWaits(TransportError):
-    """A clone on this machine has work of the owner's that the push would overwrite.
+    """A clone on this machine cannot be moved forward until its owner has done something: most
+    often it has work of theirs that the push would overwrite.
 
     ``paths`` are the files concerned, as far as they are known.
     """
@@ -224,6 +229,8 @@ class Transport:
                 return RemoteWaits(_CHANGED.format(what=names, root=tree), paths)
             if what == "untracked":
                 return RemoteWaits(_UNTRACKED.format(what=detail), [Path(detail)])
+            if what == "unwritable":
+                return RemoteWaits(_UNWRITABLE.format(root=root))
             return RemoteWaits(f"a git command is under way in {root}. End it there: git status")
         for words, reason in _REFUSALS.items():
             if words in text:
