@@ -22,7 +22,7 @@ from bridge.content.file import Mf2Line, PelicanFile, has_other_format, refuse_o
 from bridge.content.markup.links import MediaUrls
 from bridge.content.rules import RAW_HTML, PathTemplate, SiteRules, SiteView
 from bridge.content.titles_and_slugs import candidates, slug_sources
-from bridge.errors import Conflict, InvalidRequest, SiteBroken
+from bridge.errors import BridgeError, Conflict, InvalidRequest, SiteBroken, Unavailable
 from bridge.micropub.action import Create, Update
 from bridge.micropub.answers import slug_of
 from bridge.micropub.post import Post, Properties
@@ -132,14 +132,14 @@ class PostReader:
         return self.catalogue.index.find(url)
 
     def find(self, url: str) -> IndexedPost:
-        """The post at a URL. Raises :class:`InvalidRequest`."""
+        """The post at a URL. Raises :meth:`no_post_at`."""
         entry = self.catalogue.index.find(url)
         if entry is None:
             raise self.no_post_at(url)
         return entry
 
-    def no_post_at(self, url: str) -> InvalidRequest:
-        """The error for a URL that no post has."""
+    def no_post_at(self, url: str) -> BridgeError:
+        """The error for a URL that no post has, or that one in a submodule may have."""
         siteurl = self.catalogue.site.facts.siteurl
         if siteurl and not canonical(url, self.catalogue.index.own).startswith("/"):
             return InvalidRequest(f"{url[:200]} is not a page of this site, {siteurl}.")
@@ -147,6 +147,11 @@ class PostReader:
             return InvalidRequest(
                 f"The post at {url[:200]} is in a submodule ({file}), a separate repo, which the"
                 " bridge does not change. Change it there."
+            )
+        if self.catalogue.separate.is_looking:
+            return Unavailable(
+                "The bridge is looking at the posts in submodules. Try again in a moment.",
+                retry_after=5,
             )
         return InvalidRequest(f"There is no post at {url[:200]}.")
 
@@ -199,7 +204,9 @@ class PostReader:
             return there
         if moved is not None:
             return await self._beside_others(moved, base)
-        if not canonical(url, index.own).startswith("/") or self.catalogue.separate.file_of(url):
+        separate = self.catalogue.separate
+        is_separate = separate.is_looking or separate.file_of(url)
+        if is_separate or not canonical(url, index.own).startswith("/"):
             raise self.no_post_at(url)
         raise InvalidRequest(f"There is no post at {url[:200]}, and there never was one.")
 

@@ -25,6 +25,9 @@ from bridge.site.messages import (
 )
 from bridge.store import ContentStore, FileChanged, Version
 
+#: How long a request waits until the posts in submodules are known.
+_SEPARATE_SECONDS = 2.0
+
 
 class Reservation(Struct, frozen=True):
     """What is reserved for a post: the path of its file, the file, and the page's location."""
@@ -155,6 +158,8 @@ class Reservations:
         search: bool = True,
     ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
+        # Right after a start: most sites have no posts in submodules.
+        await self._catalogue.separate.settled(_SEPARATE_SECONDS)
         while True:
             async with self._settling:
                 # A request that has released a name by now has committed, so the refresh below sees
@@ -241,6 +246,8 @@ class Reservations:
             if lives or each.save_as == location.save_as:
                 return each.path
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
+        if holder is None:
+            holder = self._catalogue.separate.holder_of(location)
         if holder is not None:
             return holder
         # A deleted post is restored to where it was even if the site now has a page of that name.

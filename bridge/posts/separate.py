@@ -15,7 +15,7 @@ from bridge.errors import BridgeError
 from bridge.posts.urls import canonical
 from bridge.runtime import beneath
 from bridge.site.current import VersionFiles
-from bridge.site.messages import IndexedPost, Source
+from bridge.site.messages import IndexedPost, Location, ReservedPage, Source
 from bridge.site.site_reader import SiteReader
 from bridge.store import ContentStore, StoreError, Version
 from bridge.store.object_database import is_below
@@ -44,12 +44,14 @@ def places_in_submodules(
     return {place: checkout.folder / target for place, target in places.items()}
 
 
-async def posts_at(place: str, root: Path, site: SiteReader) -> AsyncGenerator[IndexedPost, None]:
-    """The posts at one of these places. Raises what the site's answers do."""
+async def described_at(
+    place: str, root: Path, site: SiteReader
+) -> AsyncGenerator[IndexedPost | ReservedPage, None]:
+    """The posts and pages at one of these places. Raises what the site's answers do."""
     batches = _batches(place, root, site.facts.suffixes)
     while files := await asyncio.to_thread(next, batches, None):
         for each in await site.describe(files):
-            if isinstance(each, IndexedPost):
+            if isinstance(each, IndexedPost | ReservedPage):
                 yield each
 
 
@@ -73,6 +75,7 @@ class SeparatePosts:
         self._folder = folder
         self._own = own
         self._paths: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
         self._seen: tuple[Mapping[str, str], SiteReader] | None = None
         self._looking: asyncio.Task[None] | None = None
         #: How many there are.
@@ -81,6 +84,17 @@ class SeparatePosts:
     def file_of(self, url: str) -> str | None:
         """The file of the post at a URL; ``None`` where none of them is there."""
         return self._paths.get(canonical(url, self._own))
+
+    def holder_of(self, location: Location) -> str | None:
+        """The file, in a submodule, of the post or page that already is where a new post would be;
+        ``None`` where there is none.
+        """
+        return self.file_of(location.url) or self._outputs.get(location.save_as)
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether some may not be known yet."""
+        return self._looking is not None and not self._looking.done()
 
     def follow(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
         """Look for them if a submodule or the site's settings are others now. Returns at once."""
@@ -94,10 +108,10 @@ class SeparatePosts:
             self._look(head, site, checkout), name="posts in submodules"
         )
 
-    async def settled(self) -> None:
-        """Wait until they are known."""
+    async def settled(self, seconds: float | None = None) -> None:
+        """Wait until they are known, at most for this time."""
         if self._looking is not None:
-            await asyncio.wait({self._looking})
+            await asyncio.wait({self._looking}, timeout=seconds)
 
     async def close(self) -> None:
         """Stop looking."""
@@ -110,14 +124,16 @@ class SeparatePosts:
             places = await asyncio.to_thread(
                 places_in_submodules, self._store, head, checkout, self._folder
             )
-            count, paths = 0, dict[str, str]()
+            count, paths, outputs = 0, dict[str, str](), dict[str, str]()
             for place, root in places.items():
-                async for post in posts_at(place, root, site):
-                    count += 1
-                    for url in (post.url, *post.aliases):
-                        paths.setdefault(canonical(url, self._own), post.path)
+                async for each in described_at(place, root, site):
+                    outputs.setdefault(each.save_as, each.path)
+                    if isinstance(each, IndexedPost):
+                        count += 1
+                        for url in (each.url, *each.aliases):
+                            paths.setdefault(canonical(url, self._own), each.path)
         except (BridgeError, StoreError, OSError) as error:
             log.warning("posts in submodules are not known: %s", error)
             self._seen = None  # the next commit tries again
         else:
-            self.count, self._paths = count, paths
+            self.count, self._paths, self._outputs = count, paths, outputs

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from git_kit import commit_all, git, new_repo
 from publishing_kit import bench
 from site_kit import CONF
 
-from bridge.errors import InvalidRequest, SiteBroken
+from bridge.errors import InvalidRequest, SiteBroken, Unavailable
 from bridge.micropub.action import Update
+from bridge.posts import separate
 from bridge.settings import Settings, Site
 from bridge.web.queries import Queries
 
@@ -568,12 +570,46 @@ async def test_posts_in_submodules_are_counted_and_said_to_be_there(tmp_path: Pa
             ):
                 with pytest.raises(InvalidRequest, match=said):
                     await refused
+        url = await site.create(name="talks", content="Mine", published="2020-05-05")
+        assert url == at("talks-2")
+        site.pull()
         git(site.clone, "rm", "-q", "content/talks")
         await site.arrived({})
         await site.catalogue.separate.settled()
         assert site.catalogue.report().in_submodules == 1
         with pytest.raises(InvalidRequest, match="There is no post at"):
             await site.source(at("talks"))
+
+
+async def test_posts_in_submodules_that_are_not_known_yet_are_not_denied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right after a start: an app was told for good that there is no such post, and a new post got
+    the address of one of them.
+    """
+    text = "Title: talk\nDate: 2020-01-02\nSlug: talk\n\nText.\n"
+    looking, find = threading.Event(), separate.places_in_submodules
+
+    def later(*asked: Any) -> Any:
+        assert looking.wait(60)
+        return find(*asked)
+
+    monkeypatch.setattr(separate, "places_in_submodules", later)
+    async with bench(tmp_path, {"content/c.md": text.replace("talk", "c")}, CONF) as site:
+        other = new_repo(tmp_path / "talks")
+        (other / "talk.md").write_text(text)
+        commit_all(other, "a post")
+        git(site.clone, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add",
+            str(other), "content/talks")  # fmt: skip
+        await site.arrived({})
+        url = "https://example.com/2020/talk/"
+        for refused in (site.source(url), site.delete(url), site.undelete(url)):
+            with pytest.raises(Unavailable, match="looking at the posts in submodules"):
+                await refused
+        new = asyncio.create_task(site.create(name="talk", content="x", published="2020-05-05"))
+        await asyncio.sleep(0.1)
+        looking.set()
+        assert await new == "https://example.com/2020/talk-2/"
 
 
 async def test_a_submodule_that_is_moved_is_read_as_it_is_now(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from bridge.commands.checks.comparison import check_folder
 from bridge.commands.progress import step
 from bridge.errors import BridgeError, SiteBroken
 from bridge.posts.linked import found_files
-from bridge.posts.separate import places_in_submodules, posts_at
+from bridge.posts.separate import described_at, places_in_submodules
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
-from bridge.site.messages import Locate, PostQuestions, SiteFacts, Source, Unread
+from bridge.site.messages import IndexedPost, Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.process import SiteProcess
 from bridge.site.site_reader import start_of
@@ -153,9 +153,11 @@ async def _separate(
     separate = []
     places = await asyncio.to_thread(places_in_submodules, store, head, checkout, folder)
     for place, root in places.items():
-        async with aclosing(posts_at(place, root, site)) as posts:
-            if await anext(posts, None) is not None:
-                separate.append(place)
+        async with aclosing(described_at(place, root, site)) as found:
+            async for each in found:
+                if isinstance(each, IndexedPost):
+                    separate.append(place)
+                    break
     return separate
 
 
