@@ -3,7 +3,8 @@
 Pelican's reader would parse the first lines of such a file as headers, and the rest of the YAML as
 text. A site has such files only together with a reader that understands them, so they are
 recognised by their shape. This parses the part of YAML that front matter is written in; a value of
-any other shape is kept as it is, and is read as empty.
+any other shape is kept as it is, and is read as empty. A change leaves comments, spaces and quotes
+as they are, and what a list has besides texts.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ from __future__ import annotations
 import json
 import re
 
+from msgspec import Struct
+
 from bridge.content.formats import FileParts, Line, MarkdownSyntax, line_end, physical_lines
+from bridge.errors import Conflict
 
 _FENCE = re.compile(r"---[ \t]*(?:\r\n|\n|\r)")
 _END = re.compile(r"(?:---|\.\.\.)[ \t]*(?:\r\n|\n|\r|\Z)")
 _KEY = re.compile(r"(?P<key>[A-Za-z0-9_-]+)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
 #: A header of Pelican's own reader. Below a key with a value, it cannot belong to a YAML mapping.
 _PELICAN_KEY = re.compile(r" {0,3}[A-Za-z0-9_-]+:")
-_ITEM = re.compile(r"\s*-(?:\s+(?P<value>.*))?$")
+_ITEM = re.compile(r"(?P<mark>\s*-)(?:(?P<gap>\s+)(?P<value>.*))?$")
+#: What may stand between the lines of a value: a comment, or nothing.
+_BETWEEN = re.compile(r"\s*(?:#.*)?$")
+#: A key whose value begins on the next line.
+_EMPTY = re.compile(r"[^:]*:[ \t]*(?:[ \t]#[^\r\n]*)?$")
 #: How a value begins that is not plain text in YAML.
 _NOT_PLAIN = re.compile(r"""["'\[{|>&*!]""")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'')
@@ -29,9 +37,13 @@ _ONLY_YAML = re.compile(
     rf"|\{{(?>{_QUOTED.pattern}|[^{{}}]|\{{[^{{}}]*\}})*+\}})(?:\s+#.*)?"
 )
 _BLOCK = re.compile(r"[|>][+-]?")
-#: Without backtracking: a part that may be a quoted text is not tried in another way as well.
-_FLOW = re.compile(rf"\[(?P<items>(?>{_QUOTED.pattern}|[^\[\]])*+)\]")
-_FLOW_ITEM = re.compile(rf"\s*({_QUOTED.pattern}|[^,]+)")
+#: A comment, a quoted text, or less: a quote within a word is an apostrophe.
+_PIECE = re.compile(
+    rf"(?P<comment>(?<!\S)#[^\r\n]*)|(?<![^\s\[{{,:])(?:{_QUOTED.pattern})|\s+|.", re.DOTALL
+)
+_OPENING, _CLOSING = frozenset("[{"), frozenset("]}")
+#: Values that are none.
+_NULLS = frozenset({"", "~", "null"})
 _PLAIN = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
 #: Words that YAML does not read as strings.
@@ -51,18 +63,22 @@ class YamlSyntax(MarkdownSyntax):
         """The header with another value, its key as it was; a list stays one, and what stays in it
         is written as before."""
         key, end = line.raw.partition(":")[0], line_end(line.raw) or "\n"
-        pieces = physical_lines(line.raw)
-        item = _ITEM.match(pieces[1].rstrip("\r\n")) if len(pieces) > 1 else None
-        if item is not None and value.endswith(";"):
-            indent = pieces[1][: len(pieces[1]) - len(pieces[1].lstrip())]
-            before = [each["value"] or "" for each in map(_ITEM.match, pieces[1:]) if each]
-            items = "".join(f"{indent}- {each}{end}" for each in _spelt(value, before))
-            return Line(f"{key}:{end}{items}", line.key, value)
-        flow = _FLOW.fullmatch(line.raw.partition(":")[2].strip())
-        if flow and value.endswith(";"):
-            items = ", ".join(_spelt(value, _FLOW_ITEM.findall(flow["items"])))
-            return Line(f"{key}: [{items}]{end}", line.key, value)
-        return Line(f"{key}: {_written(line.key, value)}{end}", line.key, value)
+        written = _List.of(line.raw)
+        if written is not None and value.endswith(";"):
+            return Line(written.with_items(_items(value)), line.key, value)
+        first, *more = physical_lines(line.raw)
+        shown = [each.group() for each in _PIECE.finditer(first) if not each["comment"]]
+        own = "".join(shown).partition(":")[2].strip()
+        if line.key in _LISTS and not line.value and own not in _NULLS:
+            raise Conflict(
+                f"'{key}' in the file's head is written in a way that the bridge cannot change:"
+                " change it in the file."
+            )
+        comment = first[len("".join(shown).rstrip()) :].rstrip("\r\n")
+        is_one_line = all(_BETWEEN.match(each.rstrip("\r\n")) for each in more)
+        is_one_line = is_one_line and not own.startswith(("|", ">"))
+        kept = "".join(more) if is_one_line else ""
+        return Line(f"{key}: {_written(line.key, value)}{comment}{end}{kept}", line.key, value)
 
     def added(self, key: str, value: str, newline: str) -> Line:
         """``key: value``."""
@@ -104,7 +120,7 @@ def _parse(text: str) -> FileParts | None:
             found.append((match["key"].lower(), [raw]))
         elif not seen.strip() or seen.startswith("#"):
             found.append(("", [raw]))
-        elif last and (raw[0] in " \t" or _ITEM.match(seen)):
+        elif last and (raw[0] in " \t" or _ITEM.match(seen) or seen[0] in _CLOSING):
             # It belongs to the last key, with all that has come since.
             found[last][1].extend(each for _, own in found[last + 1 :] for each in own)
             found[last][1].append(raw)
@@ -148,30 +164,140 @@ def _line(key: str, raw: str) -> Line:
 
 def _value(raw: str) -> str:
     """A header's value in the notation of Pelican's own: a list with ``;`` after each item."""
+    if written := _List.of(raw):
+        return _joined([each.text for each in written.items])
     value, more = _first_and_more(raw)
-    items = [_ITEM.match(each) for each in more if each.strip()]
-    if not value and items and all(items):
-        return _joined([_read(each["value"] or "") for each in items if each])
-    if value.startswith("["):
-        flow = _FLOW.match(" ".join([value, *more]))
-        return _joined([_read(each) for each in _FLOW_ITEM.findall(flow["items"])]) if flow else ""
     if _BLOCK.fullmatch(value):
         return " ".join(filter(None, map(str.strip, more)))
     return _read(" ".join(filter(None, [value, *map(str.strip, more)])))
 
 
+class _Item(Struct, frozen=True):
+    """An item of a list: where it is in the text, and what it says; ``""`` if it is no text."""
+
+    start: int
+    end: int
+    text: str
+
+
+class _List(Struct, frozen=True):
+    """A header that is a list, in brackets or with a line for each item. ``place``: where the first
+    item may begin; ``gap``: what is written before an added one, and ``end`` after it.
+    """
+
+    raw: str
+    items: tuple[_Item, ...]
+    place: int
+    gap: str
+    end: str = ""
+
+    @classmethod
+    def of(cls, raw: str) -> _List | None:
+        """The list that a header is; ``None`` for anything else."""
+        first = physical_lines(raw)[0]
+        if _EMPTY.match(first.rstrip("\r\n")):
+            return cls._on_lines(raw, len(first))
+        start = raw.index(":") + 1
+        start += len(raw[start:]) - len(raw[start:].lstrip(" \t"))
+        return cls._in_brackets(raw, start + 1) if raw.startswith("[", start) else None
+
+    @classmethod
+    def _in_brackets(cls, raw: str, start: int) -> _List | None:
+        items: list[_Item] = []
+        parts: list[re.Match[str]] = []
+        depth = 0
+        for piece in _PIECE.finditer(raw, start):
+            sign = piece.group()
+            if depth or sign not in {",", "]"}:
+                depth += (sign in _OPENING) - (sign in _CLOSING)
+                parts += [piece] if sign.strip() and not piece["comment"] else []
+                continue
+            if parts:
+                written = raw[parts[0].start() : parts[-1].end()]
+                items.append(_Item(parts[0].start(), parts[-1].end(), _text(written)))
+            parts = []
+            if sign == "]":
+                ends = all(map(_BETWEEN.match, raw[piece.end() :].splitlines()))
+                between = raw[items[-2].end : items[-1].start] if items[1:] else ""
+                gap = between if re.fullmatch(r",\s*", between) else ", "
+                return cls(raw, tuple(items), start, gap) if ends else None
+        return None
+
+    @classmethod
+    def _on_lines(cls, raw: str, start: int) -> _List | None:
+        items: list[_Item] = []
+        place, mark, gap = start, "", " "
+        for line in physical_lines(raw[start:]):
+            seen = line.rstrip("\r\n")
+            found = _ITEM.match(seen)
+            end = place + len(line)
+            if found and found["mark"] == (mark or found["mark"]):
+                mark, gap = found["mark"], found["gap"] or gap
+                items.append(_Item(place, end, _text(found["value"] or "")))
+            elif not _BETWEEN.match(seen):
+                if not items or len(seen) - len(seen.lstrip()) < len(mark):
+                    return None
+                first, *more = raw[items[-1].start : end].strip()[1:].splitlines()
+                whole = [] if _BLOCK.fullmatch(first.strip()) else [first]
+                text = _text(" ".join(map(str.strip, [*whole, *more])).strip())
+                items[-1] = _Item(items[-1].start, end, text)
+            place = end
+        end_of_line = line_end(physical_lines(raw)[0])
+        return cls(raw, tuple(items), start, mark + gap, end_of_line) if items else None
+
+    def with_items(self, wanted: list[str]) -> str:
+        """The header with these texts. What is no text stays, and so does what was there in the
+        same order."""
+        kept = [each for each in self.items if each.text in wanted]
+        if [each.text for each in kept] != wanted[: len(kept)]:
+            kept = []
+        spelt = {each.text: self._spelling(each) for each in self.items}
+        added = [
+            f"{self.gap}{spelt.get(each) or _scalar(each)}{self.end}"
+            for each in wanted[len(kept) :]
+        ]
+        pieces: list[str] = []
+        last, end = 0, self.place
+        for item in self.items:
+            before, written = self.raw[end : item.start], self.raw[item.start : item.end]
+            end = item.end
+            stays = item in kept or not item.text
+            if self.end:
+                # A comment stays where it is.
+                pieces += [before, written] if stays else [before]
+            elif stays:
+                pieces.append((before if pieces else self._start) + written)
+            last = len(pieces) if stays or not last else last
+        if added and not (self.end or pieces):
+            added[0] = self._start + added[0].removeprefix(self.gap)
+        pieces[last:last] = added
+        return self.raw[: self.place] + "".join(pieces) + self.raw[end:]
+
+    @property
+    def _start(self) -> str:
+        """What is before the first item in brackets."""
+        return self.raw[self.place : self.items[0].start] if self.items else ""
+
+    def _spelling(self, item: _Item) -> str:
+        written = self.raw[item.start : item.end].rstrip("\r\n")
+        found = _ITEM.match(written) if self.end else None
+        return (found["value"] or "") if found else written
+
+
+def _text(written: str) -> str:
+    """An item in Pelican's notation, where ``;`` ends one; ``""`` if it is no text."""
+    is_quoted = _QUOTED.match(written)
+    if not is_quoted and (written.startswith("- ") or re.search(r":(?:\s|$)", written)):
+        return ""
+    return _read(written).replace(";", ",").strip()
+
+
 def _joined(items: list[str]) -> str:
-    return "".join(f"{each.replace(';', ',')}; " for each in items if each).rstrip(" ")
+    return "".join(f"{each}; " for each in items if each).rstrip(" ")
 
 
 def _items(value: str) -> list[str]:
     return [each.strip() for each in value.split(";") if each.strip()]
-
-
-def _spelt(value: str, before: list[str]) -> list[str]:
-    """The items of a list in YAML; those of ``before``, which it had, as they are there."""
-    spelling = {_joined([_read(each)]).rstrip(";"): each.strip() for each in before}
-    return [spelling.get(each) or _scalar(each) for each in _items(value)]
 
 
 def _read(written: str) -> str:

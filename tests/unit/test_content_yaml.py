@@ -7,6 +7,7 @@ import time
 import pytest
 
 from bridge.content.file import Mf2Line, PelicanFile
+from bridge.errors import Conflict
 
 FLOW = """---
 title: "A: quoted title"
@@ -58,11 +59,9 @@ def test_one_header_is_changed_and_nothing_else() -> None:
         for line in [each for each in file.lines if each.key]:
             assert file.with_header(line.key, line.value) == file
     changed = flow.with_header("Tags", "one; new: tag;").text()
-    assert changed == FLOW.replace(
-        """[one, "two, three", 'it''s']   # of mine""", '[one, "new: tag"]'
-    )
+    assert changed == FLOW.replace("""[one, "two, three", 'it''s']""", '[one, "new: tag"]')
     changed = block.with_header("Tags", "one; two words; yes;").text()
-    assert changed == BLOCK.replace("words\n\n", 'words\n  - "yes"\n\n')
+    assert changed == BLOCK.replace("words\n", 'words\n  - "yes"\n')
     assert block.with_header("Tags", None).text() == BLOCK.replace(
         "tags:\n  - one\n  - two words\n", ""
     )
@@ -74,7 +73,14 @@ def test_one_header_is_changed_and_nothing_else() -> None:
     ("before", "after"),
     [
         ("tags: [ñandú, 'it''s', 日本]\n", "tags: [ñandú, 'it''s', 日本, été]\n"),
-        ("tags: [ 'one', \"C\" ]\n", "tags: ['one', \"C\", été]\n"),
+        ("tags: [ 'one', \"C\" ]\n", "tags: [ 'one', \"C\", été ]\n"),
+        ("tags: [a,b]  # mine\n", "tags: [a,b,été]  # mine\n"),
+        ("tags: [\n  a,  # one\n  b,\n]\n", "tags: [\n  a,  # one\n  b, été,\n]\n"),
+        ("tags: [\n  a,\n  b,\n]\n", "tags: [\n  a,\n  b,\n  été,\n]\n"),
+        ("tags: [a, {b: c}, [d]]\n", "tags: [a, {b: c}, [d], été]\n"),
+        ("tags: # mine\n  - a\n  # b\n\n  - c\n", "tags: # mine\n  - a\n  # b\n\n  - c\n  - été\n"),
+        ("tags:\n  - a\n  - k: v\n    l: w\n", "tags:\n  - a\n  - k: v\n    l: w\n  - été\n"),
+        ("tags:\n  - >-\n    a\n    b\n  - c\n", "tags:\n  - >-\n    a\n    b\n  - c\n  - été\n"),
         ("tags:\n- 'a'\n- ö  # mine\n", "tags:\n- 'a'\n- ö  # mine\n- été\n"),
     ],
 )
@@ -82,6 +88,37 @@ def test_items_that_stay_in_a_list_are_written_as_before(before: str, after: str
     file = PelicanFile.parse(f"---\ntitle: 'x'\n{before}---\nText\n", "a.md")
     changed = file.with_header("Tags", f"{file.get('Tags')} été;")
     assert changed.text() == f"---\ntitle: 'x'\n{after}---\nText\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("tags: [ a,b,  c ]\n", "tags: [ b,  c ]\n"),
+        ("tags:\n  # mine\n  - a  # one\n  - b\n\n  - c\n", "tags:\n  # mine\n  - b\n\n  - c\n"),
+        ("tags: [\n  a,  # one\n  b,\n  it's, c]\n", "tags: [\n  b,\n  it's, c]\n"),
+    ],
+)
+def test_an_item_that_is_removed_leaves_the_others_as_before(before: str, after: str) -> None:
+    file = PelicanFile.parse(f"---\ntitle: 'x'\n{before}---\nText\n", "a.md")
+    changed = file.with_header("Tags", (file.get("Tags") or "").removeprefix("a; "))
+    assert changed.text() == f"---\ntitle: 'x'\n{after}---\nText\n"
+
+
+@pytest.mark.parametrize("tags", ["&mine [a, b]", "*mine", "!!set {a, b}", "{a: 1}  # x"])
+def test_a_list_of_tags_that_cannot_be_read_is_not_replaced(tags: str) -> None:
+    file = PelicanFile.parse(f"---\ntitle: 'x'\ntags: {tags}\n---\nText\n", "a.md")
+    with pytest.raises(Conflict, match="change it in the file"):
+        file.with_header("Tags", "new;")
+    for none in ("", "null", "~  # none"):
+        empty = PelicanFile.parse(f"---\ntitle: 'x'\ntags: {none}\n---\nText\n", "a.md")
+        assert "tags: [new]" in empty.with_header("Tags", "new;").text()
+
+
+def test_comments_beside_and_below_a_header_stay() -> None:
+    head = "---\ntitle: 'a # b' # mine\nstatus: draft # still\n  # more\n\nslug: a\n---\nText\n"
+    file = PelicanFile.parse(head, "a.md").with_header("Status", "published")
+    changed = file.with_header("Title", "New: title")
+    assert changed.text() == head.replace("draft", "published").replace("'a # b'", '"New: title"')
 
 
 def test_what_is_added_is_yaml() -> None:
