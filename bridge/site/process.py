@@ -221,6 +221,10 @@ _USUAL = PostQuestions(
 _Reply = TypeVar("_Reply")
 
 
+def _replaced() -> SiteReplaced:
+    return SiteReplaced("The site's settings have changed. Try again.", retry_after=2)
+
+
 def _exited() -> Unavailable:
     return Unavailable("The site's own code exited unexpectedly.", retry_after=5)
 
@@ -247,7 +251,7 @@ class SiteProcess:
         self._sandbox = sandbox
         self._limits = limits
         self._running: RunningProcess | None = None
-        #: A process that has not been told yet which site to load.
+        #: A process that has not loaded the site yet.
         self._started: RunningProcess | None = None
         self._starting = asyncio.Lock()
         self._may_ask = asyncio.Event()
@@ -272,11 +276,7 @@ class SiteProcess:
         and needs none of their files. Raises :class:`Unavailable`, :class:`InsufficientStorage`.
         """
         async with self._starting:
-            started = await self._launch()
-            if self._closed:
-                await started.end()
-            else:
-                self._started = started
+            await self._waiting()
 
     async def load(self) -> SiteFacts:
         """Have the process load the site; it is started if it has not been.
@@ -448,21 +448,16 @@ class SiteProcess:
         async with self._starting:
             if self._running is not None and not self._running.ended:
                 return self._running
-            if self._closed:
-                raise SiteReplaced("The site's settings have changed. Try again.", retry_after=2)
             if self._running is not None:
                 await self._running.end()
             self._running = None
-            started, self._started = self._started, None
-            if started is not None and started.ended:
-                # It had not seen the settings: it was killed, for its memory perhaps.
-                await started.end()
-                started = None
-            running = started or await self._launch()
+            running = await self._waiting()
             try:
                 ready = await self._load(running)
             except ProcessGone as error:
                 await running.end()
+                if self._closed:
+                    raise _replaced() from error
                 if self._facts is not None:
                     # The same settings were loaded before: it was killed, for its memory perhaps.
                     raise _exited() from error
@@ -474,6 +469,8 @@ class SiteProcess:
             except BaseException:
                 await running.end()
                 raise
+            finally:
+                self._started = None
             if self._sandbox.confined and not ready.confined and self._facts is None:
                 log.warning(
                     "This system has no Landlock: the site's own code, and who may commit "
@@ -482,6 +479,19 @@ class SiteProcess:
             self._facts, self.confined = ready.facts, ready.confined
             self._running = running
             return running
+
+    async def _waiting(self) -> RunningProcess:
+        """A process that has not loaded the site; until it has, :meth:`close` finds it here."""
+        if self._started is not None and self._started.ended:
+            # It had not seen the settings: it was killed, for its memory perhaps.
+            await self._started.end()
+            self._started = None
+        if self._started is None and not self._closed:
+            self._started = await self._launch()
+        if self._started is None or self._closed:
+            await self.close()  # again, if it was closed meanwhile
+            raise _replaced()
+        return self._started
 
     async def _load(self, running: RunningProcess) -> Ready:
         """Make a new process load the site's settings. Raises :class:`SiteBroken`, and

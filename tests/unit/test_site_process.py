@@ -40,7 +40,7 @@ from bridge.site.messages import (
     Unread,
 )
 from bridge.site.pelican.serve import Supervisor, _Copy
-from bridge.site.process import SiteProcess
+from bridge.site.process import RunningProcess, SiteProcess
 from bridge.site.sandbox import Sandbox
 from bridge.site.site_reader import AnswerLimits
 
@@ -764,6 +764,37 @@ async def test_a_process_that_is_killed_before_it_loads_the_site_is_started_agai
         assert (await site.ask(QUESTION)).places[0].slug == "y"
     finally:
         await site.close()
+
+
+@pytest.mark.parametrize("step", ["_launch", "_load"])
+async def test_a_process_that_is_being_started_when_the_site_is_closed_is_ended(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would end it."""
+    site = process(lay_out(tmp_path / "site", {}))
+    await site.load()
+    assert site._running
+    await site._drop(site._running)
+    launched: list[RunningProcess] = []
+    do_step, launch = getattr(site, step), site._launch
+
+    async def launch_and_note() -> RunningProcess:
+        launched.append(await launch())
+        return launched[-1]
+
+    async def close_meanwhile(*given: Any) -> Any:
+        closing = asyncio.create_task(site.close())
+        try:
+            return await (launch_and_note() if step == "_launch" else do_step(*given))
+        finally:
+            await closing
+
+    monkeypatch.setattr(site, "_launch", launch_and_note)
+    monkeypatch.setattr(site, step, close_meanwhile)
+    with pytest.raises(SiteReplaced):
+        await site.ask(QUESTION)
+    (running,) = launched
+    assert running.process.returncode is not None
 
 
 async def test_a_folder_of_pythonpath_may_be_in_the_checkout(tmp_path: Path) -> None:
