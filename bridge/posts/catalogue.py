@@ -30,7 +30,7 @@ from bridge.micropub.post import unescape
 from bridge.posts.index import PostIndex
 from bridge.posts.linked import found_differences, found_files
 from bridge.posts.separate import SeparatePosts
-from bridge.site.current import CurrentSite
+from bridge.site.current import CurrentSite, retrieved
 from bridge.site.messages import (
     IndexedPost,
     PostQuestions,
@@ -217,7 +217,7 @@ class Catalogue:
                 return known
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="catalogue")
-            self._looking.add_done_callback(_retrieved)
+            self._looking.add_done_callback(retrieved)
         looking = self._looking
         await self._waited(looking, begun, indexing)
         return looking.result()
@@ -291,12 +291,6 @@ class Catalogue:
 
 def _ending() -> Unavailable:
     return Unavailable("The bridge is shutting down. Try again in a moment.", retry_after=5)
-
-
-def _retrieved(looking: asyncio.Task[Version]) -> None:
-    """Retrieve the error of a task whose waiting requests may all have been cancelled."""
-    if not looking.cancelled():
-        looking.exception()
 
 
 class _Known(Struct, frozen=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,6 +27,7 @@ from bridge.content.file import PelicanFile
 from bridge.content.markup.links import IntrasiteLinks
 from bridge.content.rules import Rendered
 from bridge.errors import Conflict, SiteBroken
+from bridge.runtime.process import in_thread
 from bridge.settings import prefix_of
 from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
 from bridge.site.missing_locales import how_to_install, locales_warning
@@ -235,6 +236,7 @@ class CurrentSite:
     async def _use(self, version: Version) -> None:
         reader = self._new_reader()
         starting = asyncio.create_task(reader.start())
+        starting.add_done_callback(retrieved)
         try:
             try:
                 await self._move(version)
@@ -263,7 +265,7 @@ class CurrentSite:
         async with AsyncExitStack() as stack:
             for reader in filter(None, (self._reader, *self._retiring.values())):
                 await stack.enter_async_context(reader.held())
-            await asyncio.to_thread(self._checkout.bring_to, version)
+            await in_thread(self._checkout.bring_to, version)
 
     async def _retire(self, reader: LoadableSite) -> None:
         """End a reader once it has answered its questions; new ones go to its successor."""
@@ -310,6 +312,12 @@ class CurrentSite:
             return Version(self._note.read_text().strip())
         except OSError:
             return None
+
+
+def retrieved(task: asyncio.Task[Any]) -> None:
+    """Mark the error of a task as retrieved, which nobody may wait for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from rebuild_site import CONF, commit
 from site_kit import PlainCheckout
 
 from bridge.desk.status import site_facts
+from bridge.errors import InsufficientStorage
 from bridge.site.current import CurrentSite
 from bridge.store import StoreBroken, StoreFull, Version
 from bridge.store.memory_store import MemoryStore
@@ -141,6 +143,66 @@ async def test_a_site_whose_repo_was_missing_is_loaded_again(
     _, failed, _ = readers
     assert failed.closed.is_set()
     assert id(current.reader) == id(readers[-1])
+    await current.close()
+
+
+async def test_a_start_that_fails_beside_the_checkout_leaves_no_trace_in_the_log(
+    tmp_path: Path,
+) -> None:
+    """As on a full disk: the error of the checkout is the one that is told."""
+    store, lost = MemoryStore(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+
+    class Full(Reader):
+        async def start(self) -> None:
+            raise InsufficientStorage("The disk is full.")
+
+    checkout = Lost(store, tmp_path / "checkout")
+    checkout.error = OSError(errno.ENOSPC, "No space left on device")
+    new: Any = Full
+    current = CurrentSite(store, checkout, new, content="content", uploads="content/media")
+    bringing = asyncio.create_task(current.bring_to(commit(store, {"pelicanconf.py": CONF})))
+    await asyncio.wait([bringing])
+    assert isinstance(bringing.exception(), StoreFull)
+    del bringing, checkout.error
+    gc.collect()
+    assert not lost
+    await current.close()
+
+
+class Slow(PlainCheckout):
+    """Writes its files when the test says so; never two versions at once."""
+
+    def __init__(self, store: MemoryStore, folder: Path) -> None:
+        super().__init__(store, folder)
+        self.is_free = threading.Lock()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def bring_to(self, version: Version) -> None:
+        assert self.is_free.acquire(blocking=False)
+        self.begun.set()
+        assert self.may_end.wait(300)
+        super().bring_to(version)
+        self.is_free.release()
+
+
+async def test_a_request_that_is_given_up_does_not_let_the_next_write_the_same_files(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    checkout = Slow(store, tmp_path / "checkout")
+    new: Any = Reader
+    current = CurrentSite(store, checkout, new, content="content", uploads="content/media")
+    version = commit(store, {"pelicanconf.py": CONF})
+    first = asyncio.create_task(current.bring_to(version))
+    await asyncio.to_thread(checkout.begun.wait, 300)
+    first.cancel()
+    second = asyncio.create_task(current.bring_to(version))
+    await asyncio.sleep(0.05)  # in which it would begin
+    checkout.may_end.set()
+    await asyncio.wait([first, second])
+    assert first.cancelled()
+    assert second.exception() is None
     await current.close()
 
 
