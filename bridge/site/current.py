@@ -137,11 +137,6 @@ class CurrentSite:
         return self._checkout
 
     @property
-    def folder(self) -> Path:
-        """The checkout's folder."""
-        return self._checkout.folder
-
-    @property
     def reader(self) -> SiteReader:
         """The site, once :meth:`bring_to` has loaded it. Raises :class:`SiteBroken`."""
         if self._reader is None:
@@ -301,11 +296,11 @@ class CurrentSite:
             return False
         # Settings may list the folders of posts.
         top, slash, _ = inside.partition("/")
-        return bool(slash) and new and not (self.folder / self._content / top).is_dir()
+        return bool(slash) and new and not (self._checkout.folder / self._content / top).is_dir()
 
     def _folders(self) -> Sequence[tuple[int, int] | None]:
         """Which folders have the names of the checkout and of the site's temporary folder."""
-        return [_identity(self.folder), _identity(self._tmp)]
+        return [_identity(self._checkout.folder), _identity(self._tmp)]
 
     def _remembered(self) -> Version | None:
         try:

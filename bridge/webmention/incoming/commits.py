@@ -41,19 +41,16 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 #: a file are preserved.
 _VERIFIED_KEYS = frozenset({"name", "content", "published", "rsvp", "author", "wm-children", "url"})
 
-#: Called with the URL of a post whose mentions have changed, and the sources that changed them.
-Listener = Callable[[str, frozenset[str]], object]
 #: Makes the new rules from the present ones.
 ChangeRules = Callable[[Rules], Rules]
 
 
 class MentionChanges(Struct):
-    """The content of one commit: changes by path, and what they concern."""
+    """The content of one commit: changes by path, and how many of what, for its message."""
 
     changes: dict[str, Change] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     removed: int = 0
-    posts: dict[str, set[str]] = field(default_factory=dict)
     counted: dict[str, Counter[str]] = field(default_factory=dict)
     #: Records that are counted in ``more.json`` for the first time.
     newly_counted: list[Record] = field(default_factory=list)
@@ -61,10 +58,6 @@ class MentionChanges(Struct):
     def add(self, change: Change) -> None:
         """Add the change of one file."""
         self.changes[change.path] = change
-
-    def concern(self, post: str, source: str) -> None:
-        """Record that ``source`` has changed the mentions of ``post``."""
-        self.posts.setdefault(post, set()).add(source)
 
 
 class MentionCommits:
@@ -86,7 +79,6 @@ class MentionCommits:
         self._committer = committer
         self._catalogue = catalogue
         self._now = now
-        self.listeners: list[Listener] = []
 
     async def add(self, records: Sequence[Record], rules: ChangeRules | None = None) -> None:
         """Commit the mentions of ``records``, and the rules as ``rules`` changes them.
@@ -144,7 +136,6 @@ class MentionCommits:
                 change = self._files.copy_counts_change(post, copy, counts)
                 if change is not None:
                     changes.add(change)
-                    changes.concern(post.url, copy)
 
             await self._commit(build, changes)
 
@@ -160,9 +151,6 @@ class MentionCommits:
         for record in changes.newly_counted:
             record.counted = True
         await asyncio.to_thread(self._files.refresh)
-        for post, sources in changes.posts.items():
-            for listener in self.listeners:
-                listener(post, frozenset(sources))
 
     def _store(
         self, record: Record, post: MentionTarget, photo: str, changes: MentionChanges
@@ -194,7 +182,6 @@ class MentionCommits:
         there = files.blob(path)
         changes.add(Change(path, to_file(entry), there.id if there else None))
         changes.kinds[mention.kind] += 1
-        changes.concern(post.url, record.source)
         author = entry.get("author")
         return isinstance(author, dict) and author.get("photo") == photo
 
@@ -218,7 +205,6 @@ class MentionCommits:
         for each in stored:
             changes.add(Change(each.path, None, each.blob))
             changes.removed += 1
-            changes.concern(each.target.partition("#")[0], each.source)
         for photo, gone in photos.items():
             if (change := self._faces.unused(photo, gone)) is not None:
                 changes.add(change)
