@@ -16,13 +16,14 @@ from bridge.posts.urls import canonical
 from bridge.runtime import beneath
 from bridge.site.current import VersionFiles
 from bridge.site.messages import IndexedPost, Location, ReservedPage, Source
-from bridge.site.site_reader import SiteReader
+from bridge.site.site_reader import HANDFUL, SiteReader
 from bridge.store import ContentStore, StoreError, Version
 from bridge.store.object_database import is_below
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 50
+#: So many that no request's question has to wait for the answer.
+_AT_ONCE = 2 * HANDFUL
 
 
 def places_in_submodules(

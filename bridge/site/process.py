@@ -60,7 +60,13 @@ from bridge.site.messages import (
     shown_if_not_utf8,
 )
 from bridge.site.sandbox import MOST_DENIED, Sandbox
-from bridge.site.site_reader import USUAL_LIMITS, AnswerLimits, Overdue, ProcessGone
+from bridge.site.site_reader import (
+    HANDFUL,
+    USUAL_LIMITS,
+    AnswerLimits,
+    Overdue,
+    ProcessGone,
+)
 
 log = logging.getLogger(__name__)
 
@@ -211,8 +217,6 @@ class RunningProcess:
 
 
 _PROGRAM = "bridge.site.pelican.serve"
-#: A question about this many files or fewer does not queue behind those of an index.
-_HANDFUL = 50
 #: The question of :meth:`SiteProcess.expect`: about a post like most others.
 _USUAL = PostQuestions(
     texts=(("md", "A note."),),
@@ -338,7 +342,7 @@ class SiteProcess:
         limit = self._limits.text + self._limits.each_of_many * (len(files) - 1)
         try:
             # A handful, which a request may wait for, does not queue behind the whole site.
-            kind = TEXT if len(files) <= _HANDFUL else MANY
+            kind = TEXT if len(files) <= HANDFUL else MANY
             question = Describe(tuple(files))
             described = (await self._ask(question, Described, kind, limit)).files
         except InvalidRequest as error:

@@ -24,6 +24,9 @@ from bridge.site.messages import (
     Unread,
 )
 
+#: A question about this many files or fewer does not queue behind those of an index.
+HANDFUL = 50
+
 
 class SiteReader(Protocol):
     """A site's settings, readers and plugins, loaded. Answers are plain data.
