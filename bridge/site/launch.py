@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parents[2]
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 #: Holds the PYTHONPATH for after the process is confined.
 SEARCHED_LATER = "SITE_PYTHONPATH"
+_HERE = Path()
 #: Nothing is imported from the current folder, nor from the HOME that the site's code writes to.
 _ISOLATED = ("-s", "-P")
 
@@ -73,9 +74,10 @@ def confined_argv(
     return program_argv(__name__, grants, *argv)
 
 
-def confine_by(argument: str) -> Grants | None:
+def confine_by(argument: str, run_in: Path = _HERE) -> Grants | None:
     """Confine this process according to its first argument; only then can it import the site's own
-    modules.
+    modules. ``run_in`` is the folder that ``pelican`` is run in: a PYTHONPATH may name others from
+    there.
 
     Returns what it is confined to; ``None`` where nothing is enforced.
     """
@@ -85,27 +87,28 @@ def confine_by(argument: str) -> Grants | None:
     if confined is not None:
         refuse_system_calls()
     os.environ[NO_BYTECODE], sys.dont_write_bytecode = "1", True
-    _search_for_modules()
+    _search_for_modules(run_in)
     return confined
 
 
-def _search_for_modules() -> None:
+def _search_for_modules(run_in: Path) -> None:
     """Add the folders of the site's PYTHONPATH to ``sys.path``, as Python would have done."""
     later = os.environ.pop(SEARCHED_LATER, None)
     if later is None:
         return
-    before = set(_folders(os.environ.get("PYTHONPATH", "")))
+    before = set(_folders(os.environ.get("PYTHONPATH", ""), _HERE))
     os.environ["PYTHONPATH"] = later
-    wanted = dict.fromkeys(_folders(later))
+    wanted = dict.fromkeys(_folders(later, run_in))
     sys.path[:] = [*wanted, *(path for path in sys.path if path not in before | wanted.keys())]
     if (pelican := sys.modules.get("pelican")) is not None:
         # Pelican looks for its plugins' namespace in these folders, once.
         pelican.__path__ = pkgutil.extend_path(list(pelican.__path__), "pelican")
 
 
-def _folders(search: str) -> list[str]:
+def _folders(search: str, run_in: Path) -> list[str]:
     """The folders that a PYTHONPATH names, as Python writes them."""
-    return [os.path.abspath(entry) for entry in search.split(os.pathsep) if entry]  # noqa: PTH100 - links stay
+    named = (run_in / entry for entry in search.split(os.pathsep) if entry)
+    return [os.path.abspath(folder) for folder in named]  # noqa: PTH100 - links stay
 
 
 def main(arguments: Sequence[str]) -> None:

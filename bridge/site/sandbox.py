@@ -115,7 +115,8 @@ class Sandbox(Struct, frozen=True):
         if not self.confined:
             return None
         system = system_grants(protected=self.protected)
-        searched = filter(None, self.extra.get("PYTHONPATH", "").split(os.pathsep))
+        # Others are in the checkout.
+        searched = filter(os.path.isabs, self.extra.get("PYTHONPATH", "").split(os.pathsep))
         folders = [
             *self.folders,
             *map(Path, searched),

@@ -949,3 +949,34 @@ async def test_an_older_pelican_is_reported_in_one_line_and_builds_by_command(
         "The site is built by command, since Pelican 4.11.0 is older than the resident build"
         " needs (4.12)"
     )
+
+
+async def test_a_folder_of_pythonpath_may_be_in_the_checkout(
+    tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for ``pelican``: ``[site] environment`` may name it so."""
+    store = bare_store
+    small_site(store)
+    commit(
+        store,
+        {
+            "pelicanconf.py": CONF + b"import ours\nSITENAME = ours.NAME\n",
+            "lib/ours.py": b"NAME = 'The name of the site'\n",
+        },
+    )
+    worker = make_rebuilder(
+        settings(tmp_path / "output", mode="resident"),
+        store,
+        tmp_path / "state",
+        output=tmp_path / "output",
+        environment={"PYTHONPATH": f"lib:{Path(__file__).parents[2]}"},
+        timing=BuildTiming(debounce=0.01, again=()),
+    )
+    assert isinstance(worker, Worker)
+    await worker.start()
+    version = commit(store, {"content/new.md": post("New", 9)})
+    worker.changed(version)
+    await settled(worker, version)
+    await worker.close()
+    assert b"The name of the site" in files(tmp_path / "output")["new.html"]
+    assert not [one.message for one in caplog.records if one.levelname in {"WARNING", "ERROR"}]

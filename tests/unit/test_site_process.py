@@ -798,15 +798,29 @@ async def test_a_process_that_is_being_started_when_the_site_is_closed_is_ended(
 
 
 async def test_a_folder_of_pythonpath_may_be_in_the_checkout(tmp_path: Path) -> None:
-    """As for `pelican`, which is started there: ``[site] environment`` may name it so."""
+    """As for `pelican`, which is run in a folder there: ``[site] environment`` may name it so."""
     conf = f"{CONF}import ours\nAUTHOR = ours.AUTHOR\n"
-    root = lay_out(tmp_path / "site", {"lib/ours.py": "AUTHOR = 'Ada'\n"}, conf)
+    root = lay_out(tmp_path / "site", {"blog/lib/ours.py": "AUTHOR = 'Ada'\n"}, conf)
     site = process(root)
+    site._start = msgspec.structs.replace(site._start, run_in="blog")
     site._sandbox = msgspec.structs.replace(site._sandbox, extra={"PYTHONPATH": "lib"})
     try:
         assert (await site.load()).author == "Ada"
     finally:
         await site.close()
+
+
+def test_a_folder_of_pythonpath_in_the_checkout_allows_none_of_the_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bridge runs where its own files are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bridge.toml").write_text("secret")
+    search = os.pathsep.join([".", "lib", str(tmp_path / "modules")])
+    grants = Sandbox(tmp_path / "state", extra={"PYTHONPATH": search}).grants()
+    assert grants
+    assert str(tmp_path / "modules") in grants.read
+    assert {str(tmp_path), str(tmp_path / "lib")}.isdisjoint(grants.read)
 
 
 async def test_a_post_can_be_prepared_for(tmp_path: Path) -> None:

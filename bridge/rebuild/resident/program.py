@@ -162,11 +162,11 @@ _EXITS = UnsupportedSite(
 def main(arguments: list[str]) -> int:
     """Build for one bridge until it ends."""
     channel = Pipe()
-    if arguments:
-        confine_by(arguments[0])
     start = channel.order()
     if not isinstance(start, StartBuilder):
         return 2
+    if arguments:
+        confine_by(arguments[0], Path(start.checkout, start.run_in))
     staged = Path(start.staged)
     if (unsupported := _unsupported()) is not None:
         return _end(channel, unsupported, staged)

@@ -343,8 +343,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     start = msgspec.msgpack.decode(_first(requests).body, type=Start)
-    os.chdir(start.checkout)  # where PYTHONPATH may name folders
-    grants = confine_by(arguments[0])
+    grants = confine_by(arguments[0], Path(start.checkout, start.run_in))
     if grants is not None:
         DENIALS.watch(grants)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
