@@ -233,10 +233,22 @@ def _lines(head: str) -> list[Line]:
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*\s*")
 _FIELD = re.compile(r":(?P<key>[A-Za-z0-9_-]+):(?P<space>\s*)(?P<value>.*)", re.DOTALL)
-#: What docutils skips before the title and before its fields: comments, targets, substitutions, and
-#: directives that show nothing there; not a footnote.
-_UNSEEN = re.compile(
-    r"\.\.(?:\s+(?:(?!\[|\S+::)|(?:role|default-role|meta|sectnum)::).*)?$", re.DOTALL
+#: Explicit markup: a directive, a footnote, or else a comment, a target or a substitution.
+_EXPLICIT = re.compile(
+    r"""\.\.(?:\s+(?:
+      (?P<directive>[^\W_]+(?:[-._+:][^\W_]+)*)[ ]?::(?:\s|$)
+    | (?P<footnote>\[(?:\#|\*|\#?[^\W_]+(?:[-._+:][^\W_]+)*)\](?:\s|$))
+    ) | (?=\s|$)) | __(?:\s|$)""",
+    re.VERBOSE,
+)
+#: Directives that docutils skips before the title and before its fields, and those of them that
+#: have an effect on the body.
+_DEFINING = frozenset({"role", "default-role", "meta", "sectnum", "section-numbering"})
+_UNSEEN = (
+    _DEFINING
+    | {"class", "title", "raw", "header", "footer", "target-notes"}
+    # These two, in Pelican, are raw HTML.
+    | {"code-block", "sourcecode"}
 )
 #: Fields that only Pelican's headers have.
 _OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
@@ -317,14 +329,31 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
 def _past_unseen(pieces: list[str], at: int) -> int:
     """Where the blank lines, comments and definitions end that begin here."""
     used = _past_blank(pieces, at)
-    while used < len(pieces) and _UNSEEN.match(pieces[used]):
+    while used < len(pieces) and _is_unseen(pieces, used, _UNSEEN):
         used = _past_block(pieces, used)
     return used
 
 
+def _is_unseen(pieces: list[str], at: int, directives: frozenset[str]) -> bool:
+    """Whether a block of explicit markup begins here that docutils skips before the fields; of
+    directives, only these do."""
+    match = _EXPLICIT.match(pieces[at])
+    if match is None or match["footnote"]:
+        return False
+    name = (match["directive"] or "").lower()
+    if name == "class":
+        # What is indented below it is shown.
+        return not "".join(pieces[at + 1 : _past_block(pieces, at)]).strip()
+    return not name or name in directives
+
+
 def _past_block(pieces: list[str], at: int) -> int:
     """Where the block of explicit markup ends that begins here, with the blank lines after it."""
+    is_empty = pieces[at].strip() == ".." and not "".join(pieces[at + 1 : at + 2]).strip()
     at += 1
+    if is_empty:
+        # What is indented below it does not belong to it.
+        return _past_blank(pieces, at)
     while at < len(pieces) and (not pieces[at].strip() or pieces[at][:1] in {" ", "\t"}):
         at += 1
     return at
@@ -333,7 +362,7 @@ def _past_block(pieces: list[str], at: int) -> int:
 def definitions(lines: Sequence[Line]) -> str:
     """The roles, targets and substitutions that the head of a file in reST defines for its body."""
     pieces = [line.raw for line in lines if not line.key]
-    starts = [at for at, piece in enumerate(pieces) if _UNSEEN.match(piece)]
+    starts = [at for at in range(len(pieces)) if _is_unseen(pieces, at, _DEFINING)]
     return "".join("".join(pieces[at : _past_block(pieces, at)]) for at in starts)
 
 

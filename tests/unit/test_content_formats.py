@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tempfile
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from content_site import load_rules, post, properties_of, site_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pelican.contents import Article
-from pelican.readers import Readers
+from pelican.readers import Readers, RstReader
+from pelican.settings import DEFAULT_CONFIG
 
 from bridge.content.convert import read
 from bridge.content.edit import edit
@@ -344,3 +346,43 @@ def article_of(text: str, path: str, rules: SiteRules) -> Article:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, name).write_bytes(text.encode())
         return Readers({**site_of(rules).settings, "PATH": folder}).read_file(folder, name, Article)
+
+
+def read_by_pelican(text: str, path: Path) -> set[str]:
+    path.write_text(text, encoding="utf-8")
+    _, metadata = RstReader(copy.deepcopy(DEFAULT_CONFIG)).read(str(path))
+    return {key for key in ("title", "date", "tags") if metadata.get(key)}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        *(".. note::\n   x", "..  note::\n   x", ".. note ::\n   x", "..\tNote::\n   x"),
+        *(".. note::x", ".. foo::bar", ".. http://a::b", ".. :date: x", ".. [x"),
+        *(
+            ".. class:: a",
+            "..  class:: a",
+            ".. class:: a\n\n   shown",
+            ".. ROLE:: r",
+            ".. title:: T",
+        ),
+        *(".. raw:: html\n\n   <b>", ".. header:: h", ".. footer::\n\n   f", ".. contents::"),
+        *(".. target-notes::", ".. section-numbering::", ".. meta::\n   :description: x"),
+        *(".. [1] foot", ".. [#] auto", ".. [#a] auto", ".. [*] star", ".. [CIT] cited"),
+        *(".. _t: https://x.example/", "__ https://x.example/", ".. __: https://x.example/"),
+        *("..", "..\n\n   quoted", "..\n   comment", ".. comment\n   more\n\n   more"),
+        *(".. |s| replace:: x", ".. |a b| unicode:: 0xA9", ".. image:: a.png", ".. rubric:: x"),
+        *(".. code-block:: python\n\n   x", ".. code:: python\n\n   x", ".. container:: c\n\n   x"),
+    ],
+)
+@pytest.mark.parametrize("between", ["", "Title\n=====\n\n"])
+def test_what_stands_before_the_fields_of_rest_is_what_docutils_skips(
+    block: str, between: str, tmp_path: Path
+) -> None:
+    title = "" if between else "Title\n=====\n\n"
+    reference = "`x`__" if "__" in block else "x"
+    text = f"{between}{block}\n\n{title}:date: 2020-01-02\n:tags: a, b\n\n{reference}.\n"
+    file = PelicanFile.parse(text, "a.rst")
+    assert file.text() == text
+    found = {key for key in ("title", "date", "tags") if file.get(key)}
+    assert found == read_by_pelican(text, tmp_path / "a.rst")
