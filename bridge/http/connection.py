@@ -13,6 +13,7 @@ import resource
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import hdrs, web
@@ -231,13 +232,15 @@ async def prepare_answer(request: web.BaseRequest, response: web.StreamResponse)
 async def note_request(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Middleware that marks the connection as active while a request is handled."""
+    """Middleware that handles a request when it is its turn, and marks the connection as active
+    meanwhile.
+    """
     transport: object = request.transport
     if not isinstance(transport, _Transport):
         return await handler(request)
     transport.request = request
     try:
-        return await handler(request)
+        return await transport.handle(partial(handler, request))
     finally:
         transport.end_request()
 
@@ -272,6 +275,10 @@ class _Transport:
         if name == "_sendfile_compatible":
             raise NotImplementedError
         return getattr(self._inner, name)
+
+    async def handle(self, work: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Handle a request, fairly among clients."""
+        return await self._connection.handle(work)
 
     def end_request(self) -> None:
         """The request is handled."""
@@ -379,6 +386,10 @@ class Connection(asyncio.BufferedProtocol):
             raise
         if self._facade.wants_more:
             self._transport.resume_reading()
+
+    async def handle(self, work: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Handle a request when it is the client's turn."""
+        return await self._turns.handle(self._share, work)
 
     def eof_received(self) -> bool | None:
         """Called when the client has closed its side: aiohttp closes the connection."""

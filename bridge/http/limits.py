@@ -1,6 +1,6 @@
 """Limits on requests: the size and the time of a body, which is read in small pieces; each client's
-share of the event loop's time, for parsing what strangers send; and the number of attempts, per IP
-address and, where guessing could help, in total.
+share of the event loop's time, for parsing and handling what strangers send; and the number of
+attempts, per IP address and, where guessing could help, in total.
 
 If bytes were parsed as they arrive, the work for a hundred clients would delay every step of all
 other requests. A :class:`FairQueue` gives all waiting clients an equal share of it, in short turns,
@@ -13,13 +13,14 @@ import asyncio
 import ipaddress
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from time import thread_time
-from typing import NamedTuple, TypeAlias, TypeVar
+from types import coroutine
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -97,7 +98,8 @@ class Share:
 
 class _Turn(NamedTuple):
     """Work on one piece. ``begins`` and ``due`` are times on the queue's clock: when the client's
-    turn comes, and when the work is expected to be done, which decides the order.
+    turn comes, and when the work is expected to be done, which decides the order. ``is_last``:
+    nothing else is done in its round.
     """
 
     due: float
@@ -105,6 +107,7 @@ class _Turn(NamedTuple):
     begins: float
     share: Share
     work: Callable[[], object]
+    is_last: bool
 
 
 class FairQueue:
@@ -122,12 +125,14 @@ class FairQueue:
         self._number = count()
         self._scheduled = False
 
-    def soon(self, share: Share, size: int, work: Callable[[], object]) -> None:
-        """Queue ``work`` on ``size`` bytes."""
+    def soon(
+        self, share: Share, size: int, work: Callable[[], object], *, is_last: bool = False
+    ) -> None:
+        """Queue ``work`` on ``size`` bytes, after which the loop may have others' callbacks run."""
         begins = max(self._clock + share.later, share.had)
         share.later = 0.0
         due = begins + _SECONDS_A_TURN + size * _SECONDS_A_BYTE
-        heappush(self._due, _Turn(due, next(self._number), begins, share, work))
+        heappush(self._due, _Turn(due, next(self._number), begins, share, work, is_last))
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._round)
@@ -147,6 +152,19 @@ class FairQueue:
         self.soon(share, size, settle)
         return await outcome
 
+    async def handle(self, share: Share, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work`` when it is its turn. The time for which the loop is busy with it counts.
+
+        In each round of the loop one such begins: it may take as long as parsing all that has come.
+        """
+        turn = asyncio.Event()
+        self.soon(share, 0, turn.set, is_last=True)
+        await turn.wait()
+        return await _timed(work(), partial(self._charge, share))
+
+    def _charge(self, share: Share, seconds: float) -> None:
+        share.had = max(self._clock, share.had) + seconds
+
     def _round(self) -> None:
         began = thread_time()
         end = began + _ROUND_SECONDS
@@ -158,12 +176,34 @@ class FairQueue:
                     turn.work()
                 finally:
                     now = thread_time()
-                    turn.share.had = turn.begins + now - began
+                    turn.share.had = max(turn.begins, turn.share.had) + now - began
                     began = now
+                if turn.is_last:
+                    break
         finally:
             self._scheduled = bool(self._due)
             if self._scheduled:
                 self._loop.call_soon(self._round)
+
+
+@coroutine
+def _timed(work: Awaitable[T], note: Callable[[float], None]) -> Generator[Any, Any, T]:
+    """Await ``work``, and note how long the loop is busy with each of its steps."""
+    steps = work.__await__()
+    step = partial(steps.send, None)
+    while True:
+        began = thread_time()
+        try:
+            waits_for = step()
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            note(thread_time() - began)
+        try:
+            step = partial(steps.send, (yield waits_for))
+        except BaseException as error:  # noqa: BLE001 - such as a cancellation, which is passed on
+            step = partial(steps.throw, error)
 
 
 _OF_LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
@@ -197,6 +237,7 @@ async def receive(
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
     share, size = Share(later), 0
+    expected = min(_PIECE, request.content_length or _PIECE)
 
     def use_more(piece: bytes) -> None:
         # Joining chunks of one byte is expensive, so this waits for its turn, too.
@@ -210,7 +251,7 @@ async def receive(
     try:
         async with asyncio.timeout(seconds):
             while some := await request.content.read(_AT_ONCE):
-                await fair_queue().run(share, _PIECE, partial(use_more, some))
+                await fair_queue().run(share, expected, partial(use_more, some))
     except TimeoutError as error:
         raise InvalidRequest(
             f"The body was not complete after {seconds:.0f} seconds."

@@ -190,6 +190,7 @@ async def listening(
         return None
 
     async def health(request: web.Request) -> web.Response:
+        HANDLED.append(request.path)
         return web.Response(text="ok")
 
     async def large(request: web.Request) -> web.Response:
@@ -235,6 +236,8 @@ async def listening(
         await listener.close()
 
 
+#: The requests for ``/healthz``.
+HANDLED = list[str]()
 #: What the slow addresses tell, and what they wait for.
 ASKED, SLOW = asyncio.Event(), asyncio.Event()
 
@@ -543,6 +546,26 @@ async def test_connections_are_counted_before_further_ones_are_accepted(
     assert max(ahead) <= 5
 
 
+async def test_many_requests_at_once_do_not_come_before_one_of_another_client(
+    tmp_path: Path,
+) -> None:
+    async with listening(tmp_path) as port:
+        crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
+        HANDLED.clear()
+        for _, writer in crowd:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        for _ in range(10):
+            assert (await ask(port, "/nothing")).startswith(b"HTTP/1.1 404")
+        # Two or three of each before each answer: where all that wait are handled in each round of
+        # the loop, it is more than five.
+        assert len(HANDLED) < 3_500
+        async with asyncio.timeout(300):
+            while len(HANDLED) < 8_000:
+                await asyncio.sleep(0.01)
+        for _, writer in crowd:
+            writer.close()
+
+
 async def test_a_client_that_waits_for_its_answer_is_not_idle(tmp_path: Path) -> None:
     await _is_not_idle(tmp_path, "/slow")
     # A route that is not there yet.
@@ -606,6 +629,27 @@ class TestTurns:
         with watched_loop() as seen:
             await asyncio.gather(*(fair_queue().run(Share(), 1, long) for _ in range(8)))
         assert seen.count >= 8
+
+    async def test_what_handling_a_request_costs_is_the_clients(self) -> None:
+        queue, share, other = fair_queue(), Share(), Share()
+
+        async def long() -> str:
+            for _ in range(2):
+                end = time.thread_time() + 0.01
+                while time.thread_time() < end:
+                    pass
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await asyncio.Event().wait()
+            return "done"
+
+        assert await queue.handle(share, long) == "done"
+        done = list[str]()
+        queue.soon(share, 1, partial(done.append, "again"))
+        queue.soon(other, 1_000, partial(done.append, "new"))
+        await queue.run(Share(99.0), 1, lambda: None)
+        assert done == ["new", "again"]
+        assert share.had - other.had > 0.015
 
     async def test_exceptions_of_a_turn_are_raised_to_its_waiter(self) -> None:
         def fails() -> None:
