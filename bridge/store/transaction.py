@@ -33,7 +33,7 @@ from bridge.store.repo import BareRepo, refuse_worktrees
 _log = logging.getLogger(__name__)
 _READ_ONLY = 0o444  # as git has its packs
 _PAUSE = 0.005
-_ABANDONED = 600.0  # seconds; git itself holds the lock of a ref for milliseconds
+_ABANDONED = 60.0  # seconds; git itself holds the lock of a ref for milliseconds
 #: How many syncs go on at once: those that wait together cost the disk about as much as one.
 _SYNCS = 4
 #: How temporary files begin. Readers ignore them; those that begin with ``tmp_`` are removed by
@@ -277,7 +277,7 @@ class GitLock:
         """Take the lock, waiting a while for git; raises :class:`StoreBusy` if it stays taken."""
         deadline = time.monotonic() + patience
         while not self._try():
-            self._clear_abandoned()
+            remove_abandoned(self._disk, self.path)
             if time.monotonic() > deadline:
                 raise StoreBusy(
                     f"{self.path} has stayed locked; if no git command is running, remove that file"
@@ -310,19 +310,19 @@ class GitLock:
             return False
         return True
 
-    def _clear_abandoned(self) -> None:
-        try:
-            if not _is_abandoned(self.path):
-                return
-        except FileNotFoundError:
-            return
-        _log.warning("%s was left behind: removed", self.path)
-        self._disk.remove(self.path)
+
+def remove_abandoned(disk: Disk, lock: Path) -> None:
+    """Remove a lock if the command that held it has been killed; there may be none."""
+    with suppress(FileNotFoundError):
+        if _is_abandoned(lock):
+            disk.remove(lock)
+            _log.warning("%s was left behind: removed", lock)
 
 
 def _is_abandoned(lock: Path) -> bool:
     """Raises ``FileNotFoundError``."""
-    return time.time() - lock.stat().st_mtime > _ABANDONED or _outlived_reboot(lock)
+    # One of the future is from before the clock was set back.
+    return abs(time.time() - lock.stat().st_mtime) > _ABANDONED or _outlived_reboot(lock)
 
 
 def _outlived_reboot(lock: Path) -> bool:

@@ -450,6 +450,20 @@ async def test_a_lock_left_by_a_killed_push_is_removed(clone: Path) -> None:
     sound(clone)
 
 
+async def test_a_lock_that_a_killed_fetch_has_left_is_removed_while_the_bridge_runs(
+    clone: Path,
+) -> None:
+    async with bridge(clone) as (store, _):
+        lock = clone.with_name("site.git") / "refs/remotes/origin/main.lock"
+        lock.touch()
+        os.utime(lock, (1e9, 1e9))
+        git(clone, "commit", "-q", "--allow-empty", "-m", "Mine")
+        async with asyncio.timeout(300):
+            while store.head() != git(clone, "rev-parse", "HEAD"):
+                await asyncio.sleep(0.01)
+        assert not lock.exists()
+
+
 async def test_a_lock_of_another_git_command_is_waited_for(clone: Path) -> None:
     lock = clone / ".git/index.lock"
     lock.touch()

@@ -271,10 +271,11 @@ def test_a_lock_that_git_holds_is_waited_for(repo: Path, store: GitStore) -> Non
     patient.close()
 
 
-def test_a_stale_lock_is_removed(repo: Path, store: GitStore) -> None:
+@pytest.mark.parametrize("age", [7200, -7200], ids=["old", "clock-set-back"])
+def test_a_stale_lock_is_removed(repo: Path, store: GitStore, age: float) -> None:
     lock = repo / "refs/heads/main.lock"
     lock.touch()
-    long_ago = time.time() - 7200
+    long_ago = time.time() - age
     os.utime(lock, (long_ago, long_ago))
     put(store, "content/new.md", "ours")
     assert not lock.exists()

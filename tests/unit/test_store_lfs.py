@@ -72,13 +72,16 @@ def test_files_of_a_remote_on_this_machine(owner: Owner, tmp_path: Path, where: 
 
 
 def test_half_copies_of_a_killed_process_are_removed(owner: Owner, tmp_path: Path) -> None:
-    old, young = tmp_path / "lfs" / "new-old", tmp_path / "lfs" / "new-young"
-    for folder in (old, young):
+    names = ("new-old", "new-young", "new-before-the-clock-was-set-back")
+    old, young, later = (tmp_path / "lfs" / name for name in names)
+    for folder in (old, young, later):
         folder.mkdir(parents=True)
         (folder / HASH).write_bytes(PICTURE[:100])
     os.utime(old, (1e9, 1e9))
+    os.utime(later, (4e9, 4e9))
     checkout(owner, tmp_path, str(owner.clone))
     assert not old.exists()
+    assert not later.exists()
     # ``check`` beside the bridge may be at work.
     assert young.exists()
 

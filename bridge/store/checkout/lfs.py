@@ -112,7 +112,8 @@ class LargeFileCache:
         """Remove what a killed process has left; newer ones may be in use."""
         for folder in self._folder.glob(f"{_COPYING}*"):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - folder.stat().st_mtime > _ABANDONED:
+                # One of the future is from before the clock was set back.
+                if abs(time.time() - folder.stat().st_mtime) > _ABANDONED:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _ask(self, remote: SiteRemote, version: str) -> None:

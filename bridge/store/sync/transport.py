@@ -16,7 +16,7 @@ from git import Git, GitCommandError
 from bridge.store import StoreBroken
 from bridge.store.repo import BareRepo, communicate, kill, read_ref, read_settings, terminate
 from bridge.store.sync.local_remote import LocalRemote, local_path
-from bridge.store.transaction import Disk
+from bridge.store.transaction import Disk, remove_abandoned
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 # "waiting:" is the message of our hook in the owner's clone (push-to-checkout.sh).
@@ -267,8 +267,15 @@ class Transport:
             except TransportError as error:
                 if not _MET.search(str(error)):
                     raise
+                if found := _LOCK.search(str(error)):
+                    self._remove_abandoned(Path(found[2] or found[1]))
             self.pause(_MOMENT)
         return self._run(*arguments, remote=remote, stdin=stdin)
+
+    def _remove_abandoned(self, lock: Path) -> None:
+        """Remove a lock of a ref of ours that a git command has left which was killed."""
+        if lock.is_relative_to(self._bare_repo.common / "refs"):
+            remove_abandoned(self._disk, lock)
 
     def _run(
         self, *arguments: str, seen: str | None = None, remote: bool = True, stdin: str = ""
