@@ -1,4 +1,4 @@
-"""What ``check`` advises where the home page is not there."""
+"""What ``check`` advises where the home page is not there, or elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
+from indieauth_kit import listening
 
-from bridge.commands.checks.home_page import _publishing
+from bridge.commands.checks.home_page import _publishing, check_home_page
 from bridge.settings import Rebuild, Settings, Site
 
 
@@ -53,3 +56,26 @@ def test_pages_that_are_not_built_yet_are_not_looked_at(home: Path) -> None:
     (home / "output" / "index.html").unlink()
     (home / "output").rmdir()
     assert advice(home) == "Publish your site there first."
+
+
+async def test_a_home_page_that_redirects_to_another_origin_is_named_with_both_settings() -> None:
+    async def home_page(request: web.Request) -> web.Response:
+        if request.host.startswith("localhost"):
+            raise web.HTTPMovedPermanently(f"{site}/")
+        if request.path == "/":
+            raise web.HTTPFound("/en/")
+        return web.Response(text="<title>Home</title>", content_type="text/html")
+
+    async def told(me: str) -> str:
+        settings = Settings(site=Site(me=me, repo=Path("site.git")))
+        findings = [each async for each in check_home_page(session, f"{site}/", settings)]
+        return "".join(str(each) for each in findings if each.subject == "home page")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", home_page)
+    async with listening(app) as site, aiohttp.ClientSession() as session:
+        assert await told(f"{site}/") == ""
+        old = site.replace("127.0.0.1", "localhost")
+        note = await told(f"{old}/")
+    assert f"note home page: {old}/ redirects to {site}/en/" in note
+    assert "set [site] me, and SITEURL" in note

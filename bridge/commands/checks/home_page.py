@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from bridge.commands.checks import Finding
 from bridge.commands.checks.http_requests import HttpAnswer, ask
@@ -27,6 +28,15 @@ async def check_home_page(
     if page.status != 200:
         yield Finding("home page", f"{me} {page.words}", page.remedy or _publishing(settings))
     else:
+        if URL(page.url).origin() != URL(me).origin():
+            yield Finding(
+                "home page",
+                f"{me} redirects to {page.url}",
+                "If your site has moved there, set [site] me, and SITEURL in your Pelican settings,"
+                " to its new URL. With http: in SITEURL, browsers block styles and scripts on"
+                " https pages.",
+                broken=False,
+            )
         for finding in _check_links(page, base, settings):
             yield finding
         if settings.webmention.receive:
