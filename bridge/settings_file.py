@@ -12,6 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -61,21 +62,17 @@ def load(
     for key, problem, remedy in _wrong_values(settings):
         raise SettingsError(_origin(key, source, origins), key, problem, remedy)
     resolved = _resolved(settings, (file.parent if file else Path()).resolve())
-    repo, state = resolved.site.repo.resolve(), resolved.site.state.resolve()
-    if state.is_relative_to(repo):
-        place, problem = origins.get("site.state", source), f"{str(state)!r} is inside the repo"
-        raise SettingsError(
-            place, "site.state", problem, "Write a folder beside it, such as 'state'"
-        )
+    for key, problem, remedy in _wrong_places(resolved, file):
+        raise SettingsError(_origin(key, source, origins), key, problem, remedy)
     return resolved
 
 
 def _resolved(settings: Settings, folder: Path) -> Settings:
     """The settings with absolute paths."""
     site, indieauth, rebuild = settings.site, settings.indieauth, settings.rebuild
-    output = str(folder / rebuild.output) if rebuild.output else ""
+    output = str(_place(folder, rebuild.output)) if rebuild.output else ""
     targets = tuple(
-        replace(each, token_file=str(folder / each.token_file)) if each.token_file else each
+        replace(each, token_file=str(_place(folder, each.token_file))) if each.token_file else each
         for each in settings.syndication.targets
     )
     return replace(
@@ -83,14 +80,21 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         content=replace(settings.content, folder=_folder(settings.content.folder)),
         site=replace(
             site,
-            repo=folder / site.repo,
-            state=folder / site.state,
-            folders=tuple(folder / each.expanduser() for each in site.folders),
+            repo=_place(folder, site.repo),
+            state=_place(folder, site.state),
+            folders=tuple(_place(folder, each) for each in site.folders),
         ),
-        indieauth=replace(indieauth, database=folder / indieauth.database),
+        indieauth=replace(indieauth, database=_place(folder, indieauth.database)),
         rebuild=replace(rebuild, output=output),
         syndication=replace(settings.syndication, targets=targets),
     )
+
+
+def _place(folder: Path, path: str | Path) -> Path:
+    """An absolute path; ``~`` is the home folder, as in a shell."""
+    with suppress(RuntimeError):  # a user without a home folder
+        path = Path(path).expanduser()
+    return folder / path
 
 
 def _folder(text: str) -> str:
@@ -102,7 +106,7 @@ def _folder(text: str) -> str:
 def _read_file(file: Path) -> tuple[dict[str, Any], str]:
     source = str(file)
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8")), source
+        return tomllib.loads(file.read_text(encoding="utf-8-sig")), source
     except FileNotFoundError:
         remedy = f"Run `{command()} init` to create it, or name another file with -c"
         raise SettingsError(source, "", "there is no such file", remedy) from None
@@ -325,6 +329,24 @@ def _wrong_paths(settings: Settings) -> Iterator[_Wrong]:
     if run_in.is_absolute() or ".." in run_in.parts:
         remedy = "Write a folder of the repo, or '.' for its root"
         yield _Wrong("site.run_in", f"{settings.site.run_in!r} is outside of the repo", remedy)
+
+
+def _wrong_places(settings: Settings, file: Path | None) -> Iterator[_Wrong]:
+    """Folders that must not be in one another. All paths are absolute."""
+    repo, state = settings.site.repo.resolve(), settings.site.state.resolve()
+    if state.is_relative_to(repo):
+        remedy = "Write a folder beside it, such as 'state'"
+        yield _Wrong("site.state", f"{str(state)!r} is inside the repo", remedy)
+    if not settings.rebuild.output:
+        return
+    # A web server shows all of it to everybody.
+    output = Path(settings.rebuild.output).resolve()
+    private = [repo, state, settings.indieauth.database, *([file] if file else [])]
+    inside = next((each for each in private if each.resolve().is_relative_to(output)), None)
+    if inside or output.is_relative_to(repo):
+        place = f"contains {inside}" if inside else "is inside the repo"
+        remedy = "Write a folder for nothing but the pages, such as 'output'"
+        yield _Wrong("rebuild.output", f"{str(output)!r} {place}", remedy)
 
 
 def _wrong_environment(site: Site) -> Iterator[_Wrong]:

@@ -35,6 +35,53 @@ def test_the_state_is_beside_the_settings_and_never_inside_of_the_repo(tmp_path:
             load(write(tmp_path, LEAST + f'state = "{inside}"\n'), {})
 
 
+def test_the_pages_are_never_in_a_folder_with_what_is_private(tmp_path: Path) -> None:
+    def output(folder: str | Path, more: str = "") -> str:
+        return load(
+            write(tmp_path, f'{LEAST}{more}[rebuild]\noutput = "{folder}"\n'), {}
+        ).rebuild.output
+
+    assert output("output") == f"{tmp_path}/output"
+    assert output("../www") == f"{tmp_path}/../www"
+    for private in (".", "..", tmp_path, "state", "site.git", "site.git/www", "x/../site.git"):
+        with pytest.raises(SettingsError, match=r"rebuild\.output: .*nothing but the pages"):
+            output(private)
+    database = '[indieauth]\ndatabase = "www/indieauth.sqlite"\n'
+    with pytest.raises(SettingsError, match=r"contains .*/www/indieauth\.sqlite"):
+        output("www", database)
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/maren")
+    text = """
+        [site]
+        me = "https://example.com/"
+        repo = "~/site.git"
+        state = "~/state"
+        folders = ["~/themes"]
+        [indieauth]
+        database = "~/who.sqlite"
+        [rebuild]
+        output = "~/www"
+        [[syndication.targets]]
+        uid = "https://social.example/@maren"
+        name = "Mastodon"
+        token_file = "~/token"
+    """
+    found = load(write(tmp_path, text), {})
+    token_file = found.syndication.targets[0].token_file
+    site, pages = found.site, found.rebuild.output
+    paths = [site.repo, site.state, *site.folders, found.indieauth.database, pages, token_file]
+    names = ("site.git", "state", "themes", "who.sqlite", "www", "token")
+    assert [str(path) for path in paths] == [f"/home/maren/{name}" for name in names]
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    assert load(write(tmp_path, f"\ufeff{LEAST}"), {}).site.me == "https://example.com/"
+
+
 def test_the_sites_code_gets_the_environment_variables_that_are_named(tmp_path: Path) -> None:
     text = f'{LEAST}environment = {{ SITE_ENV = "production" }}\n'
     assert load(write(tmp_path, text), {}).site.environment == {"SITE_ENV": "production"}
