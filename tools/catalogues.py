@@ -121,6 +121,7 @@ _TELLERS = frozenset(
         "_way_on",
         "_look",
         "_why_skipped",
+        "_why_unwritten",
         "remedy",
     }
 )

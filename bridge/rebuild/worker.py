@@ -190,13 +190,24 @@ class Worker:
             except BuildFailed as failure:
                 self._fail(failure.reason, failure.file, passing=failure.passing)
             except OSError as error:
-                reason = _FULL if is_full(error) else str(error)
-                self._fail(reason, None, passing=True)
+                self._fail(self._why_unwritten(error), None, passing=True)
             except StoreError as error:
                 self._fail(str(error), None, passing=True)
             except Exception as error:  # noqa: BLE001 - a bug must not stop all later builds
                 _log.exception("Unexpected error in the builder")
                 self._fail(f"{type(error).__name__}: {error}", None, passing=True)
+
+    def _why_unwritten(self, error: OSError) -> str:
+        """Why nothing could be written, and what helps."""
+        if is_full(error):
+            return _FULL
+        file = Path(str(error.filename or ""))
+        if isinstance(error, PermissionError) and self.output and self.output in file.parents:
+            return (
+                f"{file.parent} cannot be written. Make the user that runs the bridge its owner, or"
+                " set [rebuild] output to another folder."
+            )
+        return str(error)
 
     async def _run_when_idle(self) -> None:
         await asyncio.sleep(self._timing.idle)

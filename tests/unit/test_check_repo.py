@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from git_kit import new_repo
 
-from bridge.commands.checks.repo import _check_access, _check_git
-from bridge.settings import Settings, Site
+from bridge.commands.checks.repo import _check_access, _check_git, _check_output
+from bridge.settings import Rebuild, Settings, Site
 from bridge.store import StoreBroken
 from bridge.store.git import GitStore
 from bridge.store.setup import clone_bare
@@ -28,6 +29,21 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         store.close()
     assert "is full" in found.fact
     assert "space" in found.remedy
+
+
+def test_an_output_that_may_not_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(me="https://s.example/", repo=tmp_path / "site.git")
+    settings = Settings(site=site, rebuild=Rebuild(output=str(tmp_path / "www" / "pages")))
+    assert _check_output(settings) is None
+    assert _check_output(Settings(site=site, rebuild=Rebuild(mode="none"))) is None
+    monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path)
+    found = _check_output(settings)
+    assert str(found) == (
+        f"BAD  output: {tmp_path} cannot be written\n     -> Make the user that runs the bridge its"
+        " owner, or set [rebuild] output to another folder."
+    )
 
 
 def test_an_old_git_is_named_with_the_version_that_is_needed() -> None:

@@ -196,6 +196,18 @@ async def test_a_full_disk_is_reported_in_words(
     assert "is full. Make room" in str(worker.status().reason)
 
 
+async def test_an_output_that_may_not_be_written_is_reported_with_what_helps(
+    worker: Worker, script: Script, store: MemoryStore, tmp_path: Path
+) -> None:
+    script.results = [PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/.bridge-7")]
+    await worker.start()
+    await settled(worker, head(store))
+    assert worker.status().reason == (
+        f"{tmp_path} cannot be written. Make the user that runs the bridge its owner, or"
+        " set [rebuild] output to another folder."
+    )
+
+
 async def test_a_failure_is_reported_with_reason_and_file(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:

@@ -43,6 +43,8 @@ async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
         yield _check_access(store, settings)
         if too_old := _check_git(git.Git().version_info):
             yield too_old
+        if closed := _check_output(settings):
+            yield closed
         yield _check_private(file, settings.site.state, settings)
         remote, newest = await asyncio.to_thread(_check_remote, store, head, settings)
         yield remote
@@ -70,6 +72,21 @@ def _check_access(store: GitStore, settings: Settings) -> Finding:
         "repo",
         f"{closed} cannot be written",
         "Give the user that runs the bridge write access to all of it.",
+    )
+
+
+def _check_output(settings: Settings) -> Finding | None:
+    """Whether the bridge can write the pages."""
+    output = Path(settings.rebuild.output)
+    if settings.rebuild.mode not in {"resident", "command"} or not settings.rebuild.output:
+        return None
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    if os.access(there, os.W_OK | os.X_OK):
+        return None
+    return Finding(
+        "output",
+        f"{there} cannot be written",
+        "Make the user that runs the bridge its owner, or set [rebuild] output to another folder.",
     )
 
 
