@@ -199,12 +199,14 @@ def _plain(name: str, value: Json) -> str | None:
 
 
 def _content(name: str, value: Json) -> Json:
-    """Text, byte for byte; or an object with ``html``, and with ``value`` if that was sent."""
+    """Text, byte for byte; or an object with ``html``, and with ``value`` if that was sent, or
+    with ``text``, its name in JF2, which a plugin of Obsidian's uses."""
     if not isinstance(value, dict):
         return _plain(name, value)
-    if not {"html", "value"} & value.keys():
+    if not {"html", "value", "text"} & value.keys():
         raise InvalidRequest("'content' must be text, or an object with 'html' or 'value'.")
-    parts = {key: _plain(name, _only(value.get(key))) for key in ("html", "value")}
+    sent = {"html": value.get("html"), "value": value.get("value", value.get("text"))}
+    parts = {key: _plain(name, _only(part)) for key, part in sent.items()}
     given: dict[str, Json] = {key: part for key, part in parts.items() if not is_empty(part)}
     return given if "html" in given else given.get("value")
 

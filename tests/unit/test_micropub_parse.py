@@ -189,10 +189,13 @@ class TestContent:
         both: Json = {"html": "<p>Hi</p>", "value": "Hi"}
         assert post(content=[both])["content"] == [both]
         assert post(content=[{"html": "<p>Hi</p>"}, "Hi"])["content"] == [both]
+        assert post(content=[{"html": "<p>Hi</p>", "text": "Hi"}])["content"] == [both]
         action = form(("content[html]", "<p>Hi</p>"), ("content[value]", "Hi"))
         assert properties(action)["content"] == [both]
 
-    @pytest.mark.parametrize("given", ["x", ["x"], {"value": "x"}, [{"value": ["x"], "html": ""}]])
+    @pytest.mark.parametrize(
+        "given", ["x", ["x"], {"value": "x"}, [{"value": ["x"], "html": ""}], [{"text": "x"}]]
+    )
     def test_plain_text_in_all_notations(self, given: Json) -> None:
         assert post(content=given)["content"] == ["x"]
 
@@ -200,7 +203,7 @@ class TestContent:
         assert post(content="<p>x</p>")["content"] == ["<p>x</p>"]
 
     @pytest.mark.parametrize(
-        "given", [["a", "b"], [{"text": "x"}], [{"html": 5, "value": []}], [True], [["x"]]]
+        "given", [["a", "b"], [{"words": "x"}], [{"html": 5, "value": []}], [True], [["x"]]]
     )
     def test_invalid_content_is_refused(self, given: Json) -> None:
         assert refusal({"properties": {"content": given}})
