@@ -87,6 +87,21 @@ class Tree:
 
     def walk(self) -> Iterator[str]:
         """Every file, links to files included, in no particular order."""
+        return (path for path, _ in self._entries())
+
+    def files_and_others(self) -> tuple[set[str], set[str]]:
+        """The files, and what is none that can be published: pipes, sockets, and links that lead
+        nowhere, or to what may not be read.
+        """
+        files, others = set[str](), set[str]()
+        for path, entry in self._entries():
+            is_file = entry.is_file(follow_symlinks=False) or (
+                entry.is_symlink() and _may_be_opened(self.folder / path)
+            )
+            (files if is_file else others).add(path)
+        return files, others
+
+    def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         # os.walk takes twice as long, which counts for a large site.
         root, folders = os.fspath(self.folder), [""]
         while folders:
@@ -98,7 +113,7 @@ class Tree:
                 continue
             for entry in entries:
                 if not _is_folder(entry):
-                    yield inside + entry.name
+                    yield inside + entry.name, entry
                 elif not entry.is_symlink():
                     folders.append(f"{inside}{entry.name}/")
 
@@ -230,3 +245,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def _may_be_opened(place: Path) -> bool:
+    try:
+        os.close(beneath.open_anywhere(place))
+    except OSError:
+        return False
+    return True

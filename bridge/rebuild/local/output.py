@@ -149,7 +149,8 @@ class Output:
     def take_over(self, staging: Path) -> tuple[str, ...]:
         """Replace the folder's files with a site built elsewhere; return what changed.
 
-        Raises :class:`~bridge.rebuild.build.BuildFailed` where something in it is not a file.
+        What is no file is left out, as a web server would. Raises
+        :class:`~bridge.rebuild.build.BuildFailed` where a file cannot be read.
         """
         return self._confined([staging], lambda: self._take_over(staging))
 
@@ -159,7 +160,10 @@ class Output:
         self._tree.forget()
         self._journal.reload()
         self._tree.sweep()
-        built = sorted(Tree(staging).walk(), key=_importance)
+        files, others = Tree(staging).files_and_others()
+        for path in sorted(others):
+            _log.warning("%s in the output is left out: it is no file that can be read", path)
+        built = sorted(files, key=_importance)
         self.expect(built)
         changed = [path for path in built if self.put(path, self._built(staging / path))]
         changed += self.keep_only(built)

@@ -132,9 +132,8 @@ class StagedSite:
 
     def keep_as_written(self) -> None:
         """Keep every file as it is, for the next build: plugins are about to change some."""
-        self._written = {
-            name: self._keep(name) for name in self._tree.walk() if not self._is_link(name)
-        }
+        files, _ = self._tree.files_and_others()
+        self._written = {name: self._keep(name) for name in files if not self._is_link(name)}
         for name in list(self._as_written.walk()):
             if name not in self._written:
                 self._as_written.remove(name)
@@ -142,9 +141,10 @@ class StagedSite:
     @contextmanager
     def only_new(self) -> Iterator[Path]:
         """A folder with the new files alone, for a plugin to change them or make others of them."""
+        files, _ = self._tree.files_and_others()
         new = {
             name
-            for name in self._tree.walk()
+            for name in files
             if (name in self._held or self._time(name) >= self._began) and not self._is_link(name)
         }
         self._new.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,8 @@ class StagedSite:
             for name in new:
                 _copy(self._folder / name, self._new / name)
             yield self._new
-            for name in Tree(self._new).walk():
+            made, _ = Tree(self._new).files_and_others()
+            for name in made:
                 data, before = (self._new / name).read_bytes(), self._tree.read(name)
                 if name not in new:
                     self._derived[source_of(name, new)].add(name)
@@ -170,8 +171,8 @@ class StagedSite:
         self._check_clock()
         changed = []
         known = self._with_derived(known)
-        there = set(self._tree.walk())
-        for name in there:
+        there, others = self._tree.files_and_others()
+        for name in there | others:
             written = self._time(name)
             if written < self._began:
                 if name not in known:
@@ -181,13 +182,13 @@ class StagedSite:
                     continue
             elif name not in known:
                 self._by_plugins.add(name)
-            if self._published.get(name) != written:
+            if name in there and self._published.get(name) != written:
                 self.expect([name])
                 changed += [name] if self._put(name) else []
         self._held.clear()
         self._own &= known
         self._finished = True
-        stay = {*known, *self._by_plugins}
+        stay = {*known, *self._by_plugins} - others
         # What a plugin has removed at the end is not in a clean build either.
         return changed + self._output.keep_only(stay & there if self.unfinished else stay)
 
@@ -202,7 +203,11 @@ class StagedSite:
         return self._output.put(name, (self._folder / name).read_bytes())
 
     def _time(self, name: str) -> int:
-        return (self._folder / name).stat().st_ctime_ns
+        file = self._folder / name
+        try:
+            return file.stat().st_ctime_ns
+        except OSError:
+            return file.lstat().st_ctime_ns  # a link that leads nowhere
 
     def _is_link(self, name: str) -> bool:
         return (self._folder / name).is_symlink()
