@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ class Rounds:
 
 @contextmanager
 def watched_loop() -> Iterator[Rounds]:
-    """Watch the running loop. A callback waits for at most a few iterations."""
+    """Watch the running loop. A callback waits for at most a few iterations.
+
+    The garbage collector leaves out what earlier tests have made, which can take it half a second.
+    """
     seen = Rounds()
     run_once = asyncio.base_events.BaseEventLoop._run_once  # type: ignore[attr-defined]
 
@@ -38,4 +42,8 @@ def watched_loop() -> Iterator[Rounds]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio.base_events.BaseEventLoop, "_run_once", watched)
-        yield seen
+        gc.freeze()
+        try:
+            yield seen
+        finally:
+            gc.unfreeze()

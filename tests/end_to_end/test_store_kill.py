@@ -39,7 +39,7 @@ async def test_every_acknowledged_post_survives_kill_9(bridge: Besieged) -> None
     assert await process.wait() == 0
     assert len(bridge.acknowledged) > ROUNDS
     if SOAK:
-        # Where others use the machine, too, a quarter of the starts is undisturbed at least.
-        start, middle, _ = statistics.quantiles(bridge.starts)
-        print(f"{len(bridge.acknowledged)} posts, start {start:.2f} s, median {middle:.2f} s")
+        start = statistics.median(bridge.starts)
+        print(f"{len(bridge.acknowledged)} posts, start {start:.2f} s")
+        # The first is with one post, the last with thousands: the index is read, not made.
         assert start < 1.0
