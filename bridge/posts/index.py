@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from itertools import islice
+from itertools import tee
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -49,7 +49,10 @@ log = logging.getLogger(__name__)
 
 #: The start of queries for posts: POST is a fixed list of columns.
 _POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in it
-_BATCH = 500
+#: How many files the site is asked about at once: for each batch, processes wait for each other.
+_BATCH = 2000
+#: Long files are in smaller batches, of this many bytes, but not in any that counts as a handful.
+_BATCH_BYTES, _LEAST = 1 << 21, 51
 #: With more symbolic links that changed at once, every file is described again.
 _MOST_LINKS = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
@@ -471,12 +474,7 @@ class PostIndex:
         while True:
             # The site describes some files while others are stored.
             while len(ahead) < _AHEAD and (batch := next(batches, None)):
-                blobs = self._store.blobs(blob for _, blob in batch)
-                sources = [
-                    Source(path, blob.id, blob.data)
-                    for (path, _), blob in zip(batch, blobs, strict=True)
-                ]
-                ahead.append((len(sources), describe(sources)))
+                ahead.append((len(batch), describe(batch)))
             if not ahead:
                 return
             size, described = ahead.popleft()
@@ -489,8 +487,20 @@ class PostIndex:
                 reported = now
                 log.info("indexing the site's posts: %d files so far", count)
 
-    def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[tuple[str, BlobId]]]:
+    def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[Source]]:
         """The files that a reader of the site can read, in batches: only those can be posts."""
-        posts = (each for each in files if each[0].endswith(self._suffixes))
-        while batch := list(islice(posts, self._batch)):
+        batch, size = list[Source](), 0
+        for source in self._sources(files):
+            batch.append(source)
+            size += len(source.data)
+            if len(batch) >= self._batch or (size >= _BATCH_BYTES and len(batch) >= _LEAST):
+                yield batch
+                batch, size = [], 0
+        if batch:
             yield batch
+
+    def _sources(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[Source]:
+        posts, asked = tee(each for each in files if each[0].endswith(self._suffixes))
+        blobs = self._store.blobs(blob for _, blob in asked)
+        for (path, _), blob in zip(posts, blobs, strict=True):
+            yield Source(path, blob.id, blob.data)

@@ -150,7 +150,9 @@ class ContentStore(Protocol):
         ...
 
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
-        """The contents of many blobs, in their order. An unknown id raises ``StoreBroken``."""
+        """The contents of many blobs, in their order, of which few are in memory at once. An
+        unknown id raises ``StoreBroken``.
+        """
         ...
 
     def diff(self, old: Version, new: Version) -> Sequence[Difference]:

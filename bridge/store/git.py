@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import tee
 from pathlib import Path
 
 from git import GitCommandError, Repo
@@ -165,8 +166,8 @@ class GitStore:
     def blobs(self, ids: Iterable[BlobId]) -> Iterator[Blob]:
         """The contents of many blobs."""
         with _translated():
-            names = list(ids)
-            found = self.database.read_many(map(_oid, names), "blob")
+            names, asked = tee(ids)
+            found = self.database.read_many(map(_oid, asked), "blob")
             for blob, data in zip(names, found, strict=True):
                 yield Blob(blob, data)
 

@@ -20,7 +20,7 @@ from bridge.site.messages import IndexedPost, Source
 from bridge.store import BlobId
 from bridge.store.memory_store import MemoryStore
 
-POSTS = 1_200
+POSTS = 4_200
 
 
 class Slow:

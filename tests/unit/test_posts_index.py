@@ -16,6 +16,7 @@ import pytest
 from bridge.errors import IndexLost, Unavailable
 from bridge.micropub.action import Create
 from bridge.micropub.post import Post
+from bridge.posts import index as index_module
 from bridge.posts.index import Describe, PostCounts, PostIndex
 from bridge.posts.urls import canonical, hosts
 from bridge.publisher import Published
@@ -342,8 +343,11 @@ def test_the_index_continues_after_a_restart(store: MemoryStore, tmp_path: Path)
     second.close()
 
 
-def test_an_interrupted_first_index_continues(store: MemoryStore, tmp_path: Path) -> None:
+def test_an_interrupted_first_index_continues(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Indexing a large site takes minutes, and the bridge may be restarted during it."""
+    monkeypatch.setattr(index_module, "_BATCH", 500)
     put(store, **{f"post-{number:04}": f"{number} note x published" for number in range(1200)})
     many = at_once(describe)
     asked: list[int] = []
@@ -513,6 +517,7 @@ def test_the_first_posts_are_described_while_the_others_are_listed(
             yield path, blob
 
     monkeypatch.setattr(store, "files", counted)
+    monkeypatch.setattr(index_module, "_BATCH", 500)
     before: list[int] = []
 
     def describing(
@@ -523,6 +528,25 @@ def test_the_first_posts_are_described_while_the_others_are_listed(
 
     index.refresh(newest(store), FACTS, describing)
     assert before[0] < before[-1] == len(listed) == 1100
+
+
+def test_long_files_are_asked_about_in_smaller_batches(
+    store: MemoryStore, index: PostIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several batches are in memory at once. A handful, which requests wait for, is smaller."""
+    monkeypatch.setattr(index_module, "_BATCH_BYTES", 2_000)
+    put(store, **{f"a-{number:03}": "1 note x published" for number in range(100)})
+    put(store, **{f"b-{number:03}": f"1 note {'x' * 1_000} published" for number in range(100)})
+    asked: list[int] = []
+
+    def describing(
+        files: Sequence[Source],
+    ) -> Future[list[IndexedPost | ReservedPage | Unread | None]]:
+        asked.append(len(files))
+        return at_once(describe)(files)
+
+    index.refresh(newest(store), FACTS, describing)
+    assert asked == [101, 51, 48]
 
 
 def test_of_two_posts_at_one_address_the_one_that_is_spelt_like_this_is_found(
