@@ -42,10 +42,13 @@ ln "$index" "$seen" || exit 1
 cp -p "$seen" "$GIT_INDEX_FILE" || no "unwritable"
 
 # From here to the end no other git command changes the index.
+locked=
 lock() {
+    [ -z "$locked" ] || return 0
     ln "$mine" "$index.lock" 2>/dev/null || no "locked $index.lock"
     [ "$index" -ef "$seen" ] || no "locked $index.lock"
     look
+    locked=yes
 }
 
 # `git checkout` of the branch looks where that is, writes the files, and only then says in HEAD what
@@ -86,8 +89,7 @@ old=$(git rev-parse --verify HEAD) && branch=$(git symbolic-ref HEAD) || exit 1
 
 # As long as files are moved, BRIDGE_MOVE says from which commit to which.
 move() {
-    [ -n "$locked" ] || lock
-    locked=yes
+    lock
     # Not to be ended half way.
     trap '' HUP INT TERM
     echo "$1 $2" >"$dir/BRIDGE_MOVE" && git read-tree -u -m "$1" "$2" && return
@@ -106,8 +108,7 @@ moved() {
 # the push was killed. What is neither of these commits' content, nor the beginning of it, is the
 # owner's, and stays.
 settle() {
-    [ -n "$locked" ] || lock
-    locked=yes
+    lock
     trap '' HUP INT TERM
     other=$1
     [ "$other" != "$old" ] || other=$2
@@ -137,7 +138,6 @@ done' sh || no "unwritable"
 
 # A push that moved the files, and then found that a commit had just moved the branch, is undone:
 # the branch has never been there.
-locked=
 last=
 [ ! -e "$dir/BRIDGE_HEAD" ] || read -r last <"$dir/BRIDGE_HEAD"
 log=$dir/logs/$branch
@@ -159,7 +159,7 @@ fi
 if [ -n "$unstaged$staged" ]; then
     no "changed $PWD // $(printf '%s\n%s\n' "$unstaged" "$staged" | sort -u | sed '/^$/d' | head -n 3 | tr '\n' ' ')"
 fi
-[ -n "$locked" ] || lock
+lock
 
 # Git would write over files that it ignores.
 git diff-tree -r --no-renames --diff-filter=A --name-only -z "$old" "$new" | xargs -0 sh -c '
