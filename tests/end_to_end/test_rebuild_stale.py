@@ -918,6 +918,20 @@ async def test_what_cannot_be_kept_warm_is_built_by_command(
     assert remedy in slow.remedy
 
 
+def importing_from(folder: str, tmp_path: Path, store: GitStore) -> Worker:
+    """The resident build with a folder in its PYTHONPATH."""
+    worker = make_rebuilder(
+        settings(tmp_path / "output", mode="resident"),
+        store,
+        tmp_path / "state",
+        output=tmp_path / "output",
+        environment={"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"},
+        timing=BuildTiming(debounce=0.01, again=()),
+    )
+    assert isinstance(worker, Worker)
+    return worker
+
+
 async def test_an_older_pelican_is_reported_in_one_line_and_builds_by_command(
     tmp_path: Path, bare_store: GitStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -927,15 +941,7 @@ async def test_an_older_pelican_is_reported_in_one_line_and_builds_by_command(
     installed.write_text("Metadata-Version: 2.1\nName: pelican\nVersion: 4.11.0\n")
     store = bare_store
     small_site(store)
-    worker = make_rebuilder(
-        settings(tmp_path / "output", mode="resident"),
-        store,
-        tmp_path / "state",
-        output=tmp_path / "output",
-        environment={"PYTHONPATH": f"{packages}:{Path(__file__).parents[2]}"},
-        timing=BuildTiming(debounce=0.01, again=()),
-    )
-    assert isinstance(worker, Worker)
+    worker = importing_from(str(packages), tmp_path, store)
     version = commit(store, {"content/new.md": post("New", 9)})
     await worker.start()
     await settled(worker, version)
@@ -964,15 +970,7 @@ async def test_a_folder_of_pythonpath_may_be_in_the_checkout(
             "lib/ours.py": b"NAME = 'The name of the site'\n",
         },
     )
-    worker = make_rebuilder(
-        settings(tmp_path / "output", mode="resident"),
-        store,
-        tmp_path / "state",
-        output=tmp_path / "output",
-        environment={"PYTHONPATH": f"lib:{Path(__file__).parents[2]}"},
-        timing=BuildTiming(debounce=0.01, again=()),
-    )
-    assert isinstance(worker, Worker)
+    worker = importing_from("lib", tmp_path, store)
     await worker.start()
     version = commit(store, {"content/new.md": post("New", 9)})
     worker.changed(version)
