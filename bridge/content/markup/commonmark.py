@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -68,6 +69,9 @@ class _Writer(Struct):
     quotation: _Writer | None = None
     after_quotation: bool = False
     in_table: bool = False
+    #: What the last line that is not blank was the end of, and what the one before this.
+    ended: Literal["", "definition", "code"] = ""
+    before: Literal["", "definition", "code"] = ""
     #: The last line of the heading that this line is in.
     heading_ends: int = -1
     #: It is written with a leading ``#``.
@@ -90,6 +94,7 @@ class _Writer(Struct):
         if self.fence:
             if self.fence.write(self.output, line):
                 self.after_blank = self.fence.indented
+                self.ended = "code"
                 self.fence = None
             return
         if self.end:
@@ -104,6 +109,7 @@ class _Writer(Struct):
             self.in_table = False
             return
         self.ended_further = self.ended_list = False
+        self.before, self.ended = self.ended, ""
         text = line.lstrip(" ")
         indent = len(line) - len(text)
         if self.number <= self.heading_ends:
@@ -112,6 +118,11 @@ class _Writer(Struct):
         if self.quotation and not text.startswith(">") and self._ends_quotation(line, following):
             return
         if text.startswith("\t") or not self._opens(text, indent):
+            if self.in_table and not self.items:
+                # "The table is broken at the first empty line, or beginning of another block-level
+                # structure" (GitHub's extension 4.10): of code.
+                self._insert("\n")
+                self.in_table = self.in_paragraph = False
             if self.in_paragraph:
                 self._keep(" " * indent)
                 self._go_on(text, following, lazy=bool(self.items))
@@ -174,12 +185,13 @@ class _Writer(Struct):
     def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
         """A line with a marker: an item, or a continuation line of a paragraph."""
         mark, in_list = marker["delimiter"] or marker["mark"], bool(self.items)
+        goes_on = self.in_paragraph or (self.before == "definition" and not self.after_blank)
         if self.items and indent < self.items[-1].content:
             self._end_item_before(mark)
-        elif self.in_paragraph and not blocks.interrupts(text, marker):
+        elif self.in_paragraph and not (self.in_table or blocks.interrupts(text, marker)):
             self._no_item(text, indent, marker)
             return
-        elif self.in_paragraph and (not self.items or self.items[-1].has_further):
+        elif goes_on and (not self.items or self.items[-1].has_further):
             self._insert("\n")
         self._go_on_after_blank()
         rest = text[marker.end() :]
@@ -242,6 +254,7 @@ class _Writer(Struct):
 
     def _end_item(self) -> None:
         has_further = self.items.pop().has_further
+        self.quotation = None
         self.ended_further |= has_further
         if self.items:
             self.items[-1].has_further |= has_further
@@ -284,6 +297,8 @@ class _Writer(Struct):
         if not (depth or self.in_paragraph) and (
             end := blocks.heading_end(text, self.lines, self.number + 1)
         ):
+            if self.before == "definition" and not self.after_blank:
+                self._insert("\n")
             self.heading_ends = end
             self._heading(text, indent)
         elif blocks.HEADING.match(text):
@@ -311,6 +326,7 @@ class _Writer(Struct):
             self._text(text, following)
             # A definition is not continued by the next line.
             self.in_paragraph = not blocks.DEFINITION.match(text)
+            self.ended = "" if self.in_paragraph else "definition"
 
     def _quote(self, text: str, indent: int, following: str) -> None:
         """A line of a quotation, whose content is processed like any other text."""
@@ -410,6 +426,10 @@ class _Writer(Struct):
     def _open_fence(self, text: str, indent: int, marks: str) -> None:
         self.in_paragraph = self.after_quotation = False
         if self.items or self.prefix:
+            if self.before == "code":
+                # Otherwise the two would be one.
+                self._insert(" " * TAB * len(self.items) + "<!-- -->")
+                self.after_blank = False
             self._open_indented(" " * indent + text, indent, marks)
             return
         self.fence = Fence(marks, indent, 0)
