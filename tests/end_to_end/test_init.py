@@ -364,7 +364,8 @@ def test_the_branch_that_the_owner_works_on_is_the_one(
     remote = publish(site, tmp_path / "remote.git")
     git("switch", "--quiet", "--create", "source", cwd=site)
     git("push", "--quiet", "--set-upstream", "origin", "source", cwd=site)
-    done("init", site, "--remote", remote, "--yes", cwd=bridge)
+    told = done("init", site, "--remote", remote, "--yes", cwd=bridge)
+    assert "Posts are committed to the branch source as " in told
     assert git("symbolic-ref", "--short", "HEAD", cwd=bridge / "site.git") == "source"
 
 
@@ -388,7 +389,7 @@ def test_a_machine_that_does_not_know_the_owner_uses_the_sites_usual_author(
 ) -> None:
     git("config", "--unset", "user.name", cwd=site)
     told = done("init", site, "--yes", cwd=bridge)
-    assert "Posts are committed as Ada Owner <ada@example.com>." in told
+    assert "Posts are committed to the branch main as Ada Owner <ada@example.com>." in told
     assert written(bridge)["publish"]["author"] == "Ada Owner <ada@example.com>"
 
     other = tmp_path / "from-a-url"

@@ -316,9 +316,10 @@ def _what_next(plan: Plan, remote: str) -> str:
             " that folder."
         )
     todo = "\n\n".join([*steps, *plan.notes, *plan.site.notes])
+    branch = f" to the branch {plan.found.branch}" if plan.found.branch else ""
     return f"""
 Wrote {DEFAULT_FILE}. The bridge has a clone of its own, {plan.repo}.
-Posts are committed as {plan.author}.
+Posts are committed{branch} as {plan.author}.
 {remote}
 
 {todo}
