@@ -196,6 +196,8 @@ async def _unless(ended: asyncio.Event, work: Awaitable[object]) -> None:
     if working.done():
         working.result()
     working.cancel()
+    # Nothing is closed before the work has ended.
+    await asyncio.gather(working, return_exceptions=True)
 
 
 def _end_signal() -> asyncio.Event:
