@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=level, handlers=[to_stderr])
     # Access logs contain query strings, which may contain secrets.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    if options.command in {"init", "check"} and not options.verbose:
+        # Their own lines say how the builds went, and what helps.
+        logging.getLogger("bridge.rebuild").setLevel(logging.CRITICAL)
     _have_home()
     try:
         status = int(_COMMANDS[options.command](options) or 0)

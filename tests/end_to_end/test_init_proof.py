@@ -27,6 +27,7 @@ def bridge(tmp_path: Path) -> Path:
 def proof(site: Path, bridge: Path, **variables: str) -> str:
     ended = run("init", site, "--yes", cwd=bridge, env=variables, proving=True)
     assert ended.returncode == 0, ended.stderr
+    assert "bridge.rebuild" not in ended.stderr, "what builds log is said in plain words"
     return ended.stdout.partition("The site is built once")[2]
 
 

@@ -176,6 +176,33 @@ def test_errors_in_pelicans_log_name_their_files(tmp_path: Path) -> None:
     assert found[1].reason == "Skipping content/d.md: could not find information about 'title'"
 
 
+def test_an_error_of_several_lines_is_whole(tmp_path: Path) -> None:
+    log = """[12:00:00] ERROR    Could not process a.md: the reader says                r.py:1
+                    second line
+
+                      third
+           WARNING  Another message
+                    of two lines
+           CRITICAL The theme fails
+done
+"""
+    found = [each.reason for each in errors(log, SourcePaths(tmp_path, "content"))]
+    assert found == [
+        "Could not process a.md: the reader says\nsecond line\n\nthird",
+        "The theme fails",
+    ]
+
+
+def test_an_error_blames_the_file_that_it_names_first(tmp_path: Path) -> None:
+    """pandoc-reader's errors name the post, and then the files that its command was given."""
+    for name in ("blogs/a.md", "blogs/a.bib"):
+        (tmp_path / "content" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "content" / name).touch()
+    log = f"ERROR Could not process blogs/a.md: ['pandoc', '{tmp_path}/content/blogs/a.bib'] r.py:1"
+    (found,) = errors(log, SourcePaths(tmp_path, "content"))
+    assert found.file == "content/blogs/a.md"
+
+
 LARGE = (
     WRITE
     + """

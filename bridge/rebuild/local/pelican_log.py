@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, takewhile
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +18,9 @@ from bridge.settings import prefix_of
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
+#: A further line of a message, and the most that are kept of one.
+_CONTINUED = re.compile(r"(?=\s|$)(?!\s*(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s)")
+_LINES = 20
 _END = re.compile(r"[\s:,;'\")\]]|$")
 #: Messages after which Pelican skips a file and continues.
 _PASSED_OVER = re.compile(
@@ -66,17 +69,16 @@ class SourcePaths(Struct, frozen=True):
     content: str
 
     def named_in(self, message: str) -> str | None:
-        """The source file that a message names, by its whole path or from the content folder."""
-        root = f"{self.checkout}/"
-        start = message.find(root)
-        if start >= 0:
-            found = self._longest(message[start + len(root) :], "")
-            return None if found is None else self.in_repo(found)
-        for word in re.finditer(r"(?<!\S)['\"]?(?:\./)?(?=\w)", message):
-            found = self._longest(message[word.end() :], prefix_of(self.content))
+        """The first source file that a message names, by its whole path or from the content
+        folder.
+        """
+        before, root, after = message.partition(f"{self.checkout}/")
+        for word in re.finditer(r"(?<!\S)['\"]?(?:\./)?(?=\w)", before):
+            found = self._longest(before[word.end() :], prefix_of(self.content))
             if found:
                 return found
-        return None
+        found = self._longest(after, "") if root else None
+        return None if found is None else self.in_repo(found)
 
     def in_repo(self, path: str) -> str:
         """The path of a file that Pelican names through a link to the content folder."""
@@ -186,12 +188,10 @@ def without_name(reason: str) -> str:
 
 def errors(log: str, sources: SourcePaths) -> Iterator[LoggedError]:
     """Every error in the output of a Pelican run, in order."""
-    for line, after in pairwise([*log.splitlines(), ""]):
-        match = _RECORD.match(line)
-        if match:
-            message = match[2]
-            if message.startswith(_NO_PLUGIN) and after[:1].isspace() and not _RECORD.match(after):
-                # The next line names the module that is missing.
-                message = f"{message}\n{after.strip()}"
-            reason = message.replace(f"{sources.checkout}/", "")
+    lines = log.splitlines()
+    for number, line in enumerate(lines):
+        if match := _RECORD.match(line):
+            further = takewhile(_CONTINUED.match, islice(lines, number + 1, number + _LINES))
+            message = "\n".join((match[2], *(each.strip() for each in further)))
+            reason = message.replace(f"{sources.checkout}/", "").rstrip()
             yield LoggedError(reason, sources.named_in(match[2]))
