@@ -670,12 +670,22 @@ def test_a_theme_outside_of_the_repo_is_named_with_both_ways_out(site: Path, bri
     commit(site)
     told = done("init", site, "--yes", cwd=bridge)
     assert f'    THEME = "{theme}"\n' in told
-    assert f'    folders = ["{theme}"]\n' in told
-    assert f'    PLUGIN_PATHS = ["{theme.parent}"]\n' in told
-    assert f'"{site / "plugins"}"' not in told
-    # In the clone, but not in the checkout by that name.
+    # Each line can be copied as it is: what else the setting names stays, in the checkout's terms.
+    assert f'    PLUGIN_PATHS = ["{theme.parent}", "plugins", "more"]\n' in told
+    assert told.count("folders = ") == 1
+    assert f'    folders = ["{theme}", "{theme.parent}"]\n' in told
+
+
+def test_a_folder_in_the_clone_that_is_named_by_its_whole_path(site: Path, bridge: Path) -> None:
+    with (site / "pelicanconf.py").open("a") as conf:
+        conf.write(f'PLUGIN_PATHS = ["plugins", "{site}/more"]\n')
+    (site / "more").mkdir()
+    (site / "plugins").mkdir()
+    commit(site)
+    told = done("init", site, "--yes", cwd=bridge)
     assert f"PLUGIN_PATHS names {site / 'more'}, in your clone" in told
-    assert '    PLUGIN_PATHS = ["more"]\n' in told
+    assert '    PLUGIN_PATHS = ["plugins", "more"]\n' in told
+    assert "folders = " not in told
 
 
 @pytest.mark.parametrize(

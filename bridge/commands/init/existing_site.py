@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -214,35 +215,48 @@ class ExistingSite(Struct, frozen=True):
     def _outside(self) -> list[str]:
         """Advice about folders that the settings name and that a checkout lacks: outside of the
         repo, or in the owner's clone by their absolute path."""
-        paths = self.values.get("PLUGIN_PATHS") or []
-        named = [("THEME", self.values.get("THEME")), *(("PLUGIN_PATHS", path) for path in paths)]
-        inside = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
+        settings = {
+            "THEME": [Path(str(self.values.get("THEME")))],
+            "PLUGIN_PATHS": [Path(str(each)) for each in self.values.get("PLUGIN_PATHS") or []],
+        }
+        places = (str(self.root), sys.prefix, sys.base_prefix, "/usr")
         sources = "".join(
             file.read_text(encoding="utf-8", errors="replace")
             for file in {self.conf, self.settings}
         )
-        found = []
-        for setting, path in named:
-            folder = Path(str(path))
-            if folder.is_relative_to(self.root) and str(folder) in sources:
-                relative = os.path.relpath(folder, self.conf.parent)
-                value = f'"{relative}"' if setting == "THEME" else f'["{relative}"]'
+        found, folders = [], []
+        for setting, named in settings.items():
+            inside = [each for each in named if each.is_relative_to(self.root)]
+            outside = [
+                each
+                for each in named
+                if each.is_absolute() and each.is_dir()
+                if not any(each.is_relative_to(place) for place in places)
+            ]
+            spelt = [
+                os.path.relpath(each, self.conf.parent) if each in inside else str(each)
+                for each in named
+            ]
+            line = f"    {setting} = {json.dumps(spelt[0] if setting == 'THEME' else spelt)}"
+            if outside:
+                what = f"{setting} names {', '.join(map(str, outside))}"
                 found.append(
-                    f"{setting} names {folder}, in your clone, by its absolute path, and the bridge"
-                    f" builds the site in a checkout elsewhere. Write in {self.conf.name}:"
-                    f"\n\n    {setting} = {value}"
+                    f"{what}, which is not in the repo. The bridge builds the site in a checkout"
+                    " elsewhere. Add it to the repo (git submodule add, or a copy), or write its"
+                    f" absolute path in {self.conf.name}:\n\n{line}"
                 )
-                continue
-            outside = folder.is_absolute() and folder.is_dir()
-            if outside and not any(folder.is_relative_to(place) for place in inside):
-                value = f'"{folder}"' if setting == "THEME" else f'["{folder}"]'
+                folders += [str(each) for each in outside]
+            elif whole := [str(each) for each in inside if str(each) in sources]:
                 found.append(
-                    f"{setting} names {folder}, which is not in the repo. The bridge builds the"
-                    " site in a checkout elsewhere. Add it to the repo (git submodule add, or a"
-                    f" copy), or write its absolute path in {self.conf.name}:"
-                    f"\n\n    {setting} = {value}"
-                    f'\n\nand in bridge.toml, below [site]:\n\n    folders = ["{folder}"]'
+                    f"{setting} names {', '.join(whole)}, in your clone, by its absolute path, and"
+                    " the bridge builds the site in a checkout elsewhere. Write in"
+                    f" {self.conf.name}:\n\n{line}"
                 )
+        if folders:
+            found.append(
+                "With absolute paths, the site's code is allowed to read what is there by a line in"
+                f" bridge.toml, below [site]:\n\n    folders = {json.dumps(folders)}"
+            )
         return found
 
     @property
