@@ -107,6 +107,8 @@ _TABLES = frozenset(
         "_FULL",
         "_ZONES",
         "_REMEDIES",
+        "_TAKEN_OUT",
+        "_NOT_MADE",
     }
 )
 #: Functions that give such words.
@@ -140,7 +142,8 @@ _FILES = (
     *("webmention/incoming/inbox.py", "webmention/incoming/moderation/decisions.py"),
     *("webmention/incoming/verification/verifier.py", "site/messages.py", "site/process.py"),
     "store/sync/refusals.py",
-    *("rebuild/worker.py", "rebuild/webhook.py", "rebuild/local/command.py"),
+    *("rebuild/resident/pelican/planning.py", "rebuild/worker.py", "rebuild/webhook.py"),
+    "rebuild/local/command.py",
     *("rebuild/local/deploy.py", "rebuild/local/output.py", "rebuild/local/pelican_log.py"),
     *("site/current.py", "site/pelican/reading.py", "site/pelican/pelican_site.py"),
     *("site/pelican/serve.py", "site/pelican/description.py"),

@@ -207,6 +207,31 @@ def test_words_outside_of_templates_are_translated(spoken: str, text: str) -> No
     assert translated(text) != text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could not process a.md: ValueError: 'x' is not a valid date",
+        "Could not process a.md: UnicodeDecodeError: 'utf-8' codec can't decode: save the file in"
+        " UTF-8",
+        "Skipping content/a.md: could not find information about 'date'",
+        "Skipping content/a.md: file '../x.html' would be written outside output path",
+        "Unknown status 'x' for file content/a.md, skipping it. (Not in ('published', 'hidden'))",
+        "Unknown status 'x' for file content/a.md, skipping it.",
+        "index.html cannot be made: UndefinedError: 'x' is undefined",
+        "two pages are to be written to a/index.html",
+        "and 7 more, which are in Pelican's own log",
+        "Pelican would skip this post: it has no title.",
+    ],
+)
+def test_why_a_post_is_left_out_is_in_the_language_of_its_reader(text: str) -> None:
+    for spoken in LANGUAGES:
+        speak(spoken)
+        found = translated(text)
+        assert found != text
+        assert "save the file" not in found
+    speak("en")
+
+
 def test_the_form_for_webmentions_is_in_the_language_of_its_reader() -> None:
     request = make_mocked_request("GET", "/webmention", {"Accept-Language": "fr"})
     shown = form_page(request, "https://example.com/webmention", "https://example.com/a").text

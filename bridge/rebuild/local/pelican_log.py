@@ -22,10 +22,15 @@ _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:
 _CONTINUED = re.compile(r"(?=\s|$)(?!\s*(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s)")
 _LINES = 20
 _END = re.compile(r"[\s:,;'\")\]]|$")
-#: Messages after which Pelican skips a file and continues.
+#: Messages after which Pelican skips a file and continues, as pages translate them.
+_SAID = (
+    "Could not process {file}: {problem}",
+    "Unknown status {status} for file {file}, skipping it.{known}",
+    "Skipping {file}: could not find information about {key}",
+    "Skipping {file}: file {path} would be written outside output path",
+)
 _PASSED_OVER = re.compile(
-    r"Could not process |Unknown status .* for file .*, skipping it"
-    r"|Skipping .*: (?:could not find information about|file .* would be written outside)"
+    "|".join(re.sub(r"\\{\w+\\}", ".*", re.escape(message)) for message in _SAID), re.DOTALL
 )
 #: Messages after which it continues without a plugin.
 _NO_PLUGIN = ("Cannot load plugin", "Cannot register plugin")
@@ -41,8 +46,9 @@ _WARNINGS = 20
 _WARNING_LENGTH = 500
 #: Up to this number, files may each be broken by themselves, even if there are hardly any others.
 FEW = 3
-#: Follows the name of a page that could not be rendered.
-NOT_MADE = " cannot be made"
+#: A page that could not be rendered; between its name and the problem.
+_NOT_MADE = "{page} cannot be made: {problem}"
+NOT_MADE = _NOT_MADE.removeprefix("{page}").partition(":")[0]
 #: How Python reports a module that is not installed, or whose version is another than is needed:
 #: neither is a post's fault.
 NO_MODULE = re.compile(
@@ -121,18 +127,15 @@ class LogSummary(Struct, frozen=True):
                 plugin = plugin or " ".join(error.reason.split())
                 warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
             elif error.file is not None and error.passes_over:
-                is_encoding = "codec can't decode" in error.reason
-                reason = f"{error.reason}: save the file in UTF-8" if is_encoding else error.reason
-                left_out.setdefault(error.file, reason)
+                said = error.reason
+                text = f"{said}: save the file in UTF-8"
+                left_out.setdefault(error.file, text if "codec can't decode" in said else said)
             else:
                 warnings.setdefault(" ".join(error.reason.split())[:_WARNING_LENGTH])
         more = len(warnings) - _WARNINGS
         listed = tuple(warnings)[:_WARNINGS]
-        return cls(
-            tuple(left_out.items()),
-            (*listed, f"and {more} more, which are in Pelican's own log") if more > 0 else listed,
-            plugin,
-        )
+        notice = f"and {more} more, which are in Pelican's own log"
+        return cls(tuple(left_out.items()), (*listed, notice) if more > 0 else listed, plugin)
 
     def check_plugins(self, *, lacks: bool, unreadable: Sequence[str]) -> None:
         """Raise :class:`BuildFailed` where a plugin is missing that `pelican` would find: the
@@ -152,8 +155,8 @@ class LogSummary(Struct, frozen=True):
         new = [path for path in paths if path not in known]
         warnings = self.warnings
         if len(new) > _UNLISTED:
-            warning = "further posts are in no list: a plugin takes them out of the site"
-            warnings = (*warnings, warning)
+            notice = "further posts are in no list: a plugin takes them out of the site"
+            warnings = (*warnings, notice)
         left_out = (*self.left_out, *((path, _TAKEN_OUT) for path in new[:_UNLISTED]))
         return replace(self, left_out=left_out, warnings=warnings)
 

@@ -328,8 +328,8 @@ class SiteReaders:
     def _reason(self, error: BaseException) -> str:
         said = str(error).replace(f"{self._root}/", "").rstrip(".") or type(error).__name__
         said = _NAME_OF_TEXT.sub("", said)
-        is_encoding = isinstance(error, UnicodeDecodeError)
-        return f"{said}: save the file in UTF-8" if is_encoding else said
+        text = f"{said}: save the file in UTF-8"
+        return text if isinstance(error, UnicodeDecodeError) else said
 
     def metadata_in_name(self, path: str) -> dict[str, Any] | None:
         """The metadata that the name of a file of the repo holds; ``None`` where Pelican fails."""

@@ -63,7 +63,8 @@ class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
     """Two pages have the same output file. A subclass of the error that Pelican raises."""
 
     def __init__(self, first: PlannedPage, second: PlannedPage) -> None:
-        super().__init__(f"two pages are to be written to {second.name}")
+        problem = f"two pages are to be written to {second.name}"
+        super().__init__(problem)
         self.first = first
         self.second = second
 

@@ -183,8 +183,13 @@ def _what_is_empty(content: Content) -> str:
 
 def _why_skipped(article: Content) -> str:
     for name in article.mandatory_properties:
-        if not hasattr(article, name):
-            return f"Pelican would skip this post: it has no {name}."
+        if hasattr(article, name):
+            continue
+        if name == "title":
+            return "Pelican would skip this post: it has no title."
+        if name == "date":
+            return "Pelican would skip this post: it has no date."
+        return f"Pelican would skip this post: it has no {name}."
     if article.status not in article.allowed_statuses:
         return f"Pelican would skip this post: its status is {article.status!r}."
     return f"Pelican would skip this post: its page would be {article.save_as!r}."
