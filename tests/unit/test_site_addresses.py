@@ -118,6 +118,22 @@ def test_the_fast_path_agrees_with_pelican(settings: dict[str, Any], tmp_path: P
     assert answers > 10 or unclear & set(settings) or "{title}" in formats
 
 
+@pytest.mark.parametrize("formatted", [[], ["title"]], ids=["by headers", "by readers"])
+def test_posts_without_pages_are_not_all_at_the_home_page(
+    formatted: list[str], tmp_path: Path
+) -> None:
+    """A site that shows its news on the home page only: an app that deleted one deleted another."""
+    files = [Source(f"content/{n}.md", n, f"Title: {n}\nDate: 2020-01-02\n\nx\n".encode())
+             for n in ("a", "b")]  # fmt: skip
+    for number, settings in enumerate(({"ARTICLE_URL": ""}, {})):
+        (folder := tmp_path / str(number)).mkdir()
+        no_pages = {"ARTICLE_SAVE_AS": "", "FORMATTED_FIELDS": formatted}
+        found = load_site(folder, **no_pages, **settings).describe(files)
+        urls = [each.url if isinstance(each, IndexedPost) else None for each in found]
+        assert len(set(urls)) == (1 if settings else 2)
+        assert (urls[0] is None) == bool(settings)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

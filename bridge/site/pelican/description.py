@@ -61,9 +61,18 @@ class Describer:
             except Exception:  # noqa: BLE001 - each by itself then says which it is
                 quick = [None] * len(some)
             found += [
-                known or self._described(each) for known, each in zip(quick, some, strict=True)
+                self._if_it_has_an_address(known or self._described(each))
+                for known, each in zip(quick, some, strict=True)
             ]
         return found
+
+    def _if_it_has_an_address(self, found: Description) -> Description:
+        """``None`` for a post of a site without pages of articles and URLs for them: all its posts
+        would be at the URL of the home page, and an app that deletes one might delete another.
+        """
+        if not isinstance(found, IndexedPost) or found.save_as:
+            return found
+        return None if found.url == self.addresses.absolute("") else found
 
     def by_headers(self, files: Sequence[Source]) -> list[IndexedPost | None]:
         """The posts whose headers contain all that the index stores; ``None`` for other files.
