@@ -97,7 +97,10 @@ def inspect_clone(folder: Path, remote: str = "") -> OwnerRepo:
     try:
         repo = git.Repo(folder, search_parent_directories=True, expand_vars=False)
     except git.NoSuchPathError as error:
-        raise StoreBroken(f"{folder} is not there") from error
+        raise StoreBroken(
+            f"{folder} is not there. Name the folder of a clone, or the URL of a repo, such as"
+            " https://git.example.com/you/site.git"
+        ) from error
     except git.InvalidGitRepositoryError as error:
         raise StoreBroken(
             f"{folder} is not in a git repo, and posts will be commits. Run there: {start}"
@@ -122,6 +125,12 @@ def inspect_clone(folder: Path, remote: str = "") -> OwnerRepo:
                 found = OwnerRepo(root, str(root), branch, *authors)
             if found.is_local:
                 _refuse_incomplete(repo, root, branch)
+            if found.remote == str(root) and not os.access(repo.git_dir, os.W_OK):
+                raise StoreBroken(
+                    f"{root} cannot be written by this user, and the bridge would push into it."
+                    " Run init as a user that can write there, or name another repo to push to"
+                    " with --remote"
+                )
         except git.GitCommandError as error:
             raise StoreBroken(f"{root} cannot be read by git: {reason_of(error)}") from error
     return found

@@ -510,7 +510,9 @@ def test_a_detached_head_matters_only_without_a_remote(
 
 
 def test_a_folder_without_a_site_is_refused_with_a_remedy(bridge: Path, tmp_path: Path) -> None:
-    assert "is not there" in refused("init", tmp_path / "nothing", cwd=bridge)
+    told = refused("init", "git.example.com/me/site", cwd=bridge)
+    assert told.startswith("git.example.com/me/site is not there.")
+    assert "such as https://" in told
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "git init" in refused("init", empty, cwd=bridge)
@@ -785,6 +787,15 @@ def test_a_clone_that_is_not_ready_is_refused_with_the_command_and_left_alone(
     assert refused("init", clone, "--yes", cwd=bridge).startswith(told)
     assert {path: path.stat().st_mtime_ns for path in clone.rglob("*")} == before
     assert not list(bridge.iterdir())
+
+
+def test_a_clone_that_cannot_be_written_is_refused_unless_another_repo_is_named(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda place, _: Path(place) != site / ".git")
+    with pytest.raises(StoreBroken, match=f"{site} cannot be written by this user.*--remote"):
+        inspect_clone(site)
+    assert inspect_clone(site, str(tmp_path / "remote.git")).root == site
 
 
 def test_another_users_clone_is_refused_with_what_to_do(
