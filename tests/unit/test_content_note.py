@@ -337,6 +337,23 @@ def test_a_url_in_angle_brackets_is_shown_without_them(rules: SiteRules) -> None
 CODE = "Look\n```python\nif *a*:\n\n    x = [b](https://x.example/) ** 2\n```\nand **so**"
 
 
+@pytest.mark.parametrize("path", ["[a]?b&lt;c", "a[1]=b&#65;&c", "a]b&amp;c", "[[a]]?b&copy;"])
+@pytest.mark.parametrize("start", ["<https://x.example/", "www.x.example/"])
+def test_a_url_with_brackets_is_shown_as_a_link(start: str, path: str) -> None:
+    url = f"{start}{path}".removeprefix("<")
+    sent = f"See {start}{path}{'>' if start[0] == '<' else ''} there"
+    encoded = note.encode(sent)
+    assert note.decode(encoded) == sent
+    assert note.is_encoded(encoded)
+    assert note.is_encoded(encoded.replace(r"\]", "]")), "as an earlier version wrote it"
+    html = Markdown(extensions=["extra", "meta"]).convert(encoded)
+    assert (
+        re.sub(r"</?(?:p|a)\b[^>]*>", "", html).replace("&amp;", "&").replace("&#47;", "/")
+        == f"See {url} there"
+    )
+    assert html.count("<a ") == 1
+
+
 def test_code_between_fences_is_shown_as_it_was_typed() -> None:
     html = shown_html(CODE)
     shown_text = unescape(re.sub(r"<[^>]*>", "", html)).replace("\xa0", " ")

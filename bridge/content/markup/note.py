@@ -188,6 +188,11 @@ def _label(text: str) -> str:
     )
 
 
+def _label_of_url(url: str) -> str:
+    """A URL as the words of a link. A bracket in it would end these."""
+    return note_grammar.LITERAL.sub(_single, url).replace("]", "\\]")
+
+
 def _token(match: re.Match[str]) -> str:
     if match["around"]:
         return f"[![{_label(match['alt'])}]({_url(match['shown'])})]({_url(match['around'])})"
@@ -196,14 +201,14 @@ def _token(match: re.Match[str]) -> str:
     if match["target"]:
         return f"[{_label(match['label'])}]({_url(match['target'])})"
     if url := match["angled"]:
-        label = note_grammar.LITERAL.sub(_single, url).replace("//", f"{note_grammar.SLASH}/", 1)
+        label = _label_of_url(url).replace("//", f"{note_grammar.SLASH}/", 1)
         return f"[{label}](<{url}>)"
     if match["image"]:
         return match["image"]
     if match["www"]:
         url = _without_punctuation(match["www"])
         after = note_grammar.LITERAL.sub(_single, match["www"][len(url) :])
-        return f"[{note_grammar.LITERAL.sub(_single, url)}](<http://{url}>){after}"
+        return f"[{_label_of_url(url)}](<http://{url}>){after}"
     if match["url"]:
         url = _without_punctuation(match["url"])
         after = note_grammar.LITERAL.sub(_single, match["url"][len(url) :])
