@@ -184,12 +184,15 @@ def test_an_error_of_several_lines_is_whole(tmp_path: Path) -> None:
            WARNING  Another message
                     of two lines
            CRITICAL The theme fails
+                    in a template
+                    Traceback (most recent call last):
+                      File "x.py", line 1
 done
 """
     found = [each.reason for each in errors(log, SourcePaths(tmp_path, "content"))]
     assert found == [
         "Could not process a.md: the reader says\nsecond line\n\nthird",
-        "The theme fails",
+        "The theme fails\nin a template",
     ]
 
 

@@ -18,8 +18,10 @@ from bridge.settings import prefix_of
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
 _RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
-#: A further line of a message, and the most that are kept of one.
-_CONTINUED = re.compile(r"(?=\s|$)(?!\s*(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s)")
+#: A further line of a message, which no traceback is, and the most that are kept of one.
+_CONTINUED = re.compile(
+    r"(?=\s|$)(?!\s*(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s|Traceback \(most recent|\u256d))"
+)
 _LINES = 20
 _END = re.compile(r"[\s:,;'\")\]]|$")
 #: Messages after which Pelican skips a file and continues, as pages translate them.
