@@ -120,7 +120,8 @@ async def for_people(request: web.Request, status: int, text: str) -> web.Respon
     own = ERROR_PAGE in request.app
     if own and (page := await request.app[ERROR_PAGE](request, headline, text, status)):
         return page
-    body = _PAGE.format(title=escape(headline), text=escape(text))
+    way_on = _STATUS if own else _NO_PAGES
+    body = _PAGE.format(title=escape(headline), text=escape(text), way_on=way_on)
     return web.Response(status=status, text=body, content_type="text/html")
 
 
@@ -130,9 +131,16 @@ _PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<main><h1>{title}</h1><p>{text}</p><p><a href="/status">How the bridge is doing</a></p></main>
+<main><h1>{title}</h1><p>{text}</p><p>{way_on}</p></main>
 </html>
 """
+_STATUS = '<a href="/status">How the bridge is doing</a>'
+#: Without the built-in server a browser cannot sign in, and no page has anything for it.
+_NO_PAGES = (
+    "The desk, the status page and the list of apps need the built-in sign-in: set"
+    " <code>enabled = true</code> below <code>[indieauth]</code> in bridge.toml, and restart the"
+    " bridge. Without it, apps get the status as JSON with their token."
+)
 
 
 def _of_the_store(error: StoreError) -> BridgeError:

@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from bridge.errors import Unauthorized, UnsupportedMediaType
 from bridge.store import StoreBroken, StoreBusy, StoreError, StoreFull
-from bridge.web.middleware import render_errors
+from bridge.web.middleware import ERROR_PAGE, render_errors
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -62,7 +62,13 @@ async def test_the_error_for_a_wrong_method_names_the_allowed_ones() -> None:
     assert "PUT is not possible at this address: use GET or POST." in answer.text
 
 
-async def test_a_browser_gets_a_page_with_a_link() -> None:
+async def test_a_browser_gets_a_page_with_a_way_on() -> None:
+    async def no_page(request: web.Request, headline: str, text: str, status: int) -> None:
+        del request, headline, text, status
+
+    with_pages = web.Application()
+    with_pages[ERROR_PAGE] = no_page
+    browser = {"Accept": "text/html,*/*;q=0.8"}
     for status in (404, 405, 401):
 
         async def fail(_: web.Request, status: int = status) -> web.Response:
@@ -70,10 +76,18 @@ async def test_a_browser_gets_a_page_with_a_link() -> None:
                 raise Unauthorized("Send a token.")
             raise web.HTTPNotFound if status == 404 else web.HTTPMethodNotAllowed("GET", ["POST"])
 
-        answer = await render_errors(asked(Accept="text/html,*/*;q=0.8"), fail)
+        request = make_mocked_request("GET", "/micropub", headers=browser, app=with_pages)
+        answer = await render_errors(request, fail)
         assert isinstance(answer, web.Response)
         assert (answer.status, answer.content_type) == (status, "text/html")
-        assert "<a href=" in (answer.text or "")
+        assert '<a href="/status">' in (answer.text or "")
+
+        # Without the built-in server nobody can sign in, and the status is for apps as well.
+        answer = await render_errors(asked(**browser), fail)
+        assert isinstance(answer, web.Response)
+        assert (answer.status, answer.content_type) == (status, "text/html")
+        assert "<a href=" not in (answer.text or "")
+        assert "<code>[indieauth]</code>" in (answer.text or "")
 
 
 @pytest.mark.parametrize(
