@@ -70,8 +70,8 @@ class _Writer(Struct):
     after_quotation: bool = False
     in_table: bool = False
     #: What the last line that is not blank was the end of, and what the one before this.
-    ended: Literal["", "definition", "code"] = ""
-    before: Literal["", "definition", "code"] = ""
+    ended: Literal["", "definition", "code", "indented"] = ""
+    before: Literal["", "definition", "code", "indented"] = ""
     #: The last line of the heading that this line is in.
     heading_ends: int = -1
     #: It is written with a leading ``#``.
@@ -118,23 +118,30 @@ class _Writer(Struct):
         if self.quotation and not text.startswith(">") and self._ends_quotation(line, following):
             return
         if text.startswith("\t") or not self._opens(text, indent):
-            if self.in_table and not self.items:
-                # "The table is broken at the first empty line, or beginning of another block-level
-                # structure" (GitHub's extension 4.10): of code.
-                self._insert("\n")
-                self.in_table = self.in_paragraph = False
-            if self.in_paragraph:
-                self._keep(" " * indent)
-                self._go_on(text, following, lazy=bool(self.items))
-            else:
-                self._insert(" " * self._shift())
-                self._go_on_after_blank()
-                self._keep(line)
+            self._code_or_words(line, text, following)
         elif marker := blocks.list_marker(text):
             self._item(text, indent, marker, following)
         else:
             self._block(text, indent, following)
         self.after_blank = False
+
+    def _code_or_words(self, line: str, text: str, following: str) -> None:
+        """A line that begins no block: one of indented code, or of a paragraph."""
+        if self.in_table and not self.items:
+            # "The table is broken at the first empty line, or beginning of another block-level
+            # structure" (GitHub's extension 4.10): of code.
+            self._insert("\n")
+            self.in_table = self.in_paragraph = False
+        if self.in_paragraph:
+            self._keep(line[: -len(text)])
+            self._go_on(text, following, lazy=bool(self.items))
+        else:
+            if self.before == "code" and (self.items or self.prefix):
+                self._part_from_code()
+            self.ended = "indented"
+            self._insert(" " * self._shift())
+            self._go_on_after_blank()
+            self._keep(line)
 
     def _opens(self, text: str, indent: int) -> bool:
         """Whether the line begins a block, and is no code and no continuation line."""
@@ -426,10 +433,8 @@ class _Writer(Struct):
     def _open_fence(self, text: str, indent: int, marks: str) -> None:
         self.in_paragraph = self.after_quotation = False
         if self.items or self.prefix:
-            if self.before == "code":
-                # Otherwise the two would be one.
-                self._insert(" " * TAB * len(self.items) + "<!-- -->")
-                self.after_blank = False
+            if self.before in {"code", "indented"}:
+                self._part_from_code()
             self._open_indented(" " * indent + text, indent, marks)
             return
         self.fence = Fence(marks, indent, 0)
@@ -437,6 +442,12 @@ class _Writer(Struct):
         self._keep(marks)
         info = text[len(marks) :]
         self._replace(info, blocks.info_string(info))
+
+    def _part_from_code(self) -> None:
+        """Write something between two pieces of code, which would be one otherwise."""
+        before = "" if self.after_blank else "\n"
+        self._insert(before + " " * TAB * len(self.items) + "<!-- -->\n\n")
+        self.after_blank = True
 
     def _open_indented(self, line: str, indent: int, marks: str) -> None:
         """Begin code that is written as an indented block: Python-Markdown knows fences neither in
