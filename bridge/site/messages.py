@@ -286,15 +286,15 @@ class SiteReport(msgspec.Struct, frozen=True):
 
     ``problem`` says why its newest settings are not in use, ``""`` if they are. ``warnings`` are
     what Pelican logged while it loaded them. ``denied`` are files that the site's code may not
-    read; ``confined`` is false where nothing keeps it from that. ``unread`` are files of which
-    Pelican makes no post. ``indexing``: how many files the index has described, while it does.
-    ``reading``: whether the settings are being read for the first time, so that nothing else is
-    known yet. ``in_submodules``: how many posts are in submodules, which the bridge does not
-    change.
+    read; ``confined`` is false where nothing keeps it from that, ``None`` where it has not been
+    loaded yet. ``unread`` are files of which Pelican makes no post. ``indexing``: how many files
+    the index has described, while it does. ``reading``: whether the settings are being read for the
+    first time, so that nothing else is known yet. ``in_submodules``: how many posts are in
+    submodules, which the bridge does not change.
     """
 
     problem: str = ""
-    confined: bool = False
+    confined: bool | None = None
     warnings: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()

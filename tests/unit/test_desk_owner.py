@@ -213,3 +213,5 @@ async def test_parts_of_the_status_have_different_headings(owner: Browser) -> No
     page = await owner.get("/desk/broken")
     headings = re.findall(r"<h2[^>]*>([^<]+)<", page.text)
     assert headings == ["Why", "The last build failed"]
+    # Whether its code is confined is known of a site that could be loaded.
+    assert "Landlock" not in page.text
