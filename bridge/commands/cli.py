@@ -11,6 +11,7 @@ import argparse
 import gc
 import logging
 import os
+import pwd
 import select
 import shutil
 import sqlite3
@@ -154,12 +155,33 @@ def _prepare_git() -> None:
 def _explain(error: Exception) -> str:
     """The error's text, with that of the operating system error that caused it."""
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}{_whose(error)}"
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) else cause
     is_known = isinstance(cause, OSError | sqlite3.Error) and reason is not None
     adds_something = is_known and str(reason) not in str(error)
     return f"{error} ({reason})" if adds_something else str(error)
+
+
+def _whose(error: OSError) -> str:
+    """What helps where a file belongs to another user: some command was run as root, perhaps."""
+    place = Path(os.fsdecode(error.filename))
+    if not isinstance(error, PermissionError) or not os.path.lexists(place):
+        return ""
+    owner, user = place.lstat().st_uid, os.geteuid()
+    if owner == user:
+        return ""
+    return (
+        f". It belongs to {_name(owner)}, and this command runs as {_name(user)}. Run all commands"
+        f" as the user that runs the bridge, who has to own everything beside {DEFAULT_FILE}"
+    )
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def load_settings(file: Path) -> Settings:

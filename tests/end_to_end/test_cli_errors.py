@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -15,6 +17,8 @@ import aiohttp
 import pytest
 from cli_kit import commit, done, environment, git, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
+
+from bridge.commands.cli import _explain
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,22 @@ async def test_unreadable_pelican_settings_are_reported_and_can_be_fixed(
 def test_a_machine_without_git(bridge: Path) -> None:
     told = refused("serve", cwd=bridge, env={"PATH": "/nowhere"})
     assert told.startswith("git is not installed")
+
+
+def test_a_file_that_another_user_made_is_named_with_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+    assert _explain(error) == f"{tmp_path}: Permission denied"
+    me = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: me + 54_321)
+    assert _explain(error) == (
+        f"{tmp_path}: Permission denied. It belongs to {pwd.getpwuid(me).pw_name}, and this command"
+        f" runs as {me + 54_321}. Run all commands as the user that runs the bridge, who has to own"
+        " everything beside bridge.toml"
+    )
+    missing = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "new"))
+    assert _explain(missing) == f"{tmp_path / 'new'}: Permission denied"
 
 
 def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
