@@ -896,6 +896,20 @@ async def test_what_is_not_installed_is_no_fault_of_the_app(tmp_path: Path) -> N
         assert "nonesuch" in unread.reason
 
 
+async def test_what_keeps_a_reader_that_needs_yaml_from_a_post_is_said(tmp_path: Path) -> None:
+    """As pandoc-reader does where a filter is not installed: only the header was named."""
+    conf = CONF + HEADINGS.replace(
+        "        content, metadata",
+        "        text = Path(path).read_text()\n"
+        "        assert text.startswith('---'), 'no metadata header'\n"
+        "        raise OSError('no crossref here')\n"
+        "        content, metadata",
+    )
+    async with bench(tmp_path, {}, conf) as site:
+        with pytest.raises(SiteBroken, match=r"no metadata header.* no crossref here"):
+            await site.create(content="x")
+
+
 FAILING = """
 from pelican import signals
 

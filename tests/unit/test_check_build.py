@@ -68,3 +68,10 @@ def test_a_program_that_a_reader_needs_is_named(missing: str, told: str, tmp_pat
     outcome = BuildOutcome((), (("content/a.adoc", f"Could not process ./a.adoc: {reason}"),))
     (found,) = _check_pages(tmp_path, outcome, tmp_path)
     assert found.remedy.startswith(told)
+
+
+def test_only_some_of_many_files_that_are_left_out_are_named(tmp_path: Path) -> None:
+    files = tuple((f"content/{n}.md", "the reader fails") for n in range(40))
+    (found,) = _check_pages(tmp_path, BuildOutcome((), files), tmp_path)
+    assert found.fact.count("the reader fails") == 10
+    assert found.fact.endswith("; 30 more, for which see /status of a running bridge")

@@ -32,6 +32,8 @@ _NO_PROGRAM = re.compile(r"No such file or directory: '([\w+-]+)'")
 _DENIED = re.compile(r"Permission denied: '(/[^']+)'")
 #: A missing plugin. Pelican builds without it; the bridge does not publish such a site.
 _PLUGIN = re.compile(r"Cannot (?:load|import|register) plugin(?: `([^`]*)`)?")
+#: How many files that are left out are named with their reasons.
+_NAMED = 10
 #: Where sites list the packages that they need.
 _PACKAGES = "requirements.txt"
 NO_LOCALE = "unsupported locale setting"
@@ -111,7 +113,10 @@ def _check_pages(output: Path, outcome: BuildOutcome, checkout: Path) -> Iterato
     if not outcome.left_out:
         yield Finding("build", f"Pelican builds the site: {pages} pages")
     else:
-        files = "; ".join(f"{file} ({reason})" for file, reason in outcome.left_out)
+        named = [f"{file} ({reason})" for file, reason in outcome.left_out[:_NAMED]]
+        if more := outcome.left_out[_NAMED:]:
+            named.append(f"{len(more)} more, for which see /status of a running bridge")
+        files = "; ".join(named)
         yield Finding(
             "build",
             f"Pelican builds the site ({pages} pages), but without {files}",

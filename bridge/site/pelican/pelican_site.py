@@ -383,20 +383,21 @@ class PelicanSite:
 
     def _plainest(self, path: str) -> PelicanFile:
         """A post of a word, in a form that the site reads. Raises :class:`SiteBroken`."""
-        first: InvalidRequest | None = None
+        errors: list[InvalidRequest] = []
         for file in (_PLAINEST, _PLAINEST.in_yaml()):
             try:
                 self._article(file.text().encode(), path)
             except InvalidRequest as error:
-                first = first or error
+                errors.append(error)
             else:
                 return file
-        description = first.description if first else ""
+        # A reader that needs YAML says so first, and then what keeps it from reading that.
+        said = " ".join(dict.fromkeys(error.description for error in errors))
         raise SiteBroken(
-            f"No new post can be read in {path}: {description} Check whether a"
+            f"No new post can be read in {path}: {said} Check whether a"
             " plugin or a reader of the site fails, or needs another file name"
             " ([content] path in bridge.toml)."
-        ) from first
+        ) from errors[0]
 
     def _article(self, data: bytes, path: str) -> FileRead:
         source = self._source_path(path)
