@@ -8,9 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from git_kit import new_repo
+from git_kit import commit_all, git, new_repo
 
-from bridge.commands.checks.repo import _check_access, _check_git, _check_output
+from bridge.commands.checks.repo import (
+    _check_access,
+    _check_git,
+    _check_output,
+    _check_remote,
+)
 from bridge.settings import Rebuild, Settings, Site
 from bridge.store import StoreBroken
 from bridge.store.git import GitStore
@@ -44,6 +49,30 @@ def test_an_output_that_may_not_be_written_is_named(
         f"BAD  output: {tmp_path} cannot be written\n     -> Make the user that runs the bridge its"
         " owner, or set [rebuild] output to another folder."
     )
+
+
+def test_a_branch_that_was_renamed_in_the_remote_is_named(tmp_path: Path) -> None:
+    clone = new_repo(tmp_path / "clone")
+    (clone / "a").touch()
+    commit_all(clone)
+    repo = tmp_path / "site.git"
+    clone_bare(str(clone), repo, "main")
+    settings = Settings(site=Site(me="https://s.example/", repo=repo, state=tmp_path / "state"))
+    settings.site.state.mkdir()
+    store = GitStore(repo, author="Ada <ada@example.com>")
+    try:
+        head = store.head()
+        assert head is not None
+        assert str(_check_remote(store, head, settings)[0]).startswith("ok   remote: origin can be")
+        # What the bridge has pushed since has created the branch again.
+        git(clone, "switch", "--quiet", "--create", "trunk")
+        found, checked = _check_remote(store, head, settings)
+    finally:
+        store.close()
+    assert checked == head
+    assert str(found).startswith("note remote: origin can be read and pushed to. Posts go to its")
+    assert "its branch main, and" in found.fact
+    assert f"git -C {repo} branch -m main trunk" in found.remedy
 
 
 def test_an_old_git_is_named_with_the_version_that_is_needed() -> None:

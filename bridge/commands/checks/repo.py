@@ -145,6 +145,7 @@ def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[F
     try:
         transport.fetch()
         transport.try_push()
+        main = transport.main_branch()
     except TransportError as error:
         finding = Finding(
             "remote",
@@ -163,10 +164,21 @@ def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[F
             remedy(said, settings.site.repo),
         )
         return finding, head
-    if newest is None or apart is None or apart.behind or not apart.ahead:
-        return Finding("remote", f"{name} can be read and pushed to"), head
-    fact = f"{name} can be read and pushed to; its newest commit, {newest[:10]}, is checked here"
-    return Finding("remote", fact), newest
+    checked, fact = head, f"{name} can be read and pushed to"
+    if newest is not None and apart is not None and apart.ahead and not apart.behind:
+        checked, fact = newest, f"{fact}; its newest commit, {newest[:10]}, is checked here"
+    ours = store.bare_repo.branch.name
+    if main in {"", ours}:
+        return Finding("remote", fact), checked
+    finding = Finding(
+        "remote",
+        f"{fact}. Posts go to its branch {ours}, and the branch that is checked out there, or its"
+        f" default branch, is {main}",
+        f"If you have renamed it: stop the bridge, git -C {settings.site.repo} branch -m {ours}"
+        f" {main}, correct [site] branch if it is set, and start it again.",
+        broken=False,
+    )
+    return finding, checked
 
 
 def _last_refusal(state: Path) -> str:

@@ -200,6 +200,14 @@ class Transport:
         trial = f"{self._bare_repo.branch.ref}:refs/heads/micropub-bridge-check"
         self._run("push", "--dry-run", "--quiet", "--porcelain", "--", self._name, trial)
 
+    def main_branch(self) -> str:
+        """The branch that the remote's ``HEAD`` names, ``""`` if none. Raises
+        :class:`TransportError`.
+        """
+        listed = self._run("ls-remote", "--quiet", "--symref", "--", self._name, "HEAD")
+        found = re.search(r"^ref: refs/heads/(.+)\tHEAD$", listed, re.MULTILINE)
+        return found[1] if found else ""
+
     def agree(self, commit: str | None) -> None:
         """Remember what both sides have had."""
         if commit is not None:
