@@ -47,11 +47,22 @@ numbers = Namespace(n=0)
 def by_namespace():
     numbers["n"] = numbers.n + 1
     return numbers.n
+MAPPED, LISTED, CHAINED = collections.UserDict(), collections.UserList(), collections.ChainMap({})
+def by_mapping():
+    MAPPED["n"] = MAPPED.get("n", 0) + 1
+    return MAPPED["n"]
+def by_user_list():
+    LISTED.append(0)
+    return len(LISTED)
+def by_chain():
+    CHAINED["n"] = CHAINED.get("n", 0) + 1
+    return CHAINED["n"]
 CLOSED, PART = by_closure(), functools.partial(in_partial, [])
 WAYS = {function.__name__: function for function in
         (by_global, by_attribute, by_default, by_class, by_row, by_tally, by_call.__call__,
          CHANCE.random, by_buffers, row.next, by_another_number, by_new_variable,
-         by_new_attribute, by_new_object, by_property, by_names, by_namespace)}
+         by_new_attribute, by_new_object, by_property, by_names, by_namespace, by_mapping,
+         by_user_list, by_chain)}
 WAYS |= {"closure": CLOSED, "partial": PART}
 """
 #: What each of them changes, by the name that the owner is told; others, what has the way's name.
@@ -72,6 +83,9 @@ COUNTED_BY = {
     "by_property": "Pages.inside",
     "by_names": "SEEN",
     "by_namespace": "numbers",
+    "by_mapping": "MAPPED",
+    "by_user_list": "LISTED",
+    "by_chain": "CHAINED",
     "closure": "by_closure.<locals>.count",
     "partial": "PART",
 }

@@ -12,7 +12,7 @@ import random
 import re
 import sys
 import threading
-from collections import deque
+from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import (
     BuiltinMethodType,
@@ -35,7 +35,10 @@ from pelican.urlwrappers import URLWrapper
 _ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
 _CONTAINERS = (list, dict, set, deque, bytearray)
 #: Attributes of these are looked into, as those of the site's own objects are.
-_HOLDERS = (SimpleNamespace, threading.local, queue.Queue, Cycler, Joiner, Namespace)
+_HOLDERS = (
+    *(SimpleNamespace, threading.local, queue.Queue, UserDict, UserList, ChainMap),
+    *(Cycler, Joiner, Namespace),
+)
 #: Objects of libraries that differ from page to page.
 _OF_A_PAGE = (Content, URLWrapper, Context)
 _Cached: Any = type(functools.cache(len))
