@@ -167,7 +167,7 @@ TEMPLATE_PAGES = {names!r}
 
 #: Files in the content folder that are not posts, and who reads each of them.
 READING = b"""
-import subprocess
+import ctypes, subprocess
 from jinja2.ext import Extension
 from markdown import Extension as MarkdownExtension
 from markdown.preprocessors import Preprocessor
@@ -179,6 +179,14 @@ def text_of(name):
             return file.read().strip()
     except FileNotFoundError:
         return "nothing"
+
+def natively(name):
+    # As a library in C does: Python does not see what it opens.
+    system, buffer = ctypes.CDLL(None), ctypes.create_string_buffer(100)
+    file = system.open(f"content/{name}".encode(), 0)
+    system.read(file, buffer, 99)
+    system.close(file)
+    return buffer.value.decode()
 
 class Parsing(Extension):
     def preprocess(self, source, name, filename=None):
@@ -199,6 +207,7 @@ class Lines(Preprocessor):
 
 def initialized(pelican):
     pelican.settings["AT_START"] = text_of("data/at-start.txt")
+    pelican.settings["NATIVE"] = natively("parts/native.md")
 
 def register():
     signals.initialized.connect(initialized)
@@ -219,7 +228,7 @@ ARTICLE_EXCLUDES = ["data", "parts"]
 """
 )
 READING_PAGE = b"""
-{{ IN_SETTINGS }} {{ FROM_A_POST }} {{ AT_START }} @parsed@
+{{ IN_SETTINGS }} {{ FROM_A_POST }} {{ AT_START }} {{ NATIVE }} @parsed@
 """
 
 
@@ -238,6 +247,7 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
     start = {
         "content/reading.html": READING_PAGE,
         "content/embedding.md": post("Embedding", 1, body=lines),
+        "content/parts/native.md": b"By a library, first.",
     }
     assert await site.after({**conf, **texts, **embedded, **start}) == []
     pages = files(site.output)
@@ -247,6 +257,8 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
     assert await site.after({"content/parts/part.md": b"A part, second."}) == []
     assert await site.after({"content/parts/program.md": b"By a program, second."}) == []
     assert b"By a program, second" in files(site.output)["embedding.html"]
+    assert await site.after({"content/parts/native.md": b"By a library, second."}) == []
+    assert b"By a library, second" in files(site.output)["reading.html"]
     assert await site.after({"content/quoted.md": post("Quoted", 2, body="Others.")}) == []
     assert await site.after({"content/media/drawing.txt": None}) == []
     # Nothing makes the process start anew here: these may well come with posts.
