@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from bridge.runtime.confinement import Grants
-from bridge.runtime.process import exists, in_thread, installed_code
+from bridge.runtime.process import exists, installed_code
 from bridge.site.launch import SEARCHED_LATER, ForkOrder, encoded, program_argv, unconfined
 
 _PROGRAM = "bridge.site.pelican.parent"
@@ -42,7 +42,7 @@ _PATIENCE = 120
 _IDLE = 10.0
 #: What asyncio takes for an exit status that is not known.
 _UNKNOWN = 255
-#: Seconds between looks at a fork that is about to end: at first, and at most.
+#: Seconds between looks at whether a fork has ended: at first, and at most.
 _LOOK, _LOOK_AGAIN = 0.01, 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -70,17 +70,29 @@ async def start(
         os.fsencode(folder),
         {os.fsencode(name): os.fsencode(value) for name, value in variables.items()},
     )
+    starting = asyncio.create_task(_start(variables, msgspec.msgpack.encode(order), limit))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            # Nobody else knows of it.
+            starting.result()._transport.close()  # type: ignore[attr-defined]
+        raise
+    finally:
+        if last:
+            _PARENTS.end()
+        else:
+            asyncio.get_running_loop().call_later(_IDLE, _PARENTS.end, _IDLE)
+
+
+async def _start(
+    variables: Mapping[str, str], order: bytes, limit: int
+) -> asyncio.subprocess.Process:
     loop = asyncio.get_running_loop()
-    with contextlib.ExitStack() as ours:
-        # A fork that is not wanted any more ends without its pipes.
-        fork = await in_thread(_PARENTS.fork, variables, msgspec.msgpack.encode(order), ours)
-        protocol, connected = SubprocessStreamProtocol(limit, loop), loop.create_future()
-        transport = _ForkTransport(loop, protocol, connected, fork)
-        ours.pop_all()
-    if last:
-        _PARENTS.end()
-    else:
-        loop.call_later(_IDLE, _PARENTS.end, _IDLE)
+    fork = await asyncio.to_thread(_PARENTS.fork, variables, order)
+    protocol, connected = SubprocessStreamProtocol(limit, loop), loop.create_future()
+    transport = _ForkTransport(loop, protocol, connected, fork)
     try:
         await connected
     except BaseException:
@@ -90,16 +102,11 @@ async def start(
 
 
 class _Fork:
-    """What asyncio's transport needs to know of a process, as :class:`subprocess.Popen` has it.
+    """What asyncio's transport needs to know of a process, as :class:`subprocess.Popen` has it."""
 
-    ``lives`` has no end before the fork and all that it has forked have ended, unless the site's
-    code closes what it does not know.
-    """
-
-    def __init__(self, pid: int, pipes: Sequence[io.FileIO], lives: io.FileIO) -> None:
+    def __init__(self, pid: int, pipes: Sequence[io.FileIO]) -> None:
         self.pid = pid
         self.stdin, self.stdout, self.stderr = pipes
-        self.lives = lives
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -142,19 +149,25 @@ class _ForkTransport(BaseSubprocessTransport):
         super().__init__(
             loop, protocol, (_PROGRAM,), False, PIPE, PIPE, PIPE, 0, connected, fork=fork
         )
-        loop.add_reader(fork.lives, self._ends, loop, fork)
+        try:
+            tells_end = os.pidfd_open(fork.pid)
+        except (AttributeError, OSError):
+            # Only Linux has that, since 5.3; or it has ended already.
+            self._wait_for(loop, fork, _LOOK)
+        else:
+            loop.add_reader(tells_end, self._ends, loop, fork, tells_end)
 
     def _start(self, *_: Any, **given: Any) -> None:
         self._proc = given["fork"]
 
-    def _ends(self, loop: asyncio.AbstractEventLoop, fork: _Fork) -> None:
-        loop.remove_reader(fork.lives)
-        fork.lives.close()
+    def _ends(self, loop: asyncio.AbstractEventLoop, fork: _Fork, tells_end: int) -> None:
+        loop.remove_reader(tells_end)
+        os.close(tells_end)
         self._wait_for(loop, fork, _LOOK)
 
     def _wait_for(self, loop: asyncio.AbstractEventLoop, fork: _Fork, pause: float) -> None:
         if (status := fork.exit_status()) is None:
-            # Its files are closed a moment before it has ended.
+            # Its parent's child is there until a moment after it has ended.
             loop.call_later(pause, self._wait_for, loop, fork, min(2 * pause, _LOOK_AGAIN))
         else:
             self._process_exited(status)
@@ -166,18 +179,25 @@ class _Parent:
     def __init__(self, variables: Mapping[str, str], needs: object) -> None:
         self.needs = needs
         self.used = time.monotonic()
-        self._control, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                program_argv(_PROGRAM, None),
-                env=dict(variables),
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        with contextlib.ExitStack() as ours:
+            control, theirs = socket.socketpair()
+            ours.enter_context(control)
+            with theirs:
+                self._process = subprocess.Popen(
+                    program_argv(_PROGRAM, None),
+                    env=dict(variables),
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            ours.pop_all()
+        control.settimeout(_PATIENCE)
+        self._control = control
 
     def send(self, order: bytes, streams: Sequence[int]) -> None:
-        """Ask for a fork. Raises ``OSError`` if the process has ended."""
+        """Ask for a fork. Raises ``ConnectionError`` if the process has ended, ``TimeoutError`` if
+        it hangs.
+        """
         self.used = time.monotonic()
         socket.send_fds(self._control, [len(order).to_bytes(4, "big")], streams)
         self._control.sendall(order)
@@ -197,8 +217,8 @@ class _Parents:
         self._lock = threading.Lock()
         self._parent: _Parent | None = None
 
-    def fork(self, variables: Mapping[str, str], order: bytes, ours: contextlib.ExitStack) -> _Fork:
-        """A new fork; its pipes are closed with ``ours``. Blocks. Raises ``OSError``."""
+    def fork(self, variables: Mapping[str, str], order: bytes) -> _Fork:
+        """A new fork. Blocks. Raises ``OSError``."""
         needs = (
             # After an upgrade, what starts uses what is installed now.
             installed_code(),
@@ -206,14 +226,10 @@ class _Parents:
         )
         with self._lock:
             try:
-                return self._ask(variables, needs, order, ours)
+                return self._ask(variables, needs, order)
             except ConnectionError:
                 # It was killed, for its memory perhaps.
-                self._end()
-            except TimeoutError:
-                self._end()
-                raise
-            return self._ask(variables, needs, order, ours)
+                return self._ask(variables, needs, order)
 
     def end(self, idle: float = 0) -> None:
         """End the process, if nothing has been forked for ``idle`` seconds."""
@@ -225,23 +241,31 @@ class _Parents:
         finally:
             self._lock.release()
 
-    def _ask(
-        self, variables: Mapping[str, str], needs: object, order: bytes, ours: contextlib.ExitStack
-    ) -> _Fork:
+    def _ask(self, variables: Mapping[str, str], needs: object, order: bytes) -> _Fork:
         if self._parent is None or self._parent.needs != needs:
             self._end()
             self._parent = _Parent(variables, needs)
-        with contextlib.ExitStack() as mine:
-            with contextlib.ExitStack() as theirs:
-                stdin, to_stdin = _pipe(theirs, mine)
-                from_stdout, stdout = _pipe(mine, theirs)
-                from_stderr, stderr = _pipe(mine, theirs)
-                lives, telling = _pipe(mine, theirs)
-                pipes = (stdin, stdout, stderr, telling)
-                self._parent.send(order, [each.fileno() for each in pipes])
-            fork = _Fork(_pid(lives), (to_stdin, from_stdout, from_stderr), lives)
-            ours.enter_context(mine.pop_all())
-        return fork
+        with contextlib.ExitStack() as ours:
+            try:
+                with contextlib.ExitStack() as theirs:
+                    stdin, to_stdin = _pipe(theirs, ours)
+                    from_stdout, stdout = _pipe(ours, theirs)
+                    from_stderr, stderr = _pipe(ours, theirs)
+                    told, telling = _pipe(ours, theirs)
+                    pipes = (stdin, stdout, stderr, telling)
+                    self._parent.send(order, [each.fileno() for each in pipes])
+                pid = _pid(told)
+            except TimeoutError as error:
+                self._end()
+                reason = "Pelican could not be imported in time"
+                raise TimeoutError(errno.ETIMEDOUT, reason) from error
+            except ConnectionError as error:
+                self._end()
+                reason = "the process that imports Pelican has ended"
+                raise ConnectionResetError(errno.ECONNRESET, reason) from error
+            told.close()
+            ours.pop_all()
+        return _Fork(pid, (to_stdin, from_stdout, from_stderr))
 
     def _end(self) -> None:
         if self._parent is not None:
@@ -279,7 +303,7 @@ def _pid(told: io.FileIO) -> int:
     waiting = select.poll()
     waiting.register(told, select.POLLIN)
     if not waiting.poll(_PATIENCE * 1000):
-        raise TimeoutError(errno.ETIMEDOUT, "Pelican could not be imported in time")
+        raise TimeoutError
     if not (number := told.read(4)):
         raise ConnectionResetError
     pid = int.from_bytes(number, "big", signed=True)

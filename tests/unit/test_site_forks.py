@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from process_kit import is_running
 
 from bridge.runtime import process
-from bridge.site import forks
+from bridge.site import forks, launch
 
 #: What a program that is forked prints of itself.
 PROGRAM = """
@@ -42,9 +45,12 @@ def main(arguments):
     }), flush=True)
     if word in ("stay", "close"):
         sys.stdin.read()
-    if word == "fork":
-        if os.fork() == 0:
+    if word in ("fork", "service"):
+        if (child := os.fork()) == 0:
+            if word == "service":
+                os.setsid()
             time.sleep(600)
+        print(child, flush=True)
     return 0
 """
 
@@ -109,9 +115,9 @@ async def test_forks_have_their_own_environment_folder_and_pipes(program: Path) 
     assert first["folder"] == second["folder"] == str(program)
     assert (first["session"], second["session"]) == (one.pid, two.pid)
     assert first["pelican"] is True
-    # Their streams, the pipe that tells that they have ended, and the folder that is listed.
+    # Their streams, and the folder that is listed.
     assert first["files"] == second["files"]
-    assert len(first["files"]) == 5  # type: ignore[arg-type]
+    assert len(first["files"]) == 4  # type: ignore[arg-type]
 
 
 def variables_of(what: dict[str, object]) -> dict[str, str]:
@@ -178,8 +184,7 @@ async def test_what_a_fork_has_forked_is_ended_with_it(program: Path) -> None:
     async with started(program, last=True) as one:
         await said(one, "fork")
         async with asyncio.timeout(300):
-            while os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                await asyncio.sleep(0.01)
+            await process.exited(one)
         (left,) = [
             int(each.name) for each in Path("/proc").glob("[0-9]*") if in_group(each, one.pid)
         ]
@@ -191,6 +196,22 @@ def in_group(entry: Path, group: int) -> bool:
         state, _, of = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:3]
         return state != "Z" and int(of) == group
     return False
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_fork_has_ended_though_it_leaves_a_service_with_its_files(
+    program: Path, last: bool
+) -> None:
+    async with started(program, last=last) as one:
+        await said(one, "service")
+        left = int(await process.piped(one.stdout).readline())
+        try:
+            async with asyncio.timeout(300):
+                assert await process.exited(one) in ({0} if last else {0, forks._UNKNOWN})
+            assert is_running(left)
+            assert one.pid not in children()
+        finally:
+            os.kill(left, signal.SIGKILL)
 
 
 async def test_a_parent_that_was_killed_takes_no_fork_with_it(program: Path) -> None:
@@ -238,6 +259,39 @@ async def test_a_start_that_is_cancelled_leaves_nothing(program: Path, rounds: i
         assert kin == {one.pid}
 
 
+@pytest.mark.parametrize("refused", [False, True])
+async def test_no_parent_stays_after_a_start_that_is_cancelled_or_fails(
+    program: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    monkeypatch.setattr(forks, "_IDLE", 0.1)
+    ended = set[int]()
+    forked = forks._pid
+
+    def pid(told: io.FileIO) -> int:
+        ended.add(forked(told))
+        if refused:
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+        return max(ended)
+
+    monkeypatch.setattr(forks, "_pid", pid)
+    starting = asyncio.create_task(
+        forks.start("said", None, folder=program, environment=variables(program))
+    )
+    async with asyncio.timeout(300):
+        while (parent := forks._PARENTS._parent) is None:
+            await asyncio.sleep(0.01)
+    if not refused:
+        starting.cancel()
+    await asyncio.wait([starting])
+    assert starting.cancelled() is not refused
+    await gone(parent._process.pid)
+    assert len(ended) == 1
+    await gone(*ended)
+    async with asyncio.timeout(300):
+        while not children().isdisjoint(ended):
+            await asyncio.sleep(0.01)
+
+
 def in_family(entry: Path, parent: object) -> bool:
     with contextlib.suppress(OSError, ValueError):
         state, of = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:2]
@@ -264,6 +318,20 @@ async def test_what_is_read_when_python_starts_needs_a_parent_of_its_own(
     assert variables_of(second).items() >= more.items()
     assert (first["parent"] == second["parent"]) is shared
     assert first["hash"] == second["hash"]
+
+
+@pytest.mark.parametrize("more", [{}, {"LANG": "C"}, {"LC_ALL": "C.UTF-8"}, {"LC_CTYPE": "C"}])
+async def test_a_fork_has_the_environment_that_python_makes_of_its_own(
+    program: Path, more: dict[str, str]
+) -> None:
+    """It sets ``LC_CTYPE`` where the language is C."""
+    shown = "import json, os; print(json.dumps(dict(os.environ)))"
+    given = {**launch.unconfined(variables(program, **more)), "PYTHONHASHSEED": "0"}
+    as_usual = subprocess.run(
+        [sys.executable, "-c", shown], env=given, check=True, capture_output=True
+    )
+    async with started(program, last=False, **more) as one:
+        assert variables_of(await said(one)) == json.loads(as_usual.stdout)
 
 
 async def test_after_an_upgrade_what_starts_uses_what_is_installed(
@@ -307,6 +375,29 @@ async def test_a_parent_that_hangs_is_replaced(
         monkeypatch.setattr(forks, "_PATIENCE", 600)
         async with started(program) as two:
             await said(two)
+
+
+async def test_a_parent_that_hangs_is_replaced_though_it_reads_nothing(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "_PATIENCE", 0.1)
+    many = {f"TMP{number}": "x" * 100_000 for number in range(9)}
+    monkeypatch.setattr(forks, "_LATER", forks._LATER | many.keys())
+    ask = forks._Parent.send
+
+    def stopped(parent: forks._Parent, order: bytes, streams: Sequence[int]) -> None:
+        os.kill(parent._process.pid, signal.SIGSTOP)
+        ask(parent, order, streams)
+
+    monkeypatch.setattr(forks._Parent, "send", stopped)
+    with pytest.raises(TimeoutError, match="could not be imported in time"):
+        await forks.start("said", None, folder=program, environment=variables(program, **many))
+
+
+async def test_what_ends_every_parent_is_named(program: Path) -> None:
+    program.joinpath("said.py").write_text("raise SystemExit\n")
+    with pytest.raises(ConnectionError, match="the process that imports Pelican has ended"):
+        await forks.start("said", None, folder=program, environment=variables(program))
 
 
 async def test_names_that_are_not_utf8_reach_a_fork(program: Path) -> None:

@@ -26,6 +26,8 @@ from bridge.site.launch import ForkOrder
 #: Imported before the first order, which may come later.
 _FIRST = "bridge.site.pelican.serve"
 _PIPES = 4
+#: What Python itself sets when it starts: this one where the language is C.
+_PYTHONS_OWN = {b"LC_CTYPE"}
 _PR_SET_NAME = 15
 
 
@@ -57,9 +59,8 @@ def _receive(control: socket.socket) -> tuple[ForkOrder | None, list[int]]:
 
 
 def _fork(pipes: list[int]) -> bool:
-    """Fork; whether this is the fork, with its standard streams.
-
-    It keeps open the last of the pipes, which tells by its end that the fork has ended.
+    """Fork; whether this is the fork, with its standard streams. It tells its process id through
+    the last of the pipes.
     """
     telling = pipes[-1]
     try:
@@ -74,7 +75,7 @@ def _fork(pipes: list[int]) -> bool:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     _tell(telling, os.getpid())
-    os.set_inheritable(telling, False)
+    os.close(telling)
     for number, pipe in enumerate(pipes[:-1]):
         os.dup2(pipe, number)
         os.close(pipe)
@@ -101,7 +102,8 @@ def _tell(pipe: int, number: int) -> None:
 def _become(order: ForkOrder) -> int:
     """Do what the program would do that is started like this; returns its exit status."""
     os.chdir(order.folder)
-    os.environb.clear()
+    for name in os.environb.keys() - order.environment.keys() - _PYTHONS_OWN:
+        del os.environb[name]
     os.environb.update(order.environment)
     time.tzset()
     sys.argv = [order.module, *order.arguments]
