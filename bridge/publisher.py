@@ -27,12 +27,7 @@ from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Action, Create, Delete, Undelete, Update
 from bridge.micropub.post import Post, discover, unescape
 from bridge.micropub.update import apply
-from bridge.posts.attachments import (
-    refuse_missing,
-    store_embedded,
-    store_uploads,
-    without_known,
-)
+from bridge.posts.attachments import store_embedded, store_uploads, without_known
 from bridge.posts.commits import (
     Background,
     Committer,
@@ -241,7 +236,7 @@ class Publisher:
         async def written() -> tuple[Version, Settled]:
             return await self._catalogue.for_new_post(), await self._writer.create(action, when)
 
-        await refuse_missing(self._media, action.post.properties)
+        await self._media.refuse_missing(action.post.properties)
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await retry_on_conflict(written)
@@ -290,7 +285,7 @@ class Publisher:
                 action = without_known(action, post.file.text())
             old = await self._posts.read(post.file, entry)
             for changed in (action.replace, action.add):
-                await refuse_missing(self._media, changed, old)
+                await self._media.refuse_missing(changed, old.properties)
 
             async def written(action: Update) -> tuple[Post, Settled | None]:
                 new = apply(old, self._writer.with_media_as_in_files(action))

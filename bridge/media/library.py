@@ -11,7 +11,7 @@ import asyncio
 import builtins
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bridge.errors import Conflict, InvalidRequest, PayloadTooLarge
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import sniff
 from bridge.media.names import (
+    MEDIA,
     MOST_ALIKE,
     UploadUrls,
     candidates,
@@ -142,6 +143,22 @@ class MediaLibrary:
         path = self._path(url)
         return None if path is None else await asyncio.to_thread(self._file_store.find, path)
 
+    async def refuse_missing(
+        self, properties: Mapping[str, object], before: Mapping[str, object] | None = None
+    ) -> None:
+        """Raise :class:`InvalidRequest` if a property of a post has the URL of a file that is not
+        there; not for one that it had ``before``. What its text says is its author's.
+        """
+        known = set(_texts(before))
+        sent = (value for name, value in properties.items() if name != "content")
+        for url in dict.fromkeys(text for value in sent for text in _texts(value)):
+            is_own = url not in known and MEDIA in url and self.path_of(url) is not None
+            if is_own and await self.find(url) is None:
+                raise InvalidRequest(
+                    f"There is no upload at {url[:200]}: upload the file first, and send the URL"
+                    " that the media endpoint answers."
+                )
+
     async def describe(self, file: MediaFile, alt: str) -> MediaFile:
         """Set a file's alternative text; an empty one changes nothing."""
         return await asyncio.to_thread(self._file_store.describe, file, alt)
@@ -167,6 +184,16 @@ class MediaLibrary:
 
     def _path(self, use: str) -> str | None:
         return use if self._addresses.is_media(use) else self._addresses.path_of(use)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 class FileStore:

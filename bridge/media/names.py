@@ -98,6 +98,10 @@ def is_scaled(path: str) -> bool:
     return re.search(r"-\d+w\.[^./]+$", path) is not None
 
 
+#: What the URL of every upload has in its path.
+MEDIA = "/media/"
+
+
 class UploadUrls:
     """Converts paths to URLs and back.
 
@@ -107,7 +111,7 @@ class UploadUrls:
 
     def __init__(self, folder: str, public_url: str) -> None:
         self._prefix = f"{folder}/"
-        self._base = f"{public_url.rstrip('/')}/media/"
+        self._base = f"{public_url.rstrip('/')}{MEDIA}"
 
     def url_of(self, path: str) -> str:
         """The URL of a path at the bridge."""

@@ -43,7 +43,9 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 def is_tag(value: Json) -> TypeGuard[str]:
     """Whether this value of ``category`` is one of the site's tags; a URL or an h-card is a person
     whom the post is tagged with."""
-    return isinstance(value, str) and not (is_web(value) and not re.search(r"\s", value))
+    if not isinstance(value, str):
+        return False
+    return "//" not in value or not is_web(value) or bool(re.search(r"\s", value))
 
 
 #: What the names of commands begin with; they are not properties (Micropub 3.3).

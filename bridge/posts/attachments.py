@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
 from msgspec.structs import replace
 
-from bridge.errors import BridgeError, InvalidRequest
+from bridge.errors import BridgeError
 from bridge.media.formats.sniff import sniff
 from bridge.media.library import MediaLibrary
 from bridge.micropub.action import Update, Upload
@@ -50,32 +50,6 @@ async def store_uploads(library: MediaLibrary, post: Post, uploads: Sequence[Upl
         values.insert(upload.index, {"value": url, "alt": upload.alt} if upload.alt else url)
     stored = {name: tuple(values) for name, values in properties.items()}
     return post.with_properties({**_with_urls(post.properties, urls), **stored})
-
-
-async def refuse_missing(
-    library: MediaLibrary, properties: Properties, before: Post | None = None
-) -> None:
-    """Raise :class:`InvalidRequest` if a property is the URL of an upload that does not exist; not
-    for one that the post had ``before``. What a text says is its author's."""
-    known = set(_texts(before.properties.values())) if before else set[str]()
-    sent = (values for name, values in properties.items() if name != "content")
-    for url in dict.fromkeys(_texts(sent)):
-        is_own = url not in known and library.path_of(url) is not None
-        if is_own and await library.find(url) is None:
-            raise InvalidRequest(
-                f"There is no upload at {url[:200]}: upload the file first, and send the URL that"
-                " the media endpoint answers."
-            )
-
-
-def _texts(values: Iterable[object]) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            yield from _texts(value.values())
-        elif isinstance(value, list | tuple):
-            yield from _texts(value)
 
 
 async def store_embedded(library: MediaLibrary, update: Update) -> Update:

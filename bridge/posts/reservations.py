@@ -158,8 +158,9 @@ class Reservations:
         search: bool = True,
     ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
-        # Right after a start: most sites have no posts in submodules.
-        await self._catalogue.separate.settled(_SEPARATE_SECONDS)
+        if (looking := self._catalogue.separate.looking) is not None:
+            # Right after a start.
+            await asyncio.wait({looking}, timeout=_SEPARATE_SECONDS)
         while True:
             async with self._settling:
                 # A request that has released a name by now has committed, so the refresh below sees
@@ -246,7 +247,7 @@ class Reservations:
             if lives or each.save_as == location.save_as:
                 return each.path
         holder = index.taken_by(location.url, location.save_as, but=taken.own)
-        if holder is None:
+        if holder is None and self._catalogue.separate.outputs:
             holder = self._catalogue.separate.holder_of(location)
         if holder is not None:
             return holder

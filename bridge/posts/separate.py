@@ -76,9 +76,11 @@ class SeparatePosts:
         self._folder = folder
         self._own = own
         self._paths: dict[str, str] = {}
-        self._outputs: dict[str, str] = {}
+        #: What they, and pages, write: for each output path the file.
+        self.outputs: dict[str, str] = {}
         self._seen: tuple[Mapping[str, str], SiteReader] | None = None
-        self._looking: asyncio.Task[None] | None = None
+        #: What looks for them, if there may be any.
+        self.looking: asyncio.Task[None] | None = None
         #: How many there are.
         self.count = 0
 
@@ -90,12 +92,12 @@ class SeparatePosts:
         """The file, in a submodule, of the post or page that already is where a new post would be;
         ``None`` where there is none.
         """
-        return self.file_of(location.url) or self._outputs.get(location.save_as)
+        return self.file_of(location.url) or self.outputs.get(location.save_as)
 
     @property
     def is_looking(self) -> bool:
         """Whether some may not be known yet."""
-        return self._looking is not None and not self._looking.done()
+        return self.looking is not None and not self.looking.done()
 
     def follow(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
         """Look for them if a submodule or the site's settings are others now. Returns at once."""
@@ -103,21 +105,21 @@ class SeparatePosts:
         if seen == self._seen or not (seen[0] or self._paths):
             return
         self._seen = seen
-        if self._looking is not None:
-            self._looking.cancel()
-        self._looking = asyncio.create_task(
+        if self.looking is not None:
+            self.looking.cancel()
+        self.looking = asyncio.create_task(
             self._look(head, site, checkout), name="posts in submodules"
         )
 
-    async def settled(self, seconds: float | None = None) -> None:
-        """Wait until they are known, at most for this time."""
-        if self._looking is not None:
-            await asyncio.wait({self._looking}, timeout=seconds)
+    async def settled(self) -> None:
+        """Wait until they are known."""
+        if self.looking is not None:
+            await asyncio.wait({self.looking})
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self.looking is not None:
+            self.looking.cancel()
             await self.settled()
 
     async def _look(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
@@ -137,4 +139,4 @@ class SeparatePosts:
             log.warning("posts in submodules are not known: %s", error)
             self._seen = None  # the next commit tries again
         else:
-            self.count, self._paths, self._outputs = count, paths, outputs
+            self.count, self._paths, self.outputs = count, paths, outputs
