@@ -204,8 +204,9 @@ class _Parent:
 
     def end(self) -> None:
         """Kill the process. Its forks go on, as children of this process where that is possible."""
-        self._control.close()
         with _adopting():
+            # Without this socket it ends by itself.
+            self._control.close()
             self._process.kill()
             self._process.wait()
 
