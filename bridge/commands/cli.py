@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     if options.command in {"init", "check"} and not options.verbose:
         # Their own lines say how the builds went, and what helps.
-        logging.getLogger("bridge.rebuild").setLevel(logging.CRITICAL)
+        to_stderr.addFilter(lambda record: not record.name.startswith("bridge.rebuild"))
     _have_home()
     try:
         status = int(_COMMANDS[options.command](options) or 0)
