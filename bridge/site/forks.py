@@ -90,7 +90,13 @@ async def _start(
     variables: Mapping[str, str], order: bytes, limit: int
 ) -> asyncio.subprocess.Process:
     loop = asyncio.get_running_loop()
-    fork = await asyncio.to_thread(_PARENTS.fork, variables, order)
+    forking = loop.run_in_executor(None, _PARENTS.fork, variables, order)
+    try:
+        fork = await asyncio.shield(forking)
+    except asyncio.CancelledError:
+        # The loop is being closed.
+        forking.add_done_callback(_discard)
+        raise
     protocol, connected = SubprocessStreamProtocol(limit, loop), loop.create_future()
     transport = _ForkTransport(loop, protocol, connected, fork)
     try:
@@ -101,11 +107,19 @@ async def _start(
     return asyncio.subprocess.Process(transport, protocol, loop)
 
 
+def _discard(forking: asyncio.Future[_Fork]) -> None:
+    if not forking.cancelled() and forking.exception() is None:
+        # It ends by itself without these.
+        for pipe in forking.result().pipes:
+            pipe.close()
+
+
 class _Fork:
     """What asyncio's transport needs to know of a process, as :class:`subprocess.Popen` has it."""
 
     def __init__(self, pid: int, pipes: Sequence[io.FileIO]) -> None:
         self.pid = pid
+        self.pipes = pipes
         self.stdin, self.stdout, self.stderr = pipes
         self.returncode: int | None = None
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -264,13 +265,14 @@ async def test_no_parent_stays_after_a_start_that_is_cancelled_or_fails(
     program: Path, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     monkeypatch.setattr(forks, "_IDLE", 0.1)
-    ended = set[int]()
+    ended, cancelled = set[int](), threading.Event()
     forked = forks._pid
 
     def pid(told: io.FileIO) -> int:
         ended.add(forked(told))
         if refused:
             raise BlockingIOError(errno.EAGAIN, "no more processes")
+        assert cancelled.wait(300)
         return max(ended)
 
     monkeypatch.setattr(forks, "_pid", pid)
@@ -282,6 +284,8 @@ async def test_no_parent_stays_after_a_start_that_is_cancelled_or_fails(
             await asyncio.sleep(0.01)
     if not refused:
         starting.cancel()
+        await asyncio.sleep(0)
+    cancelled.set()
     await asyncio.wait([starting])
     assert starting.cancelled() is not refused
     await gone(parent._process.pid)
@@ -292,6 +296,32 @@ async def test_no_parent_stays_after_a_start_that_is_cancelled_or_fails(
     async with asyncio.timeout(300):
         while not children().isdisjoint(ended):
             await asyncio.sleep(0.01)
+
+
+def test_a_loop_that_is_closed_during_a_start_leaves_nothing_open(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cancels all of its tasks, and waits for its threads."""
+    may_end, forked = threading.Event(), forks._pid
+    before = set(Path("/proc/self/fd").iterdir())
+
+    def pid(told: io.FileIO) -> int:
+        assert may_end.wait(300)
+        return forked(told)
+
+    monkeypatch.setattr(forks, "_pid", pid)
+
+    async def leave() -> None:
+        loop = asyncio.get_running_loop()
+        start = forks.start("said", None, folder=program, environment=variables(program))
+        starting.append(loop.create_task(start))
+        await asyncio.sleep(0)
+        loop.call_later(0.1, may_end.set)
+
+    starting: list[object] = []
+    asyncio.run(leave())
+    forks._PARENTS.end()
+    assert not set(Path("/proc/self/fd").iterdir()) - before
 
 
 def in_family(entry: Path, parent: object) -> bool:
