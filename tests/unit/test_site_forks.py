@@ -303,25 +303,31 @@ def test_a_loop_that_is_closed_during_a_start_leaves_nothing_open(
 ) -> None:
     """It cancels all of its tasks, and waits for its threads."""
     may_end, forked = threading.Event(), forks._pid
-    before = set(Path("/proc/self/fd").iterdir())
+    made: list[forks._Fork] = []
 
     def pid(told: io.FileIO) -> int:
         assert may_end.wait(300)
         return forked(told)
 
+    def fork(pid: int, pipes: Sequence[io.FileIO]) -> forks._Fork:
+        made.append(forks_fork(pid, pipes))
+        return made[-1]
+
+    forks_fork = forks._Fork
     monkeypatch.setattr(forks, "_pid", pid)
+    monkeypatch.setattr(forks, "_Fork", fork)
 
     async def leave() -> None:
         loop = asyncio.get_running_loop()
         start = forks.start("said", None, folder=program, environment=variables(program))
         starting.append(loop.create_task(start))
-        await asyncio.sleep(0)
+        while forks._PARENTS._parent is None:
+            await asyncio.sleep(0.01)
         loop.call_later(0.1, may_end.set)
 
     starting: list[object] = []
     asyncio.run(leave())
-    forks._PARENTS.end()
-    assert not set(Path("/proc/self/fd").iterdir()) - before
+    assert [pipe.closed for each in made for pipe in each.pipes] == [True] * 3
 
 
 def in_family(entry: Path, parent: object) -> bool:
