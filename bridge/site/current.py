@@ -310,7 +310,7 @@ class CurrentSite:
 
 
 def retrieved(task: asyncio.Task[Any]) -> None:
-    """Mark the error of a task as retrieved, which nobody may wait for any more."""
+    """Mark the error of a task as retrieved: all its callers may have been cancelled."""
     if not task.cancelled():
         task.exception()
 

@@ -76,7 +76,7 @@ async def start(
     except asyncio.CancelledError:
         await asyncio.wait([starting])
         if starting.exception() is None:
-            # Nobody else knows of it.
+            # The caller does not get it, and cannot end it.
             starting.result()._transport.close()  # type: ignore[attr-defined]
         raise
     finally:

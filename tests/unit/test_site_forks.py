@@ -118,7 +118,8 @@ async def test_forks_have_their_own_environment_folder_and_pipes(program: Path) 
     assert first["pelican"] is True
     # Their streams, and the folder that is listed.
     assert first["files"] == second["files"]
-    assert len(first["files"]) == 4  # type: ignore[arg-type]
+    assert isinstance(first["files"], list)
+    assert len(first["files"]) == 4
 
 
 def variables_of(what: dict[str, object]) -> dict[str, str]:

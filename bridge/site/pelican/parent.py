@@ -95,7 +95,7 @@ def _import(module: str) -> None:
 
 
 def _tell(pipe: int, number: int) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for that fork any more
+    with contextlib.suppress(BrokenPipeError):  # the bridge no longer waits for this fork
         os.write(pipe, number.to_bytes(4, "big", signed=True))
 
 

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _LOOK = 1.0  # seconds between looks at files: has the branch moved, here or in a local remote?
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 900.0
 _LONGEST_BUSY = 5.0  # for other git commands, which end soon, however often there are some
-_LONGEST_WAIT = 60.0  # for a remote on this machine: a try costs nobody anything
+_LONGEST_WAIT = 60.0  # for a remote on this machine, where another try is cheap
 _GRACE = 1.5  # seconds that closing waits for a push that is on its way
 _END = 1.5  # and then for git, which has been terminated
 
