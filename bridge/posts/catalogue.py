@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.micropub.post import unescape
-from bridge.posts.index import PostIndex
+from bridge.posts.index import PostIndex, Sources
 from bridge.posts.linked import found_differences, found_files
 from bridge.posts.separate import SeparatePosts
 from bridge.site.current import CurrentSite, retrieved
@@ -253,7 +253,7 @@ class Catalogue:
         if self.index.is_lost:
             # Before others make folders in it that everybody may read.
             await asyncio.to_thread(self.index.make_folder)
-        await self._site.bring_to(head)
+        early = await self._load(head)
         site, loop = self._site.reader, asyncio.get_running_loop()
 
         def describe(
@@ -263,11 +263,25 @@ class Catalogue:
 
         self._indexing_since = time.monotonic()
         try:
-            await asyncio.to_thread(self.index.refresh, head, site.facts, describe)
+            await asyncio.to_thread(self.index.refresh, head, site.facts, describe, early)
         finally:
             self._indexing_since = None
         self.separate.follow(head, site, self._site.checkout)
         return head
+
+    async def _load(self, head: Version) -> Sources | None:
+        """Load the site. Returns the files of an index that has none yet, read meanwhile."""
+        if self.index.version is not None:
+            await self._site.bring_to(head)
+            return None
+        stop = threading.Event()
+        reading = asyncio.create_task(asyncio.to_thread(self.index.read_ahead, head, stop))
+        reading.add_done_callback(retrieved)
+        try:
+            await self._site.bring_to(head)
+        finally:
+            stop.set()
+        return await reading
 
     async def _described(
         self, site: SiteReader, files: Sequence[Source]

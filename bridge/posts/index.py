@@ -43,7 +43,7 @@ from bridge.runtime import private
 from bridge.runtime.damage import is_unusable
 from bridge.runtime.release_memory import release_memory
 from bridge.site.messages import IndexedPost, ReservedPage, SiteFacts, Source, Unread
-from bridge.store import BlobId, ContentStore, Removal, StoreBroken, Version
+from bridge.store import BlobId, ContentStore, Removal, StoreBroken, StoreError, Version
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,10 @@ _POSTS = f"SELECT {POST} FROM posts"  # noqa: S608 - no value of a user's is in 
 _BATCH = 2000
 #: Long files are in smaller batches, of this many bytes, but not in any that counts as a handful.
 _BATCH_BYTES, _LEAST = 1 << 21, 51
+#: The suffixes of the files that Pelican's own readers read.
+_USUAL = (".htm", ".html", ".markdown", ".md", ".mdown", ".mkd", ".rst", ".static")
+#: How much is read of a new index's files before the site is loaded.
+_MOST_AHEAD = 1 << 25
 #: With more symbolic links that changed at once, every file is described again.
 _MOST_LINKS = 500
 #: A batch on sites whose readers and plugins take milliseconds for a file, so that progress shows.
@@ -82,6 +86,52 @@ class PostCounts(NamedTuple):
     scheduled: int
 
 
+class Sources:
+    """The files in the content folder of one version that a reader of the site can read: only those
+    can be posts.
+    """
+
+    def __init__(
+        self, store: ContentStore, files: Iterable[tuple[str, BlobId]], suffixes: tuple[str, ...]
+    ) -> None:
+        """``suffixes`` are those of the site's readers, each with its dot."""
+        self._suffixes = suffixes
+        self._early = deque[Source]()
+        self._coming = self._read(store, files)
+
+    def __iter__(self) -> Iterator[Source]:
+        while self._early:
+            source = self._early.popleft()
+            if source.path.endswith(self._suffixes):
+                yield source
+        yield from self._coming
+
+    def read_ahead(self, most: int, stop: threading.Event) -> None:
+        """Read files until ``stop`` is set, or they have this many bytes. Raises what the store
+        does.
+        """
+        for source in self._coming:
+            self._early.append(source)
+            most -= len(source.data)
+            if most <= 0 or stop.is_set():
+                return
+
+    def narrow(self, suffixes: tuple[str, ...]) -> bool:
+        """Leave out files with other suffixes than these. ``False`` if some with these may be left
+        out already.
+        """
+        if not set(suffixes) <= set(self._suffixes):
+            return False
+        self._suffixes = suffixes
+        return True
+
+    def _read(self, store: ContentStore, files: Iterable[tuple[str, BlobId]]) -> Iterator[Source]:
+        posts, asked = tee(each for each in files if each[0].endswith(self._suffixes))
+        blobs = store.blobs(blob for _, blob in asked)
+        for (path, _), blob in zip(posts, blobs, strict=True):
+            yield Source(path, blob.id, blob.data)
+
+
 class PostIndex:
     """Finds posts by URL, date or tag. May be used from any thread."""
 
@@ -108,8 +158,25 @@ class PostIndex:
         self.described: int | None = None
         self.version: Version | None = None
 
-    def refresh(self, head: Version, facts: SiteFacts, describe: Describe) -> None:
-        """Update the index to a version.
+    def read_ahead(self, head: Version, stop: threading.Event) -> Sources | None:
+        """The files of a version, some of which are read until ``stop`` is set; ``None`` if the
+        index has posts already.
+
+        :meth:`refresh` needs them, and the site, which may take seconds until it is loaded.
+        """
+        files = Sources(self._store, found_files(self._store, self._folder, head), _USUAL)
+        try:
+            if not self.is_lost and self._column("SELECT 1 FROM posts LIMIT 1"):
+                return None
+            files.read_ahead(_MOST_AHEAD, stop)
+        except (StoreError, IndexLost, sqlite3.Error):
+            return None  # the refresh mends it, or tells
+        return files
+
+    def refresh(
+        self, head: Version, facts: SiteFacts, describe: Describe, early: Sources | None = None
+    ) -> None:
+        """Update the index to a version. ``early`` are its files, from :meth:`read_ahead`.
 
         If the site's settings (the fingerprint of its ``facts``) have changed, every file is
         described again. Raises what the store raises, and the same errors if the index cannot be
@@ -123,7 +190,7 @@ class PostIndex:
             if self.is_lost:
                 self._open_again()
             try:
-                self._bring_to(head, rules, describe)
+                self._bring_to(head, rules, describe, early)
             except sqlite3.Error as error:
                 if not is_unusable(error):
                     raise
@@ -131,7 +198,9 @@ class PostIndex:
                 self._open_again()
                 self._bring_to(head, rules, describe)
 
-    def _bring_to(self, head: Version, rules: str, describe: Describe) -> None:
+    def _bring_to(
+        self, head: Version, rules: str, describe: Describe, early: Sources | None = None
+    ) -> None:
         known = self._state(rules)
         if known != head:
             self.described = 0
@@ -140,7 +209,7 @@ class PostIndex:
                     if not known or not self._follow(known, head, describe):
                         self.version = None
                         self._begin(rules, unfinished=known == _UNFINISHED)
-                        self._describe_all(head, describe)
+                        self._describe_all(head, describe, early)
                     self._note_state(head, rules)
             finally:
                 self.described = None
@@ -422,7 +491,8 @@ class PostIndex:
             return False
         former = FormerAddresses.before(self._database, self._store, inside)
         forget(self._database, (each.path for each in inside if each.old), self._own)
-        self._learn(((each.path, each.new) for each in inside if each.new), describe)
+        changed = ((each.path, each.new) for each in inside if each.new)
+        self._learn(Sources(self._store, changed, self._suffixes), describe)
         former.remember(inside)
         return True
 
@@ -438,16 +508,18 @@ class PostIndex:
         self._note_state(_UNFINISHED, rules)
         self._database.commit()
 
-    def _describe_all(self, head: Version, describe: Describe) -> None:
+    def _describe_all(self, head: Version, describe: Describe, early: Sources | None) -> None:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
-        files = found_files(self._store, self._folder, head)
-        if known:
-            wanted = dict(files)
-            stale = (path for path, blob in known.items() if wanted.get(path) != blob)
-            forget(self._database, stale, self._own)
-            files = (each for each in wanted.items() if known.get(each[0]) != each[1])
-        self._learn(files, describe, then=self._database.commit)
+        if known or early is None or not early.narrow(self._suffixes):
+            files = found_files(self._store, self._folder, head)
+            if known:
+                wanted = dict(files)
+                stale = (path for path, blob in known.items() if wanted.get(path) != blob)
+                forget(self._database, stale, self._own)
+                files = (each for each in wanted.items() if known.get(each[0]) != each[1])
+            early = Sources(self._store, files, self._suffixes)
+        self._learn(early, describe, then=self._database.commit)
         forget_unchanged(self._database)
         release_memory()
 
@@ -462,7 +534,7 @@ class PostIndex:
 
     def _learn(
         self,
-        files: Iterable[tuple[str, BlobId]],
+        files: Sources,
         describe: Describe,
         *,
         then: Callable[[], None] = lambda: None,
@@ -487,10 +559,10 @@ class PostIndex:
                 reported = now
                 log.info("indexing the site's posts: %d files so far", count)
 
-    def _batches(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[list[Source]]:
-        """The files that a reader of the site can read, in batches: only those can be posts."""
+    def _batches(self, files: Sources) -> Iterator[list[Source]]:
+        """The files in batches."""
         batch, size = list[Source](), 0
-        for source in self._sources(files):
+        for source in files:
             batch.append(source)
             size += len(source.data)
             if len(batch) >= self._batch or (size >= _BATCH_BYTES and len(batch) >= _LEAST):
@@ -498,9 +570,3 @@ class PostIndex:
                 batch, size = [], 0
         if batch:
             yield batch
-
-    def _sources(self, files: Iterable[tuple[str, BlobId]]) -> Iterator[Source]:
-        posts, asked = tee(each for each in files if each[0].endswith(self._suffixes))
-        blobs = self._store.blobs(blob for _, blob in asked)
-        for (path, _), blob in zip(posts, blobs, strict=True):
-            yield Source(path, blob.id, blob.data)

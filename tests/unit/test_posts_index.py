@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,7 +18,7 @@ from bridge.errors import IndexLost, Unavailable
 from bridge.micropub.action import Create
 from bridge.micropub.post import Post
 from bridge.posts import index as index_module
-from bridge.posts.index import Describe, PostCounts, PostIndex
+from bridge.posts.index import Describe, PostCounts, PostIndex, Sources
 from bridge.posts.urls import canonical, hosts
 from bridge.publisher import Published
 from bridge.site.messages import (
@@ -103,6 +104,13 @@ def index(store: MemoryStore, tmp_path: Path) -> Iterator[PostIndex]:
     opened = PostIndex(tmp_path / "index.sqlite", store, "content")
     yield opened
     opened.close()
+
+
+def read_ahead(index: PostIndex, head: Version, *, stopped: bool = False) -> Sources | None:
+    stop = threading.Event()
+    if stopped:
+        stop.set()
+    return index.read_ahead(head, stop)
 
 
 def put(store: MemoryStore, **files: str | None) -> Version:
@@ -588,3 +596,84 @@ def test_what_a_page_of_the_desk_asks_does_not_grow_with_the_site(
     assert index.counts(now=1990.5).scheduled == 9
     index._reader.set_progress_handler(None, 0)
     assert steps < 1000
+
+
+@pytest.mark.parametrize("most", [1, 40, 1 << 25])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_files_are_read_while_the_site_is_being_loaded(
+    store: MemoryStore,
+    index: PostIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    stopped: bool,
+) -> None:
+    monkeypatch.setattr(index_module, "_MOST_AHEAD", most)
+    put(store, **{f"p{number}": f"{number} note a published" for number in range(30)})
+    others = [
+        Commit((Change(f"content/x.{kind}", b"1 note a draft", None),), "x", store.head())
+        for kind in ("html", "jpg")
+    ]
+    for each in others:
+        store.commit([msgspec.structs.replace(each, base=store.head())])
+    head = newest(store)
+    early = read_ahead(index, head, stopped=stopped)
+    asked: list[str] = []
+
+    def noted(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
+        asked.append(path)
+        return describe(path, blob, data)
+
+    index.refresh(head, FACTS, at_once(noted), early)
+    assert sorted(asked) == sorted(f"content/p{number}.md" for number in range(30))
+    assert index.counts(100).all == 30
+    # An index with posts follows them, and reads nothing that it has.
+    assert read_ahead(index, head) is None
+
+
+def test_what_other_readers_read_is_not_left_out(store: MemoryStore, index: PostIndex) -> None:
+    change = Change("content/a.ipynb", b"1 note a published", None)
+    store.commit([Commit((change,), "x", None)])
+    head = newest(store)
+    notebooks = msgspec.structs.replace(FACTS, suffixes=("ipynb", "md"))
+
+    def describe_all(path: str, blob: BlobId, data: bytes) -> IndexedPost | None:
+        return describe(path.replace(".ipynb", ".md"), blob, data)
+
+    index.refresh(head, notebooks, at_once(describe_all), read_ahead(index, head))
+    assert index.counts(100).all == 1
+
+
+def test_a_repo_that_cannot_be_read_ahead_is_told_by_the_refresh(
+    store: MemoryStore, index: PostIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = put(store, **{f"p{number}": f"{number} note a published" for number in range(30)})
+    read = store.blobs
+
+    def breaks_off(ids: Iterable[BlobId]) -> Iterator[Blob]:
+        found = read(ids)
+        for _ in range(3):
+            yield next(found)
+        raise StoreBroken("git is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "blobs", breaks_off)
+        early = read_ahead(index, head)
+        assert early is None
+        with pytest.raises(StoreBroken, match="git is gone"):
+            index.refresh(head, FACTS, at_once(describe), early)
+    index.refresh(head, FACTS, at_once(describe), read_ahead(index, head))
+    assert index.counts(100).all == 30
+
+
+def test_files_are_read_ahead_for_an_index_that_was_damaged(
+    store: MemoryStore, index: PostIndex, tmp_path: Path
+) -> None:
+    head = put(store, a="1 note a published")
+    index.refresh(head, FACTS, at_once(describe))
+    for file in tmp_path.glob("index.sqlite*"):
+        file.unlink()
+    assert index.is_lost
+    early = read_ahead(index, head)
+    assert early is not None
+    index.refresh(head, FACTS, at_once(describe), early)
+    assert index.counts(100).all == 1

@@ -128,27 +128,12 @@ def test_few_git_processes_are_started(
     first, second = owner.write({"a": "a"}), owner.write({"a": "b", "c": "c"})
     checkout = Checkout(owner.objects, folder)
     checkout.bring_to(first)
-    assert commands == ["init", "ls-tree", "reset", "clean"]
+    assert commands == ["init", "ls-tree", "reset"]
     commands.clear()
     assert checkout.changes(second) == ("a", "c")
     checkout.bring_to(second, exact=False)
     assert commands == ["diff-tree", "ls-files", "read-tree"]
     assert folder.joinpath("c").read_text() == "c"
-
-
-@pytest.mark.parametrize(("processors", "workers"), [(64, "4"), (1, "1"), (None, "1")])
-def test_git_starts_few_processes_however_many_processors_there_are(
-    owner: Owner,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    processors: int | None,
-    workers: str,
-) -> None:
-    """A container may allow fewer, and git would write no file at all."""
-    monkeypatch.setattr(os, "cpu_count", lambda: processors)
-    repo = CheckoutRepo(owner.objects, folder, folder.with_name("git"))
-    repo.prepare()
-    assert repo.git("config", "checkout.workers").strip() == workers
 
 
 def test_the_checkout_has_the_history_but_nothing_of_the_bridge(owner: Owner, folder: Path) -> None:

@@ -17,14 +17,12 @@ from urllib.parse import quote
 
 from bridge.runtime.confinement import Grants, Outside, run_confined
 from bridge.store import StoreBroken, Version
-from bridge.store.checkout.git_dir import CheckoutRepo, TrackedFile
+from bridge.store.checkout.git_dir import ATTRIBUTES, CheckoutRepo, TrackedFile
 from bridge.store.checkout.lfs_pointers import LargeFiles, NoLargeFiles, Pointers
 
 _T = TypeVar("_T")
 
 _LINK, _MODULE = "120000", "160000"
-#: The file for which the warning about large files is given.
-_LARGE = ".gitattributes"
 
 
 class SubmoduleMissing(Exception):
@@ -119,7 +117,7 @@ class Checkout:
     def lacks(self) -> bool:
         """Whether a clone would have submodules or links that this checkout does not."""
         below = any(checkout.lacks for checkout in self._below.values())
-        return below or any(path != _LARGE for path in self._warnings)
+        return below or any(path != ATTRIBUTES for path in self._warnings)
 
     def changes(self, version: Version) -> tuple[str, ...]:
         """The paths that differ between the disk and a version; all of them, where the disk is in
@@ -207,7 +205,7 @@ class Checkout:
         self._check_links()
         self._fill_submodules(version, exact=before is None)
         if warning := self._pointers.fill(version, self._attributes):
-            self._warnings[_LARGE] = warning
+            self._warnings[ATTRIBUTES] = warning  # it names the large files
         self._hide()
         self._moving.unlink()
         self._known = True
@@ -224,16 +222,19 @@ class Checkout:
 
     def _reset(self, version: Version) -> None:
         self._left_out = frozenset()
-        listed = list(self._repo.files(version))
-        self._modules = {path: oid for path, mode, oid in listed if mode == _MODULE}
-        self._links = {path for path, mode, _ in listed if mode == _LINK}
-        self._attributes = {path for path, _, _ in listed if _is_attributes(path)}
+        special = list(self._repo.special(version))
+        self._modules = {path: oid for path, mode, oid in special if mode == _MODULE}
+        self._links = {path for path, mode, _ in special if mode == _LINK}
+        self._attributes = {path for path, _, _ in special if _is_attributes(path)}
+        is_new = all(each.name == ".git" for each in self.folder.iterdir())
         for folder in self._repo.repos_inside():
             if folder not in self._modules:
                 shutil.rmtree(self.folder / folder)
         self._pointers.empty()
         self._repo.git("reset", "--quiet", "--hard", version)
-        self._repo.git("clean", "--quiet", "-ffdx", *(f"--exclude={each}" for each in self._keep))
+        if not is_new:
+            keep = (f"--exclude={each}" for each in self._keep)
+            self._repo.git("clean", "--quiet", "-ffdx", *keep)
 
     def _undo(self) -> None:
         """Restore what the site's code has changed or removed of the version's files."""
@@ -349,4 +350,4 @@ class _FoundOutside:
 
 
 def _is_attributes(path: str) -> bool:
-    return path.rpartition("/")[2] == ".gitattributes"
+    return path.rpartition("/")[2] == ATTRIBUTES

@@ -29,10 +29,8 @@ _ENVIRONMENT = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
-#: How many processes write the files of a large site: with one for each of many processors, git
-#: fails where the number of processes is limited.
-_WORKERS = 4
-#: git starts no other program, and writes nothing that only a person would look for.
+#: git starts no other program, and writes nothing that only a person would look for. It writes the
+#: files by itself: with workers for that, two processors take as long, and work twice as much.
 _SETTINGS = """\
 [core]
 \thooksPath = {null}
@@ -40,9 +38,11 @@ _SETTINGS = """\
 \tlogAllRefUpdates = false
 [gc]
 \tauto = 0
-[checkout]
-\tworkers = {workers}
 """
+#: The file that says how git writes others.
+ATTRIBUTES = ".gitattributes"
+#: The start of the mode of a file that is no link and no submodule.
+_PLAIN = "100"
 _ERRORS = "surrogateescape"
 _MANY = 200  # paths: the length of a command is limited
 
@@ -105,8 +105,7 @@ class CheckoutRepo:
         # Written directly, since nothing else reads it yet: git config would be a process for each
         # line.
         with (self.git_dir / "config").open("a", encoding="ascii") as config:
-            workers = min(_WORKERS, os.cpu_count() or 1)
-            config.write(_SETTINGS.format(null=os.devnull, workers=workers))
+            config.write(_SETTINGS.format(null=os.devnull))
         alternates.parent.mkdir(exist_ok=True)
         alternates.write_text(lender)
         self.folder.joinpath(".git").symlink_to(self.git_dir)
@@ -125,10 +124,18 @@ class CheckoutRepo:
 
     def files(self, version: str) -> Iterator[TrackedFile]:
         """The files of a version."""
-        for line in filter(None, self.git("ls-tree", "-r", "-z", version).split("\0")):
-            about, _, path = line.partition("\t")
-            mode, _, oid = about.split(" ")
-            yield TrackedFile(path, mode, oid)
+        return map(_tracked, self._listed(version))
+
+    def special(self, version: str) -> Iterator[TrackedFile]:
+        """Those files of a version that are no plain files, and every ``.gitattributes``."""
+        return (
+            _tracked(line)
+            for line in self._listed(version)
+            if not line.startswith(_PLAIN) or line.endswith(ATTRIBUTES)
+        )
+
+    def _listed(self, version: str) -> list[str]:
+        return self.git("ls-tree", "-r", "-z", version).split("\0")[:-1]
 
     def differences(self, before: str, version: str) -> Iterator[TrackedFile]:
         """The files that differ, as ``version`` has them; mode ``000000`` where one is gone."""
@@ -229,6 +236,12 @@ class CheckoutRepo:
         except GitCommandError as error:
             raise StoreBroken(f"git {arguments[0]}: {git_error(error)}") from error
         return os.fsdecode(out)
+
+
+def _tracked(line: str) -> TrackedFile:
+    about, _, path = line.partition("\t")
+    mode, _, oid = about.split(" ")
+    return TrackedFile(path, mode, oid)
 
 
 def git_error(error: GitCommandError) -> str:
