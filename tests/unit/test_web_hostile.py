@@ -649,7 +649,32 @@ class TestTurns:
         queue.soon(other, 1_000, partial(done.append, "new"))
         await queue.run(Share(99.0), 1, lambda: None)
         assert done == ["new", "again"]
-        assert share.had - other.had > 0.015
+        assert share.had - other.had > 0.008
+
+    async def test_a_client_that_has_cost_much_gets_a_turn_while_others_connect_again_and_again(
+        self,
+    ) -> None:
+        queue, share, newcomers = fair_queue(), Share(), list[int]()
+
+        async def busy(seconds: float) -> None:
+            end = time.thread_time() + seconds
+            while time.thread_time() < end:
+                pass
+
+        async def connect_again_and_again() -> None:
+            while len(newcomers) < 400:
+                newcomers.append(1)
+                await queue.handle(Share(), partial(busy, 0.002))
+
+        async def before() -> int:
+            return len(newcomers)
+
+        await queue.handle(share, partial(busy, 0.02))
+        crowd = [asyncio.ensure_future(connect_again_and_again()) for _ in range(10)]
+        await asyncio.sleep(0)
+        # Until each of ten has had as much: a hundred.
+        assert await queue.handle(share, before) < 300
+        await asyncio.gather(*crowd)
 
     async def test_exceptions_of_a_turn_are_raised_to_its_waiter(self) -> None:
         def fails() -> None:
