@@ -107,9 +107,20 @@ def _use_memory() -> None:
             os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 
+def _use_folder_of_its_own() -> Path:
+    """Have everything that is temporary, also for programs that tests start, in a folder that is
+    removed when all tests have run. Beside it is what pytest keeps of those that failed.
+    """
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="bridge-tests-")
+    return Path(tempfile.tempdir)
+
+
 _use_no_settings()
 if "TMPDIR" not in os.environ and not SOAK:
     _use_memory()
+#: A worker of xdist has that of the process that started it.
+_FOLDER = None if "PYTEST_XDIST_WORKER" in os.environ else _use_folder_of_its_own()
 
 re._MAXCACHE = PATTERNS  # type: ignore[attr-defined] # it has no public name
 _WARM = pytest.StashKey[Warm]()
@@ -153,6 +164,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """A worker of xdist reports what matters."""
     if hasattr(config, "workerinput") and config.option.durations is None:
         config.pluginmanager.register(_ShortReports())
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    if _FOLDER is not None:
+        shutil.rmtree(_FOLDER)
 
 
 class _ShortReports:

@@ -86,6 +86,18 @@ def test_a_run_in_which_a_secret_has_leaked_fails(tmp_path: Path, spread: tuple[
     shutil.rmtree(tmp_path / "written")
 
 
+def test_a_run_leaves_no_temporary_files(tmp_path: Path) -> None:
+    """Except for what pytest keeps of tests that failed."""
+    of_this_run = ("PYTEST_", "TMPDIR")
+    outer = {name: text for name, text in os.environ.items() if not name.startswith(of_this_run)}
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-pno:cacheprovider", "tests/unit/test_content_golden.py"],
+        cwd=Path(__file__).parents[2], env=outer | {"TMPDIR": str(tmp_path)},
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert [each.name.rpartition("-")[0] for each in tmp_path.iterdir()] == ["pytest-of"]
+
+
 def test_in_a_file_and_in_the_middle_of_a_word(watch: Watch, tmp_path: Path) -> None:
     secret, other = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     (tmp_path / "notes").write_bytes(b"\0\xffabc" + secret.encode() + b"def")
