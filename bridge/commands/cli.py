@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from bridge.commands.arguments import parser
 from bridge.errors import BridgeError, Refused
-from bridge.runtime.command_name import DEFAULT_FILE
+from bridge.runtime.command_name import DEFAULT_FILE, install
 from bridge.runtime.threads import is_scarce
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def _time() -> str:
 
 
 def _what_to_install(missing: Sequence[str]) -> str:
+    line = install("'pelican-indieauth[bridge]'")
     return (
         f"the bridge is not installed here, only the plugin ({', '.join(missing)} cannot be"
-        f" imported). Install it: {sys.executable} -m pip install 'pelican-indieauth[bridge]'"
+        f" imported). Install it: {line}"
     )
 
 

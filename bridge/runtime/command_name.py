@@ -1,10 +1,11 @@
-"""The command's name in messages, its default settings file, and the paths of the docs."""
+"""How messages name the command, its settings file, an installation beside it, and the docs."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 _NAME = "micropub-bridge"
@@ -28,6 +29,16 @@ def command() -> str:
 def with_config(line: str, config: Path) -> str:
     """A command, with the option that names the settings file if it is not the default one."""
     return line if config == DEFAULT_FILE else f"{line} -c {shlex.quote(str(config))}"
+
+
+def install(packages: str) -> str:
+    """The command that installs packages where the bridge is: uv and pipx can leave out pip."""
+    if Path(sys.prefix, "pipx_metadata.json").is_file():
+        return f"pipx inject {shlex.quote(Path(sys.prefix).name)} {packages}"
+    python = shlex.quote(sys.executable)
+    if find_spec("pip") is None:
+        return f"uv pip install --python {python} {packages}"
+    return f"{python} -m pip install {packages}"
 
 
 #: The folder of the docs: beside the package in a clone, inside it in an installation.

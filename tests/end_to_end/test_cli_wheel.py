@@ -241,7 +241,9 @@ def test_the_command_without_the_bridge_says_what_to_install(host: Newcomer) -> 
         told = host.run(command, *arguments)
         assert (told.returncode, told.stdout) == (1, "")
         assert told.stderr.startswith("micropub-bridge: ")
-        assert told.stderr.endswith("-m pip install 'pelican-indieauth[bridge]'\n")
+        # This environment has no pip, as those that uv makes.
+        assert "uv pip install --python " in told.stderr
+        assert told.stderr.endswith("/bridge-env/bin/python 'pelican-indieauth[bridge]'\n")
         assert "aiohttp" in told.stderr
         assert "Traceback" not in told.stderr
 

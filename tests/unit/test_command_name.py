@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.runtime.command_name import command, with_config
+from bridge.runtime.command_name import command, install, with_config
 
 
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch, *, path: str, typed: str) -> None:
@@ -48,3 +48,16 @@ def test_a_command_names_the_settings_file_unless_it_is_the_usual_one() -> None:
     assert with_config("micropub-bridge owner reset", Path("bridge.toml")).endswith(" reset")
     elsewhere = with_config("micropub-bridge owner reset", Path("/my site/bridge.toml"))
     assert elsewhere == "micropub-bridge owner reset -c '/my site/bridge.toml'"
+
+
+def test_packages_are_installed_by_what_made_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert install("x") == f"{sys.executable} -m pip install x"
+    # As `uv venv` makes it: no pip.
+    monkeypatch.setitem(sys.modules, "pip", None)
+    monkeypatch.setattr(sys, "executable", "/srv/my env/bin/python")
+    assert install("x") == "uv pip install --python '/srv/my env/bin/python' x"
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / "pipx_metadata.json").write_text("{}")
+    assert install("x") == f"pipx inject {tmp_path.name} x"

@@ -19,6 +19,7 @@ from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.output import Output
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.rebuild.rebuilder import importing_from, make_builder
+from bridge.runtime.command_name import install
 from bridge.settings import Settings
 from bridge.site.messages import SiteFacts
 from bridge.site.sandbox import SUBMODULES, Sandbox, make_sandbox
@@ -194,7 +195,7 @@ def remedy_of(reason: str, checkout: Path) -> str:
     if missing or _PLUGIN.search(reason):
         module = missing["other_version"] if missing else None
         package = "'PACKAGE==VERSION'" if module else "PACKAGE"
-        line = f"{sys.executable} -m pip install {package}"
+        line = install(package)
         if (checkout / _PACKAGES).is_file():
             line += f"; in your clone, -r {_PACKAGES} in place of {package} installs all it lists"
         instead = ", or take it out of PLUGINS" if _PLUGIN.search(reason) else ""
@@ -213,7 +214,7 @@ def remedy_of(reason: str, checkout: Path) -> str:
         return (
             "The repo has no such folder, and no theme of that name is installed. Add the folder"
             " to the repo (commit it, or git submodule add); or install the theme in the bridge's"
-            f" environment, too: {sys.executable} -m pip install PACKAGE, or {themes} --install"
+            f" environment, too: {install('PACKAGE')}, or {themes} --install"
             " FOLDER."
         )
     if theme and theme[1].startswith("."):

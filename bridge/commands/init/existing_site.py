@@ -152,7 +152,7 @@ class ExistingSite(Struct, frozen=True):
                 " that:"
                 "\n\n    DISPLAY_CATEGORIES_ON_MENU = False"
                 '\n    INDIEAUTH_NOT_ON_HOME = ["like", "repost", "rsvp"]'
-                f"\n\nin the same file ({doc('plugin.md')})."
+                f"\n\nin the same file. {doc('plugin.md')} says more."
             )
         return found
 
