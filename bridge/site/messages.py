@@ -360,7 +360,7 @@ def may_be_at(question: Locate, candidate: Candidate, content: str, template: st
     return (is_post or is_as_before) and is_inside(candidate.location.save_as)
 
 
-_HEADER = struct.Struct("!IIBI")
+_HEADER = struct.Struct("!IIBII")
 #: The number of the answer to the first message, and of messages that answer no question.
 UNASKED = 0
 #: A question that is answered at once, one about a text, and one about many files.
@@ -369,16 +369,20 @@ _LONGEST = 1 << 28
 
 
 class Frame(NamedTuple):
-    """One message. ``milliseconds`` is how much processor time the answer may take."""
+    """One message. ``milliseconds`` is how much processor time the answer may take, ``app`` a
+    number of the app that needs it; 0: none.
+    """
 
     number: int
     kind: int
     milliseconds: int
     body: bytes
+    app: int = 0
 
     def pack(self) -> bytes:
         """The bytes on the pipe."""
-        return _HEADER.pack(len(self.body), self.number, self.kind, self.milliseconds) + self.body
+        head = len(self.body), self.number, self.kind, self.milliseconds, self.app
+        return _HEADER.pack(*head) + self.body
 
 
 class Frames:
@@ -392,13 +396,14 @@ class Frames:
         self._buffer += data
         found: list[Frame] = []
         while len(self._buffer) >= _HEADER.size:
-            length, number, kind, milliseconds = _HEADER.unpack_from(self._buffer)
+            length, number, kind, milliseconds, app = _HEADER.unpack_from(self._buffer)
             if length > _LONGEST:
                 raise ValueError("this is not a message")
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break
-            found.append(Frame(number, kind, milliseconds, bytes(self._buffer[_HEADER.size : end])))
+            body = bytes(self._buffer[_HEADER.size : end])
+            found.append(Frame(number, kind, milliseconds, body, app))
             del self._buffer[:end]
         return found
 

@@ -61,6 +61,7 @@ from bridge.site.messages import (
 )
 from bridge.site.sandbox import MOST_DENIED, Sandbox
 from bridge.site.site_reader import (
+    APP,
     HANDFUL,
     USUAL_LIMITS,
     AnswerLimits,
@@ -147,7 +148,9 @@ class RunningProcess:
             else asyncio.get_running_loop().call_later(late, self._kill, number)
         )
         self._idle.clear()
-        self._stdin.write(Frame(number, kind, int(seconds * 1000), _encode(question)).pack())
+        # Every app waits for the index.
+        app = 0 if isinstance(question, Describe) else APP.get()
+        self._stdin.write(Frame(number, kind, int(seconds * 1000), _encode(question), app).pack())
 
     async def becomes_idle(self, seconds: float) -> bool:
         """Wait until every question is answered; whether that was within ``seconds``."""

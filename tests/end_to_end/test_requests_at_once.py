@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,19 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 import pytest
 from aiohttp import web
 from crowd_kit import Crowd, Repos, crowd
 from git_kit import git
+from msgspec.structs import replace
+from publishing_kit import ALL, bench
+from site_kit import CONF
 from soak_kit import in_soak
 
 import bridge
 from bridge.context import fetcher
 from bridge.http.connection import note_request
+from bridge.micropub.action import Create
+from bridge.micropub.post import Post
 from bridge.posts.index import PostIndex
 from bridge.site.current import Settled, more_places
+from bridge.site.process import SiteProcess
 from bridge.site.site_reader import SiteReader
 
 BY_HAND = "Title: {0}\nDate: 2026-01-02\n{1}\nBy hand.\n"
@@ -106,6 +114,40 @@ async def test_concurrent_equal_posts_get_different_urls(clients: Crowd) -> None
     assert all(answer.ok for answer in answers), answers
     assert len({answer.location for answer in answers}) == 8
     clients.repos.check()
+
+
+async def test_a_post_does_not_wait_for_all_that_another_app_has_sent_at_once(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    async with bench(tmp_path, {}, CONF) as site:
+        await site.create(content="The site's process is there.")
+        reader = site.current.reader
+        assert isinstance(reader, SiteProcess)
+        running = reader._running
+        assert running is not None
+
+        async def post(app: str) -> None:
+            post = Post("entry", MappingProxyType({"content": (f"Sent by {app}",)}))
+            await site.publisher.carry_out(Create(post), replace(ALL, client_id=app))
+            done.append(app)
+
+        async def asked(count: int) -> None:
+            async with asyncio.timeout(300):
+                while len(running._unanswered) < count:
+                    await asyncio.sleep(0.01)
+
+        # Stopped, so that all questions are there before the first one is answered.
+        os.killpg(running.process.pid, signal.SIGSTOP)
+        async with asyncio.TaskGroup() as posting:
+            for _ in range(30):
+                posting.create_task(post("https://many.example/"))
+            await asked(30)
+            posting.create_task(post("https://one.example/"))
+            await asked(31)
+            os.killpg(running.process.pid, signal.SIGCONT)
+    assert done.index("https://one.example/") < 20, "it was not among the first that were answered"
+    assert len(done) == 31
 
 
 async def test_an_update_while_the_same_file_is_edited_through_git(clients: Crowd) -> None:

@@ -138,6 +138,39 @@ class _Copy:
         return _processor_time(self.pid) - self.used_before
 
 
+class _Questions:
+    """The questions of one kind that wait: those of each app in turn.
+
+    Each comes with whether a copy has ended without an answer to it before.
+    """
+
+    def __init__(self) -> None:
+        #: By app; the first one is next.
+        self._of_apps: dict[int, deque[tuple[Frame, bool]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of_apps)
+
+    def add(self, frame: Frame) -> None:
+        """Add a question."""
+        self._of_apps.setdefault(frame.app, deque()).append((frame, False))
+
+    def add_again(self, frame: Frame) -> None:
+        """Add a question to which a copy ended without an answer, before others."""
+        waiting = self._of_apps.pop(frame.app, deque())
+        waiting.appendleft((frame, True))
+        self._of_apps = {frame.app: waiting, **self._of_apps}
+
+    def take(self) -> tuple[Frame, bool]:
+        """Remove the next question."""
+        app = next(iter(self._of_apps))
+        waiting = self._of_apps.pop(app)
+        question = waiting.popleft()
+        if waiting:
+            self._of_apps[app] = waiting
+        return question
+
+
 class Supervisor:
     """Passes questions on to copies of the process, and limits their time."""
 
@@ -151,8 +184,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(requests, selectors.EVENT_READ, None)
         self._copies: list[_Copy] = []
-        #: The questions, and whether a copy has ended without an answer to one before.
-        self._waiting: dict[int, deque[tuple[Frame, bool]]] = {TEXT: deque(), MANY: deque()}
+        self._waiting = {TEXT: _Questions(), MANY: _Questions()}
 
     def run(self) -> None:
         """Answer questions until the bridge ends."""
@@ -183,7 +215,7 @@ class Supervisor:
             reply = answer(self._site, _questions.decode(frame.body))
             self._send(frame.number, _encode(reply))
         else:
-            self._waiting[frame.kind].append((frame, False))
+            self._waiting[frame.kind].add(frame)
 
     def _dispatch(self) -> None:
         for kind, waiting in self._waiting.items():
@@ -191,7 +223,7 @@ class Supervisor:
                 copy = self._idle(kind)
                 if copy is None:
                     break
-                frame, copy.asked_again = waiting.popleft()
+                frame, copy.asked_again = waiting.take()
                 copy.job, copy.since = frame, time.monotonic()
                 copy.used_before = _processor_time(copy.pid)
                 try:
@@ -230,7 +262,7 @@ class Supervisor:
             return
         self._end(copy)
         if copy.job is not None:
-            self._waiting[copy.kind].appendleft((copy.job, True))
+            self._waiting[copy.kind].add_again(copy.job)
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
