@@ -422,6 +422,38 @@ def register():
 """
 
 
+#: Has words for some moods, and fails for all others.
+WORDS = """
+from pelican import signals
+WORDS = {words!r}
+def say(generator):
+    for article in generator.articles:
+        article.said = WORDS[article.metadata.get("mood", "fine")]
+def register():
+    signals.article_generator_finalized.connect(say)
+"""
+
+
+async def test_a_post_and_the_plugin_that_it_needs_come_in_one_commit(site: BothWays) -> None:
+    """With the plugin as it was, this version cannot be built at all: nobody tries that."""
+    conf = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["words"]\nPLUGIN_PATHS = ["plugins"]')
+    words = {"fine": "well"}
+    start = {
+        "pelicanconf.py": conf,
+        "plugins/words.py": WORDS.format(words=words).encode(),
+        "content/a.md": post("A", 1),
+    }
+    assert await site.after(start) == []
+    words["angry"] = "not well"
+    together = {
+        "plugins/words.py": WORDS.format(words=words).encode(),
+        "content/angry.md": post("Angry", 4, Mood="angry"),
+    }
+    assert await site.after(together) == []
+    assert "angry.html" in files(site.output)
+    assert site.worker.status().slow is None
+
+
 async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     # By its module: pelican-sitemap is found by the same name here.
     conf = b"import sys\nsys.path.append('plugins')\nimport sitemap\n"
