@@ -279,9 +279,12 @@ class _List(Struct, frozen=True):
         return self.raw[self.place : self.items[0].start] if self.items else ""
 
     def _spelling(self, item: _Item) -> str:
+        """How an item is written; ``""`` where that would not do in another place."""
         written = self.raw[item.start : item.end].rstrip("\r\n")
-        found = _ITEM.match(written) if self.end else None
-        return (found["value"] or "") if found else written
+        if not self.end:
+            return written
+        found = _ITEM.match(written)
+        return (found["value"] or "") if found else ""
 
 
 def _text(written: str) -> str:
@@ -310,7 +313,7 @@ def _read(written: str) -> str:
             return " ".join(str(json.loads(text)).split())
         except ValueError:
             return text[1:-1]
-    plain = re.sub(r"\s+#.*", "", written).strip()
+    plain = re.sub(r"(?<!\S)#.*", "", written).strip()
     return "" if plain in {"~", "null"} or _NOT_PLAIN.match(plain) else plain
 
 

@@ -104,6 +104,20 @@ def test_an_item_that_is_removed_leaves_the_others_as_before(before: str, after:
     assert changed.text() == f"---\ntitle: 'x'\n{after}---\nText\n"
 
 
+@pytest.mark.parametrize("item", ["- a\n    long tag", "- >-\n    a\n    long tag"])
+def test_an_item_over_several_lines_may_go_to_another_place(item: str) -> None:
+    head = f"---\ntitle: 'x'\ntags:\n  {item}\n  - 'b'\n---\nText\n"
+    file = PelicanFile.parse(head, "a.md")
+    assert file.get("Tags") == "a long tag; b;"
+    changed = file.with_header("Tags", "b; a long tag;").text()
+    assert changed == "---\ntitle: 'x'\ntags:\n  - 'b'\n  - a long tag\n---\nText\n"
+
+
+def test_a_comment_is_no_value() -> None:
+    file = PelicanFile.parse("---\ntitle: # none\ntags:\n- # none\n- b\n---\n", "a.md")
+    assert (file.get("Title"), file.get("Tags")) == ("", "b;")
+
+
 @pytest.mark.parametrize("tags", ["&mine [a, b]", "*mine", "!!set {a, b}", "{a: 1}  # x"])
 def test_a_list_of_tags_that_cannot_be_read_is_not_replaced(tags: str) -> None:
     file = PelicanFile.parse(f"---\ntitle: 'x'\ntags: {tags}\n---\nText\n", "a.md")
