@@ -99,8 +99,12 @@ def _block(lines: Iterable[str]) -> Callable[[str], str]:
 
 
 def _apache(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
-    """``.htaccess``. ``%`` starts a format specifier there and is doubled."""
-    headers = [f"Header add Link '{_value(link).replace('%', '%%')}'" for link in links]
+    """``.htaccess``. ``%`` starts a format specifier there and is doubled.
+
+    ``always`` is for errors, too; and these lines apply twice to a page of the site's own for
+    errors, where ``merge`` repeats nothing.
+    """
+    headers = [f"Header always merge Link '{_value(link).replace('%', '%%')}'" for link in links]
     block = ["<IfModule mod_headers.c>", *(f"  {line}" for line in headers), "</IfModule>"]
     if gone:
         # "Redirect" would match everything below the path as well.
@@ -119,7 +123,7 @@ def _nginx(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
 def _caddy(text: str, links: Iterable[Link], gone: Sequence[str]) -> str:
     """For ``import`` in a site block of a Caddyfile."""
     headers = [f"header +Link `{_value(link)}`" for link in links]
-    rules = [f"@indieauth_gone path {' '.join(gone)}", "respond @indieauth_gone 410"]
+    rules = [f"@indieauth_gone path {' '.join(gone)}", 'respond @indieauth_gone "410 Gone" 410']
     return _block([*headers, *(rules if gone else ())])(text)
 
 

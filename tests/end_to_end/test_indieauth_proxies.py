@@ -8,10 +8,12 @@ import asyncio
 import os
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
+from stat import S_IMODE
+from tempfile import TemporaryDirectory
 
 import aiohttp
 import pytest
@@ -19,6 +21,9 @@ from aiohttp import web
 from indieauth_kit import listening
 from process_kit import port_of_its_own
 from yarl import URL
+
+from pelican_indieauth.discovery.endpoints import Link
+from pelican_indieauth.discovery.headers import write
 
 DOCS = Path(__file__).parents[2] / "docs" / "proxies"
 BODY = 3_000_000
@@ -198,53 +203,96 @@ OUTPUT = "/srv/bridge/output"
 def settings_for_pages(server: str) -> str:
     """What ``docs/deploy.md`` shows for this server."""
     section = (DOCS.parent / "deploy.md").read_text().split("## Own server")[1].split("\n## ")[0]
-    nginx_block, caddy_block = section.split("```")[1:4:2]
-    block = nginx_block.removeprefix("nginx") if server == "nginx" else caddy_block
+    blocks = dict(zip(("nginx", "caddy", "apache"), section.split("```")[1::2], strict=True))
+    block = blocks[server].removeprefix(server)
     assert OUTPUT in block
     return block
 
 
+def nginx_pages(folder: Path, port: int, block: str) -> list[str]:
+    block = block.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    block = block.replace("error_page", f"include {folder}/output/indieauth.nginx.conf; error_page")
+    folders = "".join(
+        f"{name}_temp_path {folder}/{name}; "
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    as_root = "user root; " if os.geteuid() == 0 else ""
+    (folder / "nginx.conf").write_text(
+        f"{as_root}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{ access_log off; {folders}\n{block} }}\n"
+    )
+    return ["nginx", "-p", str(folder), "-e", "error.log", "-c", f"{folder}/nginx.conf"]
+
+
+def caddy_pages(folder: Path, port: int, block: str) -> list[str]:
+    imported = f"import {folder}/output/indieauth.caddyfile"
+    block = block.replace("example.com {", f"http://localhost:{port} {{\n{imported}")
+    (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\n{block}")
+    return ["caddy", "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"]
+
+
+def apache_pages(folder: Path, port: int, block: str) -> list[str]:
+    modules = ("mpm_event", "headers", "alias", "dir", "mime", "authz_core")
+    loads = "\n".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules
+    )
+    (folder / "apache.conf").write_text(
+        f"{loads}\nServerRoot {folder}\nPidFile {folder}/pid\nErrorLog {folder}/error.log\n"
+        f"DefaultRuntimeDir {folder}\nServerName localhost\nUser www-data\nGroup www-data\n"
+        f"TypesConfig /etc/mime.types\nListen 127.0.0.1:{port}\n"
+        + block.replace("*:443", f"*:{port}")
+    )
+    return ["apache2", "-f", f"{folder}/apache.conf", "-DFOREGROUND"]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that Apache can read, which runs as another user where the tests run as root."""
+    with TemporaryDirectory() as name:
+        if os.geteuid() == 0:
+            above = Path(name).parent
+            above.chmod(S_IMODE(above.stat().st_mode) | 0o011)
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
-    "server",
+    ("server", "pages_of"),
     [
-        pytest.param("nginx", marks=pytest.mark.nginx),
-        pytest.param("caddy", marks=pytest.mark.caddy),
+        pytest.param("nginx", nginx_pages, marks=pytest.mark.nginx),
+        pytest.param("caddy", caddy_pages, marks=pytest.mark.caddy),
+        pytest.param("apache", apache_pages, marks=pytest.mark.apache),
     ],
 )
-async def test_the_sites_own_pages_are_served_and_so_is_its_page_for_what_is_not_there(
-    tmp_path: Path, server: str
+async def test_the_sites_own_pages_are_served_with_its_links_and_so_is_what_is_not_there(
+    folder: Path, server: str, pages_of: Callable[[Path, int, str], list[str]]
 ) -> None:
-    tmp_path.chmod(0o755)
-    pages = tmp_path / "output"
+    pages = folder / "output"
     pages.mkdir()
     (pages / "index.html").write_text("home")
     (pages / "404.html").write_text("not here")
+    (pages / "gone.html").write_text("of a host without status codes")
+    links = [Link("micropub", "https://b.example/m"), Link("webmention", "https://b.example/w")]
+    write(pages, (".htaccess", "nginx", "caddy"), links, ["/gone.html"])
     port = port_of_its_own()
     block = settings_for_pages(server).replace(OUTPUT, str(pages))
-    block = block.replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
-    block = block.replace("example.com {", f"http://localhost:{port} {{")
-    if server == "nginx":
-        folders = "".join(
-            f"{name}_temp_path {tmp_path}/{name}; "
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        as_root = "user root; " if os.geteuid() == 0 else ""
-        (tmp_path / "nginx.conf").write_text(
-            f"{as_root}daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
-            f"events {{}}\nhttp {{ access_log off; {folders}\n{block} }}\n"
-        )
-        command = ["nginx", "-p", str(tmp_path), "-e", "error.log", "-c", f"{tmp_path}/nginx.conf"]
-    else:
-        (tmp_path / "Caddyfile").write_text(
-            f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\n{block}"
-        )
-        command = ["caddy", "run", "--config", f"{tmp_path}/Caddyfile", "--adapter", "caddyfile"]
-    async with proxy(command, tmp_path, port), aiohttp.ClientSession() as client:
-        for path, status, text in (("/", 200, "home"), ("/nothing/", 404, "not here")):
+    async with (
+        proxy(pages_of(folder, port, block), folder, port),
+        aiohttp.ClientSession() as client,
+    ):
+        for path, status, text in (
+            ("/", 200, "home"),
+            ("/nothing/", 404, "not here"),
+            ("/gone.html", 410, "Gone"),
+        ):
             async with client.get(
                 f"http://127.0.0.1:{port}{path}", headers={"Host": f"localhost:{port}"}
             ) as reply:
-                assert (reply.status, await reply.text()) == (status, text), path
+                assert reply.status == status, path
+                assert text in await reply.text(), path
+                advertised = ", ".join(reply.headers.getall("Link", []))
+                assert advertised.count("<https://b.example/m>") == 1, path
+                assert advertised.count("<https://b.example/w>") == 1, path
 
 
 def test_all_documents_name_the_same_folder_of_pages() -> None:

@@ -96,7 +96,7 @@ def test_hosts_are_configured_to_answer_410_where_possible(tmp_path: Path) -> No
     assert "location = /x/old/a/ { return 410; }" in nginx
     caddy = built.text("indieauth.caddyfile")
     assert "@indieauth_gone path /x/b.html /x/old/a/ /x/old/a/index.html\n" in caddy
-    assert "respond @indieauth_gone 410\n" in caddy
+    assert 'respond @indieauth_gone "410 Gone" 410\n' in caddy
 
     (tmp_path / "content" / "mentions" / "gone" / "0123456789ab.json").unlink()
     built = build(tmp_path, {})

@@ -27,7 +27,7 @@ def test_each_host_has_its_own_format(tmp_path: Path) -> None:
     assert written(tmp_path, "_headers").splitlines()[1] == "/*"
     apache = written(tmp_path, ".htaccess")
     assert "<IfModule mod_headers.c>" in apache
-    assert "Header add Link '<https://b.example/m%%20p?a=$1>; rel=\"micropub\"'" in apache
+    assert "Header always merge Link '<https://b.example/m%%20p?a=$1>; rel=\"micropub\"'" in apache
     nginx = written(tmp_path, "indieauth.nginx.conf")
     assert "add_header Link '<https://b.example/m%20p?a=%241>; rel=\"micropub\"' always;" in nginx
     caddy = written(tmp_path, "indieauth.caddyfile")
