@@ -262,7 +262,9 @@ class Reservations:
             return False
         if not taken.search:
             return self._catalogue.index.find_by_path(reservation.path) is None
-        return self._store.read(reservation.path, taken.base) is None
+        # It may also be the name of a folder.
+        below = self._store.files(reservation.path, taken.base)
+        return self._store.read(reservation.path, taken.base) is None and next(below, None) is None
 
 
 def _refusal(file: PelicanFile, refused: dict[tuple[str, str], str]) -> InvalidRequest:

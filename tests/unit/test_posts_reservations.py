@@ -138,6 +138,34 @@ async def test_no_post_is_put_where_pelican_reads_none(desk: Desk, category: str
 FLAT = "\nARTICLE_URL = '{slug}.html'\nARTICLE_SAVE_AS = '{slug}.html'\n"
 
 
+@pytest.mark.parametrize(
+    ("there", "path"),
+    [
+        ("content/notes/2026/11/a-walk.md/x.txt", "content/notes/2026/11/post-a-walk.md"),
+        ("content/notes", "content/notes-posts/2026/11/a-walk.md"),
+        ("content/notes/2026", "content/notes-posts/2026/11/a-walk.md"),
+    ],
+)
+async def test_a_new_post_gets_another_name_where_a_folder_or_a_file_is_in_the_way(
+    desk: Desk, there: str, path: str
+) -> None:
+    desk.commit(there, b"x")
+    place = await desk.place(note())
+    assert place.path == path
+    desk.write(place)
+
+
+async def test_a_new_post_gets_another_slug_where_a_folder_of_posts_has_its_name(
+    desk: Desk,
+) -> None:
+    await desk.catalogue.refresh()
+    # No question needs a checkout with this post, so the site knows nothing of its folder.
+    desk.commit("content/notes/2026/11/a-walk.md/b.md", b"Title: B\nDate: 2026-11-20\n\nB\n")
+    place = await desk.place(note())
+    assert place.path == "content/notes/2026/11/a-walk-2.md"
+    desk.write(place)
+
+
 @pytest.mark.parametrize("slug", ["index", "404", "archives", "tags"])
 async def test_no_post_is_moved_to_where_the_site_has_another_page(
     slug: str, tmp_path: Path

@@ -332,8 +332,8 @@ class PelicanSite:
 
         A category may be called like the folder of uploads or of pages, where no post is read, and
         a slug like a date that does not exist, or whatever else the site's settings look for in
-        the names of files (``FILENAME_METADATA``, ``PATH_METADATA``): then the folder or the file,
-        which no reader ever sees, has another name.
+        the names of files (``FILENAME_METADATA``, ``PATH_METADATA``), or like a folder that is
+        there: then the folder or the file, which no reader ever sees, has another name.
         """
         published = keys.date_of(file, "Date", self._rules)
         if published is None:
@@ -358,7 +358,7 @@ class PelicanSite:
         def path(slug: str) -> str:
             readable = ""
             for each in paths(slug):
-                found = meant(each) if self.is_article(each) else None
+                found = meant(each) if self._may_be_new(each) else None
                 if found is not None and found == usual:
                     return each
                 if found is not None:
@@ -366,6 +366,15 @@ class PelicanSite:
             return readable or next(filter(self.is_article, paths(slug)), filled(slug, category))
 
         return path
+
+    def _may_be_new(self, path: str) -> bool:
+        """Whether Pelican would look for an article in a file that could be made here."""
+        source = self._source_path(path)
+        return (
+            source is not None
+            and self._sources.is_article(source)
+            and self._readers.has_room_at(source)
+        )
 
     def _read(self, file: PelicanFile, path: str, *, is_new: bool) -> tuple[PelicanFile, FileRead]:
         """Read a post; a new one in YAML, if the site's own reader needs that.
