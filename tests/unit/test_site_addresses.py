@@ -310,6 +310,21 @@ def test_an_address_that_the_site_asks_for_any_text_is_not_the_texts_doing(tmp_p
     assert effects == {"the address http://127.0.0.2:9/private"}
 
 
+def test_a_host_with_a_long_name_is_another_where_only_its_end_is(tmp_path: Path) -> None:
+    usual, other = (f"http://127.0.0.1:{port:070}/cover" for port in (9, 8))
+
+    def ask(content: Content) -> None:
+        for address in (usual, *re.findall('href="([^"]*)', content._content)):
+            with suppress(OSError):
+                urlopen(address, timeout=10)
+
+    with signals.content_object_init.connected_to(ask):
+        site = load_site(tmp_path)
+        assert not site.places(Locate(POST, HERE))[1].effects
+        effects = site.places(Locate(f"{POST}[a link]({other})\n", HERE))[1].effects
+    assert effects == {f"the address {other}"}
+
+
 def test_a_text_that_markdown_fails_on_changes_no_other(tmp_path: Path) -> None:
     site, text = load_site(tmp_path), f"{POST}\n- a\n- b\n\n1. x\n"
     before = site.render("- a\n\n  b\n- c\n").html, site.places(Locate(text, HERE))

@@ -28,6 +28,8 @@ from bridge.runtime.confinement import Grants
 from bridge.site.sandbox import MOST_DENIED, SYSTEM_FOLDERS
 
 _SHOWN = 60
+#: So much of an address is kept that all of its host's name is there.
+_SHOWN_OF_ADDRESS = 300
 _ADDRESS = "the address "
 
 
@@ -75,7 +77,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             if not name.startswith((sys.prefix, sys.base_prefix, "/usr/")):
                 _Recording.seen.append(("file", name))
     elif event == "urllib.Request":
-        _Recording.seen.append((_ADDRESS.strip(), str(arguments[0])[:_SHOWN]))
+        _Recording.seen.append((_ADDRESS.strip(), str(arguments[0])[:_SHOWN_OF_ADDRESS]))
 
 
 def host_in(effect: str) -> str:
