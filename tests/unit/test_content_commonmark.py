@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from types import MappingProxyType
 
 import pytest
@@ -127,9 +128,35 @@ DIFFERENT = [
     "[l]: https://x.example/\n- > q\n  > q",
     "- > q\n  > q\n> q\n> - a\n> - b",
     "- > q\n  > q\n> - a\n>   - b",
+    *(
+        "- a\n  # h\n  ## i ##\n- b\n  ***",
+        "- a\n  | a | b |\n  |---|---|\n  | 1 | 2 |\n- b",
+        "- b\n  - c\n    | a | b |\n    |---|---|\n    | 1 | 2 |\n\ntext",
+        "- | a | b |\n  |---|---|\n  | 1 | 2 |\n      indented\n- a",
+        "> | a | b |\n> |---|---|\n> | 1 | 2 |\ntext",
+        "- # h\ntext",
+        "-   a\n    > q\n    > r\n-   b",
+        "-   > q\n    > - r\n    > - s\n-   b",
+        "10. > ```\n    > c\n    > ```\n\n    more\n11. b",
+        "- > ```\n  > c\n  > ```\n  more",
+        "- > q\n\n  > r\n- b",
+        "- a\n  - b\n  > q\n  > r",
+        "1. a\n   - b\n\n   ```\n   c\n   ```\n2. d",
+        "- a\n  - b\n  * c\n\n  1. d\n  2) e",
+        "- - a\n  - b\n\n    more\n- c",
+        "- 1. a\n  2. b\n- c",
+        "- - ```sh\n    c\n    ```\n  - # h\n    text",
+        "- - > q\n    > r\n  - > s",
+        "-     indented\n      more\n- a",
+        "- a\n\n  > q\n  - b",
+        "-   ---\n\n_      _\t_",
+        "one\\\ntwo\\\\\nthree\n---",
+        "  - a\n* b",
+    ),
     "٣. a\n٤. b\n\n१२. c\n\n- ３. d\n\n> ٥. e\n\n1234567890. f",
 ]
 ALIKE = [
+    "| a | b |\n|---|---|\n| 1 | 2 |\nthree\\\nfour",
     "# Head\n\nText\n\n- a\n- b\n\nText\n\n1. a\n2. b\n\n> quote\n\n---\n\n    code",
     "- a\n    - b\n- c",
     "-   a\n    - b\n-   c",
@@ -201,6 +228,7 @@ PIECES = ["- ", "1. ", "2) ", "    ", "  ", "```\n", "<pre>", "</pre>", "|-|", "
 PIECES += ["> ", "\n===\n", "\n--\n", "[l]: x", "] [a]", "* a\n+ "]
 
 
+@example("a\n+ 1.")
 @example("> lazy\n  line\n   ===")
 @given(st.lists(st.sampled_from([*PIECES, *"#*+>|ab~<"]), max_size=40).map("".join))
 def test_the_sent_text_is_recovered_from_the_file(sent: str) -> None:
@@ -248,6 +276,25 @@ def test_any_two_blocks_are_rendered_as_commonmark() -> None:
     different = [
         (sent, on_the_site(adapt(sent)[0]), meant)
         for sent in pairs[:: 1 if SOAK else 7]
+        if on_the_site(adapt(sent)[0]) != (meant := shown(COMMONMARK.render(sent)))
+    ]
+    assert different == []
+
+
+def test_any_block_in_an_item_is_rendered_as_commonmark() -> None:
+    cases = product(
+        ("- ", "-   ", "10. ", "- - "),
+        ("text\n\n", "text\n", "", "- c\n", "> q\n"),
+        BLOCKS,
+        ("end", "> q"),
+    )
+    items = [
+        mark + (before + block).replace("\n", "\n" + " " * len(mark)) + f"\n{mark}{after}"
+        for mark, before, block, after in cases
+    ]
+    different = [
+        (sent, on_the_site(adapt(sent)[0]), meant)
+        for sent in items[:: 1 if SOAK else 7]
         if on_the_site(adapt(sent)[0]) != (meant := shown(COMMONMARK.render(sent)))
     ]
     assert different == []

@@ -52,14 +52,15 @@ TAB = 4
 class ListItem(Struct):
     """An item of a list: where its marker stands, and where its content begins (in columns).
 
-    ``has_further``: there is more in it after a blank line. ``mark``: its bullet, or what follows
-    its number.
+    ``mark``: its bullet, or what follows its number. ``has_further``: there is more in it after a
+    blank line. ``is_empty``: there is nothing in it yet.
     """
 
     marker: int
     content: int
     mark: str
     has_further: bool = False
+    is_empty: bool = False
 
 
 class Fence(Struct):
@@ -106,6 +107,16 @@ def interrupts(text: str, marker: re.Match[str]) -> bool:
     """Whether an item may stand right below a paragraph: "In order for a list to interrupt a
     paragraph, it must start with 1", and not with an empty item (5.3)."""
     return marker["number"] in {None, "1"} and bool(text[marker.end() :].strip())
+
+
+def rule(text: str) -> str:
+    """A rule as Python-Markdown knows it: with at most two spaces between its marks."""
+    return re.sub(r"[ \t]{3,}|\t", " ", text)
+
+
+def ends_with_backslash(text: str) -> bool:
+    """Whether a line ends with a hard line break (6.7) as a backslash, which is not escaped."""
+    return (len(text) - len(text.rstrip("\\"))) % 2 == 1
 
 
 def raw_end(text: str) -> str | None:

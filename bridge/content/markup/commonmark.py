@@ -60,7 +60,7 @@ class _Writer(Struct):
     in_paragraph: bool = False
     #: An item that continued after a blank line has ended before this line.
     ended_further: bool = False
-    #: A list has ended before this line.
+    #: A list has ended before this line, or a quotation in an item.
     ended_list: bool = False
     #: The end of the HTML, or of the formula, that this line is in.
     end: str = ""
@@ -68,6 +68,8 @@ class _Writer(Struct):
     #: The quotation of the last line, and whether the last block was one.
     quotation: _Writer | None = None
     after_quotation: bool = False
+    #: By how much the lines of a quotation or a table in an item are moved to the right.
+    moved: int = 0
     in_table: bool = False
     #: What the last line that is not blank was the end of, and what the one before this.
     ended: Literal["", "definition", "code", "indented"] = ""
@@ -127,17 +129,21 @@ class _Writer(Struct):
 
     def _code_or_words(self, line: str, text: str, following: str) -> None:
         """A line that begins no block: one of indented code, or of a paragraph."""
-        if self.in_table and not self.items:
+        if self.in_table:
             # "The table is broken at the first empty line, or beginning of another block-level
             # structure" (GitHub's extension 4.10): of code.
             self._insert("\n")
             self.in_table = self.in_paragraph = False
+            self.after_blank = True
         if self.in_paragraph:
             self._keep(line[: -len(text)])
             self._go_on(text, following, lazy=bool(self.items))
         else:
             if self.before == "code" and (self.items or self.prefix):
-                self._part_from_code()
+                self._separate()
+            elif self.items and self.ended_list and not self.after_blank:
+                self._insert("\n")
+                self.after_blank = True
             self.ended = "indented"
             self._insert(" " * self._shift())
             self._go_on_after_blank()
@@ -149,7 +155,8 @@ class _Writer(Struct):
         while self.items and indent < self.items[-1].content:
             if self.in_paragraph and not starts:
                 return False
-            if starts and indent >= self.items[-1].marker and blocks.list_marker(text):
+            parent = self.items[-2].content if len(self.items) > 1 else 0
+            if starts and indent >= parent and blocks.list_marker(text):
                 break
             self._end_item()
             self.in_paragraph = self.in_paragraph and not self.items
@@ -160,7 +167,10 @@ class _Writer(Struct):
         """A line of a setext heading, which its last line makes one (4.3)."""
         if self.number < self.heading_ends:
             self._replace(" " * indent, "" if self.heading_marked else " " * indent)
-            self._text(text, "")
+            broken = self.number + 1 < self.heading_ends and blocks.ends_with_backslash(text)
+            self._text(text[:-1] if broken else text, "")
+            if broken:
+                self._replace("\\", "<br />")
         else:
             self._replace(" " * indent + text, "" if self.heading_marked else text.rstrip())
             self.heading_marked = False
@@ -189,8 +199,17 @@ class _Writer(Struct):
             text = text[1:]
         self._text(text, following)
 
-    def _item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
-        """A line with a marker: an item, or a continuation line of a paragraph."""
+    def _item(
+        self,
+        text: str,
+        indent: int,
+        marker: re.Match[str],
+        following: str,
+        *,
+        beside: bool = False,
+    ) -> None:
+        """A line with a marker: an item, or a continuation line of a paragraph. ``beside``: it
+        stands beside the marker of another item."""
         mark, in_list = marker["delimiter"] or marker["mark"], bool(self.items)
         goes_on = self.in_paragraph or (self.before == "definition" and not self.after_blank)
         if self.items and indent < self.items[-1].content:
@@ -198,29 +217,36 @@ class _Writer(Struct):
         elif self.in_paragraph and not (self.in_table or blocks.interrupts(text, marker)):
             self._no_item(text, indent, marker)
             return
-        elif goes_on and (not self.items or self.items[-1].has_further):
+        elif (goes_on or self.in_table or self.ended_list) and (
+            not self.items or self.items[-1].has_further
+        ):
             self._insert("\n")
         self._go_on_after_blank()
         rest = text[marker.end() :]
         is_empty = in_list and not rest.strip() and not following.startswith((" ", "\t"))
-        gap = len(marker["gap"])
-        if not 1 <= gap <= TAB or marker["gap"] == "\t":
-            gap = 1
-        self.items.append(ListItem(indent, indent + len(marker["mark"]) + gap, mark))
-        self._write_marker(marker, indent)
+        gap, deeper = marker["gap"], ""
+        if rest and not gap.strip(" ") and len(gap) > TAB:
+            # "If the first block in the list item is an indented code block, then … the contents
+            # must be indented one space after the list marker" (5.2).
+            gap, deeper = gap[:1], gap[1:]
+        width = len(gap) if 1 <= len(gap) <= TAB and gap != "\t" else 1
+        content = indent + len(marker["mark"]) + width
+        self.items.append(ListItem(indent, content, mark, is_empty=not rest.strip()))
+        self._write_marker(marker, 0 if beside else indent, gap)
         if is_empty:
             # "A list item may begin with at most one blank line", and be empty (5.2).
             self._insert("&nbsp;" if marker["gap"] else " &nbsp;")
         self.after_quotation = self.in_table = False
-        self._first_line_of_item(rest, following)
+        self._first_line_of_item(deeper + rest, following)
 
     def _end_item_before(self, mark: str) -> None:
         """End the innermost item before one with this ``mark``."""
         other = self.items[-1].mark != mark
         self._end_item()
-        if not self.items and other:
+        self.ended_list = other
+        if other:
             # "Changing the bullet or ordered list delimiter starts a new list" (5.3).
-            self._insert("<!-- -->\n\n" if self.after_blank else "\n<!-- -->\n\n")
+            self._separate()
         elif self.ended_further and not self.after_blank:
             self._insert("\n")
 
@@ -242,14 +268,37 @@ class _Writer(Struct):
             self.after_blank = False
             self._open_indented(text, self.items[-1].content, fence["fence"])
             return
+        item, column = self.items[-1], TAB * len(self.items)
+        if marker := blocks.list_marker(text):
+            self._leave_first_line(0)
+            self.after_blank, self.in_paragraph = True, False
+            self._item(text, item.content, marker, following, beside=True)
+            return
+        if text.startswith(" " * TAB):
+            self._leave_first_line(column)
+            self._keep(text)
+            self.in_paragraph, self.ended = False, "indented"
+            return
+        self.moved = column - TAB - item.marker
         if text.startswith(">") and self.level < _MOST_QUOTATIONS:
+            if item.content - item.marker >= TAB and self._is_quoted_further():
+                self._leave_first_line(column)
+                self.moved = self._shift()
             self._quote(text, 0, following)
             return
-        self.in_paragraph = bool(text.strip())
+        self.in_table = blocks.is_table(text, following)
+        is_marked = self.in_table or blocks.HEADING.match(text) or blocks.RULE.fullmatch(text)
+        self.in_paragraph = bool(text.strip()) and not is_marked
         if not (self.in_paragraph and self._heading_in_item(text)):
             self._text(text, following)
 
-    def _write_marker(self, marker: re.Match[str], indent: int) -> None:
+    def _leave_first_line(self, column: int) -> None:
+        """Begin the content of an item below its marker, in this column: Python-Markdown knows
+        few blocks beside one."""
+        self._insert(f"<!-- -->\n\n{' ' * column}")
+        self.items[-1].has_further = True
+
+    def _write_marker(self, marker: re.Match[str], indent: int, gap: str) -> None:
         """The marker of the innermost item, indented as Python-Markdown wants it."""
         column = TAB * (len(self.items) - 1)
         self._insert(" " * (column - indent))
@@ -257,26 +306,28 @@ class _Writer(Struct):
         self._keep(marker["number"] or marker["mark"])
         if marker["delimiter"]:
             self._replace(marker["delimiter"], ".")
-        self._keep(marker["gap"])
+        self._keep(gap)
 
     def _end_item(self) -> None:
         has_further = self.items.pop().has_further
         self.quotation = None
+        self.in_table = False
         self.ended_further |= has_further
+        self.ended_list = True
         if self.items:
             self.items[-1].has_further |= has_further
-        else:
-            self.ended_list = True
 
     def _go_on_after_blank(self) -> None:
         if self.items and self.after_blank:
             self.items[-1].has_further = True
 
     def _block(self, text: str, indent: int, following: str) -> None:
-        depth = len(self.items)
-        if self.ended_list and not self.after_blank:
+        begins = bool(blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text))
+        if self.items:
+            self._block_in_item(text, indent, following, begins=begins)
+        elif self.ended_list and not self.after_blank:
             self._insert("\n")
-        if self.in_table and (blocks.BLOCK.match(text) or blocks.RULE.fullmatch(text)):
+        elif self.in_table and begins:
             # "The table is broken at the first empty line, or beginning of another block-level
             # structure" (GitHub's extension 4.10).
             self._insert("\n")
@@ -284,24 +335,46 @@ class _Writer(Struct):
         if fence := blocks.FENCE.fullmatch(text):
             self._open_fence(text, indent, fence["fence"])
             return
-        if depth and self.after_blank:
-            self._insert(" " * self._shift())
-            self._go_on_after_blank()
         if text.startswith(">") and self.level < _MOST_QUOTATIONS:
             self._quote(text, indent, following)
             return
-        if not (depth or self.in_table) and blocks.is_table(text, following):
+        if not (self.items or self.in_table) and blocks.is_table(text, following):
             self._insert("\n" if self.in_paragraph else "")
             self.in_table = True
-        if not (depth or self.after_blank or self.ended_list or self.in_paragraph):
+        if not (self.items or self.after_blank or self.ended_list or self.in_paragraph):
             # A rule is no line below a heading, where no paragraph is above it (4.3).
             self._insert("\n" if blocks.RULE.fullmatch(text) else "")
         self.after_quotation = False
         self._heading_or_plain(text, indent, following)
 
+    def _block_in_item(self, text: str, indent: int, following: str, *, begins: bool) -> None:
+        """What precedes a line in an item."""
+        item = self.items[-1]
+        if self.quotation or (self.in_table and not begins):
+            self._insert(" " * self.moved)
+            return
+        if self.after_quotation and self.after_blank and text.startswith(">"):
+            # Quotations with a blank line between them are two (5.1).
+            self._separate()
+        is_table = blocks.is_table(text, following)
+        if text.startswith(">"):
+            # Python-Markdown knows a quotation below a paragraph if it is hardly indented.
+            begins = len(self.items) > 1 or item.content >= TAB
+        was_empty, item.is_empty = item.is_empty, False
+        if not self.after_blank and (begins or is_table or not (self.in_paragraph or was_empty)):
+            self._insert("\n")
+            self.after_blank = True
+            self.in_paragraph = False
+        self.in_table = is_table
+        self._go_on_after_blank()
+        if item.has_further and not self.in_paragraph and not blocks.FENCE.fullmatch(text):
+            self.moved = max(TAB * len(self.items) - indent, 0)
+            self._insert(" " * self.moved)
+
     def _heading_or_plain(self, text: str, indent: int, following: str) -> None:
         depth = len(self.items)
-        if not (depth or self.in_paragraph) and (
+        goes_on = self.in_paragraph or (depth and self.in_table)
+        if not (depth or goes_on) and (
             end := blocks.heading_end(text, self.lines, self.number + 1)
         ):
             if self.before == "definition" and not self.after_blank:
@@ -316,7 +389,7 @@ class _Writer(Struct):
             self.in_paragraph = False
         else:
             self._keep(" " * indent)
-            if not depth or self.in_paragraph or not self._heading_in_item(text):
+            if not depth or goes_on or not self._heading_in_item(text):
                 self._plain_block(text, following)
 
     def _plain_block(self, text: str, following: str) -> None:
@@ -325,10 +398,12 @@ class _Writer(Struct):
             self._raw(text)
             self.in_paragraph = not self.end and not blocks.HTML.match(text)
         elif blocks.RULE.fullmatch(text):
-            self._words(text)
+            self._replace(text, blocks.rule(text))
             self.in_paragraph = False
         elif self.in_paragraph:
-            self._go_on(text, following, lazy=bool(self.items))
+            self._go_on(text, "" if self.in_table else following, lazy=bool(self.items))
+        elif self.items and self.in_table:
+            self._text(text, "")
         else:
             self._text(text, following)
             # A definition is not continued by the next line.
@@ -339,10 +414,14 @@ class _Writer(Struct):
         """A line of a quotation, whose content is processed like any other text."""
         if self.after_quotation and self.after_blank and not self.items:
             # Quotations with a blank line between them are two (5.1).
-            self._insert("<!-- -->\n\n")
+            self._separate()
         if self.quotation is None:
-            prefix = f"{self.prefix}{' ' * TAB * len(self.items)}> "
             column = self.items[-1].content if self.items else 0
+            prefix = (
+                f"{self.prefix}{' ' * (column + self.moved)}> "
+                if self.items
+                else f"{self.prefix}> "
+            )
             inner = blocks.quoted_lines(column, self.lines, self.number + 1)
             inner = [blocks.quoted(text), *inner]
             self.quotation = _Writer(inner, self.output, prefix, self.level + 1, self.defines)
@@ -367,15 +446,21 @@ class _Writer(Struct):
         text = line.lstrip(" ")
         quotation, self.quotation = self.quotation, None
         begins = blocks.begins_marked_block(text)
-        if quotation and self.in_paragraph and not begins:
+        if quotation and self.in_paragraph and not (begins or quotation.in_table):
             self.quotation = quotation
             self._replace(line[: -len(text)], "")
             quotation._go_on(text, following, lazy=True)
             return True
-        if not self.items:
+        if self.items:
+            self.ended_list = True
+        else:
             self._insert("\n")
         self.in_paragraph = False
         return False
+
+    def _is_quoted_further(self) -> bool:
+        """Whether the next line belongs to the quotation that begins in the innermost item."""
+        return bool(blocks.quoted_lines(self.items[-1].content, self.lines, self.number + 1))
 
     def _shift(self) -> int:
         """The additional indentation of the innermost item's content."""
@@ -434,7 +519,7 @@ class _Writer(Struct):
         self.in_paragraph = self.after_quotation = False
         if self.items or self.prefix:
             if self.before in {"code", "indented"}:
-                self._part_from_code()
+                self._separate()
             self._open_indented(" " * indent + text, indent, marks)
             return
         self.fence = Fence(marks, indent, 0)
@@ -443,7 +528,7 @@ class _Writer(Struct):
         info = text[len(marks) :]
         self._replace(info, blocks.info_string(info))
 
-    def _part_from_code(self) -> None:
+    def _separate(self) -> None:
         """Write something between two pieces of code, which would be one otherwise."""
         before = "" if self.after_blank else "\n"
         self._insert(before + " " * TAB * len(self.items) + "<!-- -->\n\n")
@@ -460,9 +545,9 @@ class _Writer(Struct):
         self.fence = Fence(marks, indent, len(self.items), content, indented=True)
         if not self.after_blank:
             self._insert("\n")
-        if self.ended_list and not self.items:
+        if self.ended_list:
             # Otherwise the indented text would belong to the list's last item.
-            self._insert("<!-- -->\n\n")
+            self._insert(" " * TAB * len(self.items) + "<!-- -->\n\n")
         self._replace(line, "")
 
     def close(self) -> None:
