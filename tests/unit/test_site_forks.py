@@ -359,11 +359,18 @@ async def test_what_is_read_when_python_starts_needs_a_parent_of_its_own(
     assert first["hash"] == second["hash"]
 
 
-@pytest.mark.parametrize("more", [{}, {"LANG": "C"}, {"LC_ALL": "C.UTF-8"}, {"LC_CTYPE": "C"}])
+@pytest.mark.cold  # as one that is forked for a test, Python sets nothing
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({}, {"LANG": "C"}, {"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C"}),
+        *({"LC_CTYPE": "C"}, {"LC_CTYPE": "xx_XX.UTF-8"}, {"LC_CTYPE": "C.UTF-8"}),
+    ],
+)
 async def test_a_fork_has_the_environment_that_python_makes_of_its_own(
     program: Path, more: dict[str, str]
 ) -> None:
-    """It sets ``LC_CTYPE`` where the language is C."""
+    """It sets ``LC_CTYPE`` where the language is C, or none that this machine has."""
     shown = "import json, os; print(json.dumps(dict(os.environ)))"
     given = {**launch.unconfined(variables(program, **more)), "PYTHONHASHSEED": "0"}
     as_usual = subprocess.run(

@@ -26,7 +26,8 @@ from bridge.site.launch import ForkOrder
 #: Imported before the first order, which may come later.
 _FIRST = "bridge.site.pelican.serve"
 _PIPES = 4
-#: What Python itself sets when it starts: this one where the language is C.
+#: What Python itself sets when it starts: this one where the language is C, or is not on this
+#: machine. A fork's is that of its parent, which was started with the same language.
 _PYTHONS_OWN = {b"LC_CTYPE"}
 _PR_SET_NAME = 15
 
@@ -102,9 +103,11 @@ def _tell(pipe: int, number: int) -> None:
 def _become(order: ForkOrder) -> int:
     """Do what the program would do that is started like this; returns its exit status."""
     os.chdir(order.folder)
-    for name in os.environb.keys() - order.environment.keys() - _PYTHONS_OWN:
+    own = {name: os.environb[name] for name in _PYTHONS_OWN & os.environb.keys()}
+    wanted = {**order.environment, **own}
+    for name in os.environb.keys() - wanted.keys():
         del os.environb[name]
-    os.environb.update(order.environment)
+    os.environb.update(wanted)
     time.tzset()
     sys.argv = [order.module, *order.arguments]
     if sys.platform == "linux":
