@@ -32,7 +32,14 @@ from bridge.settings import prefix_of
 from bridge.site.messages import Answer, Locate, PostQuestions, SiteFacts, SiteReport, Sort
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.site_reader import SiteReader
-from bridge.store import ContentStore, StoreBroken, Version, translated, why_misplaced
+from bridge.store import (
+    ContentStore,
+    StoreBroken,
+    Version,
+    has_files,
+    translated,
+    why_misplaced,
+)
 
 log = logging.getLogger(__name__)
 _translated = partial(
@@ -179,9 +186,10 @@ class CurrentSite:
         if reader is None:
             return SiteReport(self.problem, reading=not self.problem)
         facts = reader.facts
+        other = folders_warning(facts)
         missing = facts.missing_locales
         locales = f"{locales_warning(missing)}. {how_to_install(missing)}" if missing else ""
-        warnings = (*facts.problems, *filter(None, [locales]))
+        warnings = (*facts.problems, *filter(None, [other, locales]))
         return SiteReport(self.problem, reader.confined, warnings, tuple(reader.denied))
 
     async def close(self) -> None:
@@ -205,6 +213,11 @@ class CurrentSite:
         self._seen = head
         try:
             await self._use(head)
+        except _WrongFolder as error:
+            self.problem, self._failed_at = error.description, time.monotonic()
+            unused, self._reader = self._reader, None
+            self._retire_later(unused)
+            raise
         except SiteBroken as error:
             self.problem, self._failed_at = error.description, time.monotonic()
         except BaseException:
@@ -238,7 +251,9 @@ class CurrentSite:
             finally:
                 await asyncio.wait([starting])
             starting.result()
-            await reader.load()
+            facts = await reader.load()
+            if wrong := await asyncio.to_thread(self._why_empty, facts, version):
+                raise _WrongFolder(wrong)
         except BaseException:
             await reader.close()
             raise
@@ -246,10 +261,7 @@ class CurrentSite:
         self._on_disk = self._folders()
         self._good = version
         await asyncio.to_thread(self._note.write_text, version)
-        if before is not None:
-            task = asyncio.create_task(self._retire(before))
-            self._retiring[task] = before
-            task.add_done_callback(self._retiring.pop)
+        self._retire_later(before)
 
     async def _move(self, version: Version) -> None:
         """Bring the checkout to a version.
@@ -262,6 +274,12 @@ class CurrentSite:
                 await stack.enter_async_context(reader.held())
             await in_thread(self._checkout.bring_to, version)
 
+    def _retire_later(self, reader: LoadableSite | None) -> None:
+        if reader is not None:
+            task = asyncio.create_task(self._retire(reader))
+            self._retiring[task] = reader
+            task.add_done_callback(self._retiring.pop)
+
     async def _retire(self, reader: LoadableSite) -> None:
         """End a reader once it has answered its questions; new ones go to its successor."""
         await reader.all_answered()
@@ -272,6 +290,14 @@ class CurrentSite:
             return why_misplaced(self._store, self._folder, before, head)
         except StoreBroken:
             return ""  # the repo was recreated, and does not know what was before
+
+    def _why_empty(self, facts: SiteFacts, version: Version) -> str:
+        """Why a new post would be where neither Pelican nor the owner looks for it."""
+        named = facts.named_content
+        is_empty = not has_files(self._store, self._folder, version)
+        if is_empty and named and has_files(self._store, named, version):
+            return folders_warning(facts)
+        return ""
 
     def _differs(self, head: Version) -> bool:
         """Whether something changed that the site may depend on."""
@@ -307,6 +333,22 @@ class CurrentSite:
             return Version(self._note.read_text().strip())
         except OSError:
             return None
+
+
+class _WrongFolder(SiteBroken):
+    """The content folder is empty, and the settings name another one."""
+
+
+def folders_warning(facts: SiteFacts) -> str:
+    """That the settings name another content folder than the one in use; ``""`` if they do not."""
+    here, there = facts.content or ".", facts.named_content
+    if there in ("", facts.content):
+        return ""
+    return (
+        f"[content] folder in bridge.toml is {here}, and PATH in Pelican's settings is {there}: if"
+        f' your posts are in {there}, write folder = "{there}" into [content], and restart the'
+        " bridge; otherwise correct PATH"
+    )
 
 
 def retrieved(task: asyncio.Task[Any]) -> None:

@@ -69,6 +69,8 @@ class SiteFacts(msgspec.Struct, frozen=True):
     settings, and not on this machine. ``looks_at_posts``: whether settings or plugins have looked
     into the folder of posts, and may change with a new folder there. ``drafts_until_due``: Pelican
     makes drafts of posts with a date in the future (``WITH_FUTURE_DATES = False``).
+    ``named_content`` is the folder that their PATH names, ``""`` where it names none, or the repo's
+    root; the bridge uses ``content`` all the same.
     """
 
     siteurl: str
@@ -87,6 +89,7 @@ class SiteFacts(msgspec.Struct, frozen=True):
     missing_locales: tuple[str, ...] = ()
     looks_at_posts: bool = True
     drafts_until_due: bool = False
+    named_content: str = ""
 
 
 class Location(msgspec.Struct, frozen=True):

@@ -296,6 +296,18 @@ async def test_pelican_settings_that_are_broken(world: World) -> None:
     assert "no_such_module" in found["Pelican settings"]
 
 
+async def test_a_content_folder_that_the_repo_lacks(world: World) -> None:
+    world.configure(r'(?m)^folder = "content"$', 'folder = "texts"')
+    found = await world.broken()
+    assert set(found) == {"content folder", "build"}
+    for each in found.values():
+        assert 'write folder = "content"' in each
+    assert (
+        "texts, where the repo has no files, and PATH in publishconf.py is content"
+        in (found["content folder"])
+    )
+
+
 async def test_a_build_that_is_broken(world: World) -> None:
     """By a theme beside the owner's clone, which no checkout has."""
     world.commit("publishconf.py", 'THEME = "../no-such-theme"')

@@ -859,6 +859,33 @@ async def test_nothing_is_posted_into_a_content_folder_that_was_renamed(tmp_path
         assert await site.create(name="Third", content="x") == "https://example.com/2026/third/"
 
 
+async def test_nothing_is_posted_where_the_settings_do_not_look(tmp_path: Path) -> None:
+    """No earlier version of the site is known, in which the folder had another name."""
+    text, named = "Title: A\nDate: 2020-01-02\n\nx\n", CONF.replace('"content"', '"texts"')
+    async with bench(tmp_path, {"texts/a.md": text}, named) as site:
+        for _ in range(2):
+            with pytest.raises(SiteBroken, match='folder = "texts"') as caught:
+                await site.create(name="First", content="x")
+            assert caught.value.status == 500
+        assert 'folder = "texts"' in site.catalogue.report().problem
+        # What is in the folder may be meant, so that is only a warning.
+        site.push({"content/b.md": text.replace("A", "B")})
+        assert await site.create(name="Second", content="x")
+        report = site.catalogue.report()
+        assert report.problem == ""
+        assert any('folder = "texts"' in warning for warning in report.warnings)
+        site.pull()
+        git(site.clone, "mv", "content/b.md", "texts/b.md")
+        git(site.clone, "mv", "content", "elsewhere")
+        site.push({})
+        with pytest.raises(SiteBroken, match="folder"):
+            await site.create(name="Third", content="x")
+        git(site.clone, "mv", "texts", "content")
+        site.push({"pelicanconf.py": CONF})
+        assert await site.create(name="Fourth", content="x") == "https://example.com/2026/fourth/"
+        assert site.catalogue.report().warnings == ()
+
+
 async def test_settings_that_never_could_be_read_are_the_owners_fault(tmp_path: Path) -> None:
     async with bench(tmp_path, {}, "import not_there\n") as site:
         with pytest.raises(SiteBroken, match="not_there") as caught:

@@ -260,6 +260,36 @@ async def test_a_content_folder_that_was_renamed_leaves_the_last_good_site(
     assert await rebuilder.live(back, "one.html", 300)
 
 
+@pytest.mark.parametrize("mode", ["resident", "command"])
+async def test_a_site_is_not_built_without_the_posts_that_its_settings_name(
+    store: GitStore, tmp_path: Path, mode: str
+) -> None:
+    """As after a move to another machine, with a bridge.toml from before a rename."""
+    head = store.head()
+    assert head is not None
+    there = {path: store.read(path, head) for path, _ in store.files("content", head)}
+    moved: Change = {f"texts/{path[8:]}": blob.data for path, blob in there.items() if blob}
+    conf = CONF.replace(b'"content"', b'"texts"')
+    commit(store, {**moved, **dict.fromkeys(there), "pelicanconf.py": conf})
+    config = settings(tmp_path / "output", mode=mode)
+    rebuilder = make_rebuilder(
+        config, store, tmp_path / "state", output=tmp_path / "output", timing=QUICK
+    )
+    await rebuilder.start()
+    try:
+        async with asyncio.timeout(300):
+            while rebuilder.status().state != "failed":
+                await asyncio.sleep(0.05)
+        reason = rebuilder.status().reason or ""
+        assert 'PATH in pelicanconf.py is texts: write folder = "texts"' in reason
+        assert not files(tmp_path / "output")
+        back = commit(store, {path: blob.data for path, blob in there.items() if blob})
+        rebuilder.changed(back)
+        assert await rebuilder.live(back, "one.html", 300)
+    finally:
+        await rebuilder.close()
+
+
 @once
 async def test_a_misspelt_content_folder_leaves_the_last_good_site(
     store: GitStore, rebuilder: Rebuilder, tmp_path: Path

@@ -25,11 +25,12 @@ from bridge.posts.separate import described_at, places_in_submodules
 from bridge.rebuild.local.checkout import BuilderCheckout
 from bridge.rebuild.local.pelican_log import NO_MODULE
 from bridge.settings import Settings
+from bridge.site.current import folders_warning
 from bridge.site.messages import IndexedPost, Locate, PostQuestions, SiteFacts, Source, Unread
 from bridge.site.missing_locales import how_to_install, locales_warning
 from bridge.site.process import SiteProcess
 from bridge.site.site_reader import start_of
-from bridge.store import Version
+from bridge.store import Version, has_files
 from bridge.store.checkout.lfs import large_files_of
 from bridge.store.checkout.submodules import submodules_of
 from bridge.store.git import GitStore
@@ -87,6 +88,8 @@ async def _check_pelican(
     finally:
         await site.close()
     yield _check_settings(facts, settings, checkout)
+    if finding := await asyncio.to_thread(_check_content, store, head, facts, settings):
+        yield finding
     if missing := facts.missing_locales:
         yield Finding("locale", locales_warning(missing), how_to_install(missing), broken=False)
     yield _check_confinement(site)
@@ -168,6 +171,33 @@ def _check_settings(facts: SiteFacts, settings: Settings, checkout: Path) -> Fin
         "Pelican settings",
         f"{settings.site.settings} can be read, but Pelican logs: {'; '.join(facts.problems)}",
         remedy_of_logged("\n".join(facts.problems), checkout),
+        broken=False,
+    )
+
+
+def _check_content(
+    store: GitStore, head: Version, facts: SiteFacts, settings: Settings
+) -> Finding | None:
+    """Whether the posts are where Pelican's settings and ``bridge.toml`` say; ``None`` if so."""
+    folder, named = settings.content.folder, facts.named_content
+    there = has_files(store, folder, head)
+    if folders_warning(facts):
+        return Finding(
+            "content folder",
+            f"[content] folder in bridge.toml is {folder or '.'}"
+            f"{'' if there else ', where the repo has no files'}, and PATH in"
+            f" {settings.site.settings} is {named}",
+            f'If your posts are in {named}, write folder = "{named}" into [content] of bridge.toml,'
+            " and restart the bridge; otherwise correct PATH.",
+            broken=not there and has_files(store, named, head),
+        )
+    if there:
+        return None
+    return Finding(
+        "content folder",
+        f"the repo has no files in {folder}: the site is built without posts",
+        "If your posts are elsewhere, correct [content] folder in bridge.toml, and restart the"
+        " bridge.",
         broken=False,
     )
 

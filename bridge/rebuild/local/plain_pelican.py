@@ -35,10 +35,17 @@ def keep_git_out(settings: dict[str, Any]) -> None:
     settings["IGNORE_FILES"] = [*settings["IGNORE_FILES"], ".git"]
 
 
+class WrongFolder(Exception):
+    """There are no posts where they should be, and the settings name another folder."""
+
+
 @contextmanager
-def owners_path(content: str) -> Iterator[None]:
+def owners_path(content: str, root: str) -> Iterator[None]:
     """Within the block, PATH in any settings file is the folder ``content``: as the file spells it
     where it names that folder, since from a link to it ``..`` leads to another place.
+
+    Raises :class:`WrongFolder` in the block where that one is empty, and PATH is another folder of
+    ``root``, which is not: the site would be built without posts.
     """
     from pelican import settings as module  # noqa: PLC0415 - not in the bridge
 
@@ -48,6 +55,14 @@ def owners_path(content: str) -> Iterator[None]:
         own = dict(load(file))
         named = str(Path(file).parent / str(own.get("PATH") or ""))
         is_same = own.get("PATH") and os.path.realpath(named) == os.path.realpath(content)
+        if own.get("PATH") and not _has_files(content) and _has_files(named):
+            here, there = (os.path.relpath(each, root) for each in (content, named))
+            if there != os.curdir and not there.startswith(os.pardir):
+                raise WrongFolder(
+                    f"[content] folder in bridge.toml is {here}, where the repo has no files, and"
+                    f' PATH in {Path(file).name} is {there}: write folder = "{there}" there, and'
+                    " restart the bridge, or correct PATH"
+                )
         # Links are not resolved, as in Pelican.
         path = os.path.abspath(named if is_same else content)  # noqa: PTH100
         return {**own, "PATH": path}
@@ -57,6 +72,10 @@ def owners_path(content: str) -> Iterator[None]:
         yield
     finally:
         module.get_settings_from_file = load
+
+
+def _has_files(folder: str) -> bool:
+    return any(files for _, _, files in os.walk(folder, followlinks=True))
 
 
 def leave_out(generator: Any, posts: Collection[str]) -> None:
@@ -217,7 +236,7 @@ def main() -> None:
     from pelican import main as pelican_main  # noqa: PLC0415 - not in the bridge
 
     content, *options = sys.argv[1:]
-    with owners_path(content):
+    with owners_path(content, os.environ["SITE_CHECKOUT"]):
         ended = pelican_main(options)
     if unlisted := runs.unlisted()[:_MOST_UNLISTED]:
         # Names that are not UTF-8 are only shown.

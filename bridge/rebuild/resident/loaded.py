@@ -93,7 +93,7 @@ def _pelican(site_paths: SitePaths) -> tuple[Pelican, bool]:
         "CACHE_CONTENT": False,
         "LOAD_CONTENT_CACHE": False,
     }
-    with owners_path(str(content)):
+    with owners_path(str(content), str(root)):
         settings = read_settings(str(settings_file), override=override)
     if Path(settings["PATH"]).parent != content.parent:
         raise UnsupportedSiteError(

@@ -33,13 +33,15 @@ _OTHER_VERSION = (
 class LoadedSettings:
     """A site's settings, with its plugins registered.
 
-    ``problems`` are the errors that Pelican logged, ``missing_locales`` named by the settings and
-    not on this machine, ``plugins`` is PLUGINS as the owner's file has it (loading puts names in
-    its place). ``looks_at_posts``: settings or plugins have looked into the content folder.
-    ``drafts_until_due``: Pelican makes drafts of posts with a date in the future.
+    ``named`` is the content folder that the owner's file names. ``problems`` are the errors that
+    Pelican logged, ``missing_locales`` named by the settings and not on this machine, ``plugins``
+    is PLUGINS as the owner's file has it (loading puts names in its place). ``looks_at_posts``:
+    settings or plugins have looked into the content folder. ``drafts_until_due``: Pelican makes
+    drafts of posts with a date in the future.
     """
 
     settings: dict[str, Any]
+    named: Path | None
     problems: tuple[str, ...]
     missing_locales: tuple[str, ...]
     plugins: object
@@ -56,7 +58,7 @@ def load(settings_file: Path, *, content: Path | None = None) -> LoadedSettings:
     """
     problems: list[str] = []
     with logged_errors(problems.append), recorded_lookups() as lookups:
-        settings = load_settings(settings_file, content=content)
+        settings, named = load_settings(settings_file, content=content)
         # A scheduled post has the address that it will have when it is due; until then the build
         # withholds it.
         drafts_until_due = not settings["WITH_FUTURE_DATES"]
@@ -66,12 +68,21 @@ def load(settings_file: Path, *, content: Path | None = None) -> LoadedSettings:
         pelican = load_plugins(settings, problems.append)
         looks_at_posts = lookups.into(Path(str(settings["PATH"])))
     return LoadedSettings(
-        settings, tuple(problems), lacking, plugins, looks_at_posts, drafts_until_due, pelican
+        settings,
+        named,
+        tuple(problems),
+        lacking,
+        plugins,
+        looks_at_posts,
+        drafts_until_due,
+        pelican,
     )
 
 
-def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[str, Any]:
-    """The settings as ``pelican CONTENT -s FILE`` has them.
+def load_settings(
+    settings_file: Path, *, content: Path | None = None
+) -> tuple[dict[str, Any], Path | None]:
+    """The settings as ``pelican CONTENT -s FILE`` has them, and the folder that PATH names in them.
 
     Runs the owner's file, as every Pelican run does, and sets the process' locale to the site's
     (month names in URLs depend on it). A missing theme does not matter here, since no URL depends
@@ -89,16 +100,16 @@ def load_settings(settings_file: Path, *, content: Path | None = None) -> dict[s
         }
         if not _has_theme(own):
             own["THEME"] = pelican_settings.DEFAULT_THEME
+        named = Path(own["PATH"]) if own.get("PATH") else None
         if content is not None:
             content.mkdir(parents=True, exist_ok=True)
             # As the owner spells it: from a link to it, ``..`` leads to another place.
-            named = str(own.get("PATH") or content)
-            is_same = os.path.realpath(named) == os.path.realpath(content)
-            own["PATH"] = named if is_same else str(content)
+            is_same = named is not None and os.path.realpath(named) == os.path.realpath(content)
+            own["PATH"] = str(named if is_same else content)
         found: dict[str, Any] = pelican_settings.read_settings(override=own)
     except (Exception, SystemExit) as error:
         raise _unreadable(settings_file, error) from error
-    return found
+    return found, named
 
 
 def _unreadable(settings_file: Path, error: BaseException) -> SettingsError:

@@ -153,8 +153,16 @@ class PelicanSite:
             values=plain_values({**settings, "PLUGINS": loaded.plugins}),
             missing_locales=loaded.missing_locales,
             looks_at_posts=loaded.looks_at_posts,
+            named_content=self._named_content(),
             drafts_until_due=loaded.drafts_until_due,
         )
+
+    def _named_content(self) -> str:
+        """The content folder that the settings name, where that is a folder of the repo."""
+        named = self._loaded.named
+        if named is None or not named.is_dir() or not named.resolve().is_relative_to(self.root):
+            return ""
+        return folder_inside(self.root, named)
 
     def _make_describer(self) -> Describer:
         return Describer(
