@@ -137,14 +137,15 @@ done' sh || no "unwritable"
 }
 
 # A push that moved the files, and then found that a commit had just moved the branch, is undone:
-# the branch has never been there.
+# the branch has never been there. (What is long ago has left its log.)
 last=
 [ ! -e "$dir/BRIDGE_HEAD" ] || read -r last <"$dir/BRIDGE_HEAD"
 log=$dir/logs/$branch
 [ ! -e "$dir/commondir" ] || log=$(git rev-parse --git-path "logs/$branch")
 if [ -s "$dir/BRIDGE_MOVE" ] && read -r from to <"$dir/BRIDGE_MOVE"; then
     settle "$from" "$to"
-elif [ -n "$last" ] && [ -s "$log" ] && ! grep -q "^[0-9a-f]* $last " "$log"; then
+elif [ -n "$last" ] && [ -s "$log" ] && ! grep -q "^[0-9a-f]* $last " "$log" &&
+    ! git merge-base --is-ancestor "$last" "$old"; then
     settle "$last" "$old"
 fi
 

@@ -437,6 +437,27 @@ async def test_a_push_that_is_killed_half_way_is_taken_up_again(
     sound(clone)
 
 
+async def test_an_edit_stays_after_gits_log_of_the_last_push_has_expired(clone: Path) -> None:
+    async def ended() -> None:
+        async with asyncio.timeout(300):
+            while git(clone, "rev-parse", "HEAD") != store.head():
+                if remote.status().state == "waiting":
+                    break
+                await asyncio.sleep(0.01)
+
+    async with bridge(clone) as (store, remote):
+        remote.changed(put(store, "content/a.md", "one\ntwo\n"))
+        await ended()
+        (clone / "content/a.md").write_text("one\ntwo\nthree\n")
+        git(clone, "commit", "-q", "-a", "-m", "Mine")
+        log = clone / ".git/logs/refs/heads/main"
+        log.write_text(log.read_text().splitlines(keepends=True)[-1])
+        (clone / "content/a.md").write_text("one\n")
+        remote.changed(put(store, POST, "ours\n"))
+        await ended()
+        assert (clone / "content/a.md").read_text() == "one\n"
+
+
 async def test_a_lock_left_by_a_killed_push_is_removed(clone: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
