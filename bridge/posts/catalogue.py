@@ -39,7 +39,7 @@ from bridge.site.messages import (
     Source,
     Unread,
 )
-from bridge.site.site_reader import SiteReader
+from bridge.site.site_reader import HANDFUL, SiteReader
 from bridge.store import BlobId, ContentStore, StoreBroken, StoreError, Version
 
 log = logging.getLogger(__name__)
@@ -153,8 +153,12 @@ class Catalogue:
         await asyncio.to_thread(self.unindexed.bring_to, head, site.facts.suffixes)
         await self.unindexed.slugify(site)
         near = await asyncio.to_thread(self.unindexed.near, slugs)
-        found = await site.describe(near)
-        return [each for each in found if isinstance(each, IndexedPost | ReservedPage)]
+        return [
+            each
+            for start in range(0, len(near), HANDFUL)
+            for each in await site.describe(near[start : start + HANDFUL])
+            if isinstance(each, IndexedPost | ReservedPage)
+        ]
 
     def changed(self, version: Version) -> None:
         """Start a refresh for a new version. Returns at once."""

@@ -25,9 +25,6 @@ from bridge.site.messages import (
 )
 from bridge.store import ContentStore, FileChanged, Version
 
-#: How long a request waits until the posts in submodules are known.
-_SEPARATE_SECONDS = 2.0
-
 
 class Reservation(Struct, frozen=True):
     """What is reserved for a post: the path of its file, the file, and the page's location."""
@@ -158,9 +155,8 @@ class Reservations:
         search: bool = True,
     ) -> AsyncIterator[Reservation]:
         refused: dict[tuple[str, str], str] = {}
-        if (looking := self._catalogue.separate.looking) is not None:
-            # Right after a start.
-            await asyncio.wait({looking}, timeout=_SEPARATE_SECONDS)
+        if self._catalogue.separate.looking is not None:
+            await self._catalogue.separate.looked_for()
         while True:
             async with self._settling:
                 # A request that has released a name by now has committed, so the refresh below sees

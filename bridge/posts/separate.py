@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: So many that no request's question has to wait for the answer.
 _AT_ONCE = 2 * HANDFUL
+#: For so many seconds of a search requests wait until it is done.
+_SECONDS = 2.0
 
 
 def places_in_submodules(
@@ -79,8 +81,9 @@ class SeparatePosts:
         #: What they, and pages, write: for each output path the file.
         self.outputs: dict[str, str] = {}
         self._seen: tuple[Mapping[str, str], SiteReader] | None = None
-        #: What looks for them, if there may be any.
+        #: What looks for them, if there may be any, and when the loop's clock had it begin.
         self.looking: asyncio.Task[None] | None = None
+        self._began = 0.0
         #: How many there are.
         self.count = 0
 
@@ -104,12 +107,21 @@ class SeparatePosts:
         seen = (dict(checkout.modules), site)
         if seen == self._seen or not (seen[0] or self._paths):
             return
-        self._seen = seen
+        self._seen, self._began = seen, asyncio.get_running_loop().time()
         if self.looking is not None:
             self.looking.cancel()
         self.looking = asyncio.create_task(
             self._look(head, site, checkout), name="posts in submodules"
         )
+
+    async def looked_for(self) -> None:
+        """Wait until they are known, while the search has just begun: after a start or a reload.
+
+        One that takes long holds up the first requests, and not each one.
+        """
+        left = self._began + _SECONDS - asyncio.get_running_loop().time()
+        if self.looking is not None and left > 0:
+            await asyncio.wait({self.looking}, timeout=left)
 
     async def settled(self) -> None:
         """Wait until they are known."""

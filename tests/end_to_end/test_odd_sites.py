@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -595,6 +596,7 @@ async def test_posts_in_submodules_that_are_not_known_yet_are_not_denied(
         return find(*asked)
 
     monkeypatch.setattr(separate, "places_in_submodules", later)
+    monkeypatch.setattr(separate, "_SECONDS", 60.0)
     async with bench(tmp_path, {"content/c.md": text.replace("talk", "c")}, CONF) as site:
         other = new_repo(tmp_path / "talks")
         (other / "talk.md").write_text(text)
@@ -610,6 +612,33 @@ async def test_posts_in_submodules_that_are_not_known_yet_are_not_denied(
         await asyncio.sleep(0.1)
         looking.set()
         assert await new == "https://example.com/2020/talk-2/"
+
+
+async def test_a_search_for_posts_in_submodules_that_takes_long_does_not_hold_up_each_post(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, find = threading.Event(), separate.places_in_submodules
+
+    def later(*asked: Any) -> Any:
+        assert done.wait(600)
+        return find(*asked)
+
+    monkeypatch.setattr(separate, "places_in_submodules", later)
+    async with bench(tmp_path, {}, CONF) as site:
+        other = new_repo(tmp_path / "talks")
+        (other / "talk.md").write_text("Title: talk\nDate: 2020-01-02\n\nText.\n")
+        commit_all(other, "a post")
+        git(site.clone, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add",
+            str(other), "content/talks")  # fmt: skip
+        await site.arrived({})
+        began = time.monotonic()
+        try:
+            for number in range(10):
+                await site.create(content=f"Note {number}")
+            assert time.monotonic() - began < 10 * separate._SECONDS
+            assert site.catalogue.separate.is_looking
+        finally:
+            done.set()
 
 
 async def test_a_submodule_that_is_moved_is_read_as_it_is_now(tmp_path: Path) -> None:

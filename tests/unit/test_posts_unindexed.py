@@ -112,6 +112,15 @@ async def test_a_post_gets_a_url_while_lookups_are_unavailable(tmp_path: Path) -
         assert site.posts.catalogue.report().indexing is None
 
 
+async def test_a_post_with_many_similar_ones_does_not_wait_for_the_index(tmp_path: Path) -> None:
+    similar = {
+        f"content/{each}.md": post("A walk", f"Slug: a-walk-{each}\n") for each in range(120)
+    }
+    async with unread(tmp_path, similar, CONF_OF_SLUGS) as site, asyncio.timeout(60):
+        assert await site.place("A walk", "a-walk") == "a-walk.html"
+        assert len(site.read) == 120
+
+
 async def test_apps_get_an_explanation_while_lookups_are_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
