@@ -704,7 +704,7 @@ def test_build_recipes_of_hosts_are_found(recipe: str, text: str, tmp_path: Path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     conf = tmp_path / "pelicanconf.py"
-    assert ExistingSite(tmp_path, conf, conf, {}).built_elsewhere() == recipe
+    assert ExistingSite(tmp_path, conf, conf, {}, tmp_path).built_elsewhere() == recipe
 
 
 @pytest.mark.parametrize(
@@ -717,7 +717,7 @@ def test_committed_pages_are_found_where_the_makefile_builds_them(
     (site / "_pelican").mkdir()
     conf = (site / "pelicanconf.py").rename(site / "_pelican" / "pelicanconf.py")
     values = {"OUTPUT_PATH": "output", "THEME_STATIC_DIR": theme}
-    existing = ExistingSite(site, conf, conf, values)
+    existing = ExistingSite(site, conf, conf, values, site)
     theme = theme.strip("/")
     (site / "content" / "index.html").write_text("a page of the owner's")
     commit(site)

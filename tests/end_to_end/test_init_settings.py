@@ -150,6 +150,26 @@ def test_where_posts_are(tmp_path: Path, path: str, content: str) -> None:
     assert find_site(root, root).content == content
 
 
+@pytest.mark.parametrize(
+    ("files", "content"),
+    [
+        # `pelican -s conf/pelicanconf.py`: where no folder is named, it is the current one.
+        ({"look/templates/x.html": "x"}, ""),
+        ({"Makefile": "INPUTDIR=$(BASEDIR)/texts\n"}, "texts"),
+        ({"conf/texts/b.md": "x", "conf/Makefile": "INPUTDIR=$(BASEDIR)/texts\n"}, "conf/texts"),
+    ],
+)
+def test_where_posts_are_for_settings_in_a_folder(
+    tmp_path: Path, files: Mapping[str, str], content: str
+) -> None:
+    conf = BASE.replace('PATH = "content"', 'THEME = "look"') + LIVE
+    root = repo(tmp_path / "site", {"conf/pelicanconf.py": conf, **files}, posts="texts")
+    site = find_site(root, root)
+    assert site.content == content
+    named = os.path.relpath(content or ".", "conf")
+    assert any(f'PATH = "{named}"' in each for each in site.notes) == bool(content)
+
+
 def test_settings_that_make_files_make_none_in_the_clone() -> None:
     # The memory that processes share, where tests have their folders, may be written to.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:

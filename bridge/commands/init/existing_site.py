@@ -62,13 +62,14 @@ class ExistingSite(Struct, frozen=True):
     site's URL. ``values`` are the evaluated ``settings``; ``missing_locales`` those that they name
     and this machine lacks. ``run_in`` is the folder of the repo that they can be evaluated in,
     ``None`` for the usual one; ``environment`` are the environment variables that they ask for and
-    that are set here.
+    that are set here. ``folder`` is where Pelican looks for posts.
     """
 
     root: Path
     conf: Path
     settings: Path
     values: dict[str, Any]
+    folder: Path
     missing_locales: tuple[str, ...] = ()
     run_in: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class ExistingSite(Struct, frozen=True):
     @property
     def content(self) -> str:
         """The folder of posts in the repo, ``""`` for the root of it. Raises :class:`Refused`."""
-        content = (self.conf.parent / (self._usual or str(self.values["PATH"]))).resolve()
+        content = (self._usual or self.folder).resolve()
         if not content.is_relative_to(self.root):
             raise Refused(
                 f"Pelican's PATH is {content}. It must be a folder inside of {self.root}: the"
@@ -96,12 +97,16 @@ class ExistingSite(Struct, frozen=True):
         return "" if content == self.root else content.relative_to(self.root).as_posix()
 
     @property
-    def _usual(self) -> str:
+    def _usual(self) -> Path | None:
         """The folder that the Makefile names instead of the settings, as that of quickstarts
         before 3.4 does.
         """
-        is_unset = self.values["PATH"] == os.curdir
-        return content_in_recipes(self.root, self.conf.parent) if is_unset else ""
+        if self.values["PATH"] != os.curdir:
+            return None
+        for folder in (self.conf.parent, self.folder, self.root):
+            if name := content_in_recipes(self.root, folder):
+                return folder / name
+        return None
 
     @property
     def new_posts(self) -> str:
@@ -159,11 +164,12 @@ class ExistingSite(Struct, frozen=True):
     def _on_folders(self) -> list[str]:
         """Advice about where posts, themes, plugins and built pages are."""
         found = []
-        if self._usual:
+        if usual := self._usual:
+            named = os.path.relpath(usual, self.conf.parent)
             found.append(
                 f"Your settings do not name the content folder: the bridge uses {self.content}/, as"
                 f" the Makefile does. To make `pelican` use it, too, add to {self.conf.name}:"
-                f'\n\n    PATH = "{self._usual}"'
+                f'\n\n    PATH = "{named}"'
             )
         rule, places = self.new_posts, self._places
         if "{published:%Y}" in rule.removesuffix(_RULE):
@@ -356,13 +362,17 @@ def _with_settings(root: Path, settings: Path) -> ExistingSite:
 def _site(root: Path, conf: Path, settings: Path) -> ExistingSite:
     environment = asked_for([settings])
     run_in, facts = read_anywhere(root, settings, environment)
-    content = os.path.relpath((conf.parent / str(facts.values["PATH"])).resolve(), root)
+    path = str(facts.values["PATH"])
+    # Where the settings name no folder it is the current one.
+    folder = (root / run_in if path == os.curdir else conf.parent) / path
+    content = os.path.relpath(folder.resolve(), root)
     is_usual = run_in == usual_folder(settings.relative_to(root).as_posix(), content)
     return ExistingSite(
         root,
         conf,
         settings,
         facts.values,
+        folder,
         facts.missing_locales,
         None if is_usual else run_in or ".",
         environment,
