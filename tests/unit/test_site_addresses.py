@@ -731,6 +731,16 @@ def test_settings_that_import_other_files_are_evaluated_again(
     assert "pelicanconf" not in sys.modules
 
 
+#: As for Markdown 2: Markdown 3 calls it otherwise.
+OLD_EXTENSION = """
+from markdown import Extension
+class Old(Extension):
+    def extendMarkdown(self, md, md_globals):
+        pass
+MARKDOWN = {"extensions": [Old()]}
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
@@ -739,6 +749,7 @@ def test_settings_that_import_other_files_are_evaluated_again(
         ("import not_there", r"'not_there'\). Install what they name"),
         ("from os import not_there", r"'os' .*\). Its installed version is not one that they"),
         ("MARKDOWN = {'extensions': ['not.there']}", "not"),
+        (OLD_EXTENSION, r"'md_globals'\). If an extension .* needs another version of Markdown"),
         ("PATH = '/elsewhere'", "specify a path"),
     ],
 )

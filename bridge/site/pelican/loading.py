@@ -27,6 +27,12 @@ _OTHER_VERSION = (
     "Its installed version is not one that they work with: install the one that you have where the"
     " site can be built (pip freeze lists it there) into the bridge's environment, too."
 )
+#: What is called is there, and is called as another version would be.
+_OTHER_VERSIONS = (
+    "If an extension or plugin that they name needs another version of Markdown or Pelican: install"
+    " the versions that you have where the site can be built (pip freeze lists them there) into the"
+    " bridge's environment, too. Otherwise correct the settings."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,8 @@ def _remedy(error: BaseException, otherwise: str) -> str:
     """What helps against an error in the settings."""
     if isinstance(error, ModuleNotFoundError):
         return _NOT_INSTALLED
+    if isinstance(error, (TypeError, AttributeError)):
+        return _OTHER_VERSIONS
     return _OTHER_VERSION if isinstance(error, ImportError) else otherwise
 
 
