@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -49,6 +50,24 @@ def test_an_output_that_may_not_be_written_is_named(
         f"BAD  output: {tmp_path} cannot be written\n     -> Make the user that runs the bridge its"
         " owner, or set [rebuild] output to another folder."
     )
+
+
+def test_an_output_in_a_folder_that_may_not_be_entered_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat, closed = os.stat, tmp_path / "closed"
+    closed.mkdir()
+
+    def refused(place: Path, **options: bool) -> os.stat_result:
+        if closed in Path(place).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return stat(place, **options)
+
+    site = Site(me="https://s.example/", repo=tmp_path / "site.git")
+    settings = Settings(site=site, rebuild=Rebuild(output=str(closed / "www")))
+    monkeypatch.setattr(os, "stat", refused)
+    monkeypatch.setattr(os, "access", lambda place, _: place != closed)
+    assert f"output: {closed} cannot be written" in str(_check_output(settings))
 
 
 def test_a_branch_that_was_renamed_in_the_remote_is_named(tmp_path: Path) -> None:

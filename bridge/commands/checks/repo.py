@@ -80,7 +80,8 @@ def _check_output(settings: Settings) -> Finding | None:
     output = Path(settings.rebuild.output)
     if settings.rebuild.mode not in {"resident", "command"} or not settings.rebuild.output:
         return None
-    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    # Path.exists() raises an error for what is in a folder that may not be entered.
+    there = next(each for each in (output, *output.parents) if os.path.exists(each))  # noqa: PTH110
     if os.access(there, os.W_OK | os.X_OK):
         return None
     return Finding(
