@@ -131,7 +131,13 @@ _FOLDERS = ("desk", "pages", "indieauth", "media")
 _FILES = (
     *("auth/token.py", "syndication/report.py", "publisher.py", "http/limits.py"),
     *("http/multipart.py", "http/form.py"),
-    *("micropub/post.py", "micropub/values.py", "micropub/urls.py", "micropub/embedded.py"),
+    *(
+        "micropub/dates.py",
+        "micropub/post.py",
+        "micropub/values.py",
+        "micropub/urls.py",
+        "micropub/embedded.py",
+    ),
     *("content/keys.py", "content/file.py", "content/titles_and_slugs.py"),
     *("content/body.py", "content/markup/html.py", "content/convert.py", "content/edit.py"),
     *("content/yaml_head.py", "posts/attachments.py", "posts/post_files.py", "posts/catalogue.py"),

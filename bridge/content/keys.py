@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone, tzinfo
-from email.utils import parsedate_to_datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dateutil.parser
@@ -19,6 +18,7 @@ from bridge.content.file import Mf2Line, PelicanFile, is_seen, label, one_line, 
 from bridge.content.markup import note
 from bridge.content.rules import SiteRules, SiteView
 from bridge.errors import InvalidRequest
+from bridge.micropub.dates import parse_date
 from bridge.micropub.post import Json, Post, Properties, discover, is_tag, unescape
 
 _Values = Mapping[str, tuple[Json, ...]]
@@ -307,34 +307,7 @@ def category_for(
     return categories.get(kind) or categories["note"]
 
 
-_ISO = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2}|\d{8})"
-    r"(?:[Tt ]\s*(?P<time>\d{1,2}:\d{2}(?::\d{2})?|\d{4}(?:\d{2})?)(?:[.,]\d+)?"
-    r"(?:\s*(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)|\s(?P<plus>\d{2}:?\d{2}))?)?"
-)
 _AS_WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[+-]\d{2}:\d{2})?)?")
-_UNIX = re.compile(r"-?\d{9,11}(?:\.\d+)?")
-_UNIX_MILLISECONDS = re.compile(r"\d{12,14}")
-_EARLIEST, _LATEST = 1000, 9998
-
-
-def parse_date(value: Json, zone: tzinfo) -> datetime:
-    """A date with its zone; the site's ``zone`` if it has none of its own.
-
-    Accepts ISO 8601 in the forms that clients send, Unix seconds and mail dates. Raises
-    :class:`InvalidRequest` for anything else: a wrong date must never silently become "now".
-    """
-    text = "" if isinstance(value, bool) else str(value).strip()
-    try:
-        moment = _unix_date(text, zone) or _iso_date(text) or parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-    except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
-        raise _no_date(text) from error
-    # datetime overflows in offset arithmetic near its limits, where no real post is.
-    if not _EARLIEST <= moment.year <= _LATEST:
-        raise _no_date(text)
-    return moment
 
 
 def date_on_the_clock(value: Json, zone: tzinfo) -> datetime:
@@ -375,31 +348,3 @@ def date_form(moment: datetime) -> str:
     if offset is not None and offset.seconds % 60:
         moment = moment.replace(tzinfo=timezone(offset - timedelta(seconds=offset.seconds % 60)))
     return moment.replace(microsecond=0).isoformat()
-
-
-def _no_date(text: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{text[:60]!r} is not a date. Send ISO 8601, like 2026-11-21T18:37:00+01:00."
-    )
-
-
-def _unix_date(text: str, zone: tzinfo) -> datetime | None:
-    if _UNIX.fullmatch(text):
-        return datetime.fromtimestamp(float(text), zone)
-    if _UNIX_MILLISECONDS.fullmatch(text):
-        return datetime.fromtimestamp(int(text) / 1000, zone)
-    return None
-
-
-def _iso_date(text: str) -> datetime | None:
-    match = _ISO.fullmatch(text)
-    if match is None:
-        return None
-    date, time, zone = match["date"], match["time"] or "00:00", match["zone"] or ""
-    if time[1:2] == ":":
-        time = f"0{time}"
-    if match["plus"]:
-        # A "+" that was not encoded in a form arrives as a space.
-        zone = f"+{match['plus']}"
-    zone = "+00:00" if zone.upper() in {"Z", "UTC", "GMT"} else zone
-    return datetime.fromisoformat(f"{date}T{time}{zone}")

@@ -56,12 +56,13 @@ async def show(owner: Owner) -> web.StreamResponse:
         return await _bin(owner, desk)
     tab = tab if tab in _TABS else "all"
     query = parse_query([("q", "source"), *parameters.items(), ("limit", str(_ROWS))])
+    kind = parameters.get("post-type", "")
     later_than = desk.now() if tab == "scheduled" else None
     found = desk.catalogue.index.newest(
         limit=_ROWS + 1,
         after=query.after,
         before=query.before,
-        type=query.post_type,
+        types=query.post_types,
         statuses=_TABS[tab],
         text=query.filter,
         later_than=later_than,
@@ -70,7 +71,7 @@ async def show(owner: Owner) -> web.StreamResponse:
     kept = {
         "show": tab if tab != "all" else "",
         "search": query.filter,
-        "post-type": query.post_type,
+        "post-type": kind,
     }
     older, newer = _paging(query, shown, kept, more=len(found) > _ROWS)
     return owner.page(
@@ -80,7 +81,7 @@ async def show(owner: Owner) -> web.StreamResponse:
         counts=desk.catalogue.index.counts(desk.now()),
         in_submodules=desk.catalogue.separate.count,
         search=query.filter,
-        kind=query.post_type or "",
+        kind=kind,
         kinds=KINDS.values(),
         desk_url=f"{desk.public_url}desk/",
         older=older,

@@ -146,18 +146,25 @@ class MediaLibrary:
     async def refuse_missing(
         self, properties: Mapping[str, object], before: Mapping[str, object] | None = None
     ) -> None:
-        """Raise :class:`InvalidRequest` if a property of a post has the URL of a file that is not
-        there; not for one that it had ``before``. What its text says is its author's.
+        """Raise :class:`InvalidRequest` if a property of a post, or its text, has the URL of a
+        file that is not there; not for one that it had ``before``.
         """
-        known = set(_texts(before))
-        sent = (value for name, value in properties.items() if name != "content")
-        for url in dict.fromkeys(text for value in sent for text in _texts(value)):
-            is_own = url not in known and MEDIA in url and self.path_of(url) is not None
-            if is_own and await self.find(url) is None:
+        known = set(self._uploads_in(before or {}))
+        for url in dict.fromkeys(self._uploads_in(properties)):
+            if url not in known and await self.find(url) is None:
                 raise InvalidRequest(
                     f"There is no upload at {url[:200]}: upload the file first, and send the URL"
                     " that the media endpoint answers."
                 )
+
+    def _uploads_in(self, properties: Mapping[str, object]) -> Iterator[str]:
+        """The URLs of this library's in some properties."""
+        for name, value in properties.items():
+            for text in _texts(value):
+                if MEDIA in text:
+                    in_text = name == "content"
+                    urls = self._addresses.in_text(text) if in_text else (text,)
+                    yield from (url for url in urls if self.path_of(url) is not None)
 
     async def describe(self, file: MediaFile, alt: str) -> MediaFile:
         """Set a file's alternative text; an empty one changes nothing."""

@@ -117,6 +117,11 @@ class UploadUrls:
         """The URL of a path at the bridge."""
         return self._base + quote(path.removeprefix(self._prefix))
 
+    def in_text(self, text: str) -> Iterator[str]:
+        """The URLs of uploads in a text or in HTML."""
+        found = re.finditer(rf"{re.escape(self._base)}[\w~%./-]*[\w~%-]", text)
+        return (match[0] for match in found)
+
     def path_of(self, url: str) -> str | None:
         """The path for a URL of the bridge; ``None`` for any other URL. The file need not exist."""
         base = urlsplit(self._base)

@@ -44,7 +44,7 @@ class Query(Struct, frozen=True):
     after: Cursor | None = None
     before: Cursor | None = None
     filter: str = ""
-    post_type: str | None = None
+    post_types: tuple[str, ...] = ()
     post_status: str | None = None
     channel: str | None = None
     place: tuple[float, float] | None = None
@@ -58,9 +58,17 @@ class Query(Struct, frozen=True):
         """An answer with the part of its lists that was asked for; all of them without a limit."""
         end = None if self.limit is None else self.offset + self.limit
         return {
-            name: value[self.offset : end] if isinstance(value, list) else value
+            name: [*filter(self.matches, value)][self.offset : end]
+            if isinstance(value, list)
+            else value
             for name, value in answer.items()
         }
+
+    def matches(self, item: Json) -> bool:
+        """Whether one of the texts of an item of a list contains the ``filter``."""
+        texts = item.values() if isinstance(item, dict) else (item,)
+        wanted = self.filter.casefold()
+        return any(isinstance(text, str) and wanted in text.casefold() for text in texts)
 
 
 def parse_query(
@@ -96,7 +104,7 @@ def parse_query(
         after=_cursor(first, "after"),
         before=_cursor(first, "before"),
         filter=first.get("filter") or first.get("search", ""),
-        post_type=first.get("post-type"),
+        post_types=tuple(given.get("post-type", ())),
         post_status=_status(first.get("post-status")),
         channel=first.get("mp-channel") or (first.get("channel") if q == "source" else None),
         place=_place(first) if q == "geo" else None,

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import File, Slot
+from bridge.micropub.dates import event_date
 from bridge.micropub.post import Json
 from bridge.micropub.urls import (
     LINKS,
@@ -281,6 +282,12 @@ def _of_something(name: str, value: Json) -> Json:
     return _anything(name, value)
 
 
+def _event_date(name: str, value: Json) -> Json:
+    """When an event begins or ends."""
+    text = _text(name, value)
+    return event_date(text) if isinstance(text, str) and text.strip() else text
+
+
 def _place(name: str, value: Json) -> Json:
     """A location; a ``geo:`` address becomes the object that it stands for."""
     if isinstance(value, str) and value.strip().lower().startswith("geo:"):
@@ -332,6 +339,7 @@ _RULES: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(MEDIA, _media),
     **dict.fromkeys(LINKS, _link),
     "content": _content,
+    **dict.fromkeys(("start", "end"), _event_date),
     **dict.fromkeys(("location", "checkin"), _place),
     "post-status": _post_status,
     "visibility": _visibility,

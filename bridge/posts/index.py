@@ -378,7 +378,7 @@ class PostIndex:
         offset: int = 0,
         after: tuple[float, str] | None = None,
         before: tuple[float, str] | None = None,
-        type: str | None = None,  # noqa: A002 - the query's own word
+        types: Sequence[str] = (),
         statuses: Sequence[str] = (),
         channel: str | None = None,
         text: str | None = None,
@@ -393,7 +393,7 @@ class PostIndex:
             # With the first half SQLite begins there, instead of with the newest or oldest post.
             "published <= ? AND (published < ? OR path > ?)": after and (after[0], *after),
             "published >= ? AND (published > ? OR path < ?)": before and (before[0], *before),
-            "type = ?": None if type is None else (type,),
+            f"type IN ({', '.join('?' * len(types))})": types or None,
             f"status IN ({', '.join('?' * len(statuses))})": statuses or None,
             "channel = ?": None if channel is None else (channel,),
             "published > ?": None if later_than is None else (later_than,),

@@ -96,8 +96,11 @@ class MediaHandlers:
         return {**item, "items": [item]}
 
     async def _list(self, query: Query) -> dict[str, Json]:
-        files = await self._library.list(query.page_size, query.offset)
-        return {"items": [self._item(file) for file in files]}
+        files = await self._library.list()
+        if query.filter:
+            files = [file for file in files if query.matches(self._item(file))]
+        shown = files[query.offset : query.offset + query.page_size]
+        return {"items": [self._item(file) for file in shown]}
 
     def _item(self, file: MediaFile) -> dict[str, Json]:
         return {

@@ -102,7 +102,7 @@ class Queries:
             offset=query.offset,
             after=query.after,
             before=query.before,
-            type=query.post_type,
+            types=query.post_types,
             statuses=_STATUSES[query.post_status],
             channel=query.channel,
             text=query.filter,

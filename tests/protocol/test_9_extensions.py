@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ def word() -> str:
 def urls(found: dict[str, Any]) -> list[str]:
     """The URLs in a list, in order."""
     return [item["properties"]["url"][0] for item in found["items"]]
+
+
+async def upload(client: Client, data: bytes, *more: tuple[str, str, dict[str, str]]) -> str:
+    """Upload a picture; returns its URL."""
+    file = ("file", data, {"filename": "p.jpg", "content_type": "image/jpeg"})
+    return (await client.multipart(file, *more, url=client.bridge.media)).location
 
 
 async def test_slugs_are_requests_and_never_used_twice(client: Client, word: str) -> None:
@@ -61,6 +68,8 @@ async def test_lists_are_filtered(client: Client, word: str) -> None:
     asked: dict[str, Any] = {"q": "source", "filter": word}
     assert sorted(urls(await client.query(**asked))) == sorted([note, like, draft])
     assert urls(await client.query(**asked, post_type="like")) == [like]
+    both = await client.query(**asked, post_type=["like", "note"])
+    assert sorted(urls(both)) == sorted([note, like, draft])
     assert urls(await client.query(**asked, post_status="draft")) == [draft]
     assert sorted(urls(await client.query(**asked, post_status="published"))) == sorted(
         [note, like]
@@ -95,6 +104,21 @@ async def test_short_lists_have_parts_too(client: Client, word: str) -> None:
     assert len((await client.query(q="channel", limit=1))["channels"]) == 1
 
 
+async def test_every_list_is_filtered(client: Client, word: str) -> None:
+    channels = (await client.query(q="channel"))["channels"]
+    name = channels[-1]["name"]
+    found = (await client.query(q="channel", filter=name.upper()))["channels"]
+    assert found == [each for each in channels if name.casefold() in each["name"].casefold()]
+    types = (await client.query(q="post-types", filter="photo"))["post-types"]
+    assert [each["type"] for each in types] == ["photo"]
+    assert await client.query(q="syndicate-to", filter=word) == {"syndicate-to": []}
+    for colour, alt in (("#102030", f"The {word}"), ("#f0a030", "Another")):
+        await upload(client, picture(colour), ("alt", alt, {}))
+    asked = {"q": "source", "filter": f"the {word}", "limit": "1"}
+    media = (await client.send("GET", client.bridge.media, params=asked)).json
+    assert [item["alt"] for item in media["items"]] == [f"The {word}"]
+
+
 async def test_a_person_tagged_by_url_is_no_tag(client: Client, word: str) -> None:
     person = f"https://{word}.example/"
     body = f"h=entry&content=With+you&category[]={person}&category[]={word}"
@@ -116,6 +140,63 @@ async def test_a_photo_that_was_never_uploaded_is_refused(client: Client, word: 
         assert missing in refused.json["error_description"]
     url = await client.create(content=["x"])
     await client.json({"action": "update", "url": url, "add": {"photo": [missing]}}, 400)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![A teal]({})",
+        "See {}, it is there.",
+        "<{}>",
+        {"html": '<p><img src="{}" alt=""></p>'},
+        {"html": "<p>A <a href='{}?large'>picture</a></p>"},
+    ],
+)
+async def test_a_text_with_an_upload_that_is_not_there_is_refused(
+    client: Client, word: str, text: Any
+) -> None:
+    missing = f"{client.bridge.media}/2026/11/{word}.jpg"
+    named = json.loads(json.dumps(text).replace("{}", missing))
+    body = {"type": ["h-entry"], "properties": {"content": [named]}}
+    refused = await client.json(body, 400)
+    assert f"{missing}:" in refused.json["error_description"]
+    url = await client.create(content=["x"])
+    await client.json({"action": "update", "url": url, "replace": {"content": [named]}}, 400)
+    elsewhere = missing.replace("://", "://images.")
+    await client.create(content=[json.loads(json.dumps(text).replace("{}", elsewhere))])
+
+
+async def test_an_upload_that_has_gone_does_not_keep_its_post_from_edits(
+    client: Client, word: str
+) -> None:
+    teal = await upload(client, picture("#a0f0b0"))
+    url = await client.create(content=[f"{word} ![A teal]({teal})"])
+    await client.form(f"action=delete&url={teal}", 200, client.bridge.media)
+    await client.act("update", url, replace={"content": [f"![A teal]({teal}) has gone"]})
+
+
+@pytest.mark.parametrize("when", ["soon", "2026-13-01", "21 o'clock", "2026-11-31T18:00:00"])
+async def test_an_event_at_no_date_is_refused(client: Client, when: str) -> None:
+    for name in ("start", "end"):
+        event = {"name": ["A party"], "start": ["2026-12-24"], name: [when]}
+        refused = await client.json({"type": ["h-event"], "properties": event}, 400)
+        assert "is not a date" in refused.json["error_description"]
+    event = {"name": ["A party"], "start": ["2026-12-24"]}
+    url = (await client.json({"type": ["h-event"], "properties": event})).location
+    await client.json({"action": "update", "url": url, "replace": {"start": [when]}}, 400)
+
+
+async def test_the_dates_of_an_event_may_have_any_form_of_dates(client: Client) -> None:
+    start, end = "2026-12-24 6:30 +0100", "1798138800"
+    event = {"name": ["A party"], "start": [start], "end": [end]}
+    page = await client.page(
+        (await client.json({"type": ["h-event"], "properties": event})).location
+    )
+    shown = page.entry.select("time.dt-start, time.dt-end")
+    assert [time["datetime"] for time in shown] == [
+        "2026-12-24T06:30:00+01:00",
+        "2026-12-24T20:00:00+01:00",
+    ]
 
 
 async def test_channels_are_pelican_categories(client: Client) -> None:

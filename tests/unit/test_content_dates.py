@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pelican.utils import get_date
 from soak_kit import any_text
 
-from bridge.content.keys import date_as_pelican_reads, date_form, date_on_the_clock, parse_date
+from bridge.content.keys import date_as_pelican_reads, date_form, date_on_the_clock
 from bridge.errors import InvalidRequest
+from bridge.micropub.dates import parse_date
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -12,11 +12,11 @@ from aiohttp.test_utils import make_mocked_request
 from babel.messages.catalog import Catalog
 
 from bridge.content.file import refuse_other_formats
-from bridge.content.keys import parse_date
 from bridge.desk.compose import edit_post
 from bridge.errors import BridgeError
 from bridge.http.multipart import MultipartForm
 from bridge.media.formats.sniff import sniff
+from bridge.micropub.dates import parse_date
 from bridge.micropub.urls import link
 from bridge.micropub.values import refuse_many_files
 from bridge.pages import language

@@ -57,7 +57,7 @@ class TestQuery:
     def test_a_list_is_filtered(self) -> None:
         found = query("q=source&limit=5&offset=10&post-type=note&post-status=draft&filter=sea")
         assert (found.limit, found.offset) == (5, 10)
-        assert (found.post_type, found.post_status, found.filter) == ("note", "draft", "sea")
+        assert (found.post_types, found.post_status, found.filter) == (("note",), "draft", "sea")
 
     def test_search_is_a_synonym_of_filter(self) -> None:
         assert query("q=category&search=sea").filter == "sea"

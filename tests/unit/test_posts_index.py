@@ -225,7 +225,7 @@ def test_pagination_in_both_directions(store: MemoryStore, index: PostIndex) -> 
 def test_lists_are_filtered_by_type_status_and_text(store: MemoryStore, index: PostIndex) -> None:
     put(store, a="1 note sea published", b="2 photo sea draft", c="3 note land hidden")
     index.refresh(newest(store), facts("rules"), at_once(describe))
-    assert names(index.newest(limit=9, type="note")) == ["c", "a"]
+    assert names(index.newest(limit=9, types=("note",))) == ["c", "a"]
     assert names(index.newest(limit=9, statuses=("draft",))) == ["b"]
     assert names(index.newest(limit=9, text="SEA")) == ["b", "a"]
     assert index.categories("se") == ["sea"]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 
-from bridge.content.keys import LANGUAGE, date_form, parse_date
+from bridge.content.keys import LANGUAGE, date_form
 from bridge.desk.compose.fields import FormField
 from bridge.desk.compose.values import (
     PLACE,
@@ -26,6 +26,7 @@ from bridge.desk.compose.values import (
 )
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import split_name
+from bridge.micropub.dates import parse_date
 from bridge.micropub.post import Json, Post, PostType
 from bridge.micropub.urls import is_web
 from bridge.micropub.values import normalise

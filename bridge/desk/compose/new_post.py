@@ -8,7 +8,6 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from msgspec.structs import asdict, replace
 
-from bridge.content.keys import parse_date
 from bridge.desk.compose import micropub_request, post_form
 from bridge.desk.compose.fields import KINDS, kind_named
 from bridge.desk.compose.micropub_request import Problems
@@ -23,6 +22,7 @@ from bridge.errors import BridgeError, InvalidRequest
 from bridge.http.form import Form
 from bridge.micropub.action import Create
 from bridge.micropub.body import RequestBody
+from bridge.micropub.dates import parse_date
 from bridge.micropub.parse import parse_action
 from bridge.micropub.post import Json
 from bridge.micropub.urls import is_web

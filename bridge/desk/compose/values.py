@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from bridge.content.keys import parse_date
 from bridge.desk.compose.fields import FIELDS
 from bridge.errors import InvalidRequest
 from bridge.micropub.body import ALT_TEXTS, File, split_name
 from bridge.micropub.body import Field as Sent
+from bridge.micropub.dates import parse_date
 from bridge.micropub.post import Json, Post
 
 #: The controls of a form, which are not part of the post.
