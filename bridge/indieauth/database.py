@@ -18,10 +18,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from bridge.errors import Unavailable
+from bridge.errors import InsufficientStorage, Unavailable
 from bridge.indieauth.migrations import MIGRATIONS
 from bridge.runtime import private
-from bridge.runtime.damage import is_damaged
+from bridge.runtime.damage import is_damaged, primary_code
 
 #: How long the event loop waits for another process that writes. One that was found to hold its
 #: lock for longer is not waited for again, or each request would stop all others for as long.
@@ -103,7 +103,8 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """An exclusive and durable transaction.
 
-        Raises :class:`Unavailable` if the database cannot be written; nothing is then.
+        Raises :class:`Unavailable` if the database cannot be written, and
+        :class:`InsufficientStorage` if the disk is full; nothing is written then.
         """
         self._look()
         with self._raising(Unavailable("The IndieAuth database cannot be written.")):
@@ -111,7 +112,9 @@ class Database:
             try:
                 yield self._connection
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # On a full disk SQLite may have done that.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         if not self._marks:
@@ -155,7 +158,9 @@ class Database:
 
     @contextmanager
     def _raising(self, failure: Unavailable) -> Iterator[None]:
-        """Raise ``failure`` for SQLite's errors, except where a statement is wrong."""
+        """Raise ``failure`` for SQLite's errors, except where a statement is wrong or the disk is
+        full.
+        """
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -163,6 +168,8 @@ class Database:
             if not damaged and not isinstance(error, sqlite3.OperationalError):
                 raise
             self._doubted |= damaged
+            if primary_code(error) == sqlite3.SQLITE_FULL:
+                raise InsufficientStorage("The disk is full; nothing was written.") from error
             raise failure from error
 
     def _connect(self, patience: float) -> None:
@@ -294,7 +301,7 @@ class Database:
         fault, self._fault = self._fault, ""
         try:
             self._migrate()
-        except Unavailable as error:
+        except (Unavailable, InsufficientStorage) as error:
             self._fault = fault
             self._connection.close()
             return f"cannot be used: {error}"

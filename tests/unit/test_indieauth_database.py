@@ -17,7 +17,7 @@ import argon2
 import pytest
 from indieauth_kit import PASSWORD, allowed, exchange, scene
 
-from bridge.errors import Unavailable
+from bridge.errors import InsufficientStorage, Unavailable
 from bridge.indieauth.database import Database, TooNew
 from bridge.indieauth.login.password import owner_handle, owner_reset, setup_link_is_good
 from bridge.indieauth.login.sessions import find_session, list_sessions, start_session
@@ -32,6 +32,24 @@ def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     create_token(database, "x", ["create"])
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    database.close()
+
+
+def test_a_full_disk_is_said_and_is_over_once_there_is_room(tmp_path: Path) -> None:
+    database = Database(tmp_path / "indieauth.sqlite")
+    ((pages,),) = database.all("PRAGMA page_count")
+    database.all(f"PRAGMA max_page_count = {pages}")
+    kept = list[str]()
+
+    def fill() -> None:
+        for number in range(1000):
+            kept.append(create_token(database, f"{number}", ["create"]))
+
+    with pytest.raises(InsufficientStorage, match="disk is full"):
+        fill()
+    assert all(find_token(database, each) for each in kept)
+    database.all(f"PRAGMA max_page_count = {pages + 100}")
+    assert find_token(database, create_token(database, "after", ["create"]))
     database.close()
 
 
