@@ -144,6 +144,9 @@ async def test_failures_are_shown_with_reason_and_file(
     words = await page(browser, demo)
     assert "Left out of the site" in words
     assert "content/odd.md" in words
+    # It is no post for apps either, which is not said a second time.
+    assert [each["file"] for each in found["site"]["unread"]] == ["content/odd.md"]
+    assert "No posts for Pelican" not in words
 
     odd = "content/mentions/notes/like-0123456789ab.json"
     commit(demo, odd, "[]")

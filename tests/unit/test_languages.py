@@ -221,6 +221,7 @@ def test_words_outside_of_templates_are_translated(spoken: str, text: str) -> No
         "Unknown status 'x' for file content/a.md, skipping it.",
         "index.html cannot be made: UndefinedError: 'x' is undefined",
         "two pages are to be written to a/index.html",
+        "content/a.md and content/b.md are both to be written to a.html: change the slug of one",
         "and 7 more, which are in Pelican's own log",
         "Pelican would skip this post: it has no title.",
     ],

@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 OUTPUT = "{output}"
 PELICAN = "pelican"
 _SHOWN = 1_500
+#: How Pelican reports two pages with one output file: by a path in the staging folder.
+_TAKEN = re.compile(r'Failed to overwrite "(.+)" as Pelican has already written to it')
 #: How Python and other programs report a file that they are not allowed to open.
 _DENIED = re.compile(r"Permission denied: '(/[^'\n]+)'|(/[^\s:'\"]+): Permission denied")
 _LOOK_EVERY = 1.0
@@ -100,7 +102,7 @@ class CommandBuilder(Struct, frozen=True):
         paths = SourcePaths(task.checkout, self.content)
         logged = list(errors(ended.text, paths))
         if ended.code != 0:
-            raise self._failure(ended, logged)
+            raise self._failure(ended, logged, folder)
         summary = LogSummary.of(logged)
         summary.check_plugins(lacks=task.lacks, unreadable=_NO_PLUGINS.findall(ended.text))
         if task.excused is not None:
@@ -225,10 +227,15 @@ class CommandBuilder(Struct, frozen=True):
         """With a sandbox its own environment, else the bridge's with what was given."""
         return self.environment if self.sandbox else process.environment(self.environment)
 
-    def _failure(self, ended: process.Ended, logged: list[LoggedError]) -> BuildFailed:
+    def _failure(
+        self, ended: process.Ended, logged: list[LoggedError], folder: Path
+    ) -> BuildFailed:
         """The reason of a failure: the last logged error, else the end of the output."""
         if logged:
             last = logged[-1]
+            if taken := _TAKEN.search(last.reason):
+                name = taken[1].removeprefix(f"{folder}/")
+                return BuildFailed(f"two pages are to be written to {name}", file=last.file)
             return BuildFailed(last.reason, file=last.file)
         if said := ended.text.strip()[-_SHOWN:]:
             return BuildFailed(f"{self._program} ended with status {ended.code}: {said}")

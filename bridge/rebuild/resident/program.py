@@ -254,7 +254,7 @@ def _build(site: WarmSite, order: Build, logged: LoggedErrors) -> Report:
     except BuildFailed as failure:
         return Failed(failure.reason, final=True)
     except (Collision, PageFailed) as error:
-        return Failed(str(error), suspects(error, checkout))
+        return Failed(str(error).replace(f"{checkout}/", ""), suspects(error, checkout))
     except Exception as error:
         logging.getLogger(__name__).exception("The build failed")
         last = site.content_cache.reading if _is_about_a_file(error) else ""

@@ -63,7 +63,10 @@ class Collision(FileOverwriteFailedError):  # type: ignore[misc] # not typed
     """Two pages have the same output file. A subclass of the error that Pelican raises."""
 
     def __init__(self, first: PlannedPage, second: PlannedPage) -> None:
-        problem = f"two pages are to be written to {second.name}"
+        name, one, other = second.name, first.source, second.source
+        problem = f"two pages are to be written to {name}"
+        if one and other and one != other:
+            problem = f"{one} and {other} are both to be written to {name}: change the slug of one"
         super().__init__(problem)
         self.first = first
         self.second = second
