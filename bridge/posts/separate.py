@@ -105,7 +105,7 @@ class SeparatePosts:
     def follow(self, head: Version, site: SiteReader, checkout: VersionFiles) -> None:
         """Look for them if a submodule or the site's settings are others now. Returns at once."""
         seen = (dict(checkout.modules), site)
-        if seen == self._seen or not (seen[0] or self._paths):
+        if seen == self._seen or not (seen[0] or self.outputs):
             return
         self._seen, self._began = seen, asyncio.get_running_loop().time()
         if self.looking is not None:
