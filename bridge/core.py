@@ -23,11 +23,17 @@ from bridge.posts.post_files import PostReader
 from bridge.posts.reservations import Reservations
 from bridge.posts.urls import hosts
 from bridge.rebuild import Rebuilder
-from bridge.rebuild.output_folder import DeferredRebuilder, output_folder
+from bridge.rebuild.output_folder import (
+    ONLY_PAGES,
+    DeferredRebuilder,
+    others_in,
+    output_folder,
+    why_not,
+)
 from bridge.rebuild.webhook import make_remote_rebuilder
 from bridge.runtime import private
 from bridge.runtime.lifetime import Lifetime
-from bridge.settings import Settings
+from bridge.settings import Settings, SettingsError
 from bridge.settings_file import LOOPBACK
 from bridge.site.current import CurrentSite, VersionFiles
 from bridge.site.process import SiteProcess
@@ -93,10 +99,12 @@ class Core(Struct, frozen=True):
 async def open_core(settings: Settings, public_url: str, lifetime: Lifetime) -> Core:
     """Open the repo and start the parts that follow its branch.
 
-    Raises what the store raises where the repo cannot be used.
+    Raises what the store raises where the repo cannot be used, and :class:`SettingsError`.
     """
     repo = await _open_repo(settings, public_url, lifetime)
     began = await asyncio.to_thread(repo.store.head)
+    if problem := await asyncio.to_thread(why_not, settings, repo.store):
+        raise SettingsError("settings", "rebuild.output", problem, f"{ONLY_PAGES}.")
     rebuilder = _make_rebuilder(settings, repo)
     moved: list[Listener] = [rebuilder.changed]
     remote = _make_remote(settings, repo, moved)
@@ -217,6 +225,8 @@ def _make_rebuilder(settings: Settings, repo: Repo) -> Rebuilder:
 async def _output_folder(settings: Settings, repo: Repo) -> Path:
     """The folder of pages: as the bridge's settings name it, or the site's."""
     if settings.rebuild.output:
+        if warning := await asyncio.to_thread(others_in, settings):
+            log.warning("%s", warning)
         return Path(settings.rebuild.output)
     return await _output_of_site(repo, settings.site.state)
 

@@ -10,6 +10,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+#: What the bridge has, or will have, in the state folder.
+OURS_IN_STATE = frozenset(
+    {
+        *("askpass", "git", "index.sqlite", "index.sqlite-shm", "index.sqlite-wal", "keep", "lfs"),
+        *("media", "mentions", "output-folder", "rebuild", "site", "submodules", "webmention"),
+    }
+)
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 #: A text that is never shown in errors or logs.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,15 @@ import msgspec
 from msgspec.structs import replace
 
 from bridge.runtime.command_name import command
-from bridge.settings import Rebuild, Secret, Settings, SettingsError, Site, Target
+from bridge.settings import (
+    OURS_IN_STATE,
+    Rebuild,
+    Secret,
+    Settings,
+    SettingsError,
+    Site,
+    Target,
+)
 
 #: Host names that only this machine reaches.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -343,10 +352,22 @@ def _wrong_places(settings: Settings, file: Path | None) -> Iterator[_Wrong]:
     output = Path(settings.rebuild.output).resolve()
     private = [repo, state, settings.indieauth.database, *([file] if file else [])]
     inside = next((each for each in private if each.resolve().is_relative_to(output)), None)
+    place = ""
     if inside or output.is_relative_to(repo):
         place = f"contains {inside}" if inside else "is inside the repo"
+    elif _home().is_relative_to(output):
+        place = "is your home folder, or contains it"
+    elif output.is_relative_to(state) and output.relative_to(state).parts[0] in OURS_IN_STATE:
+        place = "is what the bridge itself uses in [site] state"
+    if place:
         remedy = "Write a folder for nothing but the pages, such as 'output'"
         yield _Wrong("rebuild.output", f"{str(output)!r} {place}", remedy)
+
+
+def _home() -> Path:
+    with suppress(RuntimeError):  # a user without a home folder
+        return Path.home().resolve()
+    return Path(os.devnull)
 
 
 def _wrong_environment(site: Site) -> Iterator[_Wrong]:

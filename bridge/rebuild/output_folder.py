@@ -19,13 +19,19 @@ import msgspec
 from bridge.rebuild import BuildStatus, Rebuilder
 from bridge.rebuild.local.files import Tree
 from bridge.runtime import beneath
+from bridge.settings import OURS_IN_STATE, Settings
 from bridge.store import Version
+from bridge.store.git import GitStore
+from bridge.store.sync.transport import Transport
 
 log = logging.getLogger(__name__)
 
 _DEFAULT = "output"
 #: Which folder was in use last, as the settings name it.
 _NOTE = "output-folder"
+#: How many files are named.
+_NAMED = 3
+ONLY_PAGES = "Write a folder for nothing but the pages, such as 'output'"
 _RETRY_SECONDS = 30.0
 
 
@@ -66,6 +72,32 @@ def output_folder(configured: str, state: Path) -> Path:
     return instead
 
 
+def others_in(settings: Settings) -> str:
+    """A warning of files that the bridge has not written, in a folder of pages that it has not used
+    before; ``""`` if there are none. Blocks.
+    """
+    notes = ("kept/output.json", "published.json")
+    used = any((settings.site.state / "rebuild" / each).exists() for each in notes)
+    if used or not writes_pages(settings):
+        return ""
+    try:
+        names = sorted(each.name for each in Path(settings.rebuild.output).iterdir())
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (
+        f"the bridge has not written what is in {settings.rebuild.output}"
+        f" ({', '.join(names[:_NAMED])}{more}): pages of the same names replace it"
+    )
+
+
+def writes_pages(settings: Settings) -> bool:
+    """Whether pages are written to the folder that ``bridge.toml`` names."""
+    return bool(settings.rebuild.output) and settings.rebuild.mode in {"resident", "command"}
+
+
 def _wanted(configured: str, state: Path) -> Path | None:
     """The configured folder, if it is inside the state folder or beside it."""
     names = PurePath(configured).parts
@@ -82,7 +114,7 @@ def _is_free(folder: Path, state: Path) -> bool:
     """Whether nothing exists there, and the bridge will create nothing there later."""
     inside = folder.is_relative_to(state)
     top = state / folder.relative_to(state).parts[0] if inside else folder
-    if inside and (top.name in _OURS or top.name.startswith(".")):
+    if inside and (top.name in OURS_IN_STATE or top.name.startswith(".")):
         return False
     try:
         return not os.path.lexists(top) or (top == folder and not [*top.iterdir()])
@@ -90,13 +122,25 @@ def _is_free(folder: Path, state: Path) -> bool:
         return False
 
 
-#: What the bridge has, or will have, in the state folder.
-_OURS = frozenset(
-    {
-        *("askpass", "git", "index.sqlite", "index.sqlite-shm", "index.sqlite-wal", "keep", "lfs"),
-        *("media", "mentions", "rebuild", "site", "submodules", "webmention", _NOTE),
-    }
-)
+def why_not(settings: Settings, store: GitStore) -> str:
+    """Why pages must not be written to the folder that ``bridge.toml`` names; ``""`` if they may.
+
+    Blocks. Raises StoreBroken.
+    """
+    name, output = settings.publish.remote, Path(settings.rebuild.output)
+    if not writes_pages(settings) or not name:
+        return ""
+    transport = Transport(store.bare_repo, name, "", settings.site.state, store.disk)
+    if not transport.url() or transport.local is None:
+        return ""
+    output, clone = output.resolve(), transport.local.path.resolve()
+    if clone.is_relative_to(output):
+        return f"{str(output)!r} is your clone, or contains it ({clone})"
+    head = store.head()
+    if head is None or not output.is_relative_to(clone):
+        return ""
+    path = next(store.files(output.relative_to(clone).as_posix(), head), ("",))[0]
+    return path and f"{str(output)!r} is in your clone, and has files of your repo ({path})"
 
 
 def _noted(state: Path) -> str | None:

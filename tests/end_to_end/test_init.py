@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -727,6 +728,21 @@ def test_committed_pages_are_found_where_the_makefile_builds_them(
     (site / "index.html").write_text("a built page")
     commit(site)
     assert existing.committed_pages() == found
+
+
+def test_pages_are_not_written_among_the_owners_files(site: Path, bridge: Path) -> None:
+    done("init", site, "--yes", cwd=bridge)
+    config = bridge / "bridge.toml"
+    text = re.sub(r"(?m)^port = .*", "port = 0", config.read_text())
+    config.write_text(text.replace('output = "output"', f'output = "{site}"'))
+    before = sorted(site.rglob("*.html"))
+    ended = run("serve", cwd=bridge)
+    assert ended.returncode == 1
+    assert (
+        f"bridge.toml: rebuild.output: {str(site)!r} is your clone, or contains it" in ended.stderr
+    )
+    assert "Traceback" not in ended.stderr
+    assert sorted(site.rglob("*.html")) == before
 
 
 async def test_a_site_whose_makefile_names_the_folder_of_posts(

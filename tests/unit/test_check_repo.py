@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from git_kit import commit_all, git, new_repo
@@ -40,12 +41,17 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_an_output_that_may_not_be_written_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = Site(me="https://s.example/", repo=tmp_path / "site.git")
+    repo = new_repo(tmp_path / "site.git", bare=True)
+    site = Site(me="https://s.example/", repo=repo, state=tmp_path / "state")
     settings = Settings(site=site, rebuild=Rebuild(output=str(tmp_path / "www" / "pages")))
-    assert _check_output(settings) is None
-    assert _check_output(Settings(site=site, rebuild=Rebuild(mode="none"))) is None
-    monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path)
-    found = _check_output(settings)
+    store = GitStore(repo, author="Ada <ada@example.com>")
+    try:
+        assert _check_output(settings, store) is None
+        assert _check_output(Settings(site=site, rebuild=Rebuild(mode="none")), store) is None
+        monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path)
+        found = _check_output(settings, store)
+    finally:
+        store.close()
     assert str(found) == (
         f"BAD  output: {tmp_path} cannot be written\n     -> Make the user that runs the bridge its"
         " owner, or set [rebuild] output to another folder."
@@ -63,11 +69,51 @@ def test_an_output_in_a_folder_that_may_not_be_entered_is_named(
             raise PermissionError(errno.EACCES, "Permission denied", str(place))
         return stat(place, **options)
 
-    site = Site(me="https://s.example/", repo=tmp_path / "site.git")
+    repo = new_repo(tmp_path / "site.git", bare=True)
+    site = Site(me="https://s.example/", repo=repo)
     settings = Settings(site=site, rebuild=Rebuild(output=str(closed / "www")))
+    store = GitStore(repo, author="Ada <ada@example.com>")
     monkeypatch.setattr(os, "stat", refused)
     monkeypatch.setattr(os, "access", lambda place, _: place != closed)
-    assert f"output: {closed} cannot be written" in str(_check_output(settings))
+    try:
+        assert f"output: {closed} cannot be written" in str(_check_output(settings, store))
+    finally:
+        store.close()
+
+
+def test_an_output_among_the_owners_files_is_named(tmp_path: Path) -> None:
+    clone = new_repo(tmp_path / "clone")
+    (clone / "content").mkdir()
+    (clone / "content" / "a.md").touch()
+    commit_all(clone)
+    (clone / "output").mkdir()
+    (clone / "output" / "index.html").touch()
+    repo = tmp_path / "site.git"
+    clone_bare(str(clone), repo, "main")
+    site = Site(me="https://s.example/", repo=repo, state=tmp_path / "state")
+    store = GitStore(repo, author="Ada <ada@example.com>")
+
+    def told(output: Path, mode: Literal["resident", "none"] = "resident") -> str:
+        rebuild = Rebuild(output=str(output), mode=mode)
+        return str(_check_output(Settings(site=site, rebuild=rebuild), store))
+
+    try:
+        assert told(clone).startswith(
+            f"BAD  output: [rebuild] output, {str(clone)!r} is your clone"
+        )
+        for folder in (clone / "content", clone / "x" / ".." / "content"):
+            assert "has files of your repo (content/a.md)" in told(folder)
+        assert told(clone, mode="none") == "None"
+        assert told(clone / "public") == "None"
+        # What `pelican` has built by hand, or another program's.
+        others = told(clone / "output")
+        assert others.startswith("note output: ")
+        assert f"in {clone}/output (index.html): pages of the same names replace it" in others
+        (site.state / "rebuild" / "kept").mkdir(parents=True)
+        (site.state / "rebuild" / "kept" / "output.json").touch()
+        assert told(clone / "output") == "None"
+    finally:
+        store.close()
 
 
 def test_a_branch_that_was_renamed_in_the_remote_is_named(tmp_path: Path) -> None:

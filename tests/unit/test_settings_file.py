@@ -46,6 +46,13 @@ def test_the_pages_are_never_in_a_folder_with_what_is_private(tmp_path: Path) ->
     for private in (".", "..", tmp_path, "state", "site.git", "site.git/www", "x/../site.git"):
         with pytest.raises(SettingsError, match=r"rebuild\.output: .*nothing but the pages"):
             output(private)
+    for home in (Path.home(), Path.home().parent, "/"):
+        with pytest.raises(SettingsError, match=r"rebuild\.output: .*nothing but the pages"):
+            output(home)
+    for ours in ("state/keep", "state/site/checkout"):
+        with pytest.raises(SettingsError, match=r"bridge itself uses in \[site\] state"):
+            output(ours)
+    assert output("state/output") == f"{tmp_path}/state/output"
     database = '[indieauth]\ndatabase = "www/indieauth.sqlite"\n'
     with pytest.raises(SettingsError, match=r"contains .*/www/indieauth\.sqlite"):
         output("www", database)

@@ -12,6 +12,7 @@ import git
 
 from bridge.commands.checks import Finding
 from bridge.commands.checks.site import check_site
+from bridge.rebuild.output_folder import ONLY_PAGES, others_in, why_not, writes_pages
 from bridge.runtime import private
 from bridge.settings import Settings
 from bridge.store import StoreError, Version
@@ -43,8 +44,8 @@ async def check_repo(settings: Settings, file: Path) -> AsyncIterator[Finding]:
         yield _check_access(store, settings)
         if too_old := _check_git(git.Git().version_info):
             yield too_old
-        if closed := _check_output(settings):
-            yield closed
+        if unusable := await asyncio.to_thread(_check_output, settings, store):
+            yield unusable
         yield _check_private(file, settings.site.state, settings)
         remote, newest = await asyncio.to_thread(_check_remote, store, head, settings)
         yield remote
@@ -75,15 +76,19 @@ def _check_access(store: GitStore, settings: Settings) -> Finding:
     )
 
 
-def _check_output(settings: Settings) -> Finding | None:
-    """Whether the bridge can write the pages."""
-    output = Path(settings.rebuild.output)
-    if settings.rebuild.mode not in {"resident", "command"} or not settings.rebuild.output:
+def _check_output(settings: Settings, store: GitStore) -> Finding | None:
+    """Whether the bridge can write the pages, and may."""
+    if not writes_pages(settings):
         return None
+    if problem := why_not(settings, store):
+        return Finding("output", f"[rebuild] output, {problem}", f"{ONLY_PAGES}.")
+    output = Path(settings.rebuild.output)
     # Path.exists() raises an error for what is in a folder that may not be entered.
     there = next(each for each in (output, *output.parents) if os.path.exists(each))  # noqa: PTH110
     if os.access(there, os.W_OK | os.X_OK):
-        return None
+        warning = others_in(settings)
+        remedy = "If these are not pages of this site, set [rebuild] output to a new folder."
+        return Finding("output", warning, remedy, broken=False) if warning else None
     return Finding(
         "output",
         f"{there} cannot be written",

@@ -62,8 +62,10 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
         )
         with step("Checking out the site's files and submodules"):
             await asyncio.to_thread(files.bring_to, head)
-        for warning in files.warnings:
-            yield Finding("checkout", warning, _LACKING)
+        if lacking := files.warnings:
+            # A repo of plugins has dozens of submodules.
+            more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+            yield Finding("checkout", f"{'; '.join(lacking[:_SHOWN])}{more}", _LACKING)
         if finding := await asyncio.to_thread(check_folder, settings, store):
             yield finding
         async for finding in _check_pelican(store, files, head, settings):
