@@ -55,7 +55,9 @@ def owners_path(content: str, root: str) -> Iterator[None]:
         own = dict(load(file))
         named = str(Path(file).parent / str(own.get("PATH") or ""))
         is_same = own.get("PATH") and os.path.realpath(named) == os.path.realpath(content)
-        if own.get("PATH") and not _has_files(content) and _has_files(named):
+        # The resident process notes what is looked at here, to start again when that changes.
+        elsewhere = own.get("PATH") and not is_same
+        if elsewhere and not _has_files(content) and _has_files(named):
             here, there = (os.path.relpath(each, root) for each in (content, named))
             if there != os.curdir and not there.startswith(os.pardir):
                 raise WrongFolder(
