@@ -23,11 +23,13 @@ import logging
 from pelican import signals
 
 log = logging.getLogger(__name__)
+LONG = "no cover and " * 30 + "no more"
 
 def finalized(generator):
     log.error("no cover found for 978")
     log.critical("a service is away")
     log.error("one.md has no cover")
+    log.error("content/one.md has %s", LONG)
     try:
         raise OSError("unreachable")
     except OSError:
@@ -43,6 +45,8 @@ WARNINGS = {
     "no cover found for 978",
     "a service is away",
     "one.md has no cover",
+    # Longer than the name of any file.
+    f"content/one.md has {'no cover and ' * 30}no more",
     "Skipping ./two.md: it has no cover and this is a second line",
 }
 
@@ -281,11 +285,16 @@ async def test_a_file_outside_of_the_content_folder_that_is_linked_stops_no_buil
 ) -> None:
     """Pelican copies it to a place outside of the output, where no build may write."""
     links = "[a]({static}../pictures/a.png) [b]({static}../../not-there/b.png)"
-    status = await site.after(
-        {"content/linking.md": post("A", 8, body=links), "pictures/a.png": b"a picture"}
-    )
-    assert (status.state, status.slow) == ("idle", None), status
-    assert site.differing() == []
+    told = "pictures/a.png is not published, since it is outside of the content folder"
+    changes: list[dict[str, bytes | None]] = [
+        {"content/linking.md": post("A", 8, body=links), "pictures/a.png": b"a picture"},
+        {"content/new.md": post("New", 10)},
+    ]
+    for change in changes:
+        status = await site.after(change)
+        assert (status.state, status.slow) == ("idle", None), status
+        assert site.differing() == []
+        assert status.warnings == (told,)
 
 
 @once

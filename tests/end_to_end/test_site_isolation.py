@@ -116,7 +116,11 @@ async def test_no_post_publishes_files_outside_of_the_site(
     async with built(tmp_path, store, mode) as worker:
         worker.changed(version)
         await settled(worker, version)
-        assert worker.status().state == "idle", worker.status()
+        status = worker.status()
+        assert status.state == "idle", status
+    for file in (*secrets, Path("/etc/hostname")):
+        named = [text for text in status.warnings if text.startswith(f"{file} is not published")]
+        assert len(named) == 1, status.warnings
     output = tmp_path / "output"
     pages = [file for file in output.rglob("*") if file.is_file()]
     assert output / "one.html" in pages

@@ -17,7 +17,9 @@ from bridge.rebuild.local.files import Tree
 from bridge.settings import prefix_of
 
 #: ``[12:00:00] ERROR    what happened          generators.py:721`` (the time not on every line).
-_RECORD = re.compile(r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+\w+\.py:\d+)?\s*$")
+_RECORD = re.compile(
+    r"^(?:\[[\d:]+\])?\s*(ERROR|CRITICAL)\s+(.*?)(?:\s+(?:\w+\.py|<string>):\d+)?\s*$"
+)
 #: A further line of a message, which no traceback is, and the most that are kept of one.
 _CONTINUED = re.compile(
     r"(?=\s|$)(?!\s*(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s|Traceback \(most recent|\u256d))"
@@ -101,7 +103,8 @@ class SourcePaths(Struct, frozen=True):
     def _longest(self, text: str, prefix: str) -> str | None:
         """The longest beginning of a text that is a file: names may hold spaces."""
         for end in reversed([match.start() for match in _END.finditer(text)]):
-            if end and (self.checkout / (prefix + text[:end])).is_file():
+            # Texts may be too long for a path, on which ``Path.is_file`` fails.
+            if end and os.path.isfile(self.checkout / (prefix + text[:end])):  # noqa: PTH113
                 return prefix + text[:end]
         return None
 

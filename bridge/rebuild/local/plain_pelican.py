@@ -9,12 +9,15 @@ from __future__ import annotations
 import builtins
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 #: The posts to leave out: a JSON list of paths below the content folder.
 LEFT_OUT = "PELICAN_LEFT_OUT"
@@ -105,17 +108,46 @@ def leave_out(generator: Any, posts: Collection[str]) -> None:
 def stay_in_output(generator: Any) -> None:
     """Make Pelican's generator of static files not copy one to a place outside of the output: a
     post has linked to it by a path that leads out of the content folder. Pelican would write beside
-    the output, and a build may not.
+    the output, and a build may not. One that may not be read is not copied either.
     """
     required = getattr(generator, "_file_update_required", None)
     if required is None:
         return  # a Pelican newer than those that are known
 
     def is_required(static: Any) -> bool:
-        inside = not os.path.normpath(static.save_as).startswith("../")
-        return inside and required(static)
+        if leads_outside(os.path.normpath(static.save_as)):
+            say_outside(static.source_path)
+            return False
+        return may_be_published(static.source_path) and required(static)
 
     generator._file_update_required = is_required
+
+
+def leads_outside(name: str) -> bool:
+    """Whether the name of an output file leads out of the output folder."""
+    return name.startswith("../")
+
+
+def say_outside(source: str) -> None:
+    """Log, for the owner, that a static file is not copied for that reason."""
+    if os.path.exists(source):  # noqa: PTH110 - called for every file of a site
+        path = os.path.normpath(source)
+        _log.error("%s is not published, since it is outside of the content folder", path)
+
+
+def may_be_published(source: str) -> bool:
+    """Whether this process may read a static file. Pelican goes on without one that it may not
+    read; the owner is told.
+    """
+    try:
+        open(source, "rb").close()  # noqa: PTH123 - what is refused is noted there
+    except PermissionError:
+        path = os.path.normpath(source)
+        _log.error("%s is not published, since the site's own code may not read it", path)
+        return False
+    except OSError:
+        return True  # a folder, or it is not there: Pelican knows what to do
+    return True
 
 
 class Runs:
@@ -180,8 +212,6 @@ def unreadable(folders: Iterable[str]) -> list[str]:
 
 def _say_why_files_are_skipped() -> None:
     """Pelican itself only says why it could not process a file where it prints a traceback."""
-    import logging  # noqa: PLC0415 - this file is also imported for the function above
-
     make = logging.getLogRecordFactory()
 
     def with_reason(*args: Any, **options: Any) -> logging.LogRecord:

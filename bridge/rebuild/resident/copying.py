@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from pelican.generators import Generator
 
+from bridge.rebuild.local.plain_pelican import leads_outside, may_be_published, say_outside
 from bridge.rebuild.resident.pelican.generators import WarmStatic
 from bridge.rebuild.resident.pelican.reading import Stamp, stamp
 from bridge.rebuild.resident.reuse.staged_site import StagedSite
@@ -58,7 +59,7 @@ class StaticCopies:
             for file, target in _files(source, name):
                 version = file, stamp(file)
                 is_new = self._copied.get(target) != version
-                if is_new and not _may_be_read(file):
+                if is_new and not may_be_published(file):
                     continue
                 names[target] = version
                 waits = first is not None and source not in first
@@ -82,8 +83,9 @@ class StaticCopies:
 
     def _can_be_copied(self, source: str, name: str) -> bool:
         """Whether Pelican would copy this file or folder."""
-        if not name.strip("./") or name.startswith("../"):
-            # Pelican would put it outside of the output folder.
+        if leads_outside(name):
+            say_outside(source)
+        if not name.strip("./") or leads_outside(name):
             return False
         if self._staged.is_folder(name):
             # Pelican cannot write a file there.
@@ -125,12 +127,3 @@ def _files(source: str, name: str) -> Iterable[tuple[str, str]]:
         for path in below
         if os.path.isfile(path)  # noqa: PTH113 - as above
     ]
-
-
-def _may_be_read(file: str) -> bool:
-    """Whether this process may read a file. Pelican goes on without one that it may not read."""
-    try:
-        open(file, "rb").close()  # noqa: PTH123 - what is refused is noted there
-    except PermissionError:
-        return False
-    return True
