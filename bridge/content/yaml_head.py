@@ -45,6 +45,8 @@ _OPENING, _CLOSING = frozenset("[{"), frozenset("]}")
 #: Values that are none.
 _NULLS = frozenset({"", "~", "null"})
 _PLAIN = re.compile(r"[^\W\d_][\w-]*(?: [\w-]+)*")
+#: Text that is plain outside of brackets only.
+_SENTENCE = re.compile(r"[^\W\d_][\w-]*(?:,? [\w-]+)+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[\dT:.+Z -]*")
 #: Words that YAML does not read as strings.
 _WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
@@ -324,7 +326,8 @@ def _written(key: str, value: str) -> str:
     if key == "mf2":
         return "'" + value.replace("'", "''") + "'"
     # Elsewhere what looks like a time would be one to YAML: the name of a file, as a title.
-    return value if key in _TIMES and _TIME.fullmatch(value) else _scalar(value)
+    is_plain = _TIME if key in _TIMES else _SENTENCE
+    return value if is_plain.fullmatch(value) else _scalar(value)
 
 
 def _scalar(value: str) -> str:

@@ -18,7 +18,7 @@ from bridge.micropub.post import Json
 #: The queries of the Micropub endpoint. ``config`` is also the answer if ``q`` is missing.
 QUERIES = (
     *("config", "source", "syndicate-to", "category", "channel", "post-types", "media-endpoint"),
-    *("contact", "geo"),
+    *("contact", "geo", "destination", "visibility"),
 )
 
 #: The queries of the media endpoint.

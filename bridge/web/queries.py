@@ -60,18 +60,19 @@ class Queries:
                 return contacts(await self._latest(), query.filter)
             case "geo":
                 return places(await self._latest(), query.place, query.filter)
-        # Most apps begin with this query, and many stop without an answer. While the posts of a
-        # large site are being indexed, or the disk is full, the categories of those found so far
-        # are enough.
+        # Most apps begin with the configuration, and many stop without an answer. While the posts
+        # of a large site are being indexed, or the disk is full, the categories of those found so
+        # far are enough.
         with suppress(Unavailable, InsufficientStorage):
             await self._catalogue.for_new_post()
-        return answers.config(
+        configuration = answers.config(
             media_endpoint=self._media_endpoint,
             targets=self._targets,
             channels=self._channels(),
             categories=self._catalogue.index.categories(),
             destinations=[Channel(self._me, self._me)],
         )
+        return configuration if query.q == "config" else {query.q: configuration[query.q]}
 
     def _channels(self) -> list[Channel]:
         return [Channel(name, name) for name in self._catalogue.index.channels()]

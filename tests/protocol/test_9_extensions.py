@@ -310,6 +310,12 @@ async def test_a_list_is_filtered_by_channel(client: Client, word: str) -> None:
     assert len(urls(await client.query(**asked))) == 2
 
 
+@pytest.mark.parametrize("part", ["destination", "visibility", "syndicate-to", "media-endpoint"])
+async def test_a_part_of_the_configuration_can_be_asked_for(client: Client, part: str) -> None:
+    whole = await client.query(q="config")
+    assert await client.query(q=part) == {part: whole[part]}
+
+
 async def test_queries_for_the_media_endpoint_people_and_places(client: Client, word: str) -> None:
     assert await client.query(q="media-endpoint") == {"media-endpoint": client.bridge.media}
     person = {"type": ["h-card"], "properties": {"name": [word], "url": ["https://a.example/"]}}

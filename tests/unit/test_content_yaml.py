@@ -135,6 +135,15 @@ def test_comments_beside_and_below_a_header_stay() -> None:
     assert changed.text() == head.replace("draft", "published").replace("'a # b'", '"New: title"')
 
 
+@pytest.mark.parametrize("tags", ["one, two words, three", "Ünder, 日本, x-1 y"])
+def test_tags_without_quotes_stay_without_them(tags: str) -> None:
+    head = f"---\ntitle: 'a'\ntags: {tags}\nextra:\n- a\n---\nText\n"
+    file = PelicanFile.parse(head, "a.md")
+    longer = file.with_header("Tags", f"{file.get('Tags')}, four")
+    assert longer.text() == head.replace(tags, f"{tags}, four")
+    assert longer.with_header("Tags", tags).text() == head
+
+
 def test_what_is_added_is_yaml() -> None:
     file = PelicanFile.parse(BLOCK, "a.md")
     line = Mf2Line(properties={"like-of": ("https://example.org/it's: #1",)})

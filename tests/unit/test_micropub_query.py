@@ -135,6 +135,8 @@ class TestAnswers:
             "media-endpoint",
             "contact",
             "geo",
+            "destination",
+            "visibility",
         ]
         assert found["visibility"] == ["public", "unlisted"]
         assert found["post-types"] == answers.post_types()["post-types"]
