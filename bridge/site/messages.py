@@ -41,7 +41,8 @@ class Start(_Message, frozen=True):
     ``[content] path``. ``is_owners``: it is the owner's clone, which must not be changed.
     ``siteurl`` stands in for an empty SITEURL. A question about a text holds up others for
     ``patience`` seconds, or ``hurried`` if some are waiting; then it goes on beside them, with at
-    most ``most_slow`` like it.
+    most ``most_slow`` like it. Where there are so many, it is refused: after ``patience`` seconds,
+    or ``hurried`` if it is one of several of an app, and another app waits.
     """
 
     checkout: str

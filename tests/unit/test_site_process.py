@@ -32,6 +32,7 @@ from bridge.runtime.process import environment as of_builds
 from bridge.site.launch import confined_argv, unconfined
 from bridge.site.messages import (
     MANY,
+    TEXT,
     Frame,
     IndexedPost,
     Locate,
@@ -39,10 +40,10 @@ from bridge.site.messages import (
     Source,
     Unread,
 )
-from bridge.site.pelican.serve import Supervisor, _Copy
+from bridge.site.pelican.serve import Supervisor, _Copy, _Questions
 from bridge.site.process import RunningProcess, SiteProcess
 from bridge.site.sandbox import Sandbox
-from bridge.site.site_reader import AnswerLimits
+from bridge.site.site_reader import APP, AnswerLimits
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = PostQuestions(place=Locate(QUESTION_TEXT))
@@ -282,6 +283,42 @@ async def test_the_number_of_concurrent_slow_texts_is_limited(tmp_path: Path) ->
         with pytest.raises(Unavailable, match="other long texts"):
             await text(site, "endless, too")
         first.cancel()
+
+
+async def test_many_slow_texts_of_one_app_hardly_delay_another_app(tmp_path: Path) -> None:
+    limits = AnswerLimits(loading=600, text=3600, overdue=600)
+    # As long as no other app waits, all but one of them would have half an hour each.
+    times = {"patience": 1800.0, "hurried": 0.05, "most_slow": 1}
+    async with opened(tmp_path, BUSY, limits=limits, **times) as site, asyncio.timeout(600):
+        APP.set(1)
+        many = [asyncio.create_task(text(site, "endless")) for _ in range(5)]
+        await asyncio.sleep(0.3)
+        APP.set(2)
+        for _ in range(3):
+            assert "quick" in await text(site, "quick")
+        ended = [each for each in many if each.done()]
+        assert len(ended) < len(many)
+        for each in ended:
+            with pytest.raises(Unavailable, match="other long texts"):
+                await each
+        for each in many:
+            each.cancel()
+
+
+def test_no_app_has_its_turn_twice_while_another_waits() -> None:
+    waiting, asked = _Questions(), [Frame(number, TEXT, 0, b"", 1) for number in range(4)]
+    for each in asked[:3]:
+        waiting.add(each)
+    assert waiting.take()[0] is asked[0]
+    other = Frame(9, TEXT, 0, b"", 2)
+    waiting.add(other)
+    waiting.add(asked[3])
+    assert [waiting.take()[0].number for _ in range(4)] == [9, 1, 2, 3]
+    waiting.add(other)
+    waiting.take()
+    waiting.add(asked[0])
+    waiting.add_again(other)
+    assert waiting.take() == (other, True)
 
 
 async def test_only_the_text_that_kills_the_process_is_refused(tmp_path: Path) -> None:

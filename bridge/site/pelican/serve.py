@@ -145,11 +145,16 @@ class _Questions:
     """
 
     def __init__(self) -> None:
-        #: By app; the first one is next.
+        #: By app; the first one is next, unless it was the last and another one waits.
         self._of_apps: dict[int, deque[tuple[Frame, bool]]] = {}
+        self._last: int | None = None
 
     def __bool__(self) -> bool:
         return bool(self._of_apps)
+
+    def has_others(self, app: int) -> bool:
+        """Whether a question of another app waits."""
+        return any(other != app for other in self._of_apps)
 
     def add(self, frame: Frame) -> None:
         """Add a question."""
@@ -160,11 +165,13 @@ class _Questions:
         waiting = self._of_apps.pop(frame.app, deque())
         waiting.appendleft((frame, True))
         self._of_apps = {frame.app: waiting, **self._of_apps}
+        self._last = None
 
     def take(self) -> tuple[Frame, bool]:
         """Remove the next question."""
-        app = next(iter(self._of_apps))
-        waiting = self._of_apps.pop(app)
+        first = next(iter(self._of_apps))
+        app = next((each for each in self._of_apps if each != self._last), first)
+        waiting, self._last = self._of_apps.pop(app), app
         question = waiting.popleft()
         if waiting:
             self._of_apps[app] = waiting
@@ -289,8 +296,21 @@ class Supervisor:
             copy.detached = True
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, copy.pid, 10)
-        elif time.monotonic() - copy.since >= self._start.patience:
+        elif self._is_in_the_way(copy):
             self._give_up(copy, Refusal("busy", "the site is at work on other long texts"))
+
+    def _is_in_the_way(self, copy: _Copy) -> bool:
+        """Whether a question that cannot go on in the background has had the copy for long enough:
+        where another app waits, that of an app which has others in the background soon has.
+        """
+        app = 0 if copy.job is None else copy.job.app
+        # The bridge's own questions, about posts of the site, have no app.
+        has_more = app and any(
+            each.detached and each.job is not None and each.job.app == app for each in self._copies
+        )
+        hurries = has_more and self._waiting[TEXT].has_others(app)
+        patience = self._start.hurried if hurries else self._start.patience
+        return time.monotonic() - copy.since >= patience
 
     def _give_up(self, copy: _Copy, refusal: Refusal) -> None:
         """Refuse the question of a copy, and end the copy."""
