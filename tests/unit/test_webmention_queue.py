@@ -21,7 +21,9 @@ class Work:
     """Verifications, which last until the test ends them. A name is ``SITE/NUMBER``."""
 
     def __init__(self) -> None:
-        self.queue = VerificationQueue(self.verify, lambda name: name.partition("/")[0])
+        self.queue = VerificationQueue(
+            self.verify, lambda name: name.partition("/")[0], patience=0.05
+        )
         self.running: list[str] = []
         self.done: list[tuple[str, str]] = []
         self.held: Callable[[str], bool] = lambda _: False
@@ -56,6 +58,7 @@ async def working() -> AsyncIterator[Work]:
         for each in workers:
             each.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        await work.queue.close()
 
 
 async def test_who_sends_many_keeps_only_themselves_waiting() -> None:
@@ -69,6 +72,30 @@ async def test_who_sends_many_keeps_only_themselves_waiting() -> None:
         work.end()
         await work.queue.join()
         assert len(work.done) == 201
+
+
+async def test_slow_servers_of_many_senders_do_not_keep_all_workers() -> None:
+    async with working() as work:
+        work.held = lambda name: name.startswith("slow")
+        for number in range(60):
+            work.queue.add(f"slow{number}.example/1", f"stranger {number}")
+        # There is a bound.
+        await work.until(lambda: len(work.running) == WORKERS + 24)
+        assert work.most == WORKERS + 24
+        work.end()
+        await work.queue.join()
+        assert len(work.done) == 60
+
+
+async def test_the_turn_after_slow_servers_comes_while_they_are_waited_for() -> None:
+    async with working() as work:
+        work.held = lambda name: name.startswith("slow")
+        for number in range(20):
+            work.queue.add(f"slow{number}.example/1", f"stranger {number}")
+        work.queue.add("good.example/1", "friend")
+        async with asyncio.timeout(60):
+            await work.until(lambda: ("good.example/1", "friend") in work.done)
+        assert len(work.running) == 20
 
 
 async def test_many_mentions_on_one_site_have_one_worker() -> None:

@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -38,8 +38,12 @@ _REMEMBERED = 20_000
 _PRUNED = 100
 #: For how many seconds a sender can look up the state of a mention.
 _KEPT = 30 * 86400.0
-#: How many workers one sender has at most.
+#: How many verifications of one sender run at most.
 _EACH = 2
+#: After so many seconds a verification counts as slow, and goes on beside its worker.
+_PATIENCE = 2.0
+#: How many slow ones run at most, in addition to those that the workers wait for.
+_SLOW = 24
 _ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -211,18 +215,25 @@ class VerificationQueue:
     """Ids of records to verify, which several workers share: each is queued once, and no two
     workers have the same one.
 
-    Senders take turns, each has at most two workers, and each site of a source has one, so that a
+    Senders take turns, each has at most two at once, and each site of a source has one, so that a
     sender of many mentions delays only its own. A mention that several senders have sent gets the
-    turns of all of them.
+    turns of all of them. Servers that answer slowly leave the workers to others, whoever sends.
 
     ``verify`` is called with an id and the sender whose turn it is, and must not raise. ``site_of``
     returns the site of a record's source.
     """
 
     def __init__(
-        self, verify: Callable[[str, str], Awaitable[None]], site_of: Callable[[str], str]
+        self,
+        verify: Callable[[str, str], Coroutine[Any, Any, None]],
+        site_of: Callable[[str], str],
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self._verify = verify
+        self._patience = patience
+        self._verifying = set[asyncio.Task[None]]()
+        self._slow = 0
         self._site_of = site_of
         #: The ids that wait, by sender; the next sender first.
         self._waiting: dict[str, dict[str, None]] = {}
@@ -254,23 +265,43 @@ class VerificationQueue:
         while True:
             while (taken := self._take()) is None:
                 await self._changed.wait()
-            name, site, sender = taken
-            try:
-                await self._verify(name, sender)
-            finally:
-                self._busy_sites.discard(site)
-                self._busy_senders -= Counter([sender])
-                self._wake()
+            await self._start(*taken)
 
     async def join(self) -> None:
         """Wait until everything that was queued without a delay is verified."""
         while self._queued or self._busy_sites:
             await self._changed.wait()
 
-    def close(self) -> None:
-        """Cancel what was added with a delay."""
+    async def close(self) -> None:
+        """Cancel what runs, and what was added with a delay."""
         for timer in self._timers:
             timer.cancel()
+        for verifying in self._verifying:
+            verifying.cancel()
+        await asyncio.gather(*self._verifying, return_exceptions=True)
+
+    async def _start(self, name: str, site: str, sender: str) -> None:
+        """Verify one, and wait for that unless it is slow."""
+        verifying = asyncio.create_task(self._run(name, site, sender), name="verification")
+        self._verifying.add(verifying)
+        verifying.add_done_callback(self._verifying.discard)
+        await asyncio.wait({verifying}, timeout=self._patience)
+        if not verifying.done() and self._slow < _SLOW:
+            self._slow += 1
+            verifying.add_done_callback(self._slow_ended)
+        else:
+            await asyncio.wait({verifying})
+
+    async def _run(self, name: str, site: str, sender: str) -> None:
+        try:
+            await self._verify(name, sender)
+        finally:
+            self._busy_sites.discard(site)
+            self._busy_senders -= Counter([sender])
+            self._wake()
+
+    def _slow_ended(self, _: asyncio.Task[None]) -> None:
+        self._slow -= 1
 
     def _take(self) -> tuple[str, str, str] | None:
         """The next id with its site and sender, which have a worker now; ``None`` if all wait."""

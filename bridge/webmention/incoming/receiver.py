@@ -96,10 +96,10 @@ class Receiver:
 
     async def close(self) -> None:
         """Stop at once; everything unfinished is on disk."""
-        self._queue.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._queue.close()
 
     async def receive(self, source: str, target: str, client: str) -> Record:
         """Accept a webmention sent by the IP address ``client``; on disk when this returns.
