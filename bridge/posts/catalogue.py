@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from bridge.errors import BridgeError, SiteBroken, Unavailable
 from bridge.micropub.post import unescape
-from bridge.posts.index import PostIndex, Sources
+from bridge.posts.index import PostIndex, ReadableFiles
 from bridge.posts.linked import found_differences, found_files
 from bridge.posts.separate import SeparatePosts
 from bridge.site.current import CurrentSite, retrieved
@@ -273,7 +273,7 @@ class Catalogue:
         self.separate.follow(head, site, self._site.checkout)
         return head
 
-    async def _load(self, head: Version) -> Sources | None:
+    async def _load(self, head: Version) -> ReadableFiles | None:
         """Load the site. Returns the files of an index that has none yet, read meanwhile."""
         if self.index.version is not None:
             await self._site.bring_to(head)

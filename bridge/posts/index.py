@@ -86,7 +86,7 @@ class PostCounts(NamedTuple):
     scheduled: int
 
 
-class Sources:
+class ReadableFiles:
     """The files in the content folder of one version that a reader of the site can read: only those
     can be posts.
     """
@@ -158,13 +158,13 @@ class PostIndex:
         self.described: int | None = None
         self.version: Version | None = None
 
-    def read_ahead(self, head: Version, stop: threading.Event) -> Sources | None:
+    def read_ahead(self, head: Version, stop: threading.Event) -> ReadableFiles | None:
         """The files of a version, some of which are read until ``stop`` is set; ``None`` if the
         index has posts already.
 
         :meth:`refresh` needs them, and the site, which may take seconds until it is loaded.
         """
-        files = Sources(self._store, found_files(self._store, self._folder, head), _USUAL)
+        files = ReadableFiles(self._store, found_files(self._store, self._folder, head), _USUAL)
         try:
             if not self.is_lost and self._column("SELECT 1 FROM posts LIMIT 1"):
                 return None
@@ -174,7 +174,11 @@ class PostIndex:
         return files
 
     def refresh(
-        self, head: Version, facts: SiteFacts, describe: Describe, early: Sources | None = None
+        self,
+        head: Version,
+        facts: SiteFacts,
+        describe: Describe,
+        early: ReadableFiles | None = None,
     ) -> None:
         """Update the index to a version. ``early`` are its files, from :meth:`read_ahead`.
 
@@ -199,7 +203,7 @@ class PostIndex:
                 self._bring_to(head, rules, describe)
 
     def _bring_to(
-        self, head: Version, rules: str, describe: Describe, early: Sources | None = None
+        self, head: Version, rules: str, describe: Describe, early: ReadableFiles | None = None
     ) -> None:
         known = self._state(rules)
         if known != head:
@@ -492,7 +496,7 @@ class PostIndex:
         former = FormerAddresses.before(self._database, self._store, inside)
         forget(self._database, (each.path for each in inside if each.old), self._own)
         changed = ((each.path, each.new) for each in inside if each.new)
-        self._learn(Sources(self._store, changed, self._suffixes), describe)
+        self._learn(ReadableFiles(self._store, changed, self._suffixes), describe)
         former.remember(inside)
         return True
 
@@ -508,7 +512,7 @@ class PostIndex:
         self._note_state(_UNFINISHED, rules)
         self._database.commit()
 
-    def _describe_all(self, head: Version, describe: Describe, early: Sources | None) -> None:
+    def _describe_all(self, head: Version, describe: Describe, early: ReadableFiles | None) -> None:
         """Describe every file in batches; batches that are done are kept if this is interrupted."""
         known = dict[str, str](self._database.execute("SELECT path, blob FROM posts"))
         if known or early is None or not early.narrow(self._suffixes):
@@ -518,7 +522,7 @@ class PostIndex:
                 stale = (path for path, blob in known.items() if wanted.get(path) != blob)
                 forget(self._database, stale, self._own)
                 files = (each for each in wanted.items() if known.get(each[0]) != each[1])
-            early = Sources(self._store, files, self._suffixes)
+            early = ReadableFiles(self._store, files, self._suffixes)
         self._learn(early, describe, then=self._database.commit)
         forget_unchanged(self._database)
         release_memory()
@@ -534,7 +538,7 @@ class PostIndex:
 
     def _learn(
         self,
-        files: Sources,
+        files: ReadableFiles,
         describe: Describe,
         *,
         then: Callable[[], None] = lambda: None,
@@ -559,7 +563,7 @@ class PostIndex:
                 reported = now
                 log.info("indexing the site's posts: %d files so far", count)
 
-    def _batches(self, files: Sources) -> Iterator[list[Source]]:
+    def _batches(self, files: ReadableFiles) -> Iterator[list[Source]]:
         """The files in batches."""
         batch, size = list[Source](), 0
         for source in files:

@@ -18,7 +18,7 @@ from bridge.errors import IndexLost, Unavailable
 from bridge.micropub.action import Create
 from bridge.micropub.post import Post
 from bridge.posts import index as index_module
-from bridge.posts.index import Describe, PostCounts, PostIndex, Sources
+from bridge.posts.index import Describe, PostCounts, PostIndex, ReadableFiles
 from bridge.posts.urls import canonical, hosts
 from bridge.publisher import Published
 from bridge.site.messages import (
@@ -106,7 +106,7 @@ def index(store: MemoryStore, tmp_path: Path) -> Iterator[PostIndex]:
     opened.close()
 
 
-def read_ahead(index: PostIndex, head: Version, *, stopped: bool = False) -> Sources | None:
+def read_ahead(index: PostIndex, head: Version, *, stopped: bool = False) -> ReadableFiles | None:
     stop = threading.Event()
     if stopped:
         stop.set()
