@@ -152,6 +152,8 @@ def _make_remote(settings: Settings, repo: Repo, moved: list[Listener]) -> Remot
         poll=publish.poll_seconds,
         # The owner may force-push away their own commits; the bridge's posts stay.
         is_post=is_ours,
+        # A branch that the owner merges may be deleted after that; the main one is renamed.
+        recreates=bool(settings.site.branch),
     )
 
 

@@ -102,10 +102,18 @@ def _begin(folder: Path, kind: str) -> None:
 
 
 @asynccontextmanager
-async def bridge(world: World, *, poll: float = 60.0) -> AsyncIterator[tuple[GitStore, Remote]]:
+async def bridge(
+    world: World, *, poll: float = 60.0, recreates: bool = True
+) -> AsyncIterator[tuple[GitStore, Remote]]:
     store = GitStore(world.repo, author=ADA)
     remote = Remote(
-        store, "origin", state=world.repo, on_moved=world.moved.append, poll=poll, is_post=is_post
+        store,
+        "origin",
+        state=world.repo,
+        on_moved=world.moved.append,
+        poll=poll,
+        is_post=is_post,
+        recreates=recreates,
     )
     await remote.start()
     try:
@@ -465,6 +473,34 @@ async def test_an_empty_remote_gets_its_first_branch(world: World) -> None:
     async with bridge(world) as (store, remote):
         await settled(remote)
         assert git(world.remote, "rev-parse", "main") == store.head()
+
+
+async def test_a_main_branch_that_was_renamed_is_not_created_again(world: World) -> None:
+    """The owner would not see the posts that are pushed to it."""
+    async with bridge(world, poll=1.0, recreates=False) as (store, remote):
+        await settled(remote)
+        git(world.remote, "branch", "-m", "main", "trunk")
+        version = put(store, "b.md", "ours")
+        remote.changed(version)
+        status = await until(remote, lambda status: status.state == "failed")
+        assert status.error is not None
+        assert "no branch main any more, and its main branch is trunk" in status.error
+        assert f"git -C {world.repo} branch -m" in status.remedy
+        assert "main" not in git(world.remote, "branch", "--list", "main")
+        # Back again, it goes on by itself.
+        git(world.remote, "branch", "-m", "trunk", "main")
+        await until(remote, lambda status: status.state == "ok" and not status.behind)
+        assert git(world.remote, "rev-parse", "main") == version
+    # Renamed on both sides, too.
+    for repo in (world.remote, world.repo):
+        git(repo, "branch", "-m", "main", "trunk")
+    async with bridge(world, recreates=False) as (store, remote):
+        await settled(remote)
+        version = put(store, "c.md", "ours")
+        remote.changed(version)
+        await settled(remote)
+        assert git(world.remote, "rev-parse", "trunk") == version
+    world.sound()
 
 
 async def test_an_empty_repo_gets_the_first_commits_of_the_remote(

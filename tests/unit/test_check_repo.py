@@ -132,6 +132,8 @@ def test_a_branch_that_was_renamed_in_the_remote_is_named(tmp_path: Path) -> Non
         # What the bridge has pushed since has created the branch again.
         git(clone, "switch", "--quiet", "--create", "trunk")
         found, checked = _check_remote(store, head, settings)
+        git(clone, "branch", "--quiet", "-D", "main")
+        assert str(_check_remote(store, head, settings)[0]).startswith("BAD  remote: origin can be")
     finally:
         store.close()
     assert checked == head

@@ -182,7 +182,8 @@ def _check_remote(store: GitStore, head: Version, settings: Settings) -> tuple[F
         f" default branch, is {main}",
         f"If you have renamed it: stop the bridge, git -C {settings.site.repo} branch -m {ours}"
         f" {main}, correct [site] branch if it is set, and start it again.",
-        broken=False,
+        # Without the branch nothing is pushed, unless it is one that is created again.
+        broken=newest is None and not settings.site.branch,
     )
     return finding, checked
 

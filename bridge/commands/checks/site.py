@@ -64,8 +64,8 @@ async def check_site(store: GitStore, head: Version, settings: Settings) -> Asyn
             await asyncio.to_thread(files.bring_to, head)
         if lacking := files.warnings:
             # A repo of plugins has dozens of submodules.
-            more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
-            yield Finding("checkout", f"{'; '.join(lacking[:_SHOWN])}{more}", _LACKING)
+            more = f"; and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+            yield Finding("checkout", f"{'; '.join(lacking[:_NAMED])}{more}", _LACKING)
         if finding := await asyncio.to_thread(check_folder, settings, store):
             yield finding
         async for finding in _check_pelican(store, files, head, settings):

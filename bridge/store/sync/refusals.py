@@ -12,6 +12,11 @@ _REMEDIES = {
         r"not committed|under way in|does not track|delete that file|let its branch be moved"
         r"|does not allow it|See there|could not write a file|belongs to another user"
     ): ("Once that is done, the bridge pushes by itself."),
+    r"has no branch": (
+        "If you have renamed it: stop the bridge, rename it in the bridge's repo, too (git -C"
+        " {repo} branch -m OLD NEW), and start the bridge again. If you have not, restore it in the"
+        " remote."
+    ),
     r"file size limit|GH001|exceeds .*size|pack exceeds maximum|entity too large|HTTP 413": (
         "The host does not accept a file that large: delete the post's upload, or host it"
         " elsewhere."

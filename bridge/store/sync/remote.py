@@ -77,18 +77,20 @@ class Remote:
         token: str = "",
         poll: float = 60.0,
         is_post: Callable[[str], bool] = lambda _: True,
+        recreates: bool = True,
     ) -> None:
         """``name`` is git's name of the remote, ``""`` for none; ``state`` a folder of ours.
         ``token`` is for https, perhaps as ``user:token``. A remote on the network is asked every
         ``poll`` seconds. ``is_post`` tells by its message which commits are kept even if the
-        remote is forced back to before them."""
+        remote is forced back to before them, ``recreates`` whether a branch that the remote has
+        lost is created again, where it has another main branch."""
         self._store = store
         self._name = name
         self._on_moved = on_moved
         self._poll = poll
         self._transport = Transport(store.bare_repo, name, token, state, store.disk)
         self._last_error = state / LAST_ERROR
-        self._round = SyncRound(store, self._transport, is_post)
+        self._round = SyncRound(store, self._transport, is_post, recreates=recreates)
         self._thread = ThreadPool(1, "remote", first=1)
         self._status = RemoteStatus()
         self._wake = asyncio.Event()

@@ -18,6 +18,7 @@ from bridge.store.sync.transport import (
     RemoteIsBusy,
     RemoteWaits,
     Transport,
+    TransportError,
 )
 
 _ROUNDS = 5
@@ -43,11 +44,18 @@ class SyncRound:
     """Synchronises branch and remote. Its methods block."""
 
     def __init__(
-        self, store: GitStore, transport: Transport, is_post: Callable[[str], bool]
+        self,
+        store: GitStore,
+        transport: Transport,
+        is_post: Callable[[str], bool],
+        *,
+        recreates: bool = True,
     ) -> None:
         """``is_post`` tells from its message whether a commit is the bridge's. Such commits are
-        kept even if the remote is forced back to before them.
+        kept even if the remote is forced back to before them. ``recreates``: whether a branch that
+        the remote no longer has is created again, though it has another main branch.
         """
+        self._recreates = recreates
         self._store = store
         self._is_post = is_post
         self._transport = transport
@@ -74,6 +82,8 @@ class SyncRound:
             if ours is None or ours == theirs:
                 self._transport.agree(ours)
                 return
+            if theirs is None and not self._recreates:
+                self._refuse_to_recreate()
             try:
                 self._refuse_to_disturb(ours, theirs)
                 self._transport.push(bytes.fromhex(ours), theirs)
@@ -88,6 +98,17 @@ class SyncRound:
                 self._transport.agree(ours)
                 return
         raise busy
+
+    def _refuse_to_recreate(self) -> None:
+        """Raise :class:`TransportError` if the remote had the branch, and now has another one in
+        its place: posts would be where nobody looks for them.
+        """
+        main, branch = self._transport.main_branch(), self._store.bare_repo.branch.name
+        if main not in ("", branch) and self._known(self._transport.agreed):
+            raise TransportError(
+                f"the remote has no branch {branch} any more, and its main branch is {main}. Posts"
+                f" are kept here until it has {branch} again, or the bridge uses {main}"
+            )
 
     def _refuse_to_disturb(self, ours: Version, theirs: Version | None) -> None:
         """Raise :class:`RemoteWaits` if a push would disturb the owner's clone."""
