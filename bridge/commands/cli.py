@@ -13,6 +13,7 @@ import logging
 import os
 import pwd
 import select
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from bridge.commands.arguments import parser
 from bridge.errors import BridgeError, Refused
-from bridge.runtime.command_name import DEFAULT_FILE, install
+from bridge.runtime.command_name import DEFAULT_FILE, command, install
 from bridge.runtime.threads import is_scarce
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ def _prepare_git() -> None:
     given = {name for name in given if not name.startswith("GIT_CONFIG")}
     if not given:
         return
-    command = ["git", "rev-parse", "--local-env-vars"]
-    local = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    asked = ["git", "rev-parse", "--local-env-vars"]
+    local = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     for name in given.intersection(local):
         del os.environ[name]
 
@@ -185,6 +186,23 @@ def _name(user: int) -> str:
         return str(user)
 
 
+def _refuse_root(place: Path) -> None:
+    """Refuse to run as root on another user's bridge: what root writes, that user cannot open, and
+    the site's own code would run as root.
+
+    In a container files often belong to users of the machine outside, who have no name there.
+    """
+    if os.geteuid() != 0 or not place.exists() or (owner := place.stat().st_uid) == 0:
+        return
+    name = _name(owner)
+    if name != str(owner):
+        line = shlex.join([command(), *sys.argv[1:]])
+        raise Refused(
+            f"{place} belongs to {name}, who could not open what this command writes as root. Run"
+            f" it as that user: sudo -u {name} {line}"
+        )
+
+
 def load_settings(file: Path) -> Settings:
     """The settings for ``-c FILE``.
 
@@ -192,6 +210,7 @@ def load_settings(file: Path) -> Settings:
     """
     from bridge.settings_file import load
 
+    _refuse_root(file)
     from_environment = not file.exists() and "BRIDGE_SITE__ME" in os.environ
     return load(None if from_environment else file, os.environ)
 
@@ -207,6 +226,7 @@ def _init(options: argparse.Namespace) -> None:
     _prepare_git()
     from bridge.commands.init.init import init
 
+    _refuse_root(DEFAULT_FILE if DEFAULT_FILE.exists() else Path.cwd())
     init(
         options.site,
         settings=options.settings or "",

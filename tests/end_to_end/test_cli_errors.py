@@ -18,7 +18,7 @@ import pytest
 from cli_kit import commit, done, environment, git, quickstart, refused, run, served, set_port
 from demo_kit import wait_until
 
-from bridge.commands.cli import _explain
+from bridge.commands.cli import _explain, main
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +149,31 @@ def test_a_file_that_another_user_made_is_named_with_its_owner(
     )
     missing = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "new"))
     assert _explain(missing) == f"{tmp_path / 'new'}: Permission denied"
+
+
+def test_root_leaves_another_users_bridge_alone(
+    bridge: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(bridge)
+    me = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    owner = pwd.getpwnam("nobody") if me == 0 else pwd.getpwuid(me)
+    if me == 0:
+        os.chown(bridge, owner.pw_uid, -1)
+        os.chown(bridge / "bridge.toml", owner.pw_uid, -1)
+    before = {path: path.stat().st_mtime_ns for path in bridge.rglob("*")}
+    for line in (["token", "create", "x"], ["owner", "reset"], ["init", "../site"], ["serve"]):
+        monkeypatch.setattr("sys.argv", ["micropub-bridge", *line])
+        assert main(line) == 1
+        told = capsys.readouterr().err
+        assert told.startswith(
+            f"micropub-bridge: bridge.toml belongs to {owner.pw_name}, who could"
+        )
+        assert told.endswith(f"micropub-bridge {' '.join(line)}\n"), told
+    assert {path: path.stat().st_mtime_ns for path in bridge.rglob("*")} == before
+    # As in a container, where the owner of a mounted folder has no name.
+    monkeypatch.setattr("pwd.getpwuid", lambda user: {}[user])
+    assert main(["token", "list"]) == 0
 
 
 def test_a_port_that_is_taken(bridge: Path, tmp_path: Path) -> None:
