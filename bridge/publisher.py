@@ -236,10 +236,11 @@ class Publisher:
     async def _create(self, action: Create, token: Token, deadline: asyncio.Timeout) -> Published:
         action, when = await self._completed(action, token), self._now()
 
+        await self._media.refuse_missing(action.post.properties)
+
         async def written() -> tuple[Version, Settled]:
             return await self._catalogue.for_new_post(), await self._writer.create(action, when)
 
-        await self._media.refuse_missing(action.post.properties)
         if action.uploads:
             # What the site cannot hold is refused before any file of the request is taken in.
             await retry_on_conflict(written)
@@ -250,7 +251,8 @@ class Publisher:
 
         async def attempt() -> tuple[Reservation, Version]:
             base, settled = await written()
-            # The commit fails if there is a file that is no post: only then it is looked for.
+            # The index knows the paths of posts. A file that is no post makes the commit fail: only
+            # then all files are searched, which takes longer.
             search = next(attempts) > 0
             async with self._reservations.new(settled, base, search=search) as reserved:
                 text = reserved.file.text()

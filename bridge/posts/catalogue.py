@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 _LOOK_EVERY = 0.25
 #: How many files :class:`Unindexed` reads at a time.
 _BATCH = 500
-#: How much of a file may be front matter.
+#: How many bytes of a file may be front matter, and how many characters of a title or a name count.
 _HEAD = 16_384
 _LONGEST = 500
 #: How many files are read for one post, beginning with the likeliest to conflict.
@@ -87,6 +87,7 @@ class Catalogue:
         self._indexing = indexing
         self._brief = brief
         self._indexing_since: float | None = None
+        #: The running or last refresh, which all requests share; what waits for it after a commit.
         self._looking: asyncio.Task[Version] | None = None
         self._following: asyncio.Task[None] | None = None
         self._describing: set[asyncio.Task[list[IndexedPost | ReservedPage | Unread | None]]] = (

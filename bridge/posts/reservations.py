@@ -75,7 +75,8 @@ class Reservations:
         self._catalogue = posts.catalogue
         self._store = store
         self._reserved: set[str] = set()
-        self._settling = asyncio.Lock()
+        #: Held while a free name is chosen and reserved.
+        self._choosing = asyncio.Lock()
         # A lock disappears with the last request that holds it or waits for it.
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
@@ -158,7 +159,7 @@ class Reservations:
         if self._catalogue.separate.looking is not None:
             await self._catalogue.separate.looked_for()
         while True:
-            async with self._settling:
+            async with self._choosing:
                 # A request that has released a name by now has committed, so the refresh below sees
                 # its post. In this order no post is overlooked.
                 busy = {name for name, lock in self._locks.items() if lock.locked()}

@@ -83,11 +83,15 @@ class Worker:
         self._status = BuildStatus(version=record.version, left_out=tuple(record.left_out.items()))
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._moved = asyncio.Event()
+        #: Set at the next change of the status, and then replaced.
+        self._updated = asyncio.Event()
+        #: Requests for builds are numbered: the last one, and those of recent versions.
         self._requested = 0
         self._order: dict[Version, int] = {}
+        #: The last request that a build has met, and that the running build is to meet.
         self._done = 0
         self._building = 0
+        #: The pages that the running build has published, each with its request.
         self._shown: dict[str, int] = {}
         #: Since when there has been something to build: a completed build starts it again.
         self._behind = time.monotonic()
@@ -128,7 +132,7 @@ class Worker:
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._settled(self._order.get(version, self._requested), page)
+                return await self._becomes_live(self._order.get(version, self._requested), page)
         return False
 
     def status(self) -> BuildStatus:
@@ -143,25 +147,25 @@ class Worker:
                 await self._task
         await self._job.close()
 
-    async def _settled(self, order: int, page: str) -> bool:
+    async def _becomes_live(self, order: int, page: str) -> bool:
         """Whether the page is live, as soon as that is certain."""
         if self.output is None:
             raise RuntimeError("pages are not built on this machine")
         place = self.output / page
         private = (self.previews or self.output) / page
         while True:
-            moved = self._moved
+            updated = self._updated
             if self._done >= order:
                 return self._status.state != "failed" and any(map(_is_file, (place, private)))
             if self._shown.get(page, 0) >= order > 0:
                 return True
-            await moved.wait()
+            await updated.wait()
 
     def _update(self, **facts: object) -> None:
         """Change the status, and wake every waiting request."""
         self._status = replace(self._status, **facts)
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        updated, self._updated = self._updated, asyncio.Event()
+        updated.set()
 
     def _show(self, pages: Iterable[str]) -> None:
         if len(self._shown) < _MOST_SHOWN:

@@ -81,7 +81,8 @@ class SiteBuild:
         bisection = await in_thread(self._bisection, version)
         record = self._ledger.record
         settled, unread = record.settled, record.unread
-        built_before = None if record.version is None else unread
+        # Files that Pelican could not read before either do not make this build fail.
+        unread_before = None if record.version is None else unread
         await in_thread(self._ledger.begin)
         outcome = BuildOutcome()
         while True:
@@ -90,7 +91,7 @@ class SiteBuild:
             stale = bool(self._unbuilt) or not settled or self._builder.needs_warm_up()
             if stale or await in_thread(self._gone):
                 task = self._task(version, changed, bisection.left_out)
-                task = replace(task, shown=shown, previewed=previewed, unread=built_before)
+                task = replace(task, shown=shown, previewed=previewed, unread=unread_before)
                 succeeded = await self._try(task, bisection)
                 if succeeded is None:
                     continue

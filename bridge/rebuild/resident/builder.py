@@ -69,23 +69,30 @@ class ResidentBuilder:
         self._fallback = fallback
         self._verifier = verifier
         self._process: ResidentProcess | None = None
+        #: Why the process cannot build the site at all: the command does, until another file than
+        #: a post changes.
         self._unfit: str | None = None
         #: The same, if the reason is the name of a file.
-        self._odd: str | None = None
+        self._odd_name: str | None = None
         #: Why the command has built last, ``None`` if it has not.
         self._slow: Slow | None = None
         #: What counts over all pages, as it was last logged.
         self._counts = ""
         self._notice = ""
+        #: How often in a row the process has failed, and how many builds it is not asked for then.
         self._failures = 0
         self._pause = 0
+        #: The reason of a failure that the command had, too: the next one like it is the site's.
         self._failed_alike: str | None = None
         #: How many builds in a row had to load the site again.
         self._restarts = 0
+        #: Why the process has failed in this build.
         self._reason: str | None = None
+        #: How many builds have not been verified, and how many are before the next verification.
         self._unverified = 0
         self._verify_at = _FIRST
         self._building = False
+        #: A newer version came, perhaps before there was a process to tell.
         self._overtaken = False
         self._hurry: asyncio.Task[None] | None = None
 
@@ -130,10 +137,10 @@ class ResidentBuilder:
     async def _check_file_names(self, version: Version) -> None:
         """Leave a version to the command if the name of a file in it is not UTF-8."""
         if odd := await process.in_thread(self._resident.not_utf8, version):
-            self._unfit = self._odd = f"the name of a file is not UTF-8: {odd}"
+            self._unfit = self._odd_name = f"the name of a file is not UTF-8: {odd}"
             self._slow = Slow(self._unfit, "Rename it (git mv)")
-        elif self._odd is not None and self._unfit == self._odd:
-            self._slow = self._odd = None
+        elif self._odd_name is not None and self._unfit == self._odd_name:
+            self._slow = self._odd_name = None
             self._try_again()
 
     def _try_again(self) -> None:
