@@ -251,7 +251,10 @@ _UNSEEN = (
     | {"code-block", "sourcecode"}
 )
 #: Fields that only Pelican's headers have.
-_OF_PELICAN = {"date", "modified", "slug", "tags", "category", "author", "authors", "status"}
+_OF_PELICAN = {
+    *("title", "date", "modified", "slug", "tags", "category", "author", "authors"),
+    *("summary", "status"),
+}
 #: What docutils would not read as text: markup; a scheme, which it turns into a link
 #: (``javascript:``, too); at the end, the mark of a literal block.
 _MARKUP = re.compile(r"[\\*`|_]|(?<=[A-Za-z])(?<!http)(?<!https):(?=\S)|:(?=:$)")
@@ -308,8 +311,8 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
     before = [Line(piece, "", "") for piece in pieces[:start]]
     size = _title_size(pieces[start:])
     if not size:
-        blank = next((n for n, piece in enumerate(pieces) if piece.strip()), len(pieces))
-        return before[:blank], blank
+        end = start if _has_fields(pieces[start:]) else _past_blank(pieces, 0)
+        return before[:end], end
     block, end = pieces[start : start + size], _past_blank(pieces, start + size)
     title = Line("".join(block), "title", _plain("title", block[-2].strip()))
     # docutils reads the title of the only section, if it follows at once, as a subtitle; fields
@@ -318,12 +321,17 @@ def _title_block(pieces: list[str]) -> tuple[list[Line], int]:
     if further and pieces[end + further - 1][0] != block[-1][0]:
         starts.append(_past_blank(pieces, end + further))
     for after in [_past_unseen(pieces, place) for place in starts]:
-        fields: list[Line] = []
-        _fields(pieces[after:], fields)
-        if any(field.key in _OF_PELICAN for field in fields):
+        if _has_fields(pieces[after:]):
             end = after
             break
     return [*before, title, *(Line(piece, "", "") for piece in pieces[start + size : end])], end
+
+
+def _has_fields(pieces: list[str]) -> bool:
+    """Whether Pelican's metadata begins here."""
+    fields: list[Line] = []
+    _fields(pieces, fields)
+    return any(field.key in _OF_PELICAN for field in fields)
 
 
 def _past_unseen(pieces: list[str], at: int) -> int:

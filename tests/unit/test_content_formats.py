@@ -386,3 +386,16 @@ def test_what_stands_before_the_fields_of_rest_is_what_docutils_skips(
     assert file.text() == text
     found = {key for key in ("title", "date", "tags") if file.get(key)}
     assert found == read_by_pelican(text, tmp_path / "a.rst")
+
+
+@pytest.mark.parametrize("block", [".. -*- mode: rst -*-", "..\n   comment", ".. sectnum::"])
+@pytest.mark.parametrize("fields", [":title: x\n:date: 2020-01-02\n", ":title: x\n"])
+def test_fields_of_rest_may_come_after_a_comment_where_there_is_no_title(
+    block: str, fields: str, tmp_path: Path
+) -> None:
+    text = f"{block}\n\n{fields}\nText.\n"
+    file = PelicanFile.parse(text, "a.rst")
+    found = {key for key in ("title", "date", "tags") if file.get(key)}
+    assert found == read_by_pelican(text, tmp_path / "a.rst")
+    changed = file.with_header("Slug", "b")
+    assert changed.text() == text.replace(fields, f"{fields}:slug: b\n")
