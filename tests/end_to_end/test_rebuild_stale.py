@@ -454,6 +454,21 @@ async def test_a_post_and_the_plugin_that_it_needs_come_in_one_commit(site: Both
     assert site.worker.status().slow is None
 
 
+async def test_a_file_that_docutils_looks_for_is_seen_as_it_is(site: BothWays) -> None:
+    """It is no post, and changes what all posts in reStructuredText are: what was kept on disk of
+    them, for the process that then starts, holds no longer.
+    """
+    quoting = b'Quoting\n#######\n\n:date: 2026-11-03\n\nThey said "yes".\n'
+    start = {
+        "pelicanconf.py": CONF,
+        "docutils.conf": b"[parsers]\nsmart_quotes: no\n",
+        "content/quoting.rst": quoting,
+    }
+    assert await site.after(start) == []
+    assert await site.after({"docutils.conf": b"[parsers]\nsmart_quotes: yes\n"}) == []
+    assert "\u201cyes\u201d" in (site.output / "quoting.html").read_text("utf-8")
+
+
 async def test_the_sitemap_of_the_old_repo_of_plugins(site: BothWays) -> None:
     # By its module: pelican-sitemap is found by the same name here.
     conf = b"import sys\nsys.path.append('plugins')\nimport sitemap\n"
