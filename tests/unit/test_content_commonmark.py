@@ -134,6 +134,8 @@ DIFFERENT = [
         "- b\n  - c\n    | a | b |\n    |---|---|\n    | 1 | 2 |\n\ntext",
         "- | a | b |\n  |---|---|\n  | 1 | 2 |\n      indented\n- a",
         "> | a | b |\n> |---|---|\n> | 1 | 2 |\ntext",
+        "a | b \n---|--:|\n1 | 2 |",
+        "text\na | b\n|---|---|\n| 1 | 2 |",
         "- # h\ntext",
         "-   a\n    > q\n    > r\n-   b",
         "-   > q\n    > - r\n    > - s\n-   b",

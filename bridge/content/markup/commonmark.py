@@ -289,7 +289,9 @@ class _Writer(Struct):
         self.in_table = blocks.is_table(text, following)
         is_marked = self.in_table or blocks.HEADING.match(text) or blocks.RULE.fullmatch(text)
         self.in_paragraph = bool(text.strip()) and not is_marked
-        if not (self.in_paragraph and self._heading_in_item(text)):
+        if self.in_table:
+            self._table_head(text, following)
+        elif not (self.in_paragraph and self._heading_in_item(text)):
             self._text(text, following)
 
     def _leave_first_line(self, column: int) -> None:
@@ -400,6 +402,9 @@ class _Writer(Struct):
         elif blocks.RULE.fullmatch(text):
             self._replace(text, blocks.rule(text))
             self.in_paragraph = False
+        elif self.in_table and blocks.is_table(text, following):
+            self._table_head(text, following)
+            self.in_paragraph = not self.items
         elif self.in_paragraph:
             self._go_on(text, "" if self.in_table else following, lazy=bool(self.items))
         elif self.items and self.in_table:
@@ -409,6 +414,17 @@ class _Writer(Struct):
             # A definition is not continued by the next line.
             self.in_paragraph = not blocks.DEFINITION.match(text)
             self.ended = "" if self.in_paragraph else "definition"
+
+    def _table_head(self, text: str, following: str) -> None:
+        """The head of a table, with the outer pipes that the row below it has: Python-Markdown
+        goes by the head, and counts the columns of that row."""
+        below, row = following.strip(), text.rstrip()
+        if below.startswith("|") and not row.startswith("|"):
+            self._insert("|")
+        self._words(row)
+        if below.endswith("|") and not row.endswith("|"):
+            self._insert("|")
+        self._keep(text[len(row) :])
 
     def _quote(self, text: str, indent: int, following: str) -> None:
         """A line of a quotation, whose content is processed like any other text."""
