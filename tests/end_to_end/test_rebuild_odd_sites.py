@@ -62,12 +62,39 @@ INDIEAUTH_JSON_FEED = "feed.json"
 INDIEAUTH_NOT_ON_HOME = ["like"]
 """
 LIKE = '{"type":["h-entry"],"properties":{"like-of":["https://example.org/"]},"title":"synthetic"}'
+#: Writes a file as soon as it is loaded, and another into a folder of pages.
+EARLY = b"""
+import os
+from pelican import signals
+
+def write(pelican):
+    for name in ("data.json", "pages/data.json"):
+        file = os.path.join(pelican.output_path, name)
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(file, "w") as out:
+            out.write("{}")
+
+def register():
+    signals.initialized.connect(write)
+"""
+EARLY_CONF = CONF.replace(b"PLUGINS = []", b'PLUGINS = ["early"]\nPLUGIN_PATHS = ["plugins"]')
 Files = Mapping[str, bytes]
 
 #: What is in the repo besides, and which file has the settings.
 SITES: Mapping[str, tuple[Files, str]] = {
     "emptied first": (
         {"pelicanconf.py": CONF + b'OUTPUT_PATH = "public"\nDELETE_OUTPUT_DIRECTORY = True\n'},
+        "pelicanconf.py",
+    ),
+    "files written while plugins are loaded": (
+        {"pelicanconf.py": EARLY_CONF, "plugins/early.py": EARLY},
+        "pelicanconf.py",
+    ),
+    "files written while plugins are loaded, and emptied": (
+        {
+            "pelicanconf.py": EARLY_CONF + b"DELETE_OUTPUT_DIRECTORY = True\n",
+            "plugins/early.py": EARLY,
+        },
         "pelicanconf.py",
     ),
     "published": ({"pelicanconf.py": CONF, "publishconf.py": PUBLISH}, "publishconf.py"),

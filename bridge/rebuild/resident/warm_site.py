@@ -109,6 +109,8 @@ class WarmSite:
         self._previewed, self._newer, self._logged = previewed, newer, logged
         self._staged = StagedSite(site_paths.staged, output)
         self._loaded = LoadedSite(site_paths)
+        if not self._loaded.pelican.delete_outputdir:
+            self._staged.loaded()
         self._site = self._loaded.pelican
         self._posts, self._left_out, self._unchecked = set[str](), set[str](), set[str]()
         self._memory = SiteState(self._site, site_paths.checkout)

@@ -38,6 +38,7 @@ class StagedSite:
         self._clock, _ = _ahead()
         self._published: dict[str, int] = {}
         self._by_plugins: set[str] = set()
+        self._at_load: set[str] = set()
         self._finished = True
         #: The names of pages and copied files.
         self._own: set[str] = set()
@@ -56,6 +57,10 @@ class StagedSite:
         if folder.exists():
             # An earlier process wrote it, maybe with other settings.
             folder.rename(self._older)
+
+    def loaded(self) -> None:
+        """Plugins are loaded: what they have written then is part of every build."""
+        self._at_load, _ = self._tree.files_and_others()
 
     def remove_older(self) -> None:
         """Remove what an earlier process wrote, which takes long for a large site."""
@@ -81,6 +86,7 @@ class StagedSite:
         self._output.begin()
         self._folder.mkdir(parents=True, exist_ok=True)
         before = self._put_back()
+        self._held |= self._at_load
         # By the clock of the file system, which is not that of the process, and ticks slowly.
         probe = self._folder / _PROBE
         while True:
@@ -125,7 +131,7 @@ class StagedSite:
 
     def prune(self, known: Collection[str]) -> None:
         """Remove what was not written in this build and is not ``known``."""
-        known = self._with_derived(known)
+        known = self._with_derived(known) | self._at_load
         for name in list(self._tree.walk()):
             if name not in known and self._time(name) < self._began:
                 self._tree.remove(name)
@@ -170,7 +176,7 @@ class StagedSite:
         """
         self._check_clock()
         changed = []
-        known = self._with_derived(known)
+        known = self._with_derived(known) | self._at_load
         there, others = self._tree.files_and_others()
         for name in there | others:
             written = self._time(name)
