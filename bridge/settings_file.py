@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from bridge.runtime.command_name import command
+from bridge.runtime.command_name import DEFAULT_FILE, command
 from bridge.settings import (
     OURS_IN_STATE,
     Rebuild,
@@ -119,6 +119,9 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         remedy = f"Run `{command()} init` to create it, or name another file with -c"
         raise SettingsError(source, "", "there is no such file", remedy) from None
+    except IsADirectoryError:
+        remedy = f"Name the file in it: -c {file / DEFAULT_FILE}"
+        raise SettingsError(source, "", "this is a folder", remedy) from None
     except OSError as error:
         reason = f"the file cannot be read: {error.strerror}"
         raise SettingsError(source, "", reason, "Check its permissions") from error
@@ -141,6 +144,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, st
     for name in sorted(environ):
         match = re.fullmatch(r"BRIDGE_([A-Z]+)__([A-Z_]+?)(_FILE)?", name)
         if match is None:
+            _check_underscores(name)
             continue
         section, key = match[1].lower(), match[2].lower()
         text = environ[name]
@@ -157,6 +161,14 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, st
         yield name, section, key, _from_text(name, section, key, text)
 
 
+def _check_underscores(name: str) -> None:
+    """Raise :class:`SettingsError` for ``BRIDGE_SECTION_KEY``, which would be ignored."""
+    match = re.fullmatch(r"BRIDGE_([A-Z]+)_([A-Z_]+?)(_FILE)?", name)
+    if match is not None and match[2].lower() in _known_keys(match[1].lower()):
+        remedy = f"Write two after the section: BRIDGE_{match[1]}__{match[2]}{match[3] or ''}"
+        raise SettingsError(name, "", "there is one underscore too few", remedy)
+
+
 def _from_text(name: str, section: str, key: str, text: str) -> Any:
     """Parse an environment value: JSON where the setting is a list or a table, else the text."""
     section_type = get_type_hints(Settings).get(section)
@@ -166,11 +178,10 @@ def _from_text(name: str, section: str, key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
+        is_list = get_origin(hint) is tuple
+        example = 'list, such as ["one", "two"]' if is_list else 'object, such as {"name": "text"}'
         raise SettingsError(
-            name,
-            f"{section}.{key}",
-            f"{text!r} is not JSON",
-            'Write a JSON list, such as ["one", "two"]',
+            name, f"{section}.{key}", f"{text!r} is not JSON", f"Write a JSON {example}"
         ) from error
 
 
@@ -284,6 +295,9 @@ def _wrong_values(settings: Settings) -> Iterator[_Wrong]:
     if not re.fullmatch(r"none|same-token|bearer:.+|basic:[^:]+:.+", auth):
         remedy = "Write none, same-token, bearer:SECRET or basic:USER:PASSWORD"
         yield _Wrong("auth.introspection_auth", "its value is not in a known form", remedy)
+    if settings.indieauth.smtp_host and not settings.indieauth.email:
+        problem = "is empty, and smtp_host is set: there is no address to send sign-in links to"
+        yield _Wrong("indieauth.email", problem, "Write your e-mail address, or remove smtp_host")
     author = settings.publish.author
     if author and not re.fullmatch(r"[^<>\n]+ <[^<>\n]+>", author):
         yield _Wrong("publish.author", f"{author!r} is not an author", "Write 'Name <mail@host>'")

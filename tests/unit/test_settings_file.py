@@ -208,6 +208,31 @@ def test_an_invalid_environment_variable_is_reported_by_name(tmp_path: Path) -> 
         load(write(tmp_path, LEAST), {"BRIDGE_SERVER__PORT": "x"})
     with pytest.raises(SettingsError, match=r"BRIDGE_SEVER__PORT: sever: .*'server'"):
         load(write(tmp_path, LEAST), {"BRIDGE_SEVER__PORT": "1"})
+    with pytest.raises(SettingsError, match=r"CATEGORIES: .*'x' is not JSON. Write a JSON object"):
+        load(write(tmp_path, LEAST), {"BRIDGE_CONTENT__CATEGORIES": "x"})
+
+
+def test_a_variable_with_one_underscore_is_not_ignored(tmp_path: Path) -> None:
+    for name, meant in (
+        ("BRIDGE_SERVER_PORT", "BRIDGE_SERVER__PORT"),
+        ("BRIDGE_SERVER_PUBLIC_URL", "BRIDGE_SERVER__PUBLIC_URL"),
+        ("BRIDGE_PUBLISH_TOKEN_FILE", "BRIDGE_PUBLISH__TOKEN_FILE"),
+    ):
+        with pytest.raises(SettingsError, match=f"^{name}: .*{meant}$"):
+            load(write(tmp_path, LEAST), {name: "/x"})
+    load(write(tmp_path, LEAST), {"BRIDGE_SERVER_ROOM": "2", "BRIDGE_SOAK": "1", "BRIDGE_": ""})
+
+
+def test_a_folder_is_not_a_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"this is a folder. Name .*-c {tmp_path}/bridge.toml"):
+        load(tmp_path, {})
+
+
+def test_sign_in_links_need_an_address(tmp_path: Path) -> None:
+    smtp = '[indieauth]\nsmtp_host = "mail.example.com"\n'
+    with pytest.raises(SettingsError, match=r"indieauth\.email: is empty, and smtp_host is set"):
+        load(write(tmp_path, LEAST + smtp), {})
+    assert load(write(tmp_path, LEAST + smtp + 'email = "a@example.com"\n'), {}).indieauth.email
 
 
 @pytest.mark.parametrize(
