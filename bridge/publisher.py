@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -50,9 +49,9 @@ from bridge.posts.reply_contexts import ReplyContexts
 from bridge.posts.reservations import Reservation, Reservations
 from bridge.posts.urls import canonical
 from bridge.rebuild import Rebuilder
+from bridge.runtime.threads import APP
 from bridge.site.current import Settled
 from bridge.site.messages import IndexedPost
-from bridge.site.site_reader import APP
 from bridge.store import BranchMoved, Change, FileChanged, Version
 from bridge.webmention.outgoing.changes import PublicPost
 from bridge.webmention.tombstones import Tombstones
@@ -205,7 +204,7 @@ class Publisher:
 
     async def _in_time(self, action: Action, token: Token) -> Published:
         """Carry out an action, unless it takes too long until its commit is handed over."""
-        APP.set(zlib.crc32(f"{token.client_id} {token.name}".encode()))
+        APP.set(token.app)
         try:
             async with asyncio.timeout(_SECONDS) as deadline:
                 published = await self._steps(action, token, deadline)

@@ -7,6 +7,7 @@ The same table of scopes is shown on the consent screen and enforced.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -40,6 +41,11 @@ class Token(Struct, frozen=True):
     client_id: str | None = None
     expires: float | None = None
     name: str = ""
+
+    @property
+    def app(self) -> int:
+        """A number of the app that has it."""
+        return zlib.crc32(f"{self.client_id} {self.name}".encode())
 
 
 class TokenVerifier(Protocol):

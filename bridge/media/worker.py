@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from msgspec.structs import asdict
 from bridge.errors import PayloadTooLarge, Unavailable
 from bridge.media.formats.picture import REFUSALS, PhotoRules, Picture
 from bridge.media.formats.sniff import Kind
+from bridge.runtime.threads import APP, Turns
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ class Cleaner:
     ``processor_seconds`` limits the processor time of one file, ``seconds`` its elapsed time on a
     busy machine, where it may be sent again. After ``patience`` seconds a file counts as slow and
     gives its place to others: ``slow`` of them may run in addition to the ``at_once`` regular ones.
-    At most ``most_waiting`` files wait for a place, none longer than ``waiting`` seconds. A file
+    At most ``most_waiting`` files wait for a place, those of each app in turn, none longer than
+    ``waiting`` seconds. A file
     whose client has disconnected is still processed, so that a retry finds it done.
     """
 
@@ -51,9 +54,11 @@ class Cleaner:
         self._processor_seconds = processor_seconds
         self._seconds = seconds
         self._patience = patience
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = Turns(at_once)
         self._waiting = waiting
         self._may_wait = most_waiting
+        #: How many files of each app wait.
+        self._of_apps = Counter[int]()
         self._slow_left = slow
         self._one_large = asyncio.Lock()
 
@@ -84,9 +89,12 @@ class Cleaner:
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        if not self._may_wait:
+        app = APP.get()
+        # One app alone leaves a third of the queue to others.
+        if not self._may_wait or 2 * self._may_wait <= self._of_apps[app]:
             raise _too_many()
         self._may_wait -= 1
+        self._of_apps[app] += 1
         try:
             async with asyncio.timeout(self._waiting):
                 await self._turns.acquire()
@@ -94,6 +102,7 @@ class Cleaner:
             raise _too_many() from error
         finally:
             self._may_wait += 1
+            self._of_apps -= Counter([app])
         held = True
 
         def lower_priority() -> None:

@@ -1,11 +1,18 @@
-"""Threads on a machine that may refuse to start one, for want of memory or processes."""
+"""Threads on a machine that may refuse to start one, for want of memory or processes; and turns
+among apps, so that none waits for all that another one has sent at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
+#: A number of the app that something is done for; 0: none.
+APP: ContextVar[int] = ContextVar("app", default=0)
 #: What the system reports where something works again once others have ended.
 _SCARCE = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
@@ -53,6 +60,42 @@ class ThreadPool(ThreadPoolExecutor):
             if not self._threads:
                 self._work_queue.get_nowait()
                 raise _refused() from error
+
+
+class Turns:
+    """A semaphore for which apps wait in turn."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        #: By app; the first one is next.
+        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
+
+    async def acquire(self) -> None:
+        """Wait for a place, as the current app."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(APP.get(), deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the place to the next app."""
+        while self._waiting:
+            app = next(iter(self._waiting))
+            turns = self._waiting.pop(app)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[app] = turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 def _refused() -> OSError:

@@ -26,6 +26,7 @@ from bridge.errors import (
 )
 from bridge.runtime.private import is_full
 from bridge.runtime.process import Tail, close_pipes, exited, piped, signal_group, to_its_end
+from bridge.runtime.threads import APP
 from bridge.settings import prefix_of
 from bridge.site import forks
 from bridge.site.messages import (
@@ -61,7 +62,6 @@ from bridge.site.messages import (
 )
 from bridge.site.sandbox import MOST_DENIED, Sandbox
 from bridge.site.site_reader import (
-    APP,
     HANDFUL,
     USUAL_LIMITS,
     AnswerLimits,

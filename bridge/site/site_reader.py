@@ -5,7 +5,6 @@ limits of the answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
@@ -27,9 +26,6 @@ from bridge.site.messages import (
 
 #: A question about this many files or fewer does not queue behind those of an index.
 HANDFUL = 50
-#: A number of the app that questions are asked for: those of each are answered in turn, so that
-#: none waits for all that another one has sent at once.
-APP: ContextVar[int] = ContextVar("app", default=0)
 
 
 class SiteReader(Protocol):

@@ -15,6 +15,7 @@ from bridge.micropub.post import Json
 from bridge.micropub.query import MEDIA_QUERIES, Query, parse_query
 from bridge.posts.attachments import MediaCommitter
 from bridge.posts.commits import commit_message
+from bridge.runtime.threads import APP
 from bridge.web.request import WRAPPING, Gate
 
 
@@ -58,6 +59,7 @@ class MediaHandlers:
         require(token, "media")
         upload = media_file(body)
         alt = body.first("alt") or body.first("mp-photo-alt") or ""
+        APP.set(token.app)
         file = await self._library.accept(upload.data, upload.filename, alt=alt)
         # Micropub 3.6.3: "The Media Endpoint processes the file upload [...] and returns the URL
         # [...] in the HTTP Location header."

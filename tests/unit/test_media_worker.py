@@ -18,6 +18,7 @@ from bridge.media.formats.images import prepare
 from bridge.media.formats.picture import PhotoRules
 from bridge.media.formats.sniff import JPEG, PNG, sniff
 from bridge.media.worker import Cleaner
+from bridge.runtime.threads import APP
 
 #: The worker program, with options to be slow, to use memory, and to report its pid.
 STUBBORN = """
@@ -152,6 +153,27 @@ async def test_no_file_waits_for_its_turn_without_end(pids: Path) -> None:
         await cleaner.clean(SMALL, PNG)
     slow.cancel()
     await asyncio.wait({slow})
+
+
+async def test_the_files_of_one_app_leave_room_and_turns_to_those_of_others(pids: Path) -> None:
+    cleaner, done = Cleaner(PhotoRules(), at_once=1, slow=0, most_waiting=6), list[int]()
+
+    async def clean(app: int, data: bytes = SMALL) -> None:
+        APP.set(app)
+        await cleaner.clean(data, PNG)
+        done.append(app)
+
+    slow = asyncio.create_task(clean(1, b"sleep"))
+    await begun(pids)
+    many = [asyncio.create_task(clean(1)) for _ in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="again in a minute"):
+        await asyncio.create_task(clean(1))
+    other = asyncio.create_task(clean(2))
+    await asyncio.sleep(0)
+    slow.cancel()
+    await asyncio.gather(*many, other)
+    assert done == [1, 2, 1, 1, 1]
 
 
 async def test_only_so_many_files_wait_for_their_turn(pids: Path) -> None:

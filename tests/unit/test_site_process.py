@@ -29,6 +29,7 @@ from bridge.errors import InvalidRequest, SiteBroken, SiteLate, SiteReplaced, Un
 from bridge.posts.commits import retry_on_conflict
 from bridge.runtime.confinement import Grants, all_but, landlock_version, system_grants
 from bridge.runtime.process import environment as of_builds
+from bridge.runtime.threads import APP
 from bridge.site.launch import confined_argv, unconfined
 from bridge.site.messages import (
     MANY,
@@ -43,7 +44,7 @@ from bridge.site.messages import (
 from bridge.site.pelican.serve import Supervisor, _Copy, _Questions
 from bridge.site.process import RunningProcess, SiteProcess
 from bridge.site.sandbox import Sandbox
-from bridge.site.site_reader import APP, AnswerLimits
+from bridge.site.site_reader import AnswerLimits
 
 QUESTION_TEXT = "Title: x\nDate: 2026-11-21\nSlug: y\nCategory: z\n\nWords\n"
 QUESTION = PostQuestions(place=Locate(QUESTION_TEXT))
