@@ -97,7 +97,7 @@ async def test_a_difference_is_reported_and_the_clean_build_takes_its_place(
     await settled(worker, version)
     assert b"number 0<" in index.read_bytes(), "from here on every build is a clean one"
     (told,) = worker.status().warnings
-    assert told.startswith("1 files were not those of a clean build (index.html)")
+    assert told.startswith("these files were not those of a clean build: index.html. The")
 
     # What it stumbled over may be gone with other settings: it is tried again.
     version = commit(store, {"pelicanconf.py": CONF, **dict.fromkeys(TEMPLATES)})

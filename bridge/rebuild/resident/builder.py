@@ -178,15 +178,19 @@ class ResidentBuilder:
         if not differing:
             return None
         await self._end()
-        names = ", ".join(differing[:_NAMED])
-        self._unfit = f"{len(differing)} files were not those of a clean build ({names})"
+        more = len(differing) - _NAMED
+        names = ", ".join(differing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        self._unfit = f"these files were not those of a clean build: {names}"
         self._notice = (
             f"{self._unfit}. The clean build has taken their place, and Pelican's own command"
             " builds the site until the bridge restarts or a file outside of the content folder"
             " changes"
         )
         _log.error("%s", self._notice)
-        remedy = "See whether a setting or a plugin counts, or looks at something that changes"
+        remedy = (
+            "See whether a setting or a plugin counts, or looks at something that changes, or"
+            " whether you or another program have changed them in the output folder"
+        )
         self._slow = Slow(self._unfit, remedy)
         return self._notice
 
