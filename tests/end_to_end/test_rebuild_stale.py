@@ -190,7 +190,9 @@ def natively(name):
 
 class Parsing(Extension):
     def preprocess(self, source, name, filename=None):
-        return source.replace("@parsed@", text_of("data/parsed.txt"))
+        for name in ("data/parsed.txt", "parsed.md"):
+            source = source.replace(f"@{name}@", text_of(name))
+        return source
 
 class Embedding(MarkdownExtension):
     def extendMarkdown(self, md):
@@ -228,7 +230,7 @@ ARTICLE_EXCLUDES = ["data", "parts"]
 """
 )
 READING_PAGE = b"""
-{{ IN_SETTINGS }} {{ FROM_A_POST }} {{ AT_START }} {{ NATIVE }} @parsed@
+{{ IN_SETTINGS }} {{ FROM_A_POST }} {{ AT_START }} {{ NATIVE }} @data/parsed.txt@ @parsed.md@
 """
 
 
@@ -248,6 +250,7 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
         "content/reading.html": READING_PAGE,
         "content/embedding.md": post("Embedding", 1, body=lines),
         "content/parts/native.md": b"By a library, first.",
+        "content/parsed.md": post("Parsed", 3, body="In a template, first."),
     }
     assert await site.after({**conf, **texts, **embedded, **start}) == []
     pages = files(site.output)
@@ -257,6 +260,9 @@ async def test_what_reads_a_file_of_the_content_folder_sees_it_as_it_is(site: Bo
     assert await site.after({"content/parts/part.md": b"A part, second."}) == []
     assert await site.after({"content/parts/program.md": b"By a program, second."}) == []
     assert b"By a program, second" in files(site.output)["embedding.html"]
+    parsed = post("Parsed", 3, body="In a template, second.")
+    assert await site.after({"content/parsed.md": parsed}) == []
+    assert b"In a template, second" in files(site.output)["reading.html"]
     assert await site.after({"content/parts/native.md": b"By a library, second."}) == []
     assert b"By a library, second" in files(site.output)["reading.html"]
     assert await site.after({"content/quoted.md": post("Quoted", 2, body="Others.")}) == []
@@ -368,6 +374,22 @@ async def test_committed_files_that_a_plugin_changes_are_restored_for_each_build
         shown = files(site.output)
         assert all(b"<8>" in shown[f"{name}.html"] for name in ("one", f"post-{number}"))
     assert site.stays_warm
+
+
+async def test_what_the_site_leaves_in_its_checkout_is_gone_when_it_is_loaded_again(
+    site: BothWays,
+) -> None:
+    leaving = b"""
+import os
+SITENAME = "Once more" if os.path.exists("left") else "For the first time"
+open("left", "w").close()
+"""
+    conf = CONF + leaving
+    # Not compared: the clean build would begin with the file, too.
+    await site.after({"pelicanconf.py": conf, "content/1.md": post("One", 1)})
+    for text in (b"# Another comment\n", b"# A third one\n"):
+        await site.after({"pelicanconf.py": conf + text})
+        assert b"For the first time" in files(site.output)["index.html"]
 
 
 async def test_settings_that_ask_git_show_the_commit_that_is_built(site: BothWays) -> None:
