@@ -18,24 +18,38 @@ from rich.markup import escape
 #: Seconds after which progress is shown, and between two plain lines.
 _AFTER = 1.0
 _BETWEEN = 10.0
+#: Seconds after which a step without details says how long it takes already.
+_EVERY = 30.0
 
 
 @contextmanager
 def step(
-    what: str, *, out: TextIO | None = None, after: float = _AFTER, between: float = _BETWEEN
+    what: str,
+    *,
+    out: TextIO | None = None,
+    after: float = _AFTER,
+    between: float = _BETWEEN,
+    every: float = _EVERY,
 ) -> Iterator[Callable[[str], None]]:
     """Show the progress of the enclosed step if it takes longer than ``after`` seconds.
 
     ``what`` is a phrase such as "Cloning the site". The yielded function is called with details.
+    Where it is not, the time is shown ``every`` so many seconds.
     """
-    progress = _Progress(what, out or sys.stderr, between)
-    timer = threading.Timer(after, progress.begin)
-    timer.daemon = True
-    timer.start()
+    progress, ended = _Progress(what, out or sys.stderr, between), threading.Event()
+
+    def show() -> None:
+        if ended.wait(after):
+            return
+        progress.begin()
+        while not ended.wait(every):
+            progress.tell_time()
+
+    threading.Thread(target=show, name="progress", daemon=True).start()
     try:
         yield progress.update
     finally:
-        timer.cancel()
+        ended.set()
         progress.end()
 
 
@@ -47,6 +61,7 @@ class _Progress:
         self._out = out
         self._between = between
         self._detail = ""
+        self._began = time.monotonic()
         self._last = 0.0
         self._stop: Callable[[], None] | None = None
         self._update: Callable[[str], None] | None = None
@@ -73,6 +88,13 @@ class _Progress:
             self._detail = detail
             if self._update is not None:
                 self._update(self._line())
+
+    def tell_time(self) -> None:
+        """Show for how long the step has run, unless its details show that it goes on."""
+        with self._lock:
+            if self._update is not None and not self._ended and not self._detail:
+                seconds = time.monotonic() - self._began
+                self._update(f"{self._what}: for {seconds:.0f} seconds …")
 
     def end(self) -> None:
         """End the output."""

@@ -50,6 +50,15 @@ def test_without_a_terminal_few_plain_lines_are_printed() -> None:
     ]
 
 
+def test_a_long_step_without_details_says_how_long_it_takes() -> None:
+    out = Terminal(tty=False)
+    with step("Building the site", out=out, after=0, between=0, every=0.01):
+        ends = time.monotonic() + 300
+        while "for 0 seconds" not in out.getvalue() and time.monotonic() < ends:
+            time.sleep(0.01)
+    assert out.getvalue().startswith("Building the site …\nBuilding the site: for 0 seconds …\n")
+
+
 def test_on_a_terminal_one_line_is_updated_and_cleared() -> None:
     out = Terminal(tty=True)
     with step("Reading [the] posts", out=out, after=0) as tell:
