@@ -614,6 +614,18 @@ async def test_posts_in_submodules_that_are_not_known_yet_are_not_denied(
         assert await new == "https://example.com/2020/talk-2/"
 
 
+async def test_a_new_post_is_not_put_into_a_submodule(tmp_path: Path) -> None:
+    async with bench(tmp_path, {}, CONF) as site:
+        other = new_repo(tmp_path / "talks")
+        (other / "talk.md").write_text("Title: talk\nDate: 2020-01-02\n\nText.\n")
+        commit_all(other, "a post")
+        git(site.clone, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add",
+            str(other), "content/notes")  # fmt: skip
+        await site.arrived({})
+        await site.create(content="A note")
+        assert "content/notes-posts/" in git(site.bare, "show", "--name-only", "--format=", "main")
+
+
 async def test_a_search_for_posts_in_submodules_that_takes_long_does_not_hold_up_each_post(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

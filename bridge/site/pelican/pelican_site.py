@@ -86,6 +86,7 @@ class PelicanSite:
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._template = PathTemplate(self.content_folder, template or ContentSettings().path)
         self._readers = SiteReaders(settings, self.root, self.siteurl)
+        self._has_room_at: Callable[[str], bool] = self._readers.has_room_at
         self._listings = Listings(settings)
         languages = subsites(settings, self.siteurl)
         self._addresses = Addresses(settings, self.siteurl, self._listings, languages)
@@ -216,6 +217,8 @@ class PelicanSite:
         """
         file = PelicanFile.parse(place.text, place.path or "x.md")
         slug = first_slug(place.slug_from, self) if place.slug_from else file.get("Slug")
+        # No folder of the site changes during a question.
+        self._has_room_at = cache(self._readers.has_room_at)
         found: list[Candidate] = []
         article: Content | None = None
         whole = Rendered("")
@@ -253,7 +256,7 @@ class PelicanSite:
         is_rendered = any(line.value and line.key in self.formatted_fields for line in file.lines)
         if source is None or is_rendered:
             return None
-        return self.quick_locate(file, path) if self._readers.has_room_at(source) else None
+        return self.quick_locate(file, path) if self._has_room_at(source) else None
 
     def _refuse_without_pages(self, path: str) -> None:
         """Raise :class:`SiteBroken` where the settings let no new post, in a file like this one,
@@ -378,11 +381,7 @@ class PelicanSite:
     def _may_be_new(self, path: str) -> bool:
         """Whether Pelican would look for an article in a file that could be made here."""
         source = self._source_path(path)
-        return (
-            source is not None
-            and self._sources.is_article(source)
-            and self._readers.has_room_at(source)
-        )
+        return source is not None and self._sources.is_article(source) and self._has_room_at(source)
 
     def _read(self, file: PelicanFile, path: str, *, is_new: bool) -> tuple[PelicanFile, FileRead]:
         """Read a post; a new one in YAML, if the site's own reader needs that.

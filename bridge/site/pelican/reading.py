@@ -218,12 +218,18 @@ class SiteReaders:
 
     def has_room_at(self, source: str) -> bool:
         """Whether a file could be made here, below the content folder: its path leads through
-        folders of the site, which has no folder of this name, and no name in it is too long.
+        folders of the site, none of them a submodule, which is a repo of its own; there is no
+        folder of this name, and no name in it is too long.
         """
         file = f"{self._settings['PATH']}/{source}"
         folder = os.path.dirname(file)  # noqa: PTH120 - for each post
-        if has_long_name(source) or not f"{os.path.realpath(folder)}/".startswith(f"{self._root}/"):
+        real, root = os.path.realpath(folder), str(self._root)
+        if has_long_name(source) or not f"{real}/".startswith(f"{root}/"):
             return False
+        while len(real) > len(root):
+            if os.path.lexists(f"{real}/.git"):
+                return False
+            real = os.path.dirname(real)  # noqa: PTH120
         while not os.path.lexists(folder):
             folder = os.path.dirname(folder)  # noqa: PTH120
         return os.path.isdir(folder) and not os.path.isdir(file)  # noqa: PTH112
