@@ -74,10 +74,9 @@ async def start(
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
+        # The caller does not get it, and cannot end it.
+        starting.add_done_callback(_end)
         await asyncio.wait([starting])
-        if starting.exception() is None:
-            # The caller does not get it, and cannot end it.
-            starting.result()._transport.close()  # type: ignore[attr-defined]
         raise
     finally:
         if last:
@@ -105,6 +104,11 @@ async def _start(
         transport.close()
         raise
     return asyncio.subprocess.Process(transport, protocol, loop)
+
+
+def _end(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result()._transport.close()  # type: ignore[attr-defined]
 
 
 def _discard(forking: asyncio.Future[_Fork]) -> None:
