@@ -266,7 +266,10 @@ class Worker:
         for file, reason in sorted(left_out - self._logged):
             _log.warning("%s is left out of the site: %s", file, reason)
         self._logged = left_out
-        _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)
+        if self.output is None:
+            _log.info("%s is handed on: another program or host has its pages", version[:10])
+        else:
+            _log.info("%s is live: %d files in %.2f s", version[:10], len(outcome.files), spent)
 
     def _fail(self, reason: str, file: str | None, *, passing: bool) -> None:
         self._done = self._building

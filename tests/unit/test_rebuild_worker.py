@@ -106,6 +106,25 @@ def head(store: MemoryStore) -> Version:
     return version
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+async def test_only_what_is_built_here_is_called_live(
+    store: MemoryStore,
+    script: Script,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    is_here: bool,
+) -> None:
+    caplog.set_level("INFO")
+    output = tmp_path if is_here else None
+    timing = BuildTiming(debounce=0.01, again=(0.01,), idle=60)
+    worker = Worker(store, script, BuildLedger(tmp_path / "b.json"), output=output, timing=timing)
+    await worker.start()
+    await settled(worker, head(store))
+    await worker.close()
+    assert ("is live" in caplog.text) == is_here
+    assert ("is handed on" in caplog.text) != is_here
+
+
 async def test_simultaneous_changes_need_one_build(
     worker: Worker, script: Script, store: MemoryStore
 ) -> None:
