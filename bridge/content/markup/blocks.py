@@ -161,6 +161,11 @@ def begins_block(text: str) -> bool:
     )
 
 
+def _ends_paragraph(text: str) -> bool:
+    marker = list_marker(text)
+    return interrupts(text, marker) if marker else begins_block(text)
+
+
 def heading_end(text: str, lines: Sequence[str], below: int) -> int | None:
     """The number of the line that makes a heading of the paragraph that ``text`` begins (4.3), or
     ``None``. ``below`` is the number of the line after it in ``lines``.
@@ -173,7 +178,7 @@ def heading_end(text: str, lines: Sequence[str], below: int) -> int | None:
         indent = len(line) - len(following)
         if indent < TAB and UNDERLINE.fullmatch(following):
             return number
-        if not following.strip() or (indent < TAB and begins_block(following)):
+        if not following.strip() or (indent < TAB and _ends_paragraph(following)):
             return None
     return None
 

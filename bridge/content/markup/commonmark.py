@@ -215,7 +215,7 @@ class _Writer(Struct):
         if self.items and indent < self.items[-1].content:
             self._end_item_before(mark)
         elif self.in_paragraph and not (self.in_table or blocks.interrupts(text, marker)):
-            self._no_item(text, indent, marker)
+            self._no_item(text, indent, marker, following)
             return
         elif (goes_on or self.in_table or self.ended_list) and (
             not self.items or self.items[-1].has_further
@@ -250,7 +250,7 @@ class _Writer(Struct):
         elif self.ended_further and not self.after_blank:
             self._insert("\n")
 
-    def _no_item(self, text: str, indent: int, marker: re.Match[str]) -> None:
+    def _no_item(self, text: str, indent: int, marker: re.Match[str], following: str) -> None:
         """A continuation line that begins like an item."""
         self._keep(" " * indent)
         if self.items:
@@ -258,7 +258,7 @@ class _Writer(Struct):
             self._keep(marker["number"] or "")
             self._insert("\\")
             text = text[len(marker["number"] or "") :]
-        self._keep(text)
+        self._text(text, following)
 
     def _first_line_of_item(self, text: str, following: str) -> None:
         """The text after an item's marker."""
