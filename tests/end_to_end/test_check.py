@@ -302,6 +302,7 @@ async def test_a_content_folder_that_the_repo_lacks(world: World) -> None:
     assert set(found) == {"content folder", "build"}
     for each in found.values():
         assert 'write folder = "content"' in each
+        assert "by hand" not in each
     assert (
         "texts, where the repo has no files, and PATH in publishconf.py is content"
         in (found["content folder"])

@@ -189,6 +189,8 @@ def remedy_of(reason: str, checkout: Path) -> str:
             "Install the locales that LOCALE and DATE_FORMATS name (`locale -a` lists those that"
             " are there); then restart the bridge."
         )
+    if "[content] folder" in reason:
+        return "Write the folder that your posts are in."
     if "[site] folders" in reason:
         return f"{_ELSEWHERE}: add that folder to the repo, or name it in [site] folders."
     missing = NO_MODULE.search(reason)
