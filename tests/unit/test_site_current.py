@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from rebuild_site import CONF, commit
 from site_kit import PlainCheckout
+from test_posts_index import FACTS
 
 from bridge.desk.status import site_facts
 from bridge.errors import InsufficientStorage
 from bridge.site.current import CurrentSite
+from bridge.site.messages import SiteFacts
 from bridge.store import StoreBroken, StoreFull, Version
 from bridge.store.memory_store import MemoryStore
 
@@ -37,8 +39,8 @@ class Reader:
     async def start(self) -> None:
         self.is_started.set()
 
-    async def load(self) -> None:
-        """Nothing to load."""
+    async def load(self) -> SiteFacts:
+        return FACTS
 
     async def all_answered(self) -> None:
         await self.answered.wait()
