@@ -43,7 +43,7 @@ from bridge.site.pelican.facts import (
     plain_values,
     whole_siteurl,
 )
-from bridge.site.pelican.reading import FileRead, SiteReaders, stop_withholding
+from bridge.site.pelican.reading import FileRead, Room, SiteReaders, stop_withholding
 from bridge.site.pelican.sources import Sources
 
 #: Number of candidates in one answer.
@@ -86,7 +86,6 @@ class PelicanSite:
         self.links = IntrasiteLinks(str(settings["INTRASITE_LINK_REGEX"]))
         self._template = PathTemplate(self.content_folder, template or ContentSettings().path)
         self._readers = SiteReaders(settings, self.root, self.siteurl)
-        self._has_room_at: Callable[[str], bool] = self._readers.has_room_at
         self._listings = Listings(settings)
         languages = subsites(settings, self.siteurl)
         self._addresses = Addresses(settings, self.siteurl, self._listings, languages)
@@ -217,19 +216,18 @@ class PelicanSite:
         """
         file = PelicanFile.parse(place.text, place.path or "x.md")
         slug = first_slug(place.slug_from, self) if place.slug_from else file.get("Slug")
-        # No folder of the site changes during a question.
-        self._has_room_at = cache(self._readers.has_room_at)
+        room = self._readers.room()
         found: list[Candidate] = []
         article: Content | None = None
         whole = Rendered("")
         listed: tuple[Listed, ...] = ()
-        new_path = None if place.path else self._new_paths(file)
+        new_path = None if place.path else self._new_paths(file, room)
         if new_path is not None:
             self._refuse_without_pages(new_path(slug or "x"))
         for wanted in _slugs(file, slug, place.first):
             named = file if wanted is None else file.with_header("Slug", wanted)
             path = new_path(wanted or "") if new_path else place.path
-            location = self._without_reading(named, path)
+            location = self._without_reading(named, path, room)
             if location is None and article is None:
                 named, read = self._read(named, path, is_new=new_path is not None)
                 article = read.content
@@ -247,7 +245,7 @@ class PelicanSite:
             found.append(Candidate(wanted, path, location, reserved, file.is_in_yaml, listed))
         return tuple(found), whole
 
-    def _without_reading(self, file: PelicanFile, path: str) -> Location | None:
+    def _without_reading(self, file: PelicanFile, path: str, room: Room) -> Location | None:
         """Where a post will be, if that needs no file: its headers alone decide, none of them is
         rendered, and a file can be where it is to be.
         """
@@ -256,7 +254,7 @@ class PelicanSite:
         is_rendered = any(line.value and line.key in self.formatted_fields for line in file.lines)
         if source is None or is_rendered:
             return None
-        return self.quick_locate(file, path) if self._has_room_at(source) else None
+        return self.quick_locate(file, path) if room.has(source) else None
 
     def _refuse_without_pages(self, path: str) -> None:
         """Raise :class:`SiteBroken` where the settings let no new post, in a file like this one,
@@ -338,7 +336,7 @@ class PelicanSite:
             return None
         return Location(self.absolute(found[0]), *found[1:])
 
-    def _new_paths(self, file: PelicanFile) -> Callable[[str], str]:
+    def _new_paths(self, file: PelicanFile, room: Room) -> Callable[[str], str]:
         """The path of a new post, for each slug.
 
         A category may be called like the folder of uploads or of pages, where no post is read, and
@@ -369,7 +367,7 @@ class PelicanSite:
         def path(slug: str) -> str:
             readable = ""
             for each in paths(slug):
-                found = meant(each) if self._may_be_new(each) else None
+                found = meant(each) if self._may_be_new(each, room) else None
                 if found is not None and found == usual:
                     return each
                 if found is not None:
@@ -378,10 +376,10 @@ class PelicanSite:
 
         return path
 
-    def _may_be_new(self, path: str) -> bool:
+    def _may_be_new(self, path: str, room: Room) -> bool:
         """Whether Pelican would look for an article in a file that could be made here."""
         source = self._source_path(path)
-        return source is not None and self._sources.is_article(source) and self._has_room_at(source)
+        return source is not None and self._sources.is_article(source) and room.has(source)
 
     def _read(self, file: PelicanFile, path: str, *, is_new: bool) -> tuple[PelicanFile, FileRead]:
         """Read a post; a new one in YAML, if the site's own reader needs that.

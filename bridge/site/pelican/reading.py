@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -76,6 +77,48 @@ def in_place(base: Path, source: str, data: bytes, root: Path) -> Iterator[None]
             with suppress(OSError):
                 for each in Path(source).parents[:-1]:
                     (base / each).rmdir()
+
+
+class Room:
+    """Where new files can be made below the folder ``content``, as long as no folder there changes.
+    ``root`` is the repo's root.
+    """
+
+    def __init__(self, content: str, root: str) -> None:
+        self._content = content
+        self._root = root
+        self._folders: dict[str, bool] = {}
+
+    def has(self, source: str) -> bool:
+        """Whether a file could be made here: its path leads through folders of the site, none of
+        them a submodule, which is a repo of its own; there is no folder of this name, and no name
+        in it is too long.
+        """
+        if has_long_name(source):
+            return False
+        file = f"{self._content}{source}"
+        folder = file.rpartition("/")[0]
+        if folder not in self._folders:
+            self._folders[folder] = self._leads_to(folder)
+        return self._folders[folder] and not os.path.isdir(file)  # noqa: PTH112 - for each post
+
+    def _leads_to(self, folder: str) -> bool:
+        """Whether new files can be made in a folder below the root, which need not be there."""
+        place = self._root
+        for name in filter(None, folder.removeprefix(place).split("/")):
+            place = f"{place}/{name}"
+            try:
+                mode = os.lstat(place).st_mode
+            except FileNotFoundError:
+                return True
+            if stat.S_ISLNK(mode):
+                real = os.path.realpath(place)
+                rest = folder.removeprefix(place)
+                is_inside = real.startswith(f"{self._root}/") and os.path.isdir(real)  # noqa: PTH112
+                return is_inside and self._leads_to(f"{real}{rest}")
+            if not stat.S_ISDIR(mode) or os.path.lexists(f"{place}/.git"):
+                return False
+        return True
 
 
 @contextmanager
@@ -216,23 +259,9 @@ class SiteReaders:
         """Whether headers alone determine what Pelican makes of this file."""
         return path.endswith(self._decided)
 
-    def has_room_at(self, source: str) -> bool:
-        """Whether a file could be made here, below the content folder: its path leads through
-        folders of the site, none of them a submodule, which is a repo of its own; there is no
-        folder of this name, and no name in it is too long.
-        """
-        file = f"{self._settings['PATH']}/{source}"
-        folder = os.path.dirname(file)  # noqa: PTH120 - for each post
-        real, root = os.path.realpath(folder), str(self._root)
-        if has_long_name(source) or not f"{real}/".startswith(f"{root}/"):
-            return False
-        while len(real) > len(root):
-            if os.path.lexists(f"{real}/.git"):
-                return False
-            real = os.path.dirname(real)  # noqa: PTH120
-        while not os.path.lexists(folder):
-            folder = os.path.dirname(folder)  # noqa: PTH120
-        return os.path.isdir(folder) and not os.path.isdir(file)  # noqa: PTH112
+    def room(self) -> Room:
+        """Where new files can be made now."""
+        return Room(f"{self._root}/{self._prefix}", str(self._root))
 
     def shown_by_headers(self, text: str, path: str) -> Rendered:
         """What is shown of the text of a whole file for which :meth:`headers_decide`: neither its

@@ -372,8 +372,10 @@ def _copy_main(site: PelicanSite, pipe: socket.socket) -> NoReturn:
         with contextlib.suppress(ValueError, OSError):  # macOS takes no limit on memory
             resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
         frames = Frames()
-        while data := pipe.recv(_AT_ONCE):
-            for frame in frames.feed(data):
+        # One buffer for all messages: Python would get a new one from the system for each.
+        buffer = memoryview(bytearray(_AT_ONCE))
+        while length := pipe.recv_into(buffer):
+            for frame in frames.feed(buffer[:length]):
                 reply = _encode(answer(site, _questions.decode(frame.body)))
                 if denied := DENIALS.new():
                     pipe.sendall(Frame(UNASKED, 0, 0, _encode(Denied(denied))).pack())
