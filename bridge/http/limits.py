@@ -164,8 +164,8 @@ class FairQueue:
 
     def _charge(self, share: Share, seconds: float) -> None:
         share.had = max(self._clock, share.had) + seconds
-        # Each of those that wait could have had a part of it, and one that has come meanwhile.
-        # Otherwise one that has had much would wait until all others have stopped connecting.
+        # By the share of it that each waiting client, and a new one, could have had. Otherwise a
+        # client that has had much would wait until all others have stopped connecting.
         self._clock += seconds / (len(self._due) + 2)
 
     def _round(self) -> None:

@@ -34,8 +34,8 @@ class Cleaner:
     busy machine, where it may be sent again. After ``patience`` seconds a file counts as slow and
     gives its place to others: ``slow`` of them may run in addition to the ``at_once`` regular ones.
     At most ``most_waiting`` files wait for a place, those of each app in turn, none longer than
-    ``waiting`` seconds. A file
-    whose client has disconnected is still processed, so that a retry finds it done.
+    ``waiting`` seconds. A file whose client has disconnected is still processed, so that a retry
+    finds it done.
     """
 
     def __init__(

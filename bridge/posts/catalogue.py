@@ -275,7 +275,9 @@ class Catalogue:
         return head
 
     async def _load(self, head: Version) -> ReadableFiles | None:
-        """Load the site. Returns the files of an index that has none yet, read meanwhile."""
+        """Load the site. Returns the files that an empty index will ask about; the first of them
+        are read while the site is being loaded.
+        """
         if self.index.version is not None:
             await self._site.bring_to(head)
             return None

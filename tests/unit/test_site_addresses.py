@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from bridge.settings import Settings, SettingsError, Site
 from bridge.site.messages import IndexedPost, Locate, ReservedPage, Source, Unread
 from bridge.site.pelican.facts import code_version
 from bridge.site.pelican.pelican_site import PelicanSite
+from bridge.site.pelican.reading import Room
 
 POST = "Title: A *post*\nDate: 2026-11-21T18:37:00+01:00\nSlug: a-post\nCategory: Notes & Co\n\nx\n"
 HERE = "content/notes/2026/a-file.md"
@@ -719,6 +721,7 @@ def test_settings_that_import_other_files_are_evaluated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "pelicanconf", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     publish = tmp_path / "publishconf.py"
     publish.write_text(
         "import os, sys\nsys.path.append(os.curdir)\nfrom pelicanconf import *\n"
@@ -909,3 +912,61 @@ def test_a_file_in_another_encoding_is_reported_with_the_remedy(tmp_path: Path) 
     said = "Could not process x.md: UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4"
     ((_, reason),) = LogSummary.of([LoggedError(said, "x.md")]).left_out
     assert reason.endswith(": save the file in UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "has_room"),
+    [
+        ("a.md", True),
+        ("there/a.md", True),
+        ("new/2026/11/a.md", True),
+        ("folder.md", False),
+        ("there/post.md/a.md", False),
+        ("linked/a.md", True),
+        ("linked/new/a.md", True),
+        ("outside/a.md", False),
+        ("outside/new/a.md", False),
+        ("dangling/a.md", False),
+        ("loop/a.md", False),
+        ("loop/loop/a.md", False),
+        ("itself/itself/a.md", True),
+        ("itself/outside/a.md", False),
+        ("module/a.md", False),
+        ("module/new/a.md", False),
+        ("to-module/a.md", False),
+        (f"{'x' * 300}/a.md", False),
+    ],
+)
+def test_new_files_are_only_made_in_folders_of_the_site_itself(
+    tmp_path: Path, source: str, has_room: bool
+) -> None:
+    root = tmp_path / "site"
+    content = root / "content"
+    for folder in ("there", "folder.md", "module"):
+        (content / folder).mkdir(parents=True)
+    (root / "elsewhere").mkdir()
+    (tmp_path / "away").mkdir()
+    (content / "there" / "post.md").touch()
+    (content / "module" / ".git").touch()
+    for link, target in {
+        "linked": root / "elsewhere",
+        "outside": tmp_path / "away",
+        "dangling": root / "gone",
+        "loop": content / "loop",
+        "itself": content,
+        "to-module": content / "module",
+    }.items():
+        (content / link).symlink_to(target)
+    assert Room(f"{content}/", str(root)).has(source) is has_room
+
+
+def test_no_new_file_is_made_in_a_folder_that_cannot_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str) -> None:
+        raise PermissionError(path)  # root, as whom tests may run, may look into any
+
+    room = Room(f"{tmp_path}/", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", refused)
+        assert not room.has("closed/a.md")

@@ -109,12 +109,12 @@ class Room:
             place = f"{place}/{name}"
             try:
                 mode = os.lstat(place).st_mode
-            except FileNotFoundError:
-                return True
+            except OSError as error:
+                return isinstance(error, FileNotFoundError)
             if stat.S_ISLNK(mode):
                 real = os.path.realpath(place)
                 rest = folder.removeprefix(place)
-                is_inside = real.startswith(f"{self._root}/") and os.path.isdir(real)  # noqa: PTH112
+                is_inside = f"{real}/".startswith(f"{self._root}/") and os.path.isdir(real)  # noqa: PTH112
                 return is_inside and self._leads_to(f"{real}{rest}")
             if not stat.S_ISDIR(mode) or os.path.lexists(f"{place}/.git"):
                 return False

@@ -217,7 +217,7 @@ class VerificationQueue:
 
     Senders take turns, each has at most two at once, and each site of a source has one, so that a
     sender of many mentions delays only its own. A mention that several senders have sent gets the
-    turns of all of them. Servers that answer slowly leave the workers to others, whoever sends.
+    turns of all of them. Servers that answer slowly do not hold up the workers.
 
     ``verify`` is called with an id and the sender whose turn it is, and must not raise. ``site_of``
     returns the site of a record's source.
